@@ -1,0 +1,192 @@
+//! What a layer is told when it is made, and which values are allowed.
+
+use crate::{Error, Result};
+
+/// How the running statistics follow the batches.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub enum Averaging {
+    /// `running = (1 - momentum) * running + momentum * batch`: momentum is the weight of the **new** batch,
+    /// PyTorch's convention. (Keras, flax and ONNX give the weight of the old value.)
+    Exponential {
+        /// From 0 (never moves) to 1 (keeps the last batch only).
+        momentum: f64,
+    },
+    /// The plain average over every batch seen: PyTorch's `momentum=None`.
+    Cumulative,
+    /// No running statistics. Every pass normalizes with the batch's own, as PyTorch's
+    /// `track_running_stats=False` does.
+    Off,
+}
+
+/// Which estimate of the batch variance the running variance follows. (The batch itself is always normalized
+/// with the biased one.)
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RunningVariance {
+    /// ÷(M−1): the paper, PyTorch, cuDNN.
+    Unbiased,
+    /// ÷M: Keras, flax, haiku, ONNX.
+    Population,
+}
+
+/// What is done to the normalized values before they are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Activation {
+    /// Nothing.
+    None,
+    /// `max(0, y)`; NaN stays NaN, as in PyTorch. With a residual: `max(0, y + residual)`.
+    Relu,
+}
+
+/// A layer's settings. The defaults are PyTorch's.
+///
+/// ```
+/// use batchnorm::{Averaging, BatchNormConfig};
+/// let config = BatchNormConfig::new(64).epsilon(1e-3).averaging(Averaging::Cumulative).beta(false);
+/// assert_eq!(config.channels(), 64);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[must_use]
+pub struct BatchNormConfig {
+    channels: usize,
+    epsilon: f64,
+    averaging: Averaging,
+    running_variance: RunningVariance,
+    gamma: bool,
+    beta: bool,
+    activation: Activation,
+}
+
+impl BatchNormConfig {
+    /// A layer of `channels` channels: epsilon 1e-5, momentum 0.1, gamma and beta on, no activation.
+    pub fn new(channels: usize) -> Self {
+        Self {
+            channels,
+            epsilon: 1e-5,
+            averaging: Averaging::Exponential { momentum: 0.1 },
+            running_variance: RunningVariance::Unbiased,
+            gamma: true,
+            beta: true,
+            activation: Activation::None,
+        }
+    }
+
+    /// ε in `1 / sqrt(variance + ε)`. Above zero; zero is accepted for a layer that only infers.
+    pub fn epsilon(mut self, epsilon: f64) -> Self {
+        self.epsilon = epsilon;
+        self
+    }
+
+    /// How the running statistics follow the batches.
+    pub fn averaging(mut self, averaging: Averaging) -> Self {
+        self.averaging = averaging;
+        self
+    }
+
+    /// Short for [`Averaging::Exponential`].
+    pub fn momentum(self, momentum: f64) -> Self {
+        self.averaging(Averaging::Exponential { momentum })
+    }
+
+    /// Which variance the running one follows.
+    pub fn running_variance(mut self, estimate: RunningVariance) -> Self {
+        self.running_variance = estimate;
+        self
+    }
+
+    /// Whether there is a learnable scale γ (otherwise it is 1).
+    pub fn gamma(mut self, on: bool) -> Self {
+        self.gamma = on;
+        self
+    }
+
+    /// Whether there is a learnable shift β (otherwise it is 0).
+    pub fn beta(mut self, on: bool) -> Self {
+        self.beta = on;
+        self
+    }
+
+    /// Neither γ nor β.
+    pub fn without_affine(self) -> Self {
+        self.gamma(false).beta(false)
+    }
+
+    /// What is done to y before it is stored.
+    pub fn activation(mut self, activation: Activation) -> Self {
+        self.activation = activation;
+        self
+    }
+
+    /// C.
+    pub fn channels(&self) -> usize {
+        self.channels
+    }
+
+    /// ε.
+    pub fn epsilon_value(&self) -> f64 {
+        self.epsilon
+    }
+
+    /// How the running statistics follow.
+    pub fn averaging_kind(&self) -> Averaging {
+        self.averaging
+    }
+
+    /// Which variance the running one follows.
+    pub fn running_variance_kind(&self) -> RunningVariance {
+        self.running_variance
+    }
+
+    /// Whether γ is learnable.
+    pub fn has_gamma(&self) -> bool {
+        self.gamma
+    }
+
+    /// Whether β is learnable.
+    pub fn has_beta(&self) -> bool {
+        self.beta
+    }
+
+    /// What is done to y.
+    pub fn activation_kind(&self) -> Activation {
+        self.activation
+    }
+
+    /// Checks every value.
+    ///
+    /// # Errors
+    /// [`Error::NoChannels`], [`Error::Epsilon`] (not finite or negative), [`Error::Momentum`] (outside 0 to 1).
+    pub fn validate(&self) -> Result<()> {
+        if self.channels == 0 {
+            return Err(Error::NoChannels);
+        }
+        if !(self.epsilon.is_finite() && self.epsilon >= 0.0) {
+            return Err(Error::Epsilon {
+                found: self.epsilon,
+                needed: "not negative",
+            });
+        }
+        match self.averaging {
+            Averaging::Exponential { momentum } if !(0.0..=1.0).contains(&momentum) => {
+                Err(Error::Momentum { found: momentum })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Checks that batch statistics may be used, which need ε above zero.
+    pub(crate) fn check_epsilon_for_batch_statistics(&self) -> Result<()> {
+        check_training_epsilon(self.epsilon)
+    }
+}
+
+/// A variance of zero must not divide by zero: batch statistics need ε finite and above zero.
+pub(crate) fn check_training_epsilon(epsilon: f64) -> Result<()> {
+    if epsilon.is_finite() && epsilon > 0.0 {
+        return Ok(());
+    }
+    Err(Error::Epsilon {
+        found: epsilon,
+        needed: "above zero with batch statistics",
+    })
+}

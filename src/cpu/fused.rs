@@ -1,0 +1,152 @@
+//! The fused passes: statistics and what follows from them, tile by tile while the tile is in cache.
+//!
+//! Where a tile has whole channels, forward training reads x from memory once and writes y once; backward reads x and dy
+//! once and writes dx once. Where channels are cut (channels last, or few and large ones) the passes are the steps.
+
+use super::backward_input::{self, InputTile};
+use super::backward_reduce::{self, Gradient, ReduceTile, Sums};
+use super::coefficients::Coefficients;
+use super::finish::{Finished, finish};
+use super::gate::Gate;
+use super::memory::{Outputs, Run, scatter};
+use super::normalize::{Epilogue, NormalizeTile, coefficients_of, normalize};
+use super::statistics::{self, TileMoments};
+use super::tiles::Matrix;
+use super::{Cpu, Normalization};
+use crate::backend::{InOut, StatisticsSource};
+use crate::{Compute, Element};
+
+/// γ, β and ε.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Affine<'a, C> {
+    pub gamma: &'a [C],
+    pub beta: &'a [C],
+    pub epsilon: f64,
+}
+
+/// Forward training.
+pub(crate) fn forward_training<T: Element>(
+    cpu: &Cpu,
+    matrix: &Matrix,
+    x: &[T],
+    affine: Affine<'_, T::Compute>,
+    epilogue: Epilogue<'_, T>,
+    mask: Option<&mut [u8]>,
+    y: &mut [T],
+) -> Finished<T::Compute> {
+    let tiling = matrix.for_statistics(2 * size_of::<T>());
+    if !tiling.has_whole_channels() {
+        let moments = statistics::moments(cpu, &tiling, x);
+        let finished = finish(&moments, matrix, 0, x, affine.epsilon);
+        let with = finished.normalization(affine.gamma, affine.beta);
+        normalize(cpu, matrix, InOut::Separate(x, y), &with, epilogue, mask);
+        return finished;
+    }
+    let outputs = Outputs {
+        map: InOut::Separate(x, y),
+        second: None,
+        mask,
+    };
+    let parts = scatter(&cpu.threads, &tiling, outputs, |tile, memory| {
+        let channels = tile.channels(matrix);
+        let moments = cpu.dispatch.run(TileMoments {
+            matrix,
+            tile,
+            x: Run::new(x),
+        });
+        let finished = finish(&moments, matrix, channels.start, x, affine.epsilon);
+        let with = finished.normalization(
+            &affine.gamma[channels.clone()],
+            &affine.beta[channels.clone()],
+        );
+        let first = channels.start;
+        let coefficients =
+            Coefficients::new(channels, |channel| coefficients_of(&with, channel - first));
+        cpu.dispatch.run(NormalizeTile {
+            matrix,
+            tile,
+            coefficients: &coefficients,
+            epilogue,
+            memory,
+        });
+        finished
+    });
+    let mut whole = Finished::with_capacity(matrix.channels);
+    for part in parts {
+        whole.append(part);
+    }
+    whole
+}
+
+/// Backward: what a backward pass reads beside x.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Behind<'w, 'g, C: Compute> {
+    pub with: Normalization<'w, C>,
+    pub source: StatisticsSource,
+    pub gate: Gate<'g>,
+}
+
+/// All gradients; returns dγ and dβ.
+pub(crate) fn backward<T: Element>(
+    cpu: &Cpu,
+    matrix: &Matrix,
+    dy_to_dx: InOut<&[T], &mut [T]>,
+    x: &[T],
+    behind: Behind<'_, '_, T::Compute>,
+    dresidual: Option<&mut [T]>,
+) -> Sums {
+    let Behind { with, source, gate } = behind;
+    let of_batch = source == StatisticsSource::Batch;
+    let count = matrix.values_per_channel();
+    let tiling = matrix.for_statistics(3 * size_of::<T>());
+    if !tiling.has_whole_channels() {
+        let sums = backward_reduce::reduce(cpu, &tiling, dy_to_dx.input(), x, &with, gate);
+        let totals = |c: usize| of_batch.then(|| [sums.gamma[c] / count, sums.beta[c] / count]);
+        backward_input::input(cpu, matrix, dy_to_dx, x, behind, totals, dresidual);
+        return sums;
+    }
+    let outputs = Outputs {
+        map: dy_to_dx,
+        second: dresidual,
+        mask: None,
+    };
+    let parts = scatter(&cpu.threads, &tiling, outputs, |tile, memory| {
+        let channels = tile.channels(matrix);
+        let first = channels.start;
+        let coefficients = backward_reduce::coefficients(&with, channels.clone());
+        let reduce = ReduceTile {
+            matrix,
+            tile,
+            dy: Gradient::Tile(memory),
+            x: Run::new(x),
+            coefficients: &coefficients,
+            gate,
+        };
+        let mut sums = cpu.dispatch.run(reduce);
+        backward_reduce::correct_for_mean_low(&mut sums, &with, first);
+        let totals = |c: usize| {
+            of_batch.then(|| [sums.gamma[c - first] / count, sums.beta[c - first] / count])
+        };
+        let coefficients = backward_input::coefficients(&with, channels, totals);
+        let x = Run::new(x);
+        cpu.dispatch.run(InputTile {
+            matrix,
+            tile,
+            x,
+            coefficients: &coefficients,
+            of_batch,
+            gate,
+            memory,
+        });
+        sums
+    });
+    let mut whole = Sums {
+        gamma: Vec::with_capacity(matrix.channels),
+        beta: Vec::with_capacity(matrix.channels),
+    };
+    for part in parts {
+        whole.gamma.extend(part.gamma);
+        whole.beta.extend(part.beta);
+    }
+    whole
+}

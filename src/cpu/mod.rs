@@ -1,0 +1,512 @@
+//! The CPU backend: checks lengths, then runs a step at the machine's SIMD level on its threads.
+
+mod backward_input;
+mod backward_reduce;
+mod coefficients;
+mod finish;
+mod fused;
+mod gate;
+mod memory;
+mod moments;
+mod normalize;
+mod running;
+pub(crate) mod simd;
+mod statistics;
+mod sums;
+mod threads;
+mod tiles;
+
+use std::fmt;
+
+pub use simd::Level;
+
+use crate::backend::{
+    self, Affine, Backend, Epilogue, GradientSums, GradientSumsMut, InOut, Statistics,
+    StatisticsMut, StatisticsSource,
+};
+use crate::config::check_training_epsilon;
+use crate::shape::check_len;
+use crate::{Compute, Element, Error, Result, Shape};
+use fused::Behind;
+use gate::Gate;
+use simd::Dispatch;
+use threads::Threads;
+use tiles::Matrix;
+
+pub(crate) type Normalization<'a, C> = backend::Normalization<'a, Cpu, C>;
+
+/// This machine's processor.
+///
+/// The result of every operation has the same bits for any number of threads; work is cut by the shape alone.
+///
+/// ```
+/// use batchnorm::{Cpu, Level};
+/// let cpu = Cpu::new();
+/// println!("{cpu}"); // such as: cpu (avx2, 8 threads)
+/// let one = Cpu::with_threads(1)?;
+/// assert_eq!(one.threads(), 1);
+/// assert!(Level::available().contains(&one.level()));
+/// # Ok::<(), batchnorm::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Cpu {
+    dispatch: Dispatch,
+    threads: Threads,
+}
+
+impl Cpu {
+    /// The best SIMD level there is, on rayon's pool: the one the caller is in, or the global one.
+    pub fn new() -> Self {
+        Self {
+            dispatch: Dispatch::detect(),
+            threads: Threads::current(),
+        }
+    }
+
+    /// The best SIMD level there is, on a pool of so many threads.
+    ///
+    /// # Errors
+    /// [`Error::Threads`] for 0, or if the system refuses.
+    pub fn with_threads(threads: usize) -> Result<Self> {
+        Ok(Self {
+            dispatch: Dispatch::detect(),
+            threads: Threads::exactly(threads)?,
+        })
+    }
+
+    /// The same threads at another SIMD level.
+    ///
+    /// # Errors
+    /// [`Error::LevelUnavailable`] if the machine cannot run it.
+    pub fn at_level(self, level: Level) -> Result<Self> {
+        Ok(Self {
+            dispatch: Dispatch::of(level)?,
+            ..self
+        })
+    }
+
+    /// The SIMD level in use.
+    pub fn level(&self) -> Level {
+        self.dispatch.level()
+    }
+
+    /// The number of threads that large operations run on.
+    pub fn threads(&self) -> usize {
+        self.threads.count()
+    }
+}
+
+impl Default for Cpu {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Display for Cpu {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let threads = self.threads();
+        write!(
+            f,
+            "cpu ({}, {threads} thread{})",
+            self.level(),
+            if threads == 1 { "" } else { "s" }
+        )
+    }
+}
+
+/// One bit a value. Which bit is whose is the backend's own affair.
+#[derive(Debug, Clone)]
+pub struct CpuMask(Vec<u8>);
+
+impl backend::sealed::Sealed for Cpu {}
+
+impl Backend for Cpu {
+    type Buffer<T: Element> = Vec<T>;
+    type Slice<'a, T: Element> = &'a [T];
+    type SliceMut<'a, T: Element> = &'a mut [T];
+    type Mask = CpuMask;
+
+    fn zeros<T: Element>(&self, len: usize) -> Result<Vec<T>> {
+        filled(len, T::default())
+    }
+
+    fn upload<T: Element>(&self, values: &[T]) -> Result<Vec<T>> {
+        let mut buffer = reserved(values.len())?;
+        buffer.extend_from_slice(values);
+        Ok(buffer)
+    }
+
+    fn download<T: Element>(&self, memory: &[T]) -> Result<Vec<T>> {
+        self.upload(memory)
+    }
+
+    fn copy<T: Element>(&self, from: &[T], to: &mut [T]) -> Result<()> {
+        check_len("the memory copied from", from.len(), to.len())?;
+        to.copy_from_slice(from);
+        Ok(())
+    }
+
+    fn mask(&self, shape: &Shape) -> Result<CpuMask> {
+        Ok(CpuMask(filled(Matrix::of(shape).mask_bytes(), 0)?))
+    }
+
+    fn lend<T: Element>(buffer: &Vec<T>) -> &[T] {
+        buffer
+    }
+
+    fn lend_mut<T: Element>(buffer: &mut Vec<T>) -> &mut [T] {
+        buffer
+    }
+
+    fn relend<'a, T: Element>(slice: &'a &mut [T]) -> &'a [T] {
+        slice
+    }
+
+    fn relend_mut<'a, T: Element>(slice: &'a mut &mut [T]) -> &'a mut [T] {
+        slice
+    }
+
+    fn narrow<'short, 'long: 'short, T: Element>(slice: &'long [T]) -> &'short [T] {
+        slice
+    }
+
+    fn len<T: Element>(slice: &&[T]) -> usize {
+        slice.len()
+    }
+
+    fn statistics<T: Element>(
+        &self,
+        shape: &Shape,
+        x: &[T],
+        epsilon: f64,
+        out: StatisticsMut<'_, Self, T::Compute>,
+    ) -> Result<()> {
+        shape.check_len("x", x.len())?;
+        check_statistics_out(shape, &out)?;
+        check_training_epsilon(epsilon)?;
+        if shape.is_empty() {
+            return Err(Error::TooFewValues {
+                found: 0,
+                shape: shape.to_string(),
+            });
+        }
+        let matrix = Matrix::of(shape);
+        let moments = statistics::moments(self, &matrix.for_statistics(size_of::<T>()), x);
+        write_statistics(&finish::finish(&moments, &matrix, 0, x, epsilon), out);
+        Ok(())
+    }
+
+    fn inverse_std<C: Compute>(
+        &self,
+        variance: &[C],
+        epsilon: f64,
+        inv_std: &mut [C],
+    ) -> Result<()> {
+        check_len("inv_std", inv_std.len(), variance.len())?;
+        if !(epsilon.is_finite() && epsilon >= 0.0) {
+            return Err(Error::Epsilon {
+                found: epsilon,
+                needed: "not negative",
+            });
+        }
+        for (inv_std, variance) in inv_std.iter_mut().zip(variance) {
+            *inv_std = C::from_f64(1.0 / (variance.to_f64() + epsilon).sqrt());
+        }
+        Ok(())
+    }
+
+    fn update_running<C: Compute>(
+        &self,
+        batch: Statistics<'_, Self, C>,
+        factor: f64,
+        correction: f64,
+        running_mean: &mut [C],
+        running_variance: &mut [C],
+    ) -> Result<()> {
+        let channels = running_mean.len();
+        check_len("running_variance", running_variance.len(), channels)?;
+        check_len("mean", batch.mean.len(), channels)?;
+        check_len("mean_low", batch.mean_low.len(), channels)?;
+        check_len("variance", batch.variance.len(), channels)?;
+        running::follow(running_mean, factor, |c| {
+            batch.mean[c].to_f64() + batch.mean_low[c].to_f64()
+        });
+        running::follow(running_variance, factor, |c| {
+            batch.variance[c].to_f64() * correction
+        });
+        Ok(())
+    }
+
+    fn normalize<T: Element>(
+        &self,
+        shape: &Shape,
+        x_to_y: InOut<&[T], &mut [T]>,
+        with: Normalization<'_, T::Compute>,
+        epilogue: Epilogue<'_, Self, T>,
+    ) -> Result<()> {
+        let matrix = Matrix::of(shape);
+        check_in_out(shape, "x", "y", &x_to_y)?;
+        check_normalization(shape, &with)?;
+        let (epilogue, mask) = check_epilogue(shape, &matrix, epilogue)?;
+        if !shape.is_empty() {
+            normalize::normalize(self, &matrix, x_to_y, &with, epilogue, mask);
+        }
+        Ok(())
+    }
+
+    fn backward_reduce<T: Element>(
+        &self,
+        shape: &Shape,
+        dy: &[T],
+        x: &[T],
+        with: Normalization<'_, T::Compute>,
+        gate: backend::Gate<'_, Self>,
+        out: GradientSumsMut<'_, Self, T::Compute>,
+    ) -> Result<()> {
+        let matrix = Matrix::of(shape);
+        shape.check_len("dy", dy.len())?;
+        shape.check_len("x", x.len())?;
+        check_normalization(shape, &with)?;
+        let gate = check_gate(&matrix, gate)?;
+        check_gradients_out(shape, &out)?;
+        let sums = if shape.is_empty() {
+            backward_reduce::Sums::none(shape.channels())
+        } else {
+            backward_reduce::reduce(
+                self,
+                &matrix.for_statistics(2 * size_of::<T>()),
+                dy,
+                x,
+                &with,
+                gate,
+            )
+        };
+        write_gradients(&sums, out);
+        Ok(())
+    }
+
+    fn backward_input<T: Element>(
+        &self,
+        shape: &Shape,
+        dy_to_dx: InOut<&[T], &mut [T]>,
+        x: &[T],
+        with: Normalization<'_, T::Compute>,
+        gate: backend::Gate<'_, Self>,
+        sums: Option<GradientSums<'_, Self, T::Compute>>,
+        dresidual: Option<&mut [T]>,
+    ) -> Result<()> {
+        let matrix = Matrix::of(shape);
+        check_backward(shape, &dy_to_dx, x, &with, dresidual.as_deref())?;
+        let gate = check_gate(&matrix, gate)?;
+        let source = if sums.is_some() {
+            StatisticsSource::Batch
+        } else {
+            StatisticsSource::Running
+        };
+        if let Some(sums) = &sums {
+            shape.check_channels("the gradient sum of gamma", sums.gamma.len())?;
+            shape.check_channels("the gradient sum of beta", sums.beta.len())?;
+        }
+        if shape.is_empty() {
+            return Ok(());
+        }
+        let means = |c: usize| {
+            sums.as_ref().map(|sums| {
+                [sums.gamma[c], sums.beta[c]].map(|sum| sum.to_f64() / sums.count as f64)
+            })
+        };
+        backward_input::input(
+            self,
+            &matrix,
+            dy_to_dx,
+            x,
+            Behind { with, source, gate },
+            means,
+            dresidual,
+        );
+        Ok(())
+    }
+
+    fn forward_training<T: Element>(
+        &self,
+        shape: &Shape,
+        x: &[T],
+        affine: Affine<'_, Self, T::Compute>,
+        epilogue: Epilogue<'_, Self, T>,
+        y: &mut [T],
+        out: StatisticsMut<'_, Self, T::Compute>,
+    ) -> Result<()> {
+        let matrix = Matrix::of(shape);
+        shape.check_len("x", x.len())?;
+        shape.check_len("y", y.len())?;
+        shape.check_channels("gamma", affine.gamma.len())?;
+        shape.check_channels("beta", affine.beta.len())?;
+        check_training_epsilon(affine.epsilon)?;
+        check_statistics_out(shape, &out)?;
+        let (epilogue, mask) = check_epilogue(shape, &matrix, epilogue)?;
+        if shape.values_per_channel() < 2 {
+            return Err(Error::TooFewValues {
+                found: shape.values_per_channel(),
+                shape: shape.to_string(),
+            });
+        }
+        let affine = fused::Affine {
+            gamma: affine.gamma,
+            beta: affine.beta,
+            epsilon: affine.epsilon,
+        };
+        write_statistics(
+            &fused::forward_training(self, &matrix, x, affine, epilogue, mask, y),
+            out,
+        );
+        Ok(())
+    }
+
+    fn backward<T: Element>(
+        &self,
+        shape: &Shape,
+        dy_to_dx: InOut<&[T], &mut [T]>,
+        x: &[T],
+        with: Normalization<'_, T::Compute>,
+        source: StatisticsSource,
+        gate: backend::Gate<'_, Self>,
+        dresidual: Option<&mut [T]>,
+        out: GradientSumsMut<'_, Self, T::Compute>,
+    ) -> Result<()> {
+        let matrix = Matrix::of(shape);
+        check_backward(shape, &dy_to_dx, x, &with, dresidual.as_deref())?;
+        let gate = check_gate(&matrix, gate)?;
+        check_gradients_out(shape, &out)?;
+        let sums = if shape.is_empty() {
+            backward_reduce::Sums::none(shape.channels())
+        } else {
+            fused::backward(
+                self,
+                &matrix,
+                dy_to_dx,
+                x,
+                Behind { with, source, gate },
+                dresidual,
+            )
+        };
+        write_gradients(&sums, out);
+        Ok(())
+    }
+}
+
+/// An empty vector with room for so many values, or the error that there is none.
+fn reserved<T>(len: usize) -> Result<Vec<T>> {
+    let mut buffer = Vec::new();
+    buffer
+        .try_reserve_exact(len)
+        .map_err(|_| Error::OutOfMemory {
+            bytes: len.saturating_mul(size_of::<T>()),
+        })?;
+    Ok(buffer)
+}
+
+fn filled<T: Clone>(len: usize, value: T) -> Result<Vec<T>> {
+    let mut buffer = reserved(len)?;
+    buffer.resize(len, value);
+    Ok(buffer)
+}
+
+fn check_in_out<T>(
+    shape: &Shape,
+    input: &'static str,
+    output: &'static str,
+    in_out: &InOut<&[T], &mut [T]>,
+) -> Result<()> {
+    match in_out {
+        InOut::Separate(from, to) => {
+            shape.check_len(input, from.len())?;
+            shape.check_len(output, to.len())
+        }
+        InOut::InPlace(both) => shape.check_len(input, both.len()),
+    }
+}
+
+fn check_normalization<C: Compute>(shape: &Shape, with: &Normalization<'_, C>) -> Result<()> {
+    shape.check_channels("mean", with.mean.len())?;
+    shape.check_channels("mean_low", with.mean_low.len())?;
+    shape.check_channels("inv_std", with.inv_std.len())?;
+    shape.check_channels("gamma", with.gamma.len())?;
+    shape.check_channels("beta", with.beta.len())
+}
+
+fn check_backward<T: Element>(
+    shape: &Shape,
+    dy_to_dx: &InOut<&[T], &mut [T]>,
+    x: &[T],
+    with: &Normalization<'_, T::Compute>,
+    dresidual: Option<&[T]>,
+) -> Result<()> {
+    check_in_out(shape, "dy", "dx", dy_to_dx)?;
+    shape.check_len("x", x.len())?;
+    check_normalization(shape, with)?;
+    dresidual.map_or(Ok(()), |dresidual| {
+        shape.check_len("dresidual", dresidual.len())
+    })
+}
+
+fn check_epilogue<'a, T: Element>(
+    shape: &Shape,
+    matrix: &Matrix,
+    epilogue: Epilogue<'a, Cpu, T>,
+) -> Result<(normalize::Epilogue<'a, T>, Option<&'a mut [u8]>)> {
+    let (residual, relu, mask) = match epilogue {
+        Epilogue::None => (None, false, None),
+        Epilogue::Relu => (None, true, None),
+        Epilogue::Add(residual) => (Some(residual), false, None),
+        Epilogue::AddRelu(residual, mask) => (Some(residual), true, mask),
+    };
+    if let Some(residual) = residual {
+        shape.check_len("the residual", residual.len())?;
+    }
+    if let Some(mask) = &mask {
+        check_len("the mask (in bytes)", mask.0.len(), matrix.mask_bytes())?;
+    }
+    Ok((
+        normalize::Epilogue { residual, relu },
+        mask.map(|mask| mask.0.as_mut_slice()),
+    ))
+}
+
+fn check_gate<'a>(matrix: &Matrix, gate: backend::Gate<'a, Cpu>) -> Result<Gate<'a>> {
+    Ok(match gate {
+        backend::Gate::Open => Gate::Open,
+        backend::Gate::Relu => Gate::Recomputed,
+        backend::Gate::Mask(mask) => {
+            check_len("the mask (in bytes)", mask.0.len(), matrix.mask_bytes())?;
+            Gate::Marked(&mask.0)
+        }
+    })
+}
+
+fn check_statistics_out<C: Compute>(shape: &Shape, out: &StatisticsMut<'_, Cpu, C>) -> Result<()> {
+    shape.check_channels("the output mean", out.mean.len())?;
+    shape.check_channels("the output mean_low", out.mean_low.len())?;
+    shape.check_channels("the output variance", out.variance.len())?;
+    shape.check_channels("the output inv_std", out.inv_std.len())
+}
+
+fn check_gradients_out<C: Compute>(shape: &Shape, out: &GradientSumsMut<'_, Cpu, C>) -> Result<()> {
+    shape.check_channels("the gradient of gamma", out.gamma.len())?;
+    shape.check_channels("the gradient of beta", out.beta.len())
+}
+
+fn write_statistics<C: Compute>(finished: &finish::Finished<C>, out: StatisticsMut<'_, Cpu, C>) {
+    out.mean.copy_from_slice(&finished.mean);
+    out.mean_low.copy_from_slice(&finished.mean_low);
+    out.variance.copy_from_slice(&finished.variance);
+    out.inv_std.copy_from_slice(&finished.inv_std);
+}
+
+fn write_gradients<C: Compute>(sums: &backward_reduce::Sums, out: GradientSumsMut<'_, Cpu, C>) {
+    for (to, from) in out.gamma.iter_mut().zip(&sums.gamma) {
+        *to = C::from_f64(*from);
+    }
+    for (to, from) in out.beta.iter_mut().zip(&sums.beta) {
+        *to = C::from_f64(*from);
+    }
+}

@@ -1,0 +1,334 @@
+//! AVX2 with FMA and F16C: registers of 8 `f32`.
+//!
+//! Safety of every block here: an [`Avx2`] is made only by [`Avx2::detect`], a register only through an [`Avx2`],
+//! and all functions but the last are inlined into [`Avx2::vectorize`], which has the features enabled.
+#![expect(
+    unsafe_code,
+    reason = "vendor intrinsics, and entering a function with target features"
+)]
+
+use std::arch::x86_64::*;
+
+use half::{bf16, f16};
+
+use super::lanes::{Lanes, Register};
+use super::{Kernel, LANES, Simd};
+
+/// Proof that the machine has AVX2, FMA and F16C.
+#[derive(Debug, Clone, Copy)]
+pub struct Avx2(());
+
+impl Avx2 {
+    pub(super) fn detect() -> Option<Self> {
+        (is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("fma")
+            && is_x86_feature_detected!("f16c"))
+        .then_some(Self(()))
+    }
+}
+
+#[derive(Clone, Copy)]
+pub struct R32(__m256);
+
+#[derive(Clone, Copy)]
+pub struct R64(__m256d, __m256d);
+
+impl Register for R32 {
+    type Scalar = f32;
+    type Wide = R64;
+    const WIDTH: usize = 8;
+
+    #[inline(always)]
+    fn add(self, other: Self) -> Self {
+        // SAFETY: a register exists only where `Avx2::detect` found AVX2.
+        Self(unsafe { _mm256_add_ps(self.0, other.0) })
+    }
+    #[inline(always)]
+    fn sub(self, other: Self) -> Self {
+        // SAFETY: a register exists only where `Avx2::detect` found AVX2.
+        Self(unsafe { _mm256_sub_ps(self.0, other.0) })
+    }
+    #[inline(always)]
+    fn mul(self, other: Self) -> Self {
+        // SAFETY: a register exists only where `Avx2::detect` found AVX2.
+        Self(unsafe { _mm256_mul_ps(self.0, other.0) })
+    }
+    #[inline(always)]
+    fn mul_add(self, factor: Self, addend: Self) -> Self {
+        // SAFETY: a register exists only where `Avx2::detect` found FMA.
+        Self(unsafe { _mm256_fmadd_ps(self.0, factor.0, addend.0) })
+    }
+    #[inline(always)]
+    fn relu(self) -> Self {
+        // SAFETY: a register exists only where `Avx2::detect` found AVX2. (The maximum gives its second operand on NaN.)
+        Self(unsafe { _mm256_max_ps(_mm256_setzero_ps(), self.0) })
+    }
+    #[inline(always)]
+    #[expect(
+        clippy::cast_sign_loss,
+        clippy::cast_possible_truncation,
+        reason = "8 bits of a mask"
+    )]
+    fn above_bits(self, threshold: Self) -> u16 {
+        // SAFETY: a register exists only where `Avx2::detect` found AVX2.
+        unsafe { _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_NLE_UQ>(self.0, threshold.0)) as u16 }
+    }
+    #[inline(always)]
+    fn keep(self, bits: u16) -> Self {
+        // SAFETY: a register exists only where `Avx2::detect` found AVX2.
+        unsafe {
+            let lane = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+            let set = _mm256_cmpeq_epi32(
+                _mm256_and_si256(_mm256_set1_epi32(i32::from(bits)), lane),
+                lane,
+            );
+            Self(_mm256_and_ps(self.0, _mm256_castsi256_ps(set)))
+        }
+    }
+    #[inline(always)]
+    fn widen(self) -> R64 {
+        // SAFETY: a register exists only where `Avx2::detect` found AVX2.
+        unsafe {
+            R64(
+                _mm256_cvtps_pd(_mm256_castps256_ps128(self.0)),
+                _mm256_cvtps_pd(_mm256_extractf128_ps::<1>(self.0)),
+            )
+        }
+    }
+    #[inline(always)]
+    fn write(self, to: &mut [f32]) {
+        assert!(to.len() >= Self::WIDTH);
+        // SAFETY: AVX2 as above; the line before checked that there is room for 8 values.
+        unsafe { _mm256_storeu_ps(to.as_mut_ptr(), self.0) }
+    }
+}
+
+impl Register for R64 {
+    type Scalar = f64;
+    type Wide = Self;
+    const WIDTH: usize = 8;
+
+    #[inline(always)]
+    fn add(self, other: Self) -> Self {
+        // SAFETY: a register exists only where `Avx2::detect` found AVX2.
+        unsafe {
+            Self(
+                _mm256_add_pd(self.0, other.0),
+                _mm256_add_pd(self.1, other.1),
+            )
+        }
+    }
+    #[inline(always)]
+    fn sub(self, other: Self) -> Self {
+        // SAFETY: a register exists only where `Avx2::detect` found AVX2.
+        unsafe {
+            Self(
+                _mm256_sub_pd(self.0, other.0),
+                _mm256_sub_pd(self.1, other.1),
+            )
+        }
+    }
+    #[inline(always)]
+    fn mul(self, other: Self) -> Self {
+        // SAFETY: a register exists only where `Avx2::detect` found AVX2.
+        unsafe {
+            Self(
+                _mm256_mul_pd(self.0, other.0),
+                _mm256_mul_pd(self.1, other.1),
+            )
+        }
+    }
+    #[inline(always)]
+    fn mul_add(self, factor: Self, addend: Self) -> Self {
+        // SAFETY: a register exists only where `Avx2::detect` found FMA.
+        unsafe {
+            Self(
+                _mm256_fmadd_pd(self.0, factor.0, addend.0),
+                _mm256_fmadd_pd(self.1, factor.1, addend.1),
+            )
+        }
+    }
+    #[inline(always)]
+    fn relu(self) -> Self {
+        // SAFETY: a register exists only where `Avx2::detect` found AVX2. (The maximum gives its second operand on NaN.)
+        unsafe {
+            Self(
+                _mm256_max_pd(_mm256_setzero_pd(), self.0),
+                _mm256_max_pd(_mm256_setzero_pd(), self.1),
+            )
+        }
+    }
+    #[inline(always)]
+    #[expect(
+        clippy::cast_sign_loss,
+        clippy::cast_possible_truncation,
+        reason = "4 bits of a mask"
+    )]
+    fn above_bits(self, threshold: Self) -> u16 {
+        // SAFETY: a register exists only where `Avx2::detect` found AVX2.
+        unsafe {
+            let low = _mm256_movemask_pd(_mm256_cmp_pd::<_CMP_NLE_UQ>(self.0, threshold.0));
+            let high = _mm256_movemask_pd(_mm256_cmp_pd::<_CMP_NLE_UQ>(self.1, threshold.1));
+            (low | high << 4) as u16
+        }
+    }
+    #[inline(always)]
+    fn keep(self, bits: u16) -> Self {
+        // SAFETY: a register exists only where `Avx2::detect` found AVX2.
+        unsafe {
+            let all = _mm256_set1_epi64x(i64::from(bits));
+            let (low, high) = (
+                _mm256_setr_epi64x(1, 2, 4, 8),
+                _mm256_setr_epi64x(16, 32, 64, 128),
+            );
+            let set_low = _mm256_cmpeq_epi64(_mm256_and_si256(all, low), low);
+            let set_high = _mm256_cmpeq_epi64(_mm256_and_si256(all, high), high);
+            Self(
+                _mm256_and_pd(self.0, _mm256_castsi256_pd(set_low)),
+                _mm256_and_pd(self.1, _mm256_castsi256_pd(set_high)),
+            )
+        }
+    }
+    #[inline(always)]
+    fn widen(self) -> Self {
+        self
+    }
+    #[inline(always)]
+    fn write(self, to: &mut [f64]) {
+        assert!(to.len() >= Self::WIDTH);
+        // SAFETY: AVX2 as above; the line before checked that there is room for 8 values.
+        unsafe {
+            _mm256_storeu_pd(to.as_mut_ptr(), self.0);
+            _mm256_storeu_pd(to.as_mut_ptr().add(4), self.1);
+        }
+    }
+}
+
+impl Simd for Avx2 {
+    type F32 = Lanes<R32, 2>;
+    type F64 = Lanes<R64, 2>;
+
+    #[inline(always)]
+    fn splat_f32(self, value: f32) -> Self::F32 {
+        // SAFETY: `self` proves AVX2.
+        Lanes([R32(unsafe { _mm256_set1_ps(value) }); 2])
+    }
+    #[inline(always)]
+    fn splat_f64(self, value: f64) -> Self::F64 {
+        // SAFETY: `self` proves AVX2.
+        let half = unsafe { _mm256_set1_pd(value) };
+        Lanes([R64(half, half); 2])
+    }
+    #[inline(always)]
+    fn load_f32(self, from: &[f32; LANES]) -> Self::F32 {
+        let from = from.as_ptr();
+        // SAFETY: `self` proves AVX2; the array has 16 values.
+        unsafe {
+            Lanes([
+                R32(_mm256_loadu_ps(from)),
+                R32(_mm256_loadu_ps(from.add(8))),
+            ])
+        }
+    }
+    #[inline(always)]
+    fn load_f64(self, from: &[f64; LANES]) -> Self::F64 {
+        let from = from.as_ptr();
+        // SAFETY: `self` proves AVX2; the array has 16 values.
+        unsafe {
+            Lanes([
+                R64(_mm256_loadu_pd(from), _mm256_loadu_pd(from.add(4))),
+                R64(_mm256_loadu_pd(from.add(8)), _mm256_loadu_pd(from.add(12))),
+            ])
+        }
+    }
+    #[inline(always)]
+    fn load_f16(self, from: &[f16; LANES]) -> Self::F32 {
+        let from = from.as_ptr().cast::<__m128i>();
+        // SAFETY: `self` proves F16C; the array has 16 values of 2 bytes, two times 16 bytes.
+        unsafe {
+            Lanes([
+                R32(_mm256_cvtph_ps(_mm_loadu_si128(from))),
+                R32(_mm256_cvtph_ps(_mm_loadu_si128(from.add(1)))),
+            ])
+        }
+    }
+    #[inline(always)]
+    fn load_bf16(self, from: &[bf16; LANES]) -> Self::F32 {
+        let from = from.as_ptr().cast::<__m128i>();
+        // SAFETY: `self` proves AVX2; the array has 16 values of 2 bytes, two times 16 bytes.
+        unsafe {
+            Lanes([
+                widen_bf16(_mm_loadu_si128(from)),
+                widen_bf16(_mm_loadu_si128(from.add(1))),
+            ])
+        }
+    }
+    #[inline(always)]
+    fn store_f32(self, value: Self::F32, to: &mut [f32; LANES]) {
+        let to = to.as_mut_ptr();
+        // SAFETY: `self` proves AVX2; the array has room for 16 values.
+        unsafe {
+            _mm256_storeu_ps(to, value.0[0].0);
+            _mm256_storeu_ps(to.add(8), value.0[1].0);
+        }
+    }
+    #[inline(always)]
+    fn store_f64(self, value: Self::F64, to: &mut [f64; LANES]) {
+        value.0[0].write(&mut to[..8]);
+        value.0[1].write(&mut to[8..]);
+    }
+    #[inline(always)]
+    fn store_f16(self, value: Self::F32, to: &mut [f16; LANES]) {
+        let to = to.as_mut_ptr().cast::<__m128i>();
+        // SAFETY: `self` proves F16C; the array has room for 16 values of 2 bytes, two times 16 bytes.
+        unsafe {
+            _mm_storeu_si128(
+                to,
+                _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(value.0[0].0),
+            );
+            _mm_storeu_si128(
+                to.add(1),
+                _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(value.0[1].0),
+            );
+        }
+    }
+    #[inline(always)]
+    fn store_bf16(self, value: Self::F32, to: &mut [bf16; LANES]) {
+        let to = to.as_mut_ptr().cast::<__m256i>();
+        // SAFETY: `self` proves AVX2; the array has room for 16 values of 2 bytes, 32 bytes.
+        unsafe {
+            let packed = _mm256_packus_epi32(round_bf16(value.0[0]), round_bf16(value.0[1]));
+            _mm256_storeu_si256(to, _mm256_permute4x64_epi64::<0b11_01_10_00>(packed));
+        }
+    }
+    #[inline(always)]
+    fn vectorize<K: Kernel>(self, kernel: K) -> K::Output {
+        #[target_feature(enable = "avx2,fma,f16c")]
+        fn enabled<K: Kernel>(simd: Avx2, kernel: K) -> K::Output {
+            kernel.run(simd)
+        }
+        // SAFETY: `self` proves the three features.
+        unsafe { enabled(self, kernel) }
+    }
+}
+
+#[inline(always)]
+fn widen_bf16(bits: __m128i) -> R32 {
+    // SAFETY: called by `load_bf16` only, whose `self` proves AVX2.
+    R32(unsafe { _mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_cvtepu16_epi32(bits))) })
+}
+
+/// The upper halves, rounded to nearest even, in the low halves of the lanes; NaN made quiet.
+#[inline(always)]
+fn round_bf16(value: R32) -> __m256i {
+    // SAFETY: a register exists only where `Avx2::detect` found AVX2.
+    unsafe {
+        let bits = _mm256_castps_si256(value.0);
+        let upper = _mm256_srli_epi32::<16>(bits);
+        let odd = _mm256_and_si256(upper, _mm256_set1_epi32(1));
+        let carried = _mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff)));
+        let quiet = _mm256_or_si256(upper, _mm256_set1_epi32(0x40));
+        let is_nan = _mm256_castps_si256(_mm256_cmp_ps::<_CMP_UNORD_Q>(value.0, value.0));
+        _mm256_blendv_epi8(_mm256_srli_epi32::<16>(carried), quiet, is_nan)
+    }
+}

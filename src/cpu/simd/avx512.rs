@@ -1,0 +1,277 @@
+//! AVX-512 (F, BW, DQ, VL): one register holds 16 `f32`.
+//!
+//! Safety of every block here: an [`Avx512`] is made only by [`Avx512::detect`], a register only through an
+//! [`Avx512`], and all functions but the last are inlined into [`Avx512::vectorize`], which has the features enabled.
+//! (The bfloat16 conversions of AVX512-BF16 are not used: they flush subnormals to zero.)
+#![expect(
+    unsafe_code,
+    reason = "vendor intrinsics, and entering a function with target features"
+)]
+
+use std::arch::x86_64::*;
+
+use half::{bf16, f16};
+
+use super::lanes::{Lanes, Register};
+use super::{Kernel, LANES, Simd};
+
+/// Proof that the machine has AVX-512 F, BW, DQ and VL.
+#[derive(Debug, Clone, Copy)]
+pub struct Avx512(());
+
+impl Avx512 {
+    pub(super) fn detect() -> Option<Self> {
+        (is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512dq")
+            && is_x86_feature_detected!("avx512vl"))
+        .then_some(Self(()))
+    }
+}
+
+#[derive(Clone, Copy)]
+pub struct R32(__m512);
+
+#[derive(Clone, Copy)]
+pub struct R64(__m512d, __m512d);
+
+impl Register for R32 {
+    type Scalar = f32;
+    type Wide = R64;
+    const WIDTH: usize = 16;
+
+    #[inline(always)]
+    fn add(self, other: Self) -> Self {
+        // SAFETY: a register exists only where `Avx512::detect` found AVX-512 F.
+        Self(unsafe { _mm512_add_ps(self.0, other.0) })
+    }
+    #[inline(always)]
+    fn sub(self, other: Self) -> Self {
+        // SAFETY: a register exists only where `Avx512::detect` found AVX-512 F.
+        Self(unsafe { _mm512_sub_ps(self.0, other.0) })
+    }
+    #[inline(always)]
+    fn mul(self, other: Self) -> Self {
+        // SAFETY: a register exists only where `Avx512::detect` found AVX-512 F.
+        Self(unsafe { _mm512_mul_ps(self.0, other.0) })
+    }
+    #[inline(always)]
+    fn mul_add(self, factor: Self, addend: Self) -> Self {
+        // SAFETY: a register exists only where `Avx512::detect` found AVX-512 F.
+        Self(unsafe { _mm512_fmadd_ps(self.0, factor.0, addend.0) })
+    }
+    #[inline(always)]
+    fn relu(self) -> Self {
+        // SAFETY: a register exists only where `Avx512::detect` found AVX-512 F. (The maximum gives its second
+        // operand on NaN.)
+        Self(unsafe { _mm512_max_ps(_mm512_setzero_ps(), self.0) })
+    }
+    #[inline(always)]
+    fn above_bits(self, threshold: Self) -> u16 {
+        // SAFETY: a register exists only where `Avx512::detect` found AVX-512 F.
+        unsafe { _mm512_cmp_ps_mask::<_CMP_NLE_UQ>(self.0, threshold.0) }
+    }
+    #[inline(always)]
+    fn keep(self, bits: u16) -> Self {
+        // SAFETY: a register exists only where `Avx512::detect` found AVX-512 F.
+        Self(unsafe { _mm512_maskz_mov_ps(bits, self.0) })
+    }
+    #[inline(always)]
+    fn widen(self) -> R64 {
+        // SAFETY: a register exists only where `Avx512::detect` found AVX-512 F and DQ.
+        unsafe {
+            R64(
+                _mm512_cvtps_pd(_mm512_castps512_ps256(self.0)),
+                _mm512_cvtps_pd(_mm512_extractf32x8_ps::<1>(self.0)),
+            )
+        }
+    }
+    #[inline(always)]
+    fn write(self, to: &mut [f32]) {
+        assert!(to.len() >= Self::WIDTH);
+        // SAFETY: AVX-512 F as above; the line before checked that there is room for 16 values.
+        unsafe { _mm512_storeu_ps(to.as_mut_ptr(), self.0) }
+    }
+}
+
+impl Register for R64 {
+    type Scalar = f64;
+    type Wide = Self;
+    const WIDTH: usize = 16;
+
+    #[inline(always)]
+    fn add(self, other: Self) -> Self {
+        // SAFETY: a register exists only where `Avx512::detect` found AVX-512 F.
+        unsafe {
+            Self(
+                _mm512_add_pd(self.0, other.0),
+                _mm512_add_pd(self.1, other.1),
+            )
+        }
+    }
+    #[inline(always)]
+    fn sub(self, other: Self) -> Self {
+        // SAFETY: a register exists only where `Avx512::detect` found AVX-512 F.
+        unsafe {
+            Self(
+                _mm512_sub_pd(self.0, other.0),
+                _mm512_sub_pd(self.1, other.1),
+            )
+        }
+    }
+    #[inline(always)]
+    fn mul(self, other: Self) -> Self {
+        // SAFETY: a register exists only where `Avx512::detect` found AVX-512 F.
+        unsafe {
+            Self(
+                _mm512_mul_pd(self.0, other.0),
+                _mm512_mul_pd(self.1, other.1),
+            )
+        }
+    }
+    #[inline(always)]
+    fn mul_add(self, factor: Self, addend: Self) -> Self {
+        // SAFETY: a register exists only where `Avx512::detect` found AVX-512 F.
+        unsafe {
+            Self(
+                _mm512_fmadd_pd(self.0, factor.0, addend.0),
+                _mm512_fmadd_pd(self.1, factor.1, addend.1),
+            )
+        }
+    }
+    #[inline(always)]
+    fn relu(self) -> Self {
+        // SAFETY: a register exists only where `Avx512::detect` found AVX-512 F. (The maximum gives its second
+        // operand on NaN.)
+        unsafe {
+            Self(
+                _mm512_max_pd(_mm512_setzero_pd(), self.0),
+                _mm512_max_pd(_mm512_setzero_pd(), self.1),
+            )
+        }
+    }
+    #[inline(always)]
+    fn above_bits(self, threshold: Self) -> u16 {
+        // SAFETY: a register exists only where `Avx512::detect` found AVX-512 F.
+        unsafe {
+            let low = _mm512_cmp_pd_mask::<_CMP_NLE_UQ>(self.0, threshold.0);
+            let high = _mm512_cmp_pd_mask::<_CMP_NLE_UQ>(self.1, threshold.1);
+            u16::from(low) | u16::from(high) << 8
+        }
+    }
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "8 bits of a mask")]
+    fn keep(self, bits: u16) -> Self {
+        // SAFETY: a register exists only where `Avx512::detect` found AVX-512 F.
+        unsafe {
+            Self(
+                _mm512_maskz_mov_pd(bits as u8, self.0),
+                _mm512_maskz_mov_pd((bits >> 8) as u8, self.1),
+            )
+        }
+    }
+    #[inline(always)]
+    fn widen(self) -> Self {
+        self
+    }
+    #[inline(always)]
+    fn write(self, to: &mut [f64]) {
+        assert!(to.len() >= Self::WIDTH);
+        // SAFETY: AVX-512 F as above; the line before checked that there is room for 16 values.
+        unsafe {
+            _mm512_storeu_pd(to.as_mut_ptr(), self.0);
+            _mm512_storeu_pd(to.as_mut_ptr().add(8), self.1);
+        }
+    }
+}
+
+impl Simd for Avx512 {
+    type F32 = Lanes<R32, 1>;
+    type F64 = Lanes<R64, 1>;
+
+    #[inline(always)]
+    fn splat_f32(self, value: f32) -> Self::F32 {
+        // SAFETY: `self` proves AVX-512 F.
+        Lanes([R32(unsafe { _mm512_set1_ps(value) })])
+    }
+    #[inline(always)]
+    fn splat_f64(self, value: f64) -> Self::F64 {
+        // SAFETY: `self` proves AVX-512 F.
+        let half = unsafe { _mm512_set1_pd(value) };
+        Lanes([R64(half, half)])
+    }
+    #[inline(always)]
+    fn load_f32(self, from: &[f32; LANES]) -> Self::F32 {
+        // SAFETY: `self` proves AVX-512 F; the array has 16 values.
+        Lanes([R32(unsafe { _mm512_loadu_ps(from.as_ptr()) })])
+    }
+    #[inline(always)]
+    fn load_f64(self, from: &[f64; LANES]) -> Self::F64 {
+        let from = from.as_ptr();
+        // SAFETY: `self` proves AVX-512 F; the array has 16 values.
+        unsafe { Lanes([R64(_mm512_loadu_pd(from), _mm512_loadu_pd(from.add(8)))]) }
+    }
+    #[inline(always)]
+    fn load_f16(self, from: &[f16; LANES]) -> Self::F32 {
+        let from = from.as_ptr().cast::<__m256i>();
+        // SAFETY: `self` proves AVX-512 F; the array has 16 values of 2 bytes, 32 bytes.
+        Lanes([R32(unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(from)) })])
+    }
+    #[inline(always)]
+    fn load_bf16(self, from: &[bf16; LANES]) -> Self::F32 {
+        let from = from.as_ptr().cast::<__m256i>();
+        // SAFETY: `self` proves AVX-512 F; the array has 16 values of 2 bytes, 32 bytes.
+        let bits =
+            unsafe { _mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(_mm256_loadu_si256(from))) };
+        // SAFETY: `self` proves AVX-512 F.
+        Lanes([R32(unsafe { _mm512_castsi512_ps(bits) })])
+    }
+    #[inline(always)]
+    fn store_f32(self, value: Self::F32, to: &mut [f32; LANES]) {
+        value.0[0].write(to);
+    }
+    #[inline(always)]
+    fn store_f64(self, value: Self::F64, to: &mut [f64; LANES]) {
+        value.0[0].write(to);
+    }
+    #[inline(always)]
+    fn store_f16(self, value: Self::F32, to: &mut [f16; LANES]) {
+        let to = to.as_mut_ptr().cast::<__m256i>();
+        // SAFETY: `self` proves AVX-512 F; the array has room for 16 values of 2 bytes, 32 bytes.
+        unsafe {
+            _mm256_storeu_si256(
+                to,
+                _mm512_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(value.0[0].0),
+            )
+        }
+    }
+    #[inline(always)]
+    fn store_bf16(self, value: Self::F32, to: &mut [bf16; LANES]) {
+        let to = to.as_mut_ptr().cast::<__m256i>();
+        let value = value.0[0].0;
+        // SAFETY: `self` proves AVX-512 F and BW; the array has room for 16 values of 2 bytes, 32 bytes.
+        unsafe {
+            let bits = _mm512_castps_si512(value);
+            let upper = _mm512_srli_epi32::<16>(bits);
+            let odd = _mm512_and_si512(upper, _mm512_set1_epi32(1));
+            let carried = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
+            let is_nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(value, value);
+            let rounded = _mm512_mask_or_epi32(
+                _mm512_srli_epi32::<16>(carried),
+                is_nan,
+                upper,
+                _mm512_set1_epi32(0x40),
+            );
+            _mm256_storeu_si256(to, _mm512_cvtepi32_epi16(rounded));
+        }
+    }
+    #[inline(always)]
+    fn vectorize<K: Kernel>(self, kernel: K) -> K::Output {
+        #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+        fn enabled<K: Kernel>(simd: Avx512, kernel: K) -> K::Output {
+            kernel.run(simd)
+        }
+        // SAFETY: `self` proves the four features.
+        unsafe { enabled(self, kernel) }
+    }
+}

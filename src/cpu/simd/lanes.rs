@@ -1,0 +1,108 @@
+//! Sixteen lanes out of however many registers that takes.
+
+use super::{LANES, Vector};
+
+/// One machine register (for `f64` two of them, so that both types count alike).
+pub trait Register: Copy {
+    type Scalar: Copy + Default;
+    type Wide: Register<Scalar = f64, Wide = Self::Wide>;
+    /// Values in it.
+    const WIDTH: usize;
+
+    fn add(self, other: Self) -> Self;
+    fn sub(self, other: Self) -> Self;
+    fn mul(self, other: Self) -> Self;
+    fn mul_add(self, factor: Self, addend: Self) -> Self;
+    fn relu(self) -> Self;
+    /// In the low [`Register::WIDTH`] bits.
+    fn above_bits(self, threshold: Self) -> u16;
+    /// By the low [`Register::WIDTH`] bits.
+    fn keep(self, bits: u16) -> Self;
+    fn widen(self) -> Self::Wide;
+    /// Writes the values to the first [`Register::WIDTH`] places.
+    fn write(self, to: &mut [Self::Scalar]);
+}
+
+/// `N` registers that hold 16 values together.
+#[derive(Clone, Copy)]
+pub struct Lanes<R, const N: usize>(pub(super) [R; N]);
+
+impl<R: Register, const N: usize> Vector for Lanes<R, N> {
+    type Scalar = R::Scalar;
+    type Wide = Lanes<R::Wide, N>;
+
+    #[inline(always)]
+    fn add(mut self, other: Self) -> Self {
+        for i in 0..N {
+            self.0[i] = self.0[i].add(other.0[i]);
+        }
+        self
+    }
+
+    #[inline(always)]
+    fn sub(mut self, other: Self) -> Self {
+        for i in 0..N {
+            self.0[i] = self.0[i].sub(other.0[i]);
+        }
+        self
+    }
+
+    #[inline(always)]
+    fn mul(mut self, other: Self) -> Self {
+        for i in 0..N {
+            self.0[i] = self.0[i].mul(other.0[i]);
+        }
+        self
+    }
+
+    #[inline(always)]
+    fn mul_add(mut self, factor: Self, addend: Self) -> Self {
+        for i in 0..N {
+            self.0[i] = self.0[i].mul_add(factor.0[i], addend.0[i]);
+        }
+        self
+    }
+
+    #[inline(always)]
+    fn relu(mut self) -> Self {
+        for i in 0..N {
+            self.0[i] = self.0[i].relu();
+        }
+        self
+    }
+
+    #[inline(always)]
+    fn above_bits(self, threshold: Self) -> u16 {
+        let mut bits = 0;
+        for i in 0..N {
+            bits |= self.0[i].above_bits(threshold.0[i]) << (i * R::WIDTH);
+        }
+        bits
+    }
+
+    #[inline(always)]
+    fn keep(mut self, bits: u16) -> Self {
+        for i in 0..N {
+            self.0[i] = self.0[i].keep(bits >> (i * R::WIDTH));
+        }
+        self
+    }
+
+    #[inline(always)]
+    fn widen(self) -> Self::Wide {
+        let mut wide = [self.0[0].widen(); N];
+        for i in 1..N {
+            wide[i] = self.0[i].widen();
+        }
+        Lanes(wide)
+    }
+
+    #[inline(always)]
+    fn to_array(self) -> [R::Scalar; LANES] {
+        let mut values = [R::Scalar::default(); LANES];
+        for i in 0..N {
+            self.0[i].write(&mut values[i * R::WIDTH..(i + 1) * R::WIDTH]);
+        }
+        values
+    }
+}

@@ -1,0 +1,324 @@
+//! Vectors of 16 values, and THE ONLY INSTRUCTION-SET DISPATCH.
+//!
+//! Every level computes with vectors of [`LANES`] = 16 values, whatever its registers hold, so a step is written once
+//! and all levels with fused multiply-add give the same bits. A step enters a level through [`Dispatch::run`]:
+//! everything it calls is `#[inline(always)]` and uses plain `for` loops, because an intrinsic behind a closure or an
+//! iterator adaptor is a function call (22 times slower, measured).
+
+mod lanes;
+mod portable;
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+#[cfg(target_arch = "aarch64")]
+mod neon;
+
+use std::fmt;
+
+use half::{bf16, f16};
+
+use crate::{Compute, Error, Result};
+use portable::Portable;
+
+/// Values in a vector, at every level and of every type.
+pub const LANES: usize = 16;
+
+/// A vector of [`LANES`] values.
+pub trait Vector: Copy {
+    /// One value.
+    type Scalar: Copy;
+    /// The same number of `f64` values.
+    type Wide: Vector<Scalar = f64, Wide = Self::Wide>;
+
+    /// `self + other`.
+    fn add(self, other: Self) -> Self;
+    /// `self - other`.
+    fn sub(self, other: Self) -> Self;
+    /// `self * other`.
+    fn mul(self, other: Self) -> Self;
+    /// `self * factor + addend`, rounded once where the level has fused multiply-add.
+    fn mul_add(self, factor: Self, addend: Self) -> Self;
+    /// `max(0, self)`, NaN staying NaN.
+    fn relu(self) -> Self;
+    /// Bit i is clear where lane i is at most `threshold`'s (so NaN sets it).
+    fn above_bits(self, threshold: Self) -> u16;
+    /// The lanes whose bit is set; zero in the others.
+    fn keep(self, bits: u16) -> Self;
+    /// The values as `f64`.
+    fn widen(self) -> Self::Wide;
+    /// The values, in order.
+    fn to_array(self) -> [Self::Scalar; LANES];
+}
+
+/// An instruction set. A value of this type proves that the machine has it.
+pub trait Simd: Copy + Send + Sync + 'static {
+    /// Sixteen `f32`.
+    type F32: Vector<Scalar = f32, Wide = Self::F64>;
+    /// Sixteen `f64`.
+    type F64: Vector<Scalar = f64, Wide = Self::F64>;
+
+    /// Sixteen times the same value.
+    fn splat_f32(self, value: f32) -> Self::F32;
+    /// Sixteen times the same value.
+    fn splat_f64(self, value: f64) -> Self::F64;
+    /// Reads 16 values.
+    fn load_f32(self, from: &[f32; LANES]) -> Self::F32;
+    /// Reads 16 values.
+    fn load_f64(self, from: &[f64; LANES]) -> Self::F64;
+    /// Reads 16 halves as `f32`, exactly.
+    fn load_f16(self, from: &[f16; LANES]) -> Self::F32;
+    /// Reads 16 bfloat16 as `f32`, exactly.
+    fn load_bf16(self, from: &[bf16; LANES]) -> Self::F32;
+    /// Writes 16 values.
+    fn store_f32(self, value: Self::F32, to: &mut [f32; LANES]);
+    /// Writes 16 values.
+    fn store_f64(self, value: Self::F64, to: &mut [f64; LANES]);
+    /// Rounds to nearest even and writes 16 halves.
+    fn store_f16(self, value: Self::F32, to: &mut [f16; LANES]);
+    /// Rounds to nearest even and writes 16 bfloat16.
+    fn store_bf16(self, value: Self::F32, to: &mut [bf16; LANES]);
+    /// Runs a kernel with the instruction set enabled.
+    fn vectorize<K: Kernel>(self, kernel: K) -> K::Output;
+}
+
+/// What an element type needs of an instruction set. Sealed: only this crate can name it.
+pub trait SimdElement: Sized {
+    /// What is computed in, and the type of every per-channel array: `f64` for `f64`, `f32` for the others.
+    type Compute: Compute;
+    /// Sixteen of them.
+    type Vector<S: Simd>: Vector<Scalar = Self::Compute, Wide = S::F64>;
+    /// The greatest computed value that is stored as zero: ReLU's output is positive above it.
+    const ROUNDS_TO_ZERO: Self::Compute;
+
+    /// Sixteen times the same value.
+    fn splat<S: Simd>(simd: S, value: Self::Compute) -> Self::Vector<S>;
+    /// Reads 16 values of the compute type.
+    fn load_compute<S: Simd>(simd: S, from: &[Self::Compute; LANES]) -> Self::Vector<S>;
+    /// Reads 16 elements.
+    fn load<S: Simd>(simd: S, from: &[Self; LANES]) -> Self::Vector<S>;
+    /// Rounds and writes 16 elements.
+    fn store<S: Simd>(simd: S, value: Self::Vector<S>, to: &mut [Self; LANES]);
+}
+
+impl SimdElement for f32 {
+    type Compute = f32;
+    type Vector<S: Simd> = S::F32;
+    const ROUNDS_TO_ZERO: f32 = 0.0;
+    #[inline(always)]
+    fn splat<S: Simd>(simd: S, value: f32) -> S::F32 {
+        simd.splat_f32(value)
+    }
+    #[inline(always)]
+    fn load_compute<S: Simd>(simd: S, from: &[f32; LANES]) -> S::F32 {
+        simd.load_f32(from)
+    }
+    #[inline(always)]
+    fn load<S: Simd>(simd: S, from: &[f32; LANES]) -> S::F32 {
+        simd.load_f32(from)
+    }
+    #[inline(always)]
+    fn store<S: Simd>(simd: S, value: S::F32, to: &mut [f32; LANES]) {
+        simd.store_f32(value, to);
+    }
+}
+
+impl SimdElement for f64 {
+    type Compute = f64;
+    type Vector<S: Simd> = S::F64;
+    const ROUNDS_TO_ZERO: f64 = 0.0;
+    #[inline(always)]
+    fn splat<S: Simd>(simd: S, value: f64) -> S::F64 {
+        simd.splat_f64(value)
+    }
+    #[inline(always)]
+    fn load_compute<S: Simd>(simd: S, from: &[f64; LANES]) -> S::F64 {
+        simd.load_f64(from)
+    }
+    #[inline(always)]
+    fn load<S: Simd>(simd: S, from: &[f64; LANES]) -> S::F64 {
+        simd.load_f64(from)
+    }
+    #[inline(always)]
+    fn store<S: Simd>(simd: S, value: S::F64, to: &mut [f64; LANES]) {
+        simd.store_f64(value, to);
+    }
+}
+
+impl SimdElement for f16 {
+    type Compute = f32;
+    type Vector<S: Simd> = S::F32;
+    /// 2^-25, half the smallest half: the tie goes to even, to zero.
+    const ROUNDS_TO_ZERO: f32 = 1.0 / (1 << 25) as f32;
+    #[inline(always)]
+    fn splat<S: Simd>(simd: S, value: f32) -> S::F32 {
+        simd.splat_f32(value)
+    }
+    #[inline(always)]
+    fn load_compute<S: Simd>(simd: S, from: &[f32; LANES]) -> S::F32 {
+        simd.load_f32(from)
+    }
+    #[inline(always)]
+    fn load<S: Simd>(simd: S, from: &[f16; LANES]) -> S::F32 {
+        simd.load_f16(from)
+    }
+    #[inline(always)]
+    fn store<S: Simd>(simd: S, value: S::F32, to: &mut [f16; LANES]) {
+        simd.store_f16(value, to);
+    }
+}
+
+impl SimdElement for bf16 {
+    type Compute = f32;
+    type Vector<S: Simd> = S::F32;
+    /// 2^-134, half the smallest bfloat16: the tie goes to even, to zero.
+    const ROUNDS_TO_ZERO: f32 = f32::from_bits(0x0000_8000);
+    #[inline(always)]
+    fn splat<S: Simd>(simd: S, value: f32) -> S::F32 {
+        simd.splat_f32(value)
+    }
+    #[inline(always)]
+    fn load_compute<S: Simd>(simd: S, from: &[f32; LANES]) -> S::F32 {
+        simd.load_f32(from)
+    }
+    #[inline(always)]
+    fn load<S: Simd>(simd: S, from: &[bf16; LANES]) -> S::F32 {
+        simd.load_bf16(from)
+    }
+    #[inline(always)]
+    fn store<S: Simd>(simd: S, value: S::F32, to: &mut [bf16; LANES]) {
+        simd.store_bf16(value, to);
+    }
+}
+
+/// Work written once for every instruction set. `run` must be `#[inline(always)]`.
+pub trait Kernel {
+    /// What it gives.
+    type Output;
+    /// Does the work with this instruction set.
+    fn run<S: Simd>(self, simd: S) -> Self::Output;
+}
+
+/// The instruction sets that the CPU backend is written for, from the least to the most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Level {
+    /// What the compiler makes of plain Rust for the build's target.
+    Portable,
+    /// 128-bit registers of aarch64.
+    Neon,
+    /// 256-bit registers of x86-64, with FMA and F16C.
+    Avx2,
+    /// 512-bit registers of x86-64 (F, BW, DQ, VL).
+    Avx512,
+}
+
+impl Level {
+    /// The levels this machine can run, from the least to the most.
+    pub fn available() -> Vec<Level> {
+        Dispatch::available()
+            .into_iter()
+            .map(Dispatch::level)
+            .collect()
+    }
+
+    /// The best level this machine can run.
+    pub fn detect() -> Level {
+        Dispatch::detect().level()
+    }
+
+    /// Its name: `portable`, `neon`, `avx2` or `avx512`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Level::Portable => "portable",
+            Level::Neon => "neon",
+            Level::Avx2 => "avx2",
+            Level::Avx512 => "avx512",
+        }
+    }
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A level together with the proof that the machine has it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Dispatch {
+    Portable(Portable),
+    #[cfg(target_arch = "aarch64")]
+    Neon(neon::Neon),
+    #[cfg(target_arch = "x86_64")]
+    Avx2(avx2::Avx2),
+    #[cfg(target_arch = "x86_64")]
+    Avx512(avx512::Avx512),
+}
+
+impl Dispatch {
+    /// From the least to the most; under Miri, which runs no vendor intrinsics, the first only.
+    fn available() -> Vec<Dispatch> {
+        let mut levels = vec![Dispatch::Portable(Portable)];
+        if cfg!(miri) {
+            return levels;
+        }
+        #[cfg(target_arch = "aarch64")]
+        levels.extend(neon::Neon::detect().map(Dispatch::Neon));
+        #[cfg(target_arch = "x86_64")]
+        {
+            levels.extend(avx2::Avx2::detect().map(Dispatch::Avx2));
+            levels.extend(avx512::Avx512::detect().map(Dispatch::Avx512));
+        }
+        levels.shrink_to_fit();
+        levels
+    }
+
+    pub(crate) fn detect() -> Self {
+        *Self::available()
+            .last()
+            .unwrap_or(&Dispatch::Portable(Portable))
+    }
+
+    pub(crate) fn of(level: Level) -> Result<Self> {
+        let available = Self::available();
+        available
+            .iter()
+            .copied()
+            .find(|dispatch| dispatch.level() == level)
+            .ok_or_else(|| Error::LevelUnavailable {
+                asked: level.name(),
+                available: available
+                    .iter()
+                    .map(|dispatch| dispatch.level().name())
+                    .collect::<Vec<_>>()
+                    .join(", "),
+            })
+    }
+
+    pub(crate) fn level(self) -> Level {
+        match self {
+            Dispatch::Portable(_) => Level::Portable,
+            #[cfg(target_arch = "aarch64")]
+            Dispatch::Neon(_) => Level::Neon,
+            #[cfg(target_arch = "x86_64")]
+            Dispatch::Avx2(_) => Level::Avx2,
+            #[cfg(target_arch = "x86_64")]
+            Dispatch::Avx512(_) => Level::Avx512,
+        }
+    }
+
+    /// Runs a kernel at this level.
+    pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Output {
+        match self {
+            Dispatch::Portable(simd) => simd.vectorize(kernel),
+            #[cfg(target_arch = "aarch64")]
+            Dispatch::Neon(simd) => simd.vectorize(kernel),
+            #[cfg(target_arch = "x86_64")]
+            Dispatch::Avx2(simd) => simd.vectorize(kernel),
+            #[cfg(target_arch = "x86_64")]
+            Dispatch::Avx512(simd) => simd.vectorize(kernel),
+        }
+    }
+}

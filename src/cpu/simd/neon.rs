@@ -1,0 +1,297 @@
+//! NEON on aarch64: registers of 4 `f32`.
+//!
+//! Safety of every block here: a [`Neon`] is made only by [`Neon::detect`], a register only through a [`Neon`], and
+//! all functions but the last are inlined into [`Neon::vectorize`], which has the feature enabled.
+#![expect(
+    unsafe_code,
+    reason = "vendor intrinsics, and entering a function with target features"
+)]
+
+use std::arch::aarch64::*;
+use std::arch::{asm, is_aarch64_feature_detected};
+
+use half::{bf16, f16};
+
+use super::lanes::{Lanes, Register};
+use super::{Kernel, LANES, Simd};
+
+/// Proof that the machine has NEON.
+#[derive(Debug, Clone, Copy)]
+pub struct Neon(());
+
+impl Neon {
+    pub(super) fn detect() -> Option<Self> {
+        is_aarch64_feature_detected!("neon").then_some(Self(()))
+    }
+}
+
+#[derive(Clone, Copy)]
+pub struct R32(float32x4_t);
+
+#[derive(Clone, Copy)]
+pub struct R64(float64x2_t, float64x2_t);
+
+impl Register for R32 {
+    type Scalar = f32;
+    type Wide = R64;
+    const WIDTH: usize = 4;
+
+    #[inline(always)]
+    fn add(self, other: Self) -> Self {
+        // SAFETY: a register exists only where `Neon::detect` found NEON.
+        Self(unsafe { vaddq_f32(self.0, other.0) })
+    }
+    #[inline(always)]
+    fn sub(self, other: Self) -> Self {
+        // SAFETY: a register exists only where `Neon::detect` found NEON.
+        Self(unsafe { vsubq_f32(self.0, other.0) })
+    }
+    #[inline(always)]
+    fn mul(self, other: Self) -> Self {
+        // SAFETY: a register exists only where `Neon::detect` found NEON.
+        Self(unsafe { vmulq_f32(self.0, other.0) })
+    }
+    #[inline(always)]
+    fn mul_add(self, factor: Self, addend: Self) -> Self {
+        // SAFETY: a register exists only where `Neon::detect` found NEON.
+        Self(unsafe { vfmaq_f32(addend.0, self.0, factor.0) })
+    }
+    #[inline(always)]
+    fn relu(self) -> Self {
+        // SAFETY: a register exists only where `Neon::detect` found NEON. (This maximum passes NaN on.)
+        Self(unsafe { vmaxq_f32(self.0, vdupq_n_f32(0.0)) })
+    }
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "4 bits of a mask")]
+    fn above_bits(self, threshold: Self) -> u16 {
+        // SAFETY: a register exists only where `Neon::detect` found NEON.
+        unsafe {
+            let lane = vld1q_u32([1, 2, 4, 8].as_ptr());
+            vaddvq_u32(vbicq_u32(lane, vcleq_f32(self.0, threshold.0))) as u16
+        }
+    }
+    #[inline(always)]
+    fn keep(self, bits: u16) -> Self {
+        // SAFETY: a register exists only where `Neon::detect` found NEON.
+        unsafe {
+            let lane = vld1q_u32([1, 2, 4, 8].as_ptr());
+            let set = vtstq_u32(vdupq_n_u32(u32::from(bits)), lane);
+            Self(vreinterpretq_f32_u32(vandq_u32(
+                vreinterpretq_u32_f32(self.0),
+                set,
+            )))
+        }
+    }
+    #[inline(always)]
+    fn widen(self) -> R64 {
+        // SAFETY: a register exists only where `Neon::detect` found NEON.
+        unsafe {
+            R64(
+                vcvt_f64_f32(vget_low_f32(self.0)),
+                vcvt_high_f64_f32(self.0),
+            )
+        }
+    }
+    #[inline(always)]
+    fn write(self, to: &mut [f32]) {
+        assert!(to.len() >= Self::WIDTH);
+        // SAFETY: NEON as above; the line before checked that there is room for 4 values.
+        unsafe { vst1q_f32(to.as_mut_ptr(), self.0) }
+    }
+}
+
+impl Register for R64 {
+    type Scalar = f64;
+    type Wide = Self;
+    const WIDTH: usize = 4;
+
+    #[inline(always)]
+    fn add(self, other: Self) -> Self {
+        // SAFETY: a register exists only where `Neon::detect` found NEON.
+        unsafe { Self(vaddq_f64(self.0, other.0), vaddq_f64(self.1, other.1)) }
+    }
+    #[inline(always)]
+    fn sub(self, other: Self) -> Self {
+        // SAFETY: a register exists only where `Neon::detect` found NEON.
+        unsafe { Self(vsubq_f64(self.0, other.0), vsubq_f64(self.1, other.1)) }
+    }
+    #[inline(always)]
+    fn mul(self, other: Self) -> Self {
+        // SAFETY: a register exists only where `Neon::detect` found NEON.
+        unsafe { Self(vmulq_f64(self.0, other.0), vmulq_f64(self.1, other.1)) }
+    }
+    #[inline(always)]
+    fn mul_add(self, factor: Self, addend: Self) -> Self {
+        // SAFETY: a register exists only where `Neon::detect` found NEON.
+        unsafe {
+            Self(
+                vfmaq_f64(addend.0, self.0, factor.0),
+                vfmaq_f64(addend.1, self.1, factor.1),
+            )
+        }
+    }
+    #[inline(always)]
+    fn relu(self) -> Self {
+        // SAFETY: a register exists only where `Neon::detect` found NEON. (This maximum passes NaN on.)
+        unsafe {
+            Self(
+                vmaxq_f64(self.0, vdupq_n_f64(0.0)),
+                vmaxq_f64(self.1, vdupq_n_f64(0.0)),
+            )
+        }
+    }
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "4 bits of a mask")]
+    fn above_bits(self, threshold: Self) -> u16 {
+        // SAFETY: a register exists only where `Neon::detect` found NEON.
+        unsafe {
+            let (low, high) = (vld1q_u64([1, 2].as_ptr()), vld1q_u64([4, 8].as_ptr()));
+            let low = vbicq_u64(low, vcleq_f64(self.0, threshold.0));
+            let high = vbicq_u64(high, vcleq_f64(self.1, threshold.1));
+            vaddvq_u64(vorrq_u64(low, high)) as u16
+        }
+    }
+    #[inline(always)]
+    fn keep(self, bits: u16) -> Self {
+        // SAFETY: a register exists only where `Neon::detect` found NEON.
+        unsafe {
+            let all = vdupq_n_u64(u64::from(bits));
+            let (low, high) = (vld1q_u64([1, 2].as_ptr()), vld1q_u64([4, 8].as_ptr()));
+            let low = vandq_u64(vreinterpretq_u64_f64(self.0), vtstq_u64(all, low));
+            let high = vandq_u64(vreinterpretq_u64_f64(self.1), vtstq_u64(all, high));
+            Self(vreinterpretq_f64_u64(low), vreinterpretq_f64_u64(high))
+        }
+    }
+    #[inline(always)]
+    fn widen(self) -> Self {
+        self
+    }
+    #[inline(always)]
+    fn write(self, to: &mut [f64]) {
+        assert!(to.len() >= Self::WIDTH);
+        // SAFETY: NEON as above; the line before checked that there is room for 4 values.
+        unsafe {
+            vst1q_f64(to.as_mut_ptr(), self.0);
+            vst1q_f64(to.as_mut_ptr().add(2), self.1);
+        }
+    }
+}
+
+impl Simd for Neon {
+    type F32 = Lanes<R32, 4>;
+    type F64 = Lanes<R64, 4>;
+
+    #[inline(always)]
+    fn splat_f32(self, value: f32) -> Self::F32 {
+        // SAFETY: `self` proves NEON.
+        Lanes([R32(unsafe { vdupq_n_f32(value) }); 4])
+    }
+    #[inline(always)]
+    fn splat_f64(self, value: f64) -> Self::F64 {
+        // SAFETY: `self` proves NEON.
+        let half = unsafe { vdupq_n_f64(value) };
+        Lanes([R64(half, half); 4])
+    }
+    #[inline(always)]
+    fn load_f32(self, from: &[f32; LANES]) -> Self::F32 {
+        let mut lanes = self.splat_f32(0.0);
+        for i in 0..4 {
+            // SAFETY: `self` proves NEON; the array has 16 values, of which this reads 4 from 4 i.
+            lanes.0[i] = R32(unsafe { vld1q_f32(from.as_ptr().add(4 * i)) });
+        }
+        lanes
+    }
+    #[inline(always)]
+    fn load_f64(self, from: &[f64; LANES]) -> Self::F64 {
+        let mut lanes = self.splat_f64(0.0);
+        for i in 0..4 {
+            // SAFETY: `self` proves NEON; the array has 16 values, of which this reads 4 from 4 i.
+            lanes.0[i] = unsafe {
+                R64(
+                    vld1q_f64(from.as_ptr().add(4 * i)),
+                    vld1q_f64(from.as_ptr().add(4 * i + 2)),
+                )
+            };
+        }
+        lanes
+    }
+    #[inline(always)]
+    fn load_f16(self, from: &[f16; LANES]) -> Self::F32 {
+        let mut lanes = self.splat_f32(0.0);
+        for i in 0..4 {
+            // SAFETY: `self` proves NEON; the array has 16 values, of which this reads 4 from 4 i. FCVTL is part of
+            // base NEON and touches nothing but its registers (the intrinsic for it is not stable).
+            lanes.0[i] = R32(unsafe {
+                let halves = vld1_u16(from.as_ptr().cast::<u16>().add(4 * i));
+                let values: float32x4_t;
+                asm!("fcvtl {0:v}.4s, {1:v}.4h", out(vreg) values, in(vreg) halves,
+                    options(pure, nomem, nostack, preserves_flags));
+                values
+            });
+        }
+        lanes
+    }
+    #[inline(always)]
+    fn load_bf16(self, from: &[bf16; LANES]) -> Self::F32 {
+        let mut lanes = self.splat_f32(0.0);
+        for i in 0..4 {
+            // SAFETY: `self` proves NEON; the array has 16 values, of which this reads 4 from 4 i.
+            lanes.0[i] = R32(unsafe {
+                vreinterpretq_f32_u32(vshlq_n_u32::<16>(vmovl_u16(vld1_u16(
+                    from.as_ptr().cast::<u16>().add(4 * i),
+                ))))
+            });
+        }
+        lanes
+    }
+    #[inline(always)]
+    fn store_f32(self, value: Self::F32, to: &mut [f32; LANES]) {
+        for i in 0..4 {
+            value.0[i].write(&mut to[4 * i..4 * i + 4]);
+        }
+    }
+    #[inline(always)]
+    fn store_f64(self, value: Self::F64, to: &mut [f64; LANES]) {
+        for i in 0..4 {
+            value.0[i].write(&mut to[4 * i..4 * i + 4]);
+        }
+    }
+    #[inline(always)]
+    fn store_f16(self, value: Self::F32, to: &mut [f16; LANES]) {
+        for i in 0..4 {
+            // SAFETY: `self` proves NEON; the array has room for 16 values, of which this writes 4 from 4 i. FCVTN is
+            // part of base NEON and touches nothing but its registers; Rust never changes the rounding mode.
+            unsafe {
+                let halves: uint16x4_t;
+                asm!("fcvtn {0:v}.4h, {1:v}.4s", out(vreg) halves, in(vreg) value.0[i].0,
+                    options(pure, nomem, nostack, preserves_flags));
+                vst1_u16(to.as_mut_ptr().cast::<u16>().add(4 * i), halves);
+            }
+        }
+    }
+    #[inline(always)]
+    fn store_bf16(self, value: Self::F32, to: &mut [bf16; LANES]) {
+        for i in 0..4 {
+            let value = value.0[i].0;
+            // SAFETY: `self` proves NEON; the array has room for 16 values, of which this writes 4 from 4 i.
+            unsafe {
+                let bits = vreinterpretq_u32_f32(value);
+                let upper = vshrq_n_u32::<16>(bits);
+                let odd = vandq_u32(upper, vdupq_n_u32(1));
+                let carried = vaddq_u32(bits, vaddq_u32(odd, vdupq_n_u32(0x7fff)));
+                let quiet = vorrq_u32(upper, vdupq_n_u32(0x40));
+                let rounded = vbslq_u32(vceqq_f32(value, value), vshrq_n_u32::<16>(carried), quiet);
+                vst1_u16(to.as_mut_ptr().cast::<u16>().add(4 * i), vmovn_u32(rounded));
+            }
+        }
+    }
+    #[inline(always)]
+    fn vectorize<K: Kernel>(self, kernel: K) -> K::Output {
+        #[target_feature(enable = "neon")]
+        fn enabled<K: Kernel>(simd: Neon, kernel: K) -> K::Output {
+            kernel.run(simd)
+        }
+        // SAFETY: `self` proves NEON.
+        unsafe { enabled(self, kernel) }
+    }
+}

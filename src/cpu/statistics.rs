@@ -1,0 +1,257 @@
+//! Mean and variance of each channel.
+//!
+//! mean = Σx / M and variance = Σ(x − mean)² / M, never E\[x²\] − E\[x\]². A block of a channel's values is read once,
+//! for Σ(x − k) and Σ(x − k)²: the shift k is the mean of 16 values spread over the block, so that nothing cancels.
+//! Blocks are merged by Chan's formula ([`Moments`]). A constant block has k = x, thus exactly no deviation.
+
+use std::ops::Range;
+
+use super::Cpu;
+use super::coefficients::{Coefficient, PerColumn, Same, gather_columns, spread_over_columns};
+use super::memory::Run;
+use super::moments::Moments;
+use super::simd::{Kernel, LANES, Simd, Vector};
+use super::sums::{
+    ColumnSums, Reduction, Terms, UnitSums, add_columns, add_units, chunks, low_bits, sum_lanes,
+};
+use super::tiles::{Matrix, Tile, Tiling};
+use crate::Element;
+
+/// Values (of one channel, where work is by units) after which a new shift is chosen.
+const BLOCK_VALUES: usize = 8 << 10;
+/// Rows, where work is by columns, after which a new shift is chosen.
+const BLOCK_ROWS: usize = 1 << 10;
+
+/// Takes the moments of a tile's channels.
+pub(crate) struct TileMoments<'a, T> {
+    pub matrix: &'a Matrix,
+    pub tile: &'a Tile,
+    pub x: Run<'a, T>,
+}
+
+impl<T: Element> Kernel for TileMoments<'_, T> {
+    type Output = Moments;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) -> Moments {
+        if self.matrix.by_columns() {
+            self.by_columns(simd)
+        } else {
+            self.by_units(simd)
+        }
+    }
+}
+
+impl<T: Element> TileMoments<'_, T> {
+    #[inline(always)]
+    fn by_units<S: Simd>(&self, simd: S) -> Moments {
+        let channels = self.tile.units.len();
+        let mut moments = Moments::none(channels);
+        let mut sums = vec![UnitSums::zero(simd); channels];
+        let mut shifts = vec![0.0; channels];
+        let (mut first, mut second) = (vec![0.0; channels], vec![0.0; channels]);
+        let width = self.tile.within.len();
+        for rows in chunks(self.tile.rows.clone(), (BLOCK_VALUES / width).max(1)) {
+            for within in chunks(self.tile.within.clone(), BLOCK_VALUES) {
+                let block = Tile {
+                    rows: rows.clone(),
+                    units: self.tile.units.clone(),
+                    within,
+                };
+                for (i, unit) in block.units.clone().enumerate() {
+                    shifts[i] = self.unit_shift(&block, unit);
+                }
+                sums.fill(UnitSums::zero(simd));
+                add_units(
+                    simd,
+                    self.matrix,
+                    &block,
+                    &Deviations {
+                        x: self.x,
+                        shifts: &shifts,
+                        columns: &[],
+                    },
+                    &mut sums,
+                );
+                for i in 0..channels {
+                    (first[i], second[i]) = sums[i].total();
+                }
+                moments.add_shifted(
+                    (block.rows.len() * block.within.len()) as f64,
+                    &shifts,
+                    &first,
+                    &second,
+                );
+            }
+        }
+        moments
+    }
+
+    /// The mean of 16 values spread over a block of one unit, as the vectors can hold it.
+    #[inline(always)]
+    fn unit_shift(&self, block: &Tile, unit: usize) -> f64 {
+        let (width, values) = (block.within.len(), block.rows.len() * block.within.len());
+        let mut samples = [0.0; LANES];
+        for (i, sample) in samples.iter_mut().enumerate() {
+            let at = i * values / LANES;
+            let run = block.unit_run(self.matrix, block.rows.start + at / width, unit);
+            *sample = self.x.get(run.start + at % width).to_f64();
+        }
+        round_to_compute::<T>(sum_lanes(samples) / LANES as f64)
+    }
+
+    #[inline(always)]
+    fn by_columns<S: Simd>(&self, simd: S) -> Moments {
+        let channels = self.tile.channels(self.matrix);
+        let mut moments = Moments::none(channels.len());
+        let mut sums = ColumnSums::zero(self.tile.columns(self.matrix).len());
+        let mut shifts = vec![0.0; channels.len()];
+        let mut columns = Vec::new();
+        let (mut first, mut second) = (vec![0.0; channels.len()], vec![0.0; channels.len()]);
+        for rows in chunks(self.tile.rows.clone(), BLOCK_ROWS) {
+            let block = Tile {
+                rows,
+                ..self.tile.clone()
+            };
+            for (shift, channel) in shifts.iter_mut().zip(channels.clone()) {
+                *shift = self.column_shift(&block.rows, channel);
+            }
+            spread_over_columns(
+                self.matrix,
+                &block,
+                &shifts,
+                T::Compute::from_f64,
+                &mut columns,
+            );
+            sums.clear();
+            add_columns(
+                simd,
+                self.matrix,
+                &block,
+                &Deviations {
+                    x: self.x,
+                    shifts: &[],
+                    columns: &columns,
+                },
+                &mut sums,
+            );
+            gather_columns(self.matrix, &block, &sums.first, &mut first);
+            gather_columns(self.matrix, &block, &sums.second, &mut second);
+            let whole = self.tile.columns(self.matrix).len();
+            let short = whole - self.tile.run(self.matrix, block.rows.end - 1).len();
+            let count = (block.rows.len() * whole - short) / channels.len();
+            moments.add_shifted(count as f64, &shifts, &first, &second);
+        }
+        moments
+    }
+
+    /// The mean of 16 values of a channel spread over some rows, as the vectors can hold it.
+    #[inline(always)]
+    fn column_shift(&self, rows: &Range<usize>, channel: usize) -> f64 {
+        let mut samples = [0.0; LANES];
+        for (i, sample) in samples.iter_mut().enumerate() {
+            let row = rows.start + i * rows.len() / LANES;
+            let at =
+                row * self.matrix.row_len() + channel * self.matrix.width + i % self.matrix.width;
+            *sample = self.x.get(at).to_f64();
+        }
+        round_to_compute::<T>(sum_lanes(samples) / LANES as f64)
+    }
+}
+
+/// a = b = x − shift.
+struct Deviations<'a, T: Element> {
+    x: Run<'a, T>,
+    /// Of the tile's units; or
+    shifts: &'a [f64],
+    /// of its columns.
+    columns: &'a [T::Compute],
+}
+
+struct DeviationTerms<'a, T, K> {
+    x: Run<'a, T>,
+    shift: K,
+}
+
+impl<T: Element> Reduction<T> for Deviations<'_, T> {
+    type OfUnit<'r, S: Simd>
+        = DeviationTerms<'r, T, Same<T::Vector<S>>>
+    where
+        Self: 'r;
+    type OfColumns<'r, S: Simd>
+        = DeviationTerms<'r, T, PerColumn<'r, T::Compute>>
+    where
+        Self: 'r;
+
+    #[inline(always)]
+    fn of_unit<S: Simd>(&self, simd: S, i: usize) -> Self::OfUnit<'_, S> {
+        DeviationTerms {
+            x: self.x,
+            shift: Same(T::splat(simd, T::Compute::from_f64(self.shifts[i]))),
+        }
+    }
+    #[inline(always)]
+    fn of_columns<S: Simd>(&self, _: S) -> Self::OfColumns<'_, S> {
+        DeviationTerms {
+            x: self.x,
+            shift: PerColumn(self.columns),
+        }
+    }
+}
+
+impl<'a, S: Simd, T: Element, K: Coefficient<S, T>> Terms<S, T> for DeviationTerms<'a, T, K> {
+    type Run = Run<'a, T>;
+
+    #[inline(always)]
+    fn run(&self, range: Range<usize>) -> Run<'a, T> {
+        self.x.part(range)
+    }
+    #[inline(always)]
+    fn terms(&self, simd: S, run: Run<'a, T>, at: usize) -> (T::Vector<S>, T::Vector<S>) {
+        let deviation = run.load(simd, at).sub(self.shift.load(simd, at));
+        (deviation, deviation)
+    }
+    #[inline(always)]
+    fn last_terms(
+        &self,
+        simd: S,
+        run: Run<'a, T>,
+        at: usize,
+        count: usize,
+    ) -> (T::Vector<S>, T::Vector<S>) {
+        let deviation = run
+            .load_last(simd, at, T::default())
+            .sub(self.shift.load(simd, at))
+            .keep(low_bits(count));
+        (deviation, deviation)
+    }
+}
+
+/// The nearest value that the vectors compute with.
+#[inline(always)]
+fn round_to_compute<T: Element>(value: f64) -> f64 {
+    T::Compute::from_f64(value).to_f64()
+}
+
+/// The moments of all channels, tile by tile.
+pub(crate) fn moments<T: Element>(cpu: &Cpu, tiling: &Tiling, x: &[T]) -> Moments {
+    let matrix = &tiling.matrix;
+    let parts = cpu.threads.map(tiling.count(), size_of_val(x), |index| {
+        let tile = tiling.tile(index);
+        (
+            tile.channels(matrix).start,
+            cpu.dispatch.run(TileMoments {
+                matrix,
+                tile: &tile,
+                x: Run::new(x),
+            }),
+        )
+    });
+    let mut whole = Moments::none(matrix.channels);
+    let mut counts = vec![0.0; matrix.channels];
+    for (first, part) in &parts {
+        whole.merge_at(*first, &mut counts, part);
+    }
+    whole.count = counts[0];
+    whole
+}

@@ -1,0 +1,170 @@
+//! A device's operands as the operands of the backend that it turned out to be, or the error that they are elsewhere.
+
+use super::{Device, DeviceMask, DeviceSlice, DeviceSliceMut};
+use crate::backend::{
+    Affine, Backend, Epilogue, Gate, GradientSums, GradientSumsMut, InOut, Normalization,
+    Statistics, StatisticsMut,
+};
+use crate::{Compute, Cpu, CpuMask, Element, Result};
+
+/// A backend that a [`Device`] can be.
+pub(super) trait Place: Backend {
+    fn slice<'a, T: Element>(slice: DeviceSlice<'a, T>) -> Result<Self::Slice<'a, T>>;
+    fn slice_mut<'a, T: Element>(slice: DeviceSliceMut<'a, T>) -> Result<Self::SliceMut<'a, T>>;
+    fn lend_mask(mask: &DeviceMask) -> Result<&Self::Mask>;
+    fn lend_mask_mut(mask: &mut DeviceMask) -> Result<&mut Self::Mask>;
+}
+
+impl Place for Cpu {
+    fn slice<'a, T: Element>(slice: DeviceSlice<'a, T>) -> Result<&'a [T]> {
+        match slice {
+            DeviceSlice::Cpu(slice) => Ok(slice),
+        }
+    }
+    fn slice_mut<'a, T: Element>(slice: DeviceSliceMut<'a, T>) -> Result<&'a mut [T]> {
+        match slice {
+            DeviceSliceMut::Cpu(slice) => Ok(slice),
+        }
+    }
+    fn lend_mask(mask: &DeviceMask) -> Result<&CpuMask> {
+        match mask {
+            DeviceMask::Cpu(mask) => Ok(mask),
+        }
+    }
+    fn lend_mask_mut(mask: &mut DeviceMask) -> Result<&mut CpuMask> {
+        match mask {
+            DeviceMask::Cpu(mask) => Ok(mask),
+        }
+    }
+}
+
+/// An operand that can be moved to the backend it is on.
+pub(super) trait On<P: Place> {
+    type Operand;
+    fn on(self) -> Result<Self::Operand>;
+}
+
+impl<'a, T: Element, P: Place> On<P> for DeviceSlice<'a, T> {
+    type Operand = P::Slice<'a, T>;
+    fn on(self) -> Result<Self::Operand> {
+        P::slice(self)
+    }
+}
+
+impl<'a, T: Element, P: Place> On<P> for DeviceSliceMut<'a, T> {
+    type Operand = P::SliceMut<'a, T>;
+    fn on(self) -> Result<Self::Operand> {
+        P::slice_mut(self)
+    }
+}
+
+impl<'a, T: Element, P: Place> On<P> for InOut<DeviceSlice<'a, T>, DeviceSliceMut<'a, T>> {
+    type Operand = InOut<P::Slice<'a, T>, P::SliceMut<'a, T>>;
+    fn on(self) -> Result<Self::Operand> {
+        Ok(match self {
+            InOut::Separate(from, to) => InOut::Separate(P::slice(from)?, P::slice_mut(to)?),
+            InOut::InPlace(both) => InOut::InPlace(P::slice_mut(both)?),
+        })
+    }
+}
+
+impl<'a, C: Compute, P: Place> On<P> for StatisticsMut<'a, Device, C> {
+    type Operand = StatisticsMut<'a, P, C>;
+    fn on(self) -> Result<Self::Operand> {
+        Ok(StatisticsMut {
+            mean: P::slice_mut(self.mean)?,
+            mean_low: P::slice_mut(self.mean_low)?,
+            variance: P::slice_mut(self.variance)?,
+            inv_std: P::slice_mut(self.inv_std)?,
+        })
+    }
+}
+
+impl<'a, C: Compute, P: Place> On<P> for Statistics<'a, Device, C> {
+    type Operand = Statistics<'a, P, C>;
+    fn on(self) -> Result<Self::Operand> {
+        Ok(Statistics {
+            mean: P::slice(self.mean)?,
+            mean_low: P::slice(self.mean_low)?,
+            variance: P::slice(self.variance)?,
+            inv_std: P::slice(self.inv_std)?,
+        })
+    }
+}
+
+impl<'a, C: Compute, P: Place> On<P> for Normalization<'a, Device, C> {
+    type Operand = Normalization<'a, P, C>;
+    fn on(self) -> Result<Self::Operand> {
+        Ok(Normalization {
+            mean: P::slice(self.mean)?,
+            mean_low: P::slice(self.mean_low)?,
+            inv_std: P::slice(self.inv_std)?,
+            gamma: P::slice(self.gamma)?,
+            beta: P::slice(self.beta)?,
+        })
+    }
+}
+
+impl<'a, C: Compute, P: Place> On<P> for Affine<'a, Device, C> {
+    type Operand = Affine<'a, P, C>;
+    fn on(self) -> Result<Self::Operand> {
+        Ok(Affine {
+            gamma: P::slice(self.gamma)?,
+            beta: P::slice(self.beta)?,
+            epsilon: self.epsilon,
+        })
+    }
+}
+
+impl<'a, T: Element, P: Place> On<P> for Epilogue<'a, Device, T> {
+    type Operand = Epilogue<'a, P, T>;
+    fn on(self) -> Result<Self::Operand> {
+        Ok(match self {
+            Epilogue::None => Epilogue::None,
+            Epilogue::Relu => Epilogue::Relu,
+            Epilogue::Add(residual) => Epilogue::Add(P::slice(residual)?),
+            Epilogue::AddRelu(residual, mask) => {
+                Epilogue::AddRelu(P::slice(residual)?, mask.map(P::lend_mask_mut).transpose()?)
+            }
+        })
+    }
+}
+
+impl<'a, P: Place> On<P> for Gate<'a, Device> {
+    type Operand = Gate<'a, P>;
+    fn on(self) -> Result<Self::Operand> {
+        Ok(match self {
+            Gate::Open => Gate::Open,
+            Gate::Relu => Gate::Relu,
+            Gate::Mask(mask) => Gate::Mask(P::lend_mask(mask)?),
+        })
+    }
+}
+
+impl<'a, C: Compute, P: Place> On<P> for GradientSums<'a, Device, C> {
+    type Operand = GradientSums<'a, P, C>;
+    fn on(self) -> Result<Self::Operand> {
+        Ok(GradientSums {
+            gamma: P::slice(self.gamma)?,
+            beta: P::slice(self.beta)?,
+            count: self.count,
+        })
+    }
+}
+
+impl<'a, C: Compute, P: Place> On<P> for GradientSumsMut<'a, Device, C> {
+    type Operand = GradientSumsMut<'a, P, C>;
+    fn on(self) -> Result<Self::Operand> {
+        Ok(GradientSumsMut {
+            gamma: P::slice_mut(self.gamma)?,
+            beta: P::slice_mut(self.beta)?,
+        })
+    }
+}
+
+impl<O: On<P>, P: Place> On<P> for Option<O> {
+    type Operand = Option<O::Operand>;
+    fn on(self) -> Result<Self::Operand> {
+        self.map(On::on).transpose()
+    }
+}

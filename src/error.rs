@@ -1,0 +1,207 @@
+//! What can go wrong, in one enum: each message says what was found and what was needed.
+
+use crate::DType;
+
+/// `std::result::Result` with this crate's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why an operation was refused. After an error nothing has changed: no output was written, no statistic followed.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The number of dimensions is outside 2 to 5.
+    #[error("a shape needs 2 to 5 dimensions (N, C and up to 3 spatial), got {found}: {dims:?}")]
+    Rank {
+        /// The number of dimensions given.
+        found: usize,
+        /// The dimensions given.
+        dims: Vec<usize>,
+    },
+    /// A channel or spatial dimension is zero (only the batch may be empty).
+    #[error("dimension {axis} of {dims:?} is zero: only the batch, dimension 0, may be")]
+    ZeroDimension {
+        /// Which dimension.
+        axis: usize,
+        /// The dimensions given.
+        dims: Vec<usize>,
+    },
+    /// The product of the dimensions does not fit in memory addresses.
+    #[error("the dimensions {dims:?} multiply to more values than this machine can address")]
+    ShapeOverflow {
+        /// The dimensions given.
+        dims: Vec<usize>,
+    },
+    /// An array has another number of values than its shape says.
+    #[error("{what} has {found} values but the shape needs {needed}")]
+    Length {
+        /// Which array.
+        what: &'static str,
+        /// Its number of values.
+        found: usize,
+        /// What the shape needs.
+        needed: usize,
+    },
+    /// An array has another shape than the input it belongs to.
+    #[error("{what} is {found} but the input is {needed}")]
+    ShapeMismatch {
+        /// Which array.
+        what: &'static str,
+        /// Its shape.
+        found: String,
+        /// The input's shape.
+        needed: String,
+    },
+    /// The input's channels are not the layer's.
+    #[error("the input has {found} channels but the layer was built for {needed}")]
+    Channels {
+        /// Channels of the input.
+        found: usize,
+        /// Channels of the layer.
+        needed: usize,
+    },
+    /// A layer was asked for without channels.
+    #[error("a layer needs at least 1 channel, got 0")]
+    NoChannels,
+    /// Batch statistics need two values per channel.
+    #[error(
+        "batch statistics need at least 2 values per channel, got {found} (shape {shape}): use forward_inference or forward_frozen, or a larger batch"
+    )]
+    TooFewValues {
+        /// Values per channel found.
+        found: usize,
+        /// The input's shape.
+        shape: String,
+    },
+    /// Epsilon is not finite, negative, or zero where batch statistics are used.
+    #[error("epsilon must be finite and {needed}, got {found}")]
+    Epsilon {
+        /// The value given.
+        found: f64,
+        /// The rule it breaks.
+        needed: &'static str,
+    },
+    /// Momentum is outside 0 to 1.
+    #[error("momentum must be from 0 to 1 (the weight of the new batch), got {found}")]
+    Momentum {
+        /// The value given.
+        found: f64,
+    },
+    /// The strides of an array are of neither layout.
+    #[error(
+        "an array of dimensions {dims:?} with strides {strides:?} is neither channels-first nor channels-last in memory: copy it first (ndarray: `.as_standard_layout()`)"
+    )]
+    Strides {
+        /// Logical dimensions.
+        dims: Vec<usize>,
+        /// Strides in values.
+        strides: Vec<isize>,
+    },
+    /// An operation needs running statistics and the layer keeps none.
+    #[error("the layer keeps no running statistics, and {operation} needs them")]
+    NoRunningStatistics {
+        /// What was asked for.
+        operation: &'static str,
+    },
+    /// An operation needs a residual (or an output for its gradient) that was not given, or the reverse.
+    #[error("{found}, but {needed}")]
+    Residual {
+        /// What was given.
+        found: &'static str,
+        /// What was needed.
+        needed: &'static str,
+    },
+    /// Two operands live on different devices.
+    #[error("{what} is on {found} but the layer is on {needed}")]
+    DeviceMismatch {
+        /// Which operand.
+        what: &'static str,
+        /// Where it is.
+        found: &'static str,
+        /// Where it should be.
+        needed: &'static str,
+    },
+    /// The device asked for is not in this build or not in this machine.
+    #[error("device {device} is not available: {reason}")]
+    DeviceUnavailable {
+        /// The device asked for.
+        device: String,
+        /// Why it cannot be had.
+        reason: String,
+    },
+    /// An instruction set was asked for that this machine does not have.
+    #[error("this machine cannot run {asked}; it has {available}")]
+    LevelUnavailable {
+        /// The level asked for.
+        asked: &'static str,
+        /// The levels it has.
+        available: String,
+    },
+    /// The thread pool could not be made.
+    #[error("a pool of {threads} threads could not be made: {reason}")]
+    Threads {
+        /// The number asked for.
+        threads: usize,
+        /// What the system said.
+        reason: String,
+    },
+    /// The system has no room for an array.
+    #[error("there is no memory for an array of {bytes} bytes")]
+    OutOfMemory {
+        /// Its size.
+        bytes: usize,
+    },
+    /// A checkpoint is not a readable safetensors file, or cannot be written.
+    #[error("the checkpoint cannot be used: {reason}")]
+    Checkpoint {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A checkpoint lacks a tensor that the layer needs.
+    #[error("the checkpoint has no tensor {name:?}, which the layer needs; it has {available}")]
+    MissingTensor {
+        /// The full name looked for.
+        name: String,
+        /// The names it has.
+        available: String,
+    },
+    /// A tensor of a checkpoint has a dtype that cannot be used for it.
+    #[error("tensor {name:?} of the checkpoint is {found}, needed is {needed}")]
+    TensorDType {
+        /// The tensor's full name.
+        name: String,
+        /// Its dtype in the file.
+        found: String,
+        /// The dtypes accepted.
+        needed: &'static str,
+    },
+    /// A tensor of a checkpoint has the wrong shape.
+    #[error("tensor {name:?} of the checkpoint has shape {found:?}, needed is {needed:?}")]
+    TensorShape {
+        /// The tensor's full name.
+        name: String,
+        /// Its shape in the file.
+        found: Vec<usize>,
+        /// The shape needed.
+        needed: Vec<usize>,
+    },
+    /// A value has no meaning in the place it was given.
+    #[error("{what} must be {needed}, got {found}")]
+    Value {
+        /// Which value.
+        what: &'static str,
+        /// What was given.
+        found: String,
+        /// What is accepted.
+        needed: &'static str,
+    },
+    /// A data type was given that the operation does not take.
+    #[error("{what} is {found} but must be {needed}")]
+    DTypeMismatch {
+        /// Which operand.
+        what: &'static str,
+        /// Its dtype.
+        found: DType,
+        /// The dtype needed.
+        needed: DType,
+    },
+}

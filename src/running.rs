@@ -1,0 +1,313 @@
+//! The statistics of batches, and the running ones that follow them.
+
+use crate::backend::{Backend, Statistics, StatisticsMut};
+use crate::tensor::ChannelArray;
+use crate::{Averaging, BatchNormConfig, Compute, Element, Error, Result, RunningVariance, Shape};
+
+/// Mean and variance of each channel of one batch.
+#[derive(Debug)]
+pub struct BatchStatistics<C: Compute, B: Backend> {
+    pub(crate) mean: ChannelArray<C, B>,
+    pub(crate) mean_low: ChannelArray<C, B>,
+    pub(crate) variance: ChannelArray<C, B>,
+    pub(crate) inv_std: ChannelArray<C, B>,
+    pub(crate) count: usize,
+}
+
+impl<C: Compute, B: Backend> BatchStatistics<C, B> {
+    pub(crate) fn zeros(backend: &B, channels: usize, count: usize) -> Result<Self> {
+        let zeros = || ChannelArray::zeros(backend, channels);
+        Ok(Self {
+            mean: zeros()?,
+            mean_low: zeros()?,
+            variance: zeros()?,
+            inv_std: zeros()?,
+            count,
+        })
+    }
+
+    pub(crate) fn of<T: Element<Compute = C>>(
+        backend: &B,
+        shape: &Shape,
+        x: B::Slice<'_, T>,
+        epsilon: f64,
+    ) -> Result<Self> {
+        crate::config::check_training_epsilon(epsilon)?;
+        let mut statistics = Self::zeros(backend, shape.channels(), shape.values_per_channel())?;
+        if !shape.is_empty() {
+            let out = StatisticsMut {
+                mean: statistics.mean.slice_mut(),
+                mean_low: statistics.mean_low.slice_mut(),
+                variance: statistics.variance.slice_mut(),
+                inv_std: statistics.inv_std.slice_mut(),
+            };
+            backend.statistics::<T>(shape, x, epsilon, out)?;
+        }
+        Ok(statistics)
+    }
+
+    /// Σx / M (C,).
+    pub fn mean(&self) -> &ChannelArray<C, B> {
+        &self.mean
+    }
+
+    /// What [`mean`](Self::mean) rounds away (C,).
+    pub fn mean_low(&self) -> &ChannelArray<C, B> {
+        &self.mean_low
+    }
+
+    /// Σ(x − mean)² / M (C,).
+    pub fn variance(&self) -> &ChannelArray<C, B> {
+        &self.variance
+    }
+
+    /// `1 / sqrt(variance + ε)` (C,).
+    pub fn inv_std(&self) -> &ChannelArray<C, B> {
+        &self.inv_std
+    }
+
+    /// M, the values per channel.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+}
+
+/// What inference normalizes with: averages over the batches of training.
+#[derive(Debug)]
+pub struct RunningStatistics<C: Compute, B: Backend> {
+    mean: ChannelArray<C, B>,
+    variance: ChannelArray<C, B>,
+    batches: u64,
+}
+
+impl<C: Compute, B: Backend> RunningStatistics<C, B> {
+    pub(crate) fn new(backend: &B, channels: usize) -> Result<Self> {
+        Ok(Self {
+            mean: ChannelArray::filled(backend, channels, 0.0)?,
+            variance: ChannelArray::filled(backend, channels, 1.0)?,
+            batches: 0,
+        })
+    }
+
+    /// The running mean (C,).
+    pub fn mean(&self) -> &ChannelArray<C, B> {
+        &self.mean
+    }
+
+    /// The running variance (C,).
+    pub fn variance(&self) -> &ChannelArray<C, B> {
+        &self.variance
+    }
+
+    /// The number of batches followed: PyTorch's `num_batches_tracked`.
+    pub fn num_batches_tracked(&self) -> u64 {
+        self.batches
+    }
+
+    /// Replaces everything.
+    ///
+    /// # Errors
+    /// [`Error::Length`] if either array has more or fewer values than channels; then nothing has changed.
+    pub fn set(&mut self, mean: &[C], variance: &[C], num_batches_tracked: u64) -> Result<()> {
+        crate::shape::check_len("the running mean", mean.len(), self.mean.len())?;
+        crate::shape::check_len("the running variance", variance.len(), self.variance.len())?;
+        self.mean.set(mean)?;
+        self.variance.set(variance)?;
+        self.batches = num_batches_tracked;
+        Ok(())
+    }
+
+    /// Mean 0, variance 1, no batches.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn reset(&mut self) -> Result<()> {
+        let channels = self.mean.len();
+        self.set(
+            &vec![C::from_f64(0.0); channels],
+            &vec![C::from_f64(1.0); channels],
+            0,
+        )
+    }
+
+    /// Takes over the statistics of a whole data set, gathered batch by batch (precise batch norm). The number of
+    /// batches tracked stays.
+    ///
+    /// # Errors
+    /// [`Error::TooFewValues`] if fewer than two values per channel were pooled, [`Error::Length`] for another number
+    /// of channels.
+    pub fn adopt(&mut self, pooled: &PooledStatistics, estimate: RunningVariance) -> Result<()> {
+        if pooled.count() < 2 {
+            return Err(Error::TooFewValues {
+                found: pooled.count(),
+                shape: "pooled batches".to_owned(),
+            });
+        }
+        let correction = correction(estimate, pooled.count());
+        let mean: Vec<C> = pooled.mean.iter().map(|&mean| C::from_f64(mean)).collect();
+        let variance: Vec<C> = pooled
+            .variance()
+            .map(|variance| C::from_f64(variance * correction))
+            .collect();
+        self.set(&mean, &variance, self.batches)
+    }
+
+    pub(crate) fn follow(
+        &mut self,
+        backend: &B,
+        config: &BatchNormConfig,
+        batch: &BatchStatistics<C, B>,
+    ) -> Result<()> {
+        if batch.mean.len() != self.mean.len() {
+            return Err(Error::Channels {
+                found: batch.mean.len(),
+                needed: self.mean.len(),
+            });
+        }
+        if batch.count > 0 {
+            let factor = match config.averaging_kind() {
+                Averaging::Exponential { momentum } => momentum,
+                _ => 1.0 / (self.batches + 1) as f64,
+            };
+            let correction = correction(config.running_variance_kind(), batch.count);
+            let of_batch = Statistics {
+                mean: batch.mean.slice(),
+                mean_low: batch.mean_low.slice(),
+                variance: batch.variance.slice(),
+                inv_std: batch.inv_std.slice(),
+            };
+            let (mean, variance) = (self.mean.slice_mut(), self.variance.slice_mut());
+            backend.update_running(of_batch, factor, correction, mean, variance)?;
+        }
+        self.batches += 1;
+        Ok(())
+    }
+
+    /// As a pass normalizes with them.
+    pub(crate) fn as_batch(&self, backend: &B, epsilon: f64) -> Result<BatchStatistics<C, B>> {
+        let mut inv_std = ChannelArray::zeros(backend, self.mean.len())?;
+        backend.inverse_std(self.variance.slice(), epsilon, inv_std.slice_mut())?;
+        Ok(BatchStatistics {
+            mean: self.mean.duplicate()?,
+            mean_low: ChannelArray::zeros(backend, self.mean.len())?,
+            variance: self.variance.duplicate()?,
+            inv_std,
+            count: 0,
+        })
+    }
+}
+
+/// From the biased variance to the estimate that is followed.
+fn correction(estimate: RunningVariance, count: usize) -> f64 {
+    match estimate {
+        RunningVariance::Unbiased => count as f64 / (count as f64 - 1.0),
+        RunningVariance::Population => 1.0,
+    }
+}
+
+/// The exact statistics of many batches together, each weighted by its number of values: for precise batch norm, and
+/// for batches whose gradients are gathered.
+///
+/// Merged by Chan's formula in `f64`, so that the result is that of one large batch.
+///
+/// ```
+/// use batchnorm::{BatchNorm, BatchNormConfig, Cpu, PooledStatistics, RunningVariance, Shape, Tensor};
+/// let cpu = Cpu::new();
+/// let mut layer = BatchNorm::new(&cpu, BatchNormConfig::new(1))?;
+/// let mut pooled = PooledStatistics::new(1);
+/// for batch in [&[1.0f32, 2.0][..], &[3.0]] {
+///     let x = Tensor::new(&cpu, Shape::channels_first(&[batch.len(), 1])?, batch)?;
+///     pooled.add(&layer.batch_statistics(&x)?)?;
+/// }
+/// layer.running_mut().unwrap().adopt(&pooled, RunningVariance::Unbiased)?;
+/// assert_eq!(layer.running().unwrap().mean().to_vec()?, [2.0]);
+/// assert_eq!(layer.running().unwrap().variance().to_vec()?, [1.0]);
+/// # Ok::<(), batchnorm::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct PooledStatistics {
+    mean: Vec<f64>,
+    m2: Vec<f64>,
+    count: usize,
+}
+
+impl PooledStatistics {
+    /// Of no values of so many channels.
+    pub fn new(channels: usize) -> Self {
+        Self {
+            mean: vec![0.0; channels],
+            m2: vec![0.0; channels],
+            count: 0,
+        }
+    }
+
+    /// Adds a batch.
+    ///
+    /// # Errors
+    /// [`Error::Channels`] for another number of channels; when the device fails.
+    pub fn add<C: Compute, B: Backend>(&mut self, batch: &BatchStatistics<C, B>) -> Result<()> {
+        if batch.mean.len() != self.mean.len() {
+            return Err(Error::Channels {
+                found: batch.mean.len(),
+                needed: self.mean.len(),
+            });
+        }
+        if batch.count == 0 {
+            return Ok(());
+        }
+        let (mean, low, variance) = (
+            batch.mean.to_vec()?,
+            batch.mean_low.to_vec()?,
+            batch.variance.to_vec()?,
+        );
+        let (before, added) = (self.count as f64, batch.count as f64);
+        let total = before + added;
+        for c in 0..self.mean.len() {
+            let delta = mean[c].to_f64() + low[c].to_f64() - self.mean[c];
+            self.mean[c] += delta * (added / total);
+            self.m2[c] += variance[c].to_f64() * added + delta * delta * (before * added / total);
+        }
+        self.count += batch.count;
+        Ok(())
+    }
+
+    /// The mean of each channel.
+    pub fn mean(&self) -> &[f64] {
+        &self.mean
+    }
+
+    /// The biased variance of each channel.
+    pub fn variance(&self) -> impl Iterator<Item = f64> {
+        self.m2.iter().map(|m2| m2 / self.count as f64)
+    }
+
+    /// The values per channel.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// As the statistics of one batch, which a layer can [`follow`](crate::BatchNorm::follow).
+    ///
+    /// # Errors
+    /// When the device has no room.
+    pub fn to_batch<C: Compute, B: Backend>(
+        &self,
+        backend: &B,
+        epsilon: f64,
+    ) -> Result<BatchStatistics<C, B>> {
+        let array = |value: &dyn Fn(usize) -> f64| {
+            let values: Vec<C> = (0..self.mean.len())
+                .map(|c| C::from_f64(value(c)))
+                .collect();
+            ChannelArray::new(backend, &values)
+        };
+        let variance = |c: usize| self.m2[c] / self.count.max(1) as f64;
+        Ok(BatchStatistics {
+            mean: array(&|c| self.mean[c])?,
+            mean_low: array(&|c| self.mean[c] - C::from_f64(self.mean[c]).to_f64())?,
+            variance: array(&variance)?,
+            inv_std: array(&|c| 1.0 / (variance(c) + epsilon).sqrt())?,
+            count: self.count,
+        })
+    }
+}

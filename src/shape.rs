@@ -1,0 +1,237 @@
+//! Shape and layout: every array is folded to (N, C, S), and every size is checked here.
+
+use std::fmt;
+
+use crate::{Error, Result};
+
+/// Where the channel stands in memory.
+///
+/// | ours | PyTorch | cuDNN | oneDNN |
+/// |---|---|---|---|
+/// | `ChannelsFirst` | contiguous | NCHW | ncsp |
+/// | `ChannelsLast` | channels_last | NHWC | nspc |
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Layout {
+    /// (N, C, spatial...): each channel of each sample is one run of memory.
+    ChannelsFirst,
+    /// (N, spatial..., C): the channels of one position are neighbours.
+    ChannelsLast,
+}
+
+impl fmt::Display for Layout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Layout::ChannelsFirst => "channels first",
+            Layout::ChannelsLast => "channels last",
+        })
+    }
+}
+
+/// The dimensions of an array in memory order, and where its channels are.
+///
+/// Whatever the rank, the layer sees (N, C, S): N samples, C channels, S = the product of the spatial
+/// dimensions (1 for an (N, C) array). The statistics of a channel are taken over its M = N·S values.
+///
+/// ```
+/// # use batchnorm::{Shape, Layout};
+/// let shape = Shape::channels_last(&[8, 32, 32, 64])?; // N, H, W, C
+/// assert_eq!((shape.batch(), shape.channels(), shape.spatial()), (8, 64, 1024));
+/// assert_eq!(shape.values_per_channel(), 8 * 1024);
+/// # Ok::<(), batchnorm::Error>(())
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Shape {
+    dims: [usize; Shape::MAX_RANK],
+    rank: usize,
+    layout: Layout,
+    spatial: usize,
+}
+
+impl Shape {
+    /// The most dimensions an array may have: (N, C, D, H, W).
+    pub const MAX_RANK: usize = 5;
+
+    /// The shape of an array whose memory order is (N, C, spatial...).
+    ///
+    /// # Errors
+    /// [`Error::Rank`] outside 2 to 5 dimensions, [`Error::ZeroDimension`] for a zero other than the batch,
+    /// [`Error::ShapeOverflow`] when the product cannot be addressed.
+    pub fn channels_first(dims: &[usize]) -> Result<Self> {
+        Self::new(dims, Layout::ChannelsFirst)
+    }
+
+    /// The shape of an array whose memory order is (N, spatial..., C).
+    ///
+    /// # Errors
+    /// As [`Shape::channels_first`].
+    pub fn channels_last(dims: &[usize]) -> Result<Self> {
+        Self::new(dims, Layout::ChannelsLast)
+    }
+
+    /// The shape of an array with these dimensions in memory order.
+    ///
+    /// # Errors
+    /// As [`Shape::channels_first`].
+    pub fn new(dims: &[usize], layout: Layout) -> Result<Self> {
+        let rank = dims.len();
+        if !(2..=Self::MAX_RANK).contains(&rank) {
+            return Err(Error::Rank {
+                found: rank,
+                dims: dims.to_vec(),
+            });
+        }
+        if let Some(axis) = (1..rank).find(|&axis| dims[axis] == 0) {
+            return Err(Error::ZeroDimension {
+                axis,
+                dims: dims.to_vec(),
+            });
+        }
+        // The largest element has 8 bytes, and a Rust allocation at most isize::MAX of them.
+        let limit = isize::MAX as usize / size_of::<f64>();
+        let values = dims[1..]
+            .iter()
+            .try_fold(dims[0].max(1), |product, &d| product.checked_mul(d));
+        if values.is_none_or(|values| values > limit) {
+            return Err(Error::ShapeOverflow {
+                dims: dims.to_vec(),
+            });
+        }
+        let mut padded = [1; Self::MAX_RANK];
+        padded[..rank].copy_from_slice(dims);
+        let spatial = match layout {
+            Layout::ChannelsFirst => dims[2..].iter().product(),
+            Layout::ChannelsLast => dims[1..rank - 1].iter().product(),
+        };
+        Ok(Self {
+            dims: padded,
+            rank,
+            layout,
+            spatial,
+        })
+    }
+
+    /// The dimensions in memory order.
+    pub fn dims(&self) -> &[usize] {
+        &self.dims[..self.rank]
+    }
+
+    /// The dimensions in PyTorch's logical order (N, C, spatial...), whatever the layout.
+    pub fn logical_dims(&self) -> Vec<usize> {
+        let mut dims = self.dims().to_vec();
+        if self.layout == Layout::ChannelsLast {
+            dims[1..].rotate_right(1);
+        }
+        dims
+    }
+
+    /// Where the channels are.
+    pub fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    /// N, the number of samples.
+    pub fn batch(&self) -> usize {
+        self.dims[0]
+    }
+
+    /// C, the number of channels.
+    pub fn channels(&self) -> usize {
+        match self.layout {
+            Layout::ChannelsFirst => self.dims[1],
+            Layout::ChannelsLast => self.dims[self.rank - 1],
+        }
+    }
+
+    /// S, the number of positions of one sample: the product of the spatial dimensions.
+    pub fn spatial(&self) -> usize {
+        self.spatial
+    }
+
+    /// M = N·S, over which the statistics of one channel are taken.
+    pub fn values_per_channel(&self) -> usize {
+        self.batch() * self.spatial
+    }
+
+    /// N·C·S, the number of values.
+    pub fn len(&self) -> usize {
+        self.values_per_channel() * self.channels()
+    }
+
+    /// Whether the batch is empty.
+    pub fn is_empty(&self) -> bool {
+        self.batch() == 0
+    }
+
+    /// Where in memory value (n, c, s) stands.
+    pub fn index(&self, n: usize, c: usize, s: usize) -> usize {
+        match self.layout {
+            Layout::ChannelsFirst => (n * self.channels() + c) * self.spatial + s,
+            Layout::ChannelsLast => (n * self.spatial + s) * self.channels() + c,
+        }
+    }
+
+    /// Whether an array of shape `other` has its values where one of this shape has them.
+    /// (An (N, C) array is the same in either layout.)
+    pub fn same_memory(&self, other: &Shape) -> bool {
+        self.logical_dims() == other.logical_dims()
+            && (self.layout == other.layout || self.spatial == 1 || self.channels() == 1)
+    }
+
+    /// Checks that an array belongs to this shape.
+    pub(crate) fn check_len(&self, what: &'static str, found: usize) -> Result<()> {
+        check_len(what, found, self.len())
+    }
+
+    /// Checks that a per-channel array belongs to this shape.
+    pub(crate) fn check_channels(&self, what: &'static str, found: usize) -> Result<()> {
+        check_len(what, found, self.channels())
+    }
+
+    /// Checks that another array, such as dy, has the memory of this one.
+    pub(crate) fn check_same(&self, what: &'static str, other: &Shape) -> Result<()> {
+        if self.same_memory(other) {
+            return Ok(());
+        }
+        Err(Error::ShapeMismatch {
+            what,
+            found: other.to_string(),
+            needed: self.to_string(),
+        })
+    }
+
+    /// Checks that batch statistics can be taken: two values per channel, or an empty batch.
+    pub(crate) fn check_batch_statistics(&self) -> Result<()> {
+        match self.values_per_channel() {
+            1 => Err(Error::TooFewValues {
+                found: 1,
+                shape: self.to_string(),
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Checks one length against another.
+pub(crate) fn check_len(what: &'static str, found: usize, needed: usize) -> Result<()> {
+    if found == needed {
+        Ok(())
+    } else {
+        Err(Error::Length {
+            what,
+            found,
+            needed,
+        })
+    }
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} {}", self.dims(), self.layout)
+    }
+}
+
+impl fmt::Debug for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Shape({self})")
+    }
+}

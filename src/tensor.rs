@@ -1,0 +1,227 @@
+//! Arrays: what a pass reads and writes, whoever owns the memory.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::backend::Backend;
+use crate::shape::check_len;
+use crate::{Compute, Element, Result, Shape};
+
+/// An array lent for reading: its shape and its memory.
+#[derive(Debug)]
+pub struct View<'a, T: Element, B: Backend> {
+    /// Dimensions and layout.
+    pub shape: Shape,
+    /// The values, in memory order.
+    pub values: B::Slice<'a, T>,
+}
+
+/// An array lent for writing.
+#[derive(Debug)]
+pub struct ViewMut<'a, T: Element, B: Backend> {
+    /// Dimensions and layout.
+    pub shape: Shape,
+    /// The values, in memory order.
+    pub values: B::SliceMut<'a, T>,
+}
+
+/// An array that a pass on backend `B` can read in place: a [`Tensor`], on the CPU an `ndarray` array or view, and
+/// references and shared pointers to them.
+pub trait Data<B: Backend> {
+    /// Its data type.
+    type Element: Element;
+    /// Lends the memory.
+    ///
+    /// # Errors
+    /// [`crate::Error::Strides`] if the memory is of neither layout, and what [`Shape::new`] refuses.
+    fn lend(&self) -> Result<View<'_, Self::Element, B>>;
+}
+
+/// An array that a pass on backend `B` can write in place.
+pub trait DataMut<B: Backend>: Data<B> {
+    /// Lends the memory.
+    ///
+    /// # Errors
+    /// As [`Data::lend`].
+    fn lend_mut(&mut self) -> Result<ViewMut<'_, Self::Element, B>>;
+}
+
+/// Values on a backend, and their shape.
+///
+/// ```
+/// use batchnorm::{Cpu, Shape, Tensor};
+/// let x = Tensor::new(&Cpu::new(), Shape::channels_first(&[2, 3])?, &[1.0f32, 2.0, 3.0, 4.0, 5.0, 6.0])?;
+/// assert_eq!(x.shape().channels(), 3);
+/// assert_eq!(x.to_vec()?[4], 5.0);
+/// # Ok::<(), batchnorm::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Tensor<T: Element, B: Backend> {
+    backend: B,
+    shape: Shape,
+    buffer: B::Buffer<T>,
+}
+
+impl<T: Element, B: Backend> Tensor<T, B> {
+    /// A tensor of these values, in memory order.
+    ///
+    /// # Errors
+    /// [`crate::Error::Length`] if there are more or fewer than the shape needs.
+    pub fn new(backend: &B, shape: Shape, values: &[T]) -> Result<Self> {
+        check_len("the data", values.len(), shape.len())?;
+        Ok(Self {
+            backend: backend.clone(),
+            shape,
+            buffer: backend.upload(values)?,
+        })
+    }
+
+    /// A tensor of zeros.
+    ///
+    /// # Errors
+    /// When the device has no room.
+    pub fn zeros(backend: &B, shape: Shape) -> Result<Self> {
+        Ok(Self {
+            backend: backend.clone(),
+            shape,
+            buffer: backend.zeros(shape.len())?,
+        })
+    }
+
+    /// Its dimensions and layout.
+    pub fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    /// Where it is.
+    pub fn backend(&self) -> &B {
+        &self.backend
+    }
+
+    /// A copy of the values, in memory order.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn to_vec(&self) -> Result<Vec<T>> {
+        self.backend.download(B::lend(&self.buffer))
+    }
+
+    /// The values, for reading.
+    pub fn slice(&self) -> B::Slice<'_, T> {
+        B::lend(&self.buffer)
+    }
+
+    /// The values, for writing.
+    pub fn slice_mut(&mut self) -> B::SliceMut<'_, T> {
+        B::lend_mut(&mut self.buffer)
+    }
+}
+
+impl<T: Element, B: Backend> Data<B> for Tensor<T, B> {
+    type Element = T;
+    fn lend(&self) -> Result<View<'_, T, B>> {
+        Ok(View {
+            shape: self.shape,
+            values: self.slice(),
+        })
+    }
+}
+
+impl<T: Element, B: Backend> DataMut<B> for Tensor<T, B> {
+    fn lend_mut(&mut self) -> Result<ViewMut<'_, T, B>> {
+        Ok(ViewMut {
+            shape: self.shape,
+            values: self.slice_mut(),
+        })
+    }
+}
+
+macro_rules! data_behind {
+    ($($pointer:ty),*) => {$(
+        impl<D: Data<B> + ?Sized, B: Backend> Data<B> for $pointer {
+            type Element = D::Element;
+            fn lend(&self) -> Result<View<'_, D::Element, B>> {
+                (**self).lend()
+            }
+        }
+    )*};
+}
+
+data_behind!(&D, &mut D, Arc<D>, Rc<D>, Box<D>);
+
+impl<D: DataMut<B> + ?Sized, B: Backend> DataMut<B> for &mut D {
+    fn lend_mut(&mut self) -> Result<ViewMut<'_, D::Element, B>> {
+        (**self).lend_mut()
+    }
+}
+
+/// A per-channel array (C,): γ, β, their gradients, running statistics.
+#[derive(Debug)]
+pub struct ChannelArray<C: Compute, B: Backend> {
+    backend: B,
+    buffer: B::Buffer<C>,
+}
+
+impl<C: Compute, B: Backend> ChannelArray<C, B> {
+    pub(crate) fn new(backend: &B, values: &[C]) -> Result<Self> {
+        Ok(Self {
+            backend: backend.clone(),
+            buffer: backend.upload(values)?,
+        })
+    }
+
+    pub(crate) fn filled(backend: &B, channels: usize, value: f64) -> Result<Self> {
+        Self::new(backend, &vec![C::from_f64(value); channels])
+    }
+
+    pub(crate) fn zeros(backend: &B, channels: usize) -> Result<Self> {
+        Ok(Self {
+            backend: backend.clone(),
+            buffer: backend.zeros(channels)?,
+        })
+    }
+
+    /// A copy of the values.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn to_vec(&self) -> Result<Vec<C>> {
+        self.backend.download(self.slice())
+    }
+
+    /// Replaces the values.
+    ///
+    /// # Errors
+    /// [`crate::Error::Length`] if there are more or fewer than channels.
+    pub fn set(&mut self, values: &[C]) -> Result<()> {
+        check_len("the per-channel data", values.len(), self.len())?;
+        self.buffer = self.backend.upload(values)?;
+        Ok(())
+    }
+
+    /// C.
+    #[expect(
+        clippy::len_without_is_empty,
+        reason = "a layer has at least one channel"
+    )]
+    pub fn len(&self) -> usize {
+        B::len(&self.slice())
+    }
+
+    /// The values, for reading.
+    pub fn slice(&self) -> B::Slice<'_, C> {
+        B::lend(&self.buffer)
+    }
+
+    /// The values, for writing.
+    pub fn slice_mut(&mut self) -> B::SliceMut<'_, C> {
+        B::lend_mut(&mut self.buffer)
+    }
+
+    /// Another array with the same values.
+    pub(crate) fn duplicate(&self) -> Result<Self> {
+        let mut copy = Self::zeros(&self.backend, self.len())?;
+        self.backend.copy(self.slice(), copy.slice_mut())?;
+        Ok(copy)
+    }
+}
