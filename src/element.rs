@@ -47,10 +47,18 @@ pub trait Element:
 }
 
 /// A type of per-channel arrays: `f32` or `f64`. Sealed.
-pub trait Compute: Element<Compute = Self> {}
+pub trait Compute: Element<Compute = Self> {
+    /// The largest finite value.
+    const LARGEST: f64;
+}
 
-impl Compute for f32 {}
-impl Compute for f64 {}
+impl Compute for f32 {
+    const LARGEST: f64 = f32::MAX as f64;
+}
+
+impl Compute for f64 {
+    const LARGEST: f64 = f64::MAX;
+}
 
 impl Element for f32 {
     const DTYPE: DType = DType::F32;

@@ -1,7 +1,7 @@
 //! dx from dy, and the residual's gradient.
 //!
 //! With batch statistics `dx = γ·inv_std·(dv − Σdv/M − x̂·Σ(dv·x̂)/M)`, computed as
-//! `(dv − mean_gradient)·scale + ((x − center)·slope + offset)`; with running statistics `dx = dv·scale`.
+//! `((x − center)·slope + (dv − mean_gradient))·scale + offset`; with running statistics `dx = dv·scale`.
 
 use std::ops::Range;
 
@@ -9,7 +9,7 @@ use super::coefficients::{Coefficient, Coefficients, PerColumn};
 use super::fused::Behind;
 use super::gate::{Gate, Marked, Open, Passes, Recomputed};
 use super::memory::{Outputs, Run, TileMemory, scatter};
-use super::normalize::{STREAM_VALUES, coefficients_of};
+use super::normalize::{STREAM_VALUES, center_of, coefficients_of};
 use super::simd::{Kernel, LANES, Simd, Vector};
 use super::tiles::{Matrix, Tile};
 use super::{Cpu, Normalization};
@@ -36,9 +36,9 @@ pub(crate) fn coefficients<C: Compute>(
             ];
         };
         let mean_gradient = C::from_f64(mean_beta);
-        let slope = -scale.to_f64() * with.inv_std[c].to_f64() * mean_gamma;
-        let unsaid = scale.to_f64() * (mean_beta - mean_gradient.to_f64());
-        let offset = -unsaid - slope * with.mean_low[c].to_f64();
+        let slope = -with.inv_std[c].to_f64() * mean_gamma;
+        let unsaid = mean_beta - mean_gradient.to_f64() + slope * center_of(with, c).1;
+        let offset = -scale.to_f64() * unsaid;
         [
             center,
             scale,
@@ -195,12 +195,9 @@ fn gradient<S: Simd, T: Element, K: Coefficient<S, T>, G: Passes<T>, const OF_BA
     let dv = gate.pass(simd, run, at, dy, centred, [scale, shift]);
     let scale = scale.load(simd, at);
     if OF_BATCH {
-        let through_variance = centred.mul_add(slope.load(simd, at), offset.load(simd, at));
-        (
-            dv,
-            dv.sub(mean_gradient.load(simd, at))
-                .mul_add(scale, through_variance),
-        )
+        let less_mean = dv.sub(mean_gradient.load(simd, at));
+        let less_both = centred.mul_add(slope.load(simd, at), less_mean);
+        (dv, less_both.mul_add(scale, offset.load(simd, at)))
     } else {
         (dv, dv.mul(scale))
     }

@@ -5,6 +5,7 @@ use std::ops::Range;
 use super::coefficients::{Coefficient, Coefficients, PerColumn, Same, gather_columns};
 use super::gate::{Gate, Marked, Open, Passes, Recomputed};
 use super::memory::{Run, TileMemory};
+use super::normalize::center_of;
 use super::simd::{Kernel, Simd, Vector};
 use super::sums::{ColumnSums, Reduction, Terms, UnitSums, add_columns, add_units};
 use super::tiles::{Matrix, Tile, Tiling};
@@ -237,16 +238,16 @@ impl<T: Element, G: Passes<T>, K> GradientTerms<'_, '_, T, G, K> {
     }
 }
 
-/// Takes out what the rounded mean put into Σ dv·x̂, for channels from `first` on.
-pub(crate) fn correct_for_mean_low<C: Compute>(
+/// Takes out what the rounding of the mean put into Σ dv·x̂, for channels from `first` on.
+pub(crate) fn correct_for_center<C: Compute>(
     sums: &mut Sums,
     with: &Normalization<'_, C>,
     first: usize,
 ) {
     for (i, (gamma, beta)) in sums.gamma.iter_mut().zip(&sums.beta).enumerate() {
-        let low = with.mean_low[first + i].to_f64() * with.inv_std[first + i].to_f64();
-        if low != 0.0 {
-            *gamma -= low * beta;
+        let rest = center_of(with, first + i).1 * with.inv_std[first + i].to_f64();
+        if rest != 0.0 {
+            *gamma -= rest * beta;
         }
     }
 }
@@ -283,6 +284,6 @@ pub(crate) fn reduce<T: Element>(
             whole.beta[first + i] += beta;
         }
     }
-    correct_for_mean_low(&mut whole, with, 0);
+    correct_for_center(&mut whole, with, 0);
     whole
 }

@@ -123,7 +123,7 @@ pub(crate) fn backward<T: Element>(
             gate,
         };
         let mut sums = cpu.dispatch.run(reduce);
-        backward_reduce::correct_for_mean_low(&mut sums, &with, first);
+        backward_reduce::correct_for_center(&mut sums, &with, first);
         let totals = |c: usize| {
             of_batch.then(|| [sums.gamma[c - first] / count, sums.beta[c - first] / count])
         };

@@ -126,21 +126,6 @@ impl<T> InOut<&[T], &mut [T]> {
             InOut::InPlace(both) => both,
         }
     }
-
-    /// Where the values go.
-    pub(crate) fn output_len(&self) -> usize {
-        match self {
-            InOut::Separate(_, output) | InOut::InPlace(output) => output.len(),
-        }
-    }
-
-    /// Lends both on.
-    pub(crate) fn relend(&mut self) -> InOut<&[T], &mut [T]> {
-        match self {
-            InOut::Separate(input, output) => InOut::Separate(input, output),
-            InOut::InPlace(both) => InOut::InPlace(both),
-        }
-    }
 }
 
 /// Everything a pass writes.

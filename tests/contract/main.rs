@@ -1,0 +1,106 @@
+//! The contract suite: one set of checks, run on every backend and at every SIMD level, against the textbook in f64.
+//!
+//! A level that this machine lacks is skipped, and says so.
+
+#[path = "../reference/mod.rs"]
+mod reference;
+
+mod backward;
+mod data;
+mod determinism;
+mod errors;
+mod forward;
+mod memory;
+mod precision;
+mod run;
+mod shapes;
+mod tolerance;
+
+use batchnorm::{Cpu, Device, Level};
+
+/// A CPU at a level, or the word that this machine has none.
+fn at_level(level: Level) -> Option<Cpu> {
+    let cpu = Cpu::with_threads(2).expect("two threads").at_level(level);
+    if let Err(error) = &cpu {
+        println!("skipped: {error}");
+    }
+    cpu.ok()
+}
+
+/// Makes a test of each check, at one SIMD level.
+macro_rules! on_level {
+    ($name:ident $level:ident $($module:ident::$check:ident),*) => {
+        mod $name {
+            $(#[test] fn $check() {
+                if let Some(cpu) = super::at_level(super::Level::$level) {
+                    crate::$module::$check(&cpu);
+                }
+            })*
+        }
+    };
+}
+
+/// Makes a test of each check, on each backend.
+macro_rules! on_every_backend {
+    ($($module:ident::$check:ident),* $(,)?) => {
+        on_level!(portable Portable $($module::$check),*);
+        on_level!(neon Neon $($module::$check),*);
+        on_level!(avx2 Avx2 $($module::$check),*);
+        on_level!(avx512 Avx512 $($module::$check),*);
+        mod device {
+            $(#[test] fn $check() { crate::$module::$check(&super::Device::best_available()); })*
+        }
+    };
+}
+
+/// What only the processor's own operands (slices) can show.
+macro_rules! on_every_level {
+    ($($module:ident::$check:ident),* $(,)?) => {
+        mod slices {
+            $(#[test] fn $check() {
+                for level in [super::Level::Portable, super::Level::Neon, super::Level::Avx2, super::Level::Avx512] {
+                    if let Some(cpu) = super::at_level(level) {
+                        crate::$module::$check(&cpu);
+                    }
+                }
+            })*
+        }
+    };
+}
+
+on_every_backend!(
+    forward::forward_with_running_statistics_matches_the_textbook,
+    forward::forward_of_large_arrays_matches_the_textbook,
+    forward::forward_composed_of_steps_matches_the_textbook,
+    backward::backward_training_matches_the_textbook_in_f32,
+    backward::backward_training_matches_the_textbook_in_f16,
+    backward::backward_training_matches_the_textbook_in_bf16,
+    backward::backward_training_matches_the_textbook_in_f64,
+    backward::backward_frozen_matches_the_textbook,
+    backward::backward_of_large_arrays_matches_the_textbook,
+    backward::backward_composed_of_steps_matches_the_textbook,
+    precision::a_large_mean_costs_no_digits,
+    precision::a_constant_gives_exactly_beta,
+    precision::an_outlier_first_costs_no_digits,
+    precision::drifting_images_cost_no_digits,
+    precision::values_near_the_largest,
+    precision::values_near_the_smallest,
+    precision::epsilon_tiny_and_large,
+    precision::gamma_zero_and_negative,
+    precision::nan_stays_in_its_channel,
+    precision::infinity_stays_in_its_channel,
+    precision::relu_passes_nan_on,
+    precision::relu_agrees_with_what_was_stored,
+    memory::in_place_gives_the_same_bits,
+    determinism::runs_change_no_bit,
+    errors::wrong_lengths_are_refused_and_nothing_is_written,
+    errors::bad_epsilon_is_refused,
+    errors::too_few_values_are_refused,
+);
+
+on_every_level!(
+    memory::any_alignment_gives_the_same_bits,
+    memory::nothing_outside_is_written,
+    determinism::threads_change_no_bit,
+    determinism::levels_with_fused_multiply_add_agree,
+);

@@ -1,0 +1,323 @@
+//! A problem given to a backend, and its answer held against the textbook.
+
+use batchnorm::Element;
+use batchnorm::backend::{
+    Affine, Backend, Epilogue, Gate, GradientSumsMut, InOut, Normalization, StatisticsMut,
+    StatisticsSource, composed,
+};
+
+use crate::data::{round, typed, wide};
+use crate::reference::{Forward, Problem};
+use crate::tolerance::Tolerance;
+
+/// Whether the fused operation or the composition of steps is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum How {
+    Fused,
+    Composed,
+}
+
+/// What a backend answered.
+pub struct Answer<T: Element, B: Backend> {
+    pub statistics: [B::Buffer<T::Compute>; 4],
+    pub mask: B::Mask,
+    pub y: Vec<T>,
+}
+
+/// What a backend answered on the way back.
+#[derive(Debug, PartialEq)]
+pub struct BackwardAnswer<T: Element> {
+    pub dx: Vec<T>,
+    pub dresidual: Option<Vec<T>>,
+    pub dgamma: Vec<T::Compute>,
+    pub dbeta: Vec<T::Compute>,
+}
+
+pub fn forward<T: Element, B: Backend>(backend: &B, problem: &Problem, how: How) -> Answer<T, B> {
+    let shape = &problem.shape;
+    let x = backend.upload(&typed::<T>(&problem.x)).unwrap();
+    let residual = problem
+        .residual
+        .as_ref()
+        .map(|residual| backend.upload(&typed::<T>(residual)).unwrap());
+    let gamma = backend
+        .upload(&typed::<T::Compute>(&problem.gamma))
+        .unwrap();
+    let beta = backend.upload(&typed::<T::Compute>(&problem.beta)).unwrap();
+    // Every place holds a value that no answer has, so that an unwritten one shows.
+    let unwritten = vec![T::Compute::from_f64(-77.0); shape.channels()];
+    let mut statistics = [0; 4].map(|_| backend.upload(&unwritten).unwrap());
+    let mut y = backend
+        .upload(&vec![T::from_f64(-77.0); shape.len()])
+        .unwrap();
+    let mut mask = backend.mask(shape).unwrap();
+    {
+        let epilogue: Epilogue<B, T> = match (&residual, problem.relu) {
+            (None, false) => Epilogue::None,
+            (None, true) => Epilogue::Relu,
+            (Some(residual), false) => Epilogue::Add(B::lend(residual)),
+            (Some(residual), true) => Epilogue::AddRelu(B::lend(residual), Some(&mut mask)),
+        };
+        let (x, y) = (B::lend(&x), B::lend_mut(&mut y));
+        if let Some((mean, variance)) = &problem.running {
+            let values = [mean.clone(), vec![0.0; shape.channels()], variance.clone()];
+            for (to, from) in statistics.iter_mut().zip(values) {
+                *to = backend.upload(&typed::<T::Compute>(&from)).unwrap();
+            }
+            let [_, _, variance, inv_std] = &mut statistics;
+            backend
+                .inverse_std::<T::Compute>(B::lend(variance), problem.epsilon, B::lend_mut(inv_std))
+                .unwrap();
+            let with = normalization::<T, B>(&statistics, &gamma, &beta);
+            backend
+                .normalize::<T>(shape, InOut::Separate(x, y), with, epilogue)
+                .unwrap();
+        } else {
+            let [mean, mean_low, variance, inv_std] = &mut statistics;
+            let out = StatisticsMut {
+                mean: B::lend_mut(mean),
+                mean_low: B::lend_mut(mean_low),
+                variance: B::lend_mut(variance),
+                inv_std: B::lend_mut(inv_std),
+            };
+            let affine = Affine {
+                gamma: B::lend(&gamma),
+                beta: B::lend(&beta),
+                epsilon: problem.epsilon,
+            };
+            match how {
+                How::Fused => backend
+                    .forward_training::<T>(shape, x, affine, epilogue, y, out)
+                    .unwrap(),
+                How::Composed => {
+                    composed::forward_training::<B, T>(backend, shape, x, affine, epilogue, y, out)
+                        .unwrap();
+                }
+            }
+        }
+    }
+    let y = backend.download::<T>(B::lend(&y)).unwrap();
+    Answer {
+        statistics,
+        mask,
+        y,
+    }
+}
+
+fn normalization<'a, T: Element, B: Backend>(
+    statistics: &'a [B::Buffer<T::Compute>; 4],
+    gamma: &'a B::Buffer<T::Compute>,
+    beta: &'a B::Buffer<T::Compute>,
+) -> Normalization<'a, B, T::Compute> {
+    Normalization {
+        mean: B::lend(&statistics[0]),
+        mean_low: B::lend(&statistics[1]),
+        inv_std: B::lend(&statistics[3]),
+        gamma: B::lend(gamma),
+        beta: B::lend(beta),
+    }
+}
+
+/// The backward pass after a forward pass, in place (dx over dy) or not.
+pub fn backward<T: Element, B: Backend>(
+    backend: &B,
+    problem: &Problem,
+    forward: &Answer<T, B>,
+    how: How,
+    in_place: bool,
+) -> BackwardAnswer<T> {
+    let shape = &problem.shape;
+    let x = backend.upload(&typed::<T>(&problem.x)).unwrap();
+    let mut dy = backend.upload(&typed::<T>(&problem.dy)).unwrap();
+    let gamma = backend
+        .upload(&typed::<T::Compute>(&problem.gamma))
+        .unwrap();
+    let beta = backend.upload(&typed::<T::Compute>(&problem.beta)).unwrap();
+    let unwritten = vec![T::Compute::from_f64(-77.0); shape.channels()];
+    let (mut dgamma, mut dbeta) = (
+        backend.upload(&unwritten).unwrap(),
+        backend.upload(&unwritten).unwrap(),
+    );
+    let mut separate = backend
+        .upload(&vec![T::from_f64(-77.0); shape.len()])
+        .unwrap();
+    let mut dresidual = problem.residual.as_ref().map(|_| {
+        backend
+            .upload(&vec![T::from_f64(-77.0); shape.len()])
+            .unwrap()
+    });
+    let gate: Gate<B> = match (problem.relu, &problem.residual) {
+        (false, _) => Gate::Open,
+        (true, None) => Gate::Relu,
+        (true, Some(_)) => Gate::Mask(&forward.mask),
+    };
+    let source = if problem.running.is_some() {
+        StatisticsSource::Running
+    } else {
+        StatisticsSource::Batch
+    };
+    {
+        let dy_to_dx = if in_place {
+            InOut::InPlace(B::lend_mut(&mut dy))
+        } else {
+            InOut::Separate(B::lend(&dy), B::lend_mut(&mut separate))
+        };
+        let with = normalization::<T, B>(&forward.statistics, &gamma, &beta);
+        let out = GradientSumsMut {
+            gamma: B::lend_mut(&mut dgamma),
+            beta: B::lend_mut(&mut dbeta),
+        };
+        let dresidual = dresidual.as_mut().map(|dresidual| B::lend_mut(dresidual));
+        let x = B::lend(&x);
+        match how {
+            How::Fused => backend
+                .backward::<T>(shape, dy_to_dx, x, with, source, gate, dresidual, out)
+                .unwrap(),
+            How::Composed => {
+                composed::backward::<B, T>(
+                    backend, shape, dy_to_dx, x, with, source, gate, dresidual, out,
+                )
+                .unwrap();
+            }
+        }
+    }
+    BackwardAnswer {
+        dx: backend
+            .download::<T>(B::lend(if in_place { &dy } else { &separate }))
+            .unwrap(),
+        dresidual: dresidual.map(|dresidual| backend.download::<T>(B::lend(&dresidual)).unwrap()),
+        dgamma: backend.download::<T::Compute>(B::lend(&dgamma)).unwrap(),
+        dbeta: backend.download::<T::Compute>(B::lend(&dbeta)).unwrap(),
+    }
+}
+
+/// Forward, held against the textbook.
+pub fn check_forward<T: Element, B: Backend>(
+    backend: &B,
+    problem: &Problem,
+    how: How,
+) -> (Answer<T, B>, Forward) {
+    let expected = problem.forward();
+    let answer = forward::<T, B>(backend, problem, how);
+    let tolerance = Tolerance {
+        problem,
+        forward: &expected,
+    };
+    let [mean, _, variance, inv_std] = [0, 1, 2, 3].map(|i| {
+        wide(
+            &backend
+                .download::<T::Compute>(B::lend(&answer.statistics[i]))
+                .unwrap(),
+        )
+    });
+    for c in 0..problem.shape.channels() {
+        if problem.running.is_none() {
+            close(
+                "mean",
+                problem,
+                c,
+                mean[c],
+                expected.mean[c],
+                tolerance.mean::<T>(c),
+            );
+            // A variance beyond the type's range is stored as infinity, as any value is.
+            let storable = round::<T::Compute>(expected.variance[c]);
+            let nearest = if storable.is_infinite() {
+                storable
+            } else {
+                expected.variance[c]
+            };
+            close(
+                "variance",
+                problem,
+                c,
+                variance[c],
+                nearest,
+                tolerance.variance::<T>(c),
+            );
+        }
+        close(
+            "inv_std",
+            problem,
+            c,
+            inv_std[c],
+            expected.inv_std[c],
+            tolerance.inv_std::<T>(c),
+        );
+        for i in problem.channel(c) {
+            close(
+                "y",
+                problem,
+                i,
+                answer.y[i].to_f64(),
+                expected.y[i],
+                tolerance.y::<T>(c, i),
+            );
+        }
+    }
+    (answer, expected)
+}
+
+/// Forward and backward, held against the textbook.
+pub fn check_backward<T: Element, B: Backend>(backend: &B, problem: &Problem, how: How) {
+    let (answer, expected) = check_forward::<T, B>(backend, problem, how);
+    // A value within rounding of zero may fall on either side: the gate is that of the y that was stored.
+    let passed = |i: usize| !problem.relu || !(answer.y[i].to_f64() <= 0.0);
+    let gradients = problem.backward(&expected, passed);
+    let found = backward::<T, B>(backend, problem, &answer, how, false);
+    let tolerance = Tolerance {
+        problem,
+        forward: &expected,
+    };
+    for c in 0..problem.shape.channels() {
+        let bound = tolerance.gradients::<T>(c, &gradients);
+        close(
+            "dgamma",
+            problem,
+            c,
+            found.dgamma[c].to_f64(),
+            gradients.dgamma[c],
+            bound.dgamma,
+        );
+        close(
+            "dbeta",
+            problem,
+            c,
+            found.dbeta[c].to_f64(),
+            gradients.dbeta[c],
+            bound.dbeta,
+        );
+        for i in problem.channel(c) {
+            let bound = bound.dx::<T>(gradients.dv[i], expected.x_hat[i], gradients.dx[i]);
+            close(
+                "dx",
+                problem,
+                i,
+                found.dx[i].to_f64(),
+                gradients.dx[i],
+                bound,
+            );
+            if let Some(dresidual) = &found.dresidual {
+                close(
+                    "dresidual",
+                    problem,
+                    i,
+                    dresidual[i].to_f64(),
+                    gradients.dv[i],
+                    0.0,
+                );
+            }
+        }
+    }
+}
+
+/// `found` within `bound` of `expected`; NaN is NaN and an infinity the same infinity.
+pub fn close(what: &str, problem: &Problem, at: usize, found: f64, expected: f64, bound: f64) {
+    let same = found == expected || (found.is_nan() && expected.is_nan());
+    assert!(
+        same || (found - expected).abs() <= bound,
+        "{what}[{at}] of {} is {found:e}, the textbook has {expected:e}: off by {:e}, allowed are {bound:e}",
+        problem.shape,
+        (found - expected).abs(),
+    );
+}
