@@ -4,6 +4,7 @@ pub mod backend;
 mod batch_norm;
 pub mod checkpoint;
 mod config;
+mod conversion;
 mod cpu;
 mod device;
 mod element;
@@ -17,6 +18,7 @@ mod tensor;
 
 pub use batch_norm::BatchNorm;
 pub use config::{Activation, Averaging, BatchNormConfig, RunningVariance};
+pub use conversion::{FlaxParameters, KerasParameters, OnnxParameters};
 pub use cpu::{Cpu, CpuMask, Level};
 pub use device::{Device, DeviceBuffer, DeviceMask, DeviceSlice, DeviceSliceMut};
 pub use element::{Compute, DType, Element};
