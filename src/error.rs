@@ -102,6 +102,14 @@ pub enum Error {
         /// What was asked for.
         operation: &'static str,
     },
+    /// The weight of a layer that is to be folded into is not one that comes before this layer.
+    #[error("the weight has dimensions {found:?}, needed is {needed}")]
+    WeightDimensions {
+        /// The dimensions given.
+        found: Vec<usize>,
+        /// What they must be.
+        needed: String,
+    },
     /// An operation needs a residual (or an output for its gradient) that was not given, or the reverse.
     #[error("{found}, but {needed}")]
     Residual {
