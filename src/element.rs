@@ -96,7 +96,7 @@ impl Element for f16 {
     }
     #[inline(always)]
     fn from_f64(value: f64) -> Self {
-        f16::from_f64(value)
+        f16::from_f64(round_to_odd(value))
     }
 }
 
@@ -108,6 +108,53 @@ impl Element for bf16 {
     }
     #[inline(always)]
     fn from_f64(value: f64) -> Self {
-        bf16::from_f64(value)
+        bf16::from_f64(round_to_odd(value))
+    }
+}
+
+/// A value that `half` rounds as it would have to round this one.
+///
+/// Its own conversions look at the upper 32 bits only (or go through `f32`, which rounds twice): a value a little above
+/// a tie is then taken for the tie. Marking in the lowest bit they see that there was more below it ("rounding to odd")
+/// gives them all they need: those 20 bits are more than `f16` (10) or `bf16` (7) keep, by more than two.
+fn round_to_odd(value: f64) -> f64 {
+    let (upper, lower) = (value.to_bits() >> 32, value.to_bits() << 32);
+    f64::from_bits((upper | u64::from(lower != 0)) << 32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every finite positive value and its successor: below, at and above the middle between them.
+    fn check_all<T: Element>(from_bits: impl Fn(u16) -> T, infinity: u16) {
+        for bits in 0..infinity - 1 {
+            let (low, high) = (from_bits(bits), from_bits(bits + 1));
+            let middle = f64::midpoint(low.to_f64(), high.to_f64());
+            let even = if bits % 2 == 0 { low } else { high };
+            assert_eq!(T::from_f64(middle), even, "{middle:e}");
+            assert_eq!(T::from_f64(middle.next_down()), low, "below {middle:e}");
+            assert_eq!(T::from_f64(middle.next_up()), high, "above {middle:e}");
+            assert_eq!(T::from_f64(low.to_f64()), low);
+        }
+    }
+
+    #[test]
+    fn halves_are_rounded_once() {
+        check_all(f16::from_bits, f16::INFINITY.to_bits());
+        check_all(bf16::from_bits, bf16::INFINITY.to_bits());
+    }
+
+    #[test]
+    fn values_beyond_the_range_become_infinite() {
+        assert_eq!(<f16 as Element>::from_f64(65519.99), f16::MAX);
+        assert_eq!(<f16 as Element>::from_f64(65520.0), f16::INFINITY);
+        assert_eq!(<bf16 as Element>::from_f64(-1e39), bf16::NEG_INFINITY);
+        assert!(f32::from_f64(1e39).is_infinite());
+        assert!(
+            <bf16 as Element>::from_f64(f64::NAN).is_nan()
+                && <f16 as Element>::from_f64(-f64::NAN).is_nan()
+        );
+        assert!(<bf16 as Element>::from_f64(f64::from_bits(f64::INFINITY.to_bits() + 1)).is_nan());
     }
 }

@@ -5,7 +5,6 @@
 //! Jacob et al. 2018, "Quantization and Training of Neural Networks", section 3.2.
 
 use crate::backend::Backend;
-use crate::nearest::nearest;
 use crate::parameters::Parameters;
 use crate::shape::check_len;
 use crate::{BatchNorm, Compute, Element, Error, Result};
@@ -154,9 +153,10 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
         }
         let constants = Constants::of(self)?;
         let scaled = |(index, value): (usize, &T)| {
-            nearest(value.to_f64() * constants.scale[channel_of(index)])
+            T::from_f64(value.to_f64() * constants.scale[channel_of(index)])
         };
-        let shifted = |c| nearest(constants.apply(c, bias.map_or(0.0, |bias| bias[c].to_f64())));
+        let shifted =
+            |c| T::from_f64(constants.apply(c, bias.map_or(0.0, |bias| bias[c].to_f64())));
         Ok(Folded {
             weight: weight.iter().enumerate().map(scaled).collect(),
             bias: (0..channels).map(shifted).collect(),

@@ -10,7 +10,6 @@ mod device;
 mod element;
 mod error;
 mod fold;
-mod nearest;
 mod parameters;
 mod pass;
 mod running;

@@ -6,8 +6,7 @@ use half::{bf16, f16};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, View};
 
-use crate::nearest::nearest;
-use crate::{Compute, DType, Error, Result};
+use crate::{Compute, DType, Element, Error, Result};
 
 /// A tensor to be written to a checkpoint: dtype, shape and little-endian bytes.
 ///
@@ -27,19 +26,19 @@ impl CheckpointTensor {
             DType::F16 => (
                 Dtype::F16,
                 exact
-                    .flat_map(|x| nearest::<f16>(x).to_le_bytes())
+                    .flat_map(|x| <f16 as Element>::from_f64(x).to_le_bytes())
                     .collect(),
             ),
             DType::BF16 => (
                 Dtype::BF16,
                 exact
-                    .flat_map(|x| nearest::<bf16>(x).to_le_bytes())
+                    .flat_map(|x| <bf16 as Element>::from_f64(x).to_le_bytes())
                     .collect(),
             ),
             DType::F32 => (
                 Dtype::F32,
                 exact
-                    .flat_map(|x| nearest::<f32>(x).to_le_bytes())
+                    .flat_map(|x| <f32 as Element>::from_f64(x).to_le_bytes())
                     .collect(),
             ),
             DType::F64 => (Dtype::F64, exact.flat_map(f64::to_le_bytes).collect()),
