@@ -75,7 +75,7 @@ impl<T: Element> Kernel for InputTile<'_, '_, T> {
             (false, Gate::Open) => self.behind::<S, _, false>(simd, Open),
             (false, Gate::Recomputed) => self.behind::<S, _, false>(simd, Recomputed),
             (false, Gate::Marked(mask)) => {
-                self.behind::<S, _, false>(simd, Marked { matrix, mask })
+                self.behind::<S, _, false>(simd, Marked { matrix, mask });
             }
         }
     }

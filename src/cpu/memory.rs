@@ -44,8 +44,9 @@ impl<'a, T: SimdElement + Copy> Run<'a, T> {
     pub(crate) fn part(&self, range: Range<usize>) -> Self {
         assert!(range.start <= range.end && range.end <= self.len);
         // SAFETY: the line before checked that the range is in the run.
+        let start = unsafe { self.start.add(range.start) };
         Self {
-            start: unsafe { self.start.add(range.start) },
+            start,
             len: range.end - range.start,
             lent: PhantomData,
         }
@@ -75,7 +76,7 @@ impl<'a, T: SimdElement + Copy> Run<'a, T> {
         let count = self.len.saturating_sub(at).min(LANES);
         // SAFETY: `count` values from `at` on are in the run, and in `values`, which is a local.
         unsafe {
-            std::ptr::copy_nonoverlapping(self.start.wrapping_add(at), values.as_mut_ptr(), count)
+            std::ptr::copy_nonoverlapping(self.start.wrapping_add(at), values.as_mut_ptr(), count);
         }
         T::load(simd, &values)
     }
@@ -89,11 +90,6 @@ pub(crate) struct RunMut<'a, T> {
 }
 
 impl<T: SimdElement + Copy + Default> RunMut<'_, T> {
-    #[inline(always)]
-    pub(crate) fn len(&self) -> usize {
-        self.len
-    }
-
     /// Sixteen values from `at` on.
     #[inline(always)]
     pub(crate) fn store<S: Simd>(&mut self, simd: S, at: usize, value: T::Vector<S>) {
@@ -113,7 +109,7 @@ impl<T: SimdElement + Copy + Default> RunMut<'_, T> {
         let count = self.len.saturating_sub(at).min(LANES);
         // SAFETY: `count` values from `at` on are in the run, and in `values`, which is a local.
         unsafe {
-            std::ptr::copy_nonoverlapping(values.as_ptr(), self.start.wrapping_add(at), count)
+            std::ptr::copy_nonoverlapping(values.as_ptr(), self.start.wrapping_add(at), count);
         }
     }
 }
@@ -167,8 +163,22 @@ impl<'a, T: SimdElement + Copy + Default> TileMemory<'a, T> {
     pub(crate) fn input(&self, range: Range<usize>) -> Run<'a, T> {
         self.check(&range);
         // SAFETY: the range is in the tile, thus in the array (both lengths were checked by `scatter`).
+        let start = unsafe { self.input.add(range.start) };
         Run {
-            start: unsafe { self.input.add(range.start) },
+            start,
+            len: range.len(),
+            lent: PhantomData,
+        }
+    }
+
+    /// A checked range of an output.
+    #[inline(always)]
+    fn run_mut(output: *mut T, range: &Range<usize>) -> RunMut<'a, T> {
+        // SAFETY: both callers checked that the range is in the tile, thus in the array (whose length was checked by
+        // `scatter`); no other call has this tile.
+        let start = unsafe { output.add(range.start) };
+        RunMut {
+            start,
             len: range.len(),
             lent: PhantomData,
         }
@@ -178,24 +188,14 @@ impl<'a, T: SimdElement + Copy + Default> TileMemory<'a, T> {
     #[inline(always)]
     pub(crate) fn output(&mut self, range: Range<usize>) -> RunMut<'a, T> {
         self.check(&range);
-        // SAFETY: the range is in the tile, thus in the array; no other call has this tile.
-        RunMut {
-            start: unsafe { self.output.add(range.start) },
-            len: range.len(),
-            lent: PhantomData,
-        }
+        Self::run_mut(self.output, &range)
     }
 
     /// The second output, if there is one, at a range inside one row of the tile.
     #[inline(always)]
     pub(crate) fn second(&mut self, range: Range<usize>) -> Option<RunMut<'a, T>> {
         self.check(&range);
-        // SAFETY: the range is in the tile, thus in the array; no other call has this tile.
-        self.second.map(|second| RunMut {
-            start: unsafe { second.add(range.start) },
-            len: range.len(),
-            lent: PhantomData,
-        })
+        self.second.map(|second| Self::run_mut(second, &range))
     }
 
     /// The mask bytes, if there is a mask, of a range inside one segment of the tile.
@@ -251,7 +251,11 @@ where
             output.as_mut_ptr(),
             input.len().min(output.len()),
         ),
-        InOut::InPlace(both) => (both.as_ptr(), both.as_mut_ptr(), both.len()),
+        InOut::InPlace(both) => {
+            // One pointer for both, so that writing does not take from it the right to read.
+            let pointer = both.as_mut_ptr();
+            (pointer.cast_const(), pointer, both.len())
+        }
     };
     assert!(len >= matrix.len);
     assert!(

@@ -9,6 +9,7 @@ mod gate;
 mod memory;
 mod moments;
 mod normalize;
+mod operands;
 mod running;
 pub(crate) mod simd;
 mod statistics;
@@ -28,7 +29,10 @@ use crate::config::check_training_epsilon;
 use crate::shape::check_len;
 use crate::{Compute, Element, Error, Result, Shape};
 use fused::Behind;
-use gate::Gate;
+use operands::{
+    check_backward, check_epilogue, check_gate, check_gradients_out, check_in_out,
+    check_normalization, check_statistics_out, write_gradients, write_statistics,
+};
 use simd::Dispatch;
 use threads::Threads;
 use tiles::Matrix;
@@ -162,6 +166,7 @@ impl Backend for Cpu {
         slice
     }
 
+    #[expect(clippy::mut_mut, reason = "a slice lent on")]
     fn relend_mut<'a, T: Element>(slice: &'a mut &mut [T]) -> &'a mut [T] {
         slice
     }
@@ -179,7 +184,7 @@ impl Backend for Cpu {
         shape: &Shape,
         x: &[T],
         epsilon: f64,
-        out: StatisticsMut<'_, Self, T::Compute>,
+        mut out: StatisticsMut<'_, Self, T::Compute>,
     ) -> Result<()> {
         shape.check_len("x", x.len())?;
         check_statistics_out(shape, &out)?;
@@ -192,7 +197,7 @@ impl Backend for Cpu {
         }
         let matrix = Matrix::of(shape);
         let moments = statistics::moments(self, &matrix.for_statistics(size_of::<T>()), x);
-        write_statistics(&finish::finish(&moments, &matrix, 0, x, epsilon), out);
+        write_statistics(&finish::finish(&moments, &matrix, 0, x, epsilon), &mut out);
         Ok(())
     }
 
@@ -261,7 +266,7 @@ impl Backend for Cpu {
         x: &[T],
         with: Normalization<'_, T::Compute>,
         gate: backend::Gate<'_, Self>,
-        out: GradientSumsMut<'_, Self, T::Compute>,
+        mut out: GradientSumsMut<'_, Self, T::Compute>,
     ) -> Result<()> {
         let matrix = Matrix::of(shape);
         shape.check_len("dy", dy.len())?;
@@ -281,7 +286,7 @@ impl Backend for Cpu {
                 gate,
             )
         };
-        write_gradients(&sums, out);
+        write_gradients(&sums, &mut out);
         Ok(())
     }
 
@@ -334,7 +339,7 @@ impl Backend for Cpu {
         affine: Affine<'_, Self, T::Compute>,
         epilogue: Epilogue<'_, Self, T>,
         y: &mut [T],
-        out: StatisticsMut<'_, Self, T::Compute>,
+        mut out: StatisticsMut<'_, Self, T::Compute>,
     ) -> Result<()> {
         let matrix = Matrix::of(shape);
         shape.check_len("x", x.len())?;
@@ -357,7 +362,7 @@ impl Backend for Cpu {
         };
         write_statistics(
             &fused::forward_training(self, &matrix, x, affine, epilogue, mask, y),
-            out,
+            &mut out,
         );
         Ok(())
     }
@@ -371,7 +376,7 @@ impl Backend for Cpu {
         source: StatisticsSource,
         gate: backend::Gate<'_, Self>,
         dresidual: Option<&mut [T]>,
-        out: GradientSumsMut<'_, Self, T::Compute>,
+        mut out: GradientSumsMut<'_, Self, T::Compute>,
     ) -> Result<()> {
         let matrix = Matrix::of(shape);
         check_backward(shape, &dy_to_dx, x, &with, dresidual.as_deref())?;
@@ -389,7 +394,7 @@ impl Backend for Cpu {
                 dresidual,
             )
         };
-        write_gradients(&sums, out);
+        write_gradients(&sums, &mut out);
         Ok(())
     }
 }
@@ -409,104 +414,4 @@ fn filled<T: Clone>(len: usize, value: T) -> Result<Vec<T>> {
     let mut buffer = reserved(len)?;
     buffer.resize(len, value);
     Ok(buffer)
-}
-
-fn check_in_out<T>(
-    shape: &Shape,
-    input: &'static str,
-    output: &'static str,
-    in_out: &InOut<&[T], &mut [T]>,
-) -> Result<()> {
-    match in_out {
-        InOut::Separate(from, to) => {
-            shape.check_len(input, from.len())?;
-            shape.check_len(output, to.len())
-        }
-        InOut::InPlace(both) => shape.check_len(input, both.len()),
-    }
-}
-
-fn check_normalization<C: Compute>(shape: &Shape, with: &Normalization<'_, C>) -> Result<()> {
-    shape.check_channels("mean", with.mean.len())?;
-    shape.check_channels("mean_low", with.mean_low.len())?;
-    shape.check_channels("inv_std", with.inv_std.len())?;
-    shape.check_channels("gamma", with.gamma.len())?;
-    shape.check_channels("beta", with.beta.len())
-}
-
-fn check_backward<T: Element>(
-    shape: &Shape,
-    dy_to_dx: &InOut<&[T], &mut [T]>,
-    x: &[T],
-    with: &Normalization<'_, T::Compute>,
-    dresidual: Option<&[T]>,
-) -> Result<()> {
-    check_in_out(shape, "dy", "dx", dy_to_dx)?;
-    shape.check_len("x", x.len())?;
-    check_normalization(shape, with)?;
-    dresidual.map_or(Ok(()), |dresidual| {
-        shape.check_len("dresidual", dresidual.len())
-    })
-}
-
-fn check_epilogue<'a, T: Element>(
-    shape: &Shape,
-    matrix: &Matrix,
-    epilogue: Epilogue<'a, Cpu, T>,
-) -> Result<(normalize::Epilogue<'a, T>, Option<&'a mut [u8]>)> {
-    let (residual, relu, mask) = match epilogue {
-        Epilogue::None => (None, false, None),
-        Epilogue::Relu => (None, true, None),
-        Epilogue::Add(residual) => (Some(residual), false, None),
-        Epilogue::AddRelu(residual, mask) => (Some(residual), true, mask),
-    };
-    if let Some(residual) = residual {
-        shape.check_len("the residual", residual.len())?;
-    }
-    if let Some(mask) = &mask {
-        check_len("the mask (in bytes)", mask.0.len(), matrix.mask_bytes())?;
-    }
-    Ok((
-        normalize::Epilogue { residual, relu },
-        mask.map(|mask| mask.0.as_mut_slice()),
-    ))
-}
-
-fn check_gate<'a>(matrix: &Matrix, gate: backend::Gate<'a, Cpu>) -> Result<Gate<'a>> {
-    Ok(match gate {
-        backend::Gate::Open => Gate::Open,
-        backend::Gate::Relu => Gate::Recomputed,
-        backend::Gate::Mask(mask) => {
-            check_len("the mask (in bytes)", mask.0.len(), matrix.mask_bytes())?;
-            Gate::Marked(&mask.0)
-        }
-    })
-}
-
-fn check_statistics_out<C: Compute>(shape: &Shape, out: &StatisticsMut<'_, Cpu, C>) -> Result<()> {
-    shape.check_channels("the output mean", out.mean.len())?;
-    shape.check_channels("the output mean_low", out.mean_low.len())?;
-    shape.check_channels("the output variance", out.variance.len())?;
-    shape.check_channels("the output inv_std", out.inv_std.len())
-}
-
-fn check_gradients_out<C: Compute>(shape: &Shape, out: &GradientSumsMut<'_, Cpu, C>) -> Result<()> {
-    shape.check_channels("the gradient of gamma", out.gamma.len())?;
-    shape.check_channels("the gradient of beta", out.beta.len())
-}
-
-fn write_statistics<C: Compute>(finished: &finish::Finished<C>, out: StatisticsMut<'_, Cpu, C>) {
-    out.mean.copy_from_slice(&finished.mean);
-    out.mean_low.copy_from_slice(&finished.mean_low);
-    out.variance.copy_from_slice(&finished.variance);
-    out.inv_std.copy_from_slice(&finished.inv_std);
-}
-
-fn write_gradients<C: Compute>(sums: &backward_reduce::Sums, out: GradientSumsMut<'_, Cpu, C>) {
-    for (to, from) in out.gamma.iter_mut().zip(&sums.gamma) {
-        *to = C::from_f64(*from);
-    }
-    for (to, from) in out.beta.iter_mut().zip(&sums.beta) {
-        *to = C::from_f64(*from);
-    }
 }

@@ -9,19 +9,19 @@ use crate::{Compute, Cpu, CpuMask, Element, Result};
 
 /// A backend that a [`Device`] can be.
 pub(super) trait Place: Backend {
-    fn slice<'a, T: Element>(slice: DeviceSlice<'a, T>) -> Result<Self::Slice<'a, T>>;
-    fn slice_mut<'a, T: Element>(slice: DeviceSliceMut<'a, T>) -> Result<Self::SliceMut<'a, T>>;
+    fn slice<T: Element>(slice: DeviceSlice<'_, T>) -> Result<Self::Slice<'_, T>>;
+    fn slice_mut<T: Element>(slice: DeviceSliceMut<'_, T>) -> Result<Self::SliceMut<'_, T>>;
     fn lend_mask(mask: &DeviceMask) -> Result<&Self::Mask>;
     fn lend_mask_mut(mask: &mut DeviceMask) -> Result<&mut Self::Mask>;
 }
 
 impl Place for Cpu {
-    fn slice<'a, T: Element>(slice: DeviceSlice<'a, T>) -> Result<&'a [T]> {
+    fn slice<T: Element>(slice: DeviceSlice<'_, T>) -> Result<&[T]> {
         match slice {
             DeviceSlice::Cpu(slice) => Ok(slice),
         }
     }
-    fn slice_mut<'a, T: Element>(slice: DeviceSliceMut<'a, T>) -> Result<&'a mut [T]> {
+    fn slice_mut<T: Element>(slice: DeviceSliceMut<'_, T>) -> Result<&mut [T]> {
         match slice {
             DeviceSliceMut::Cpu(slice) => Ok(slice),
         }

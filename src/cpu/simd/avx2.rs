@@ -6,6 +6,14 @@
     unsafe_code,
     reason = "vendor intrinsics, and entering a function with target features"
 )]
+#![expect(
+    clippy::wildcard_imports,
+    reason = "an instruction set is a vocabulary"
+)]
+#![expect(
+    clippy::cast_ptr_alignment,
+    reason = "the loads and stores used are the unaligned ones"
+)]
 
 use std::arch::x86_64::*;
 
@@ -16,7 +24,7 @@ use super::{Kernel, LANES, Simd};
 
 /// Proof that the machine has AVX2, FMA and F16C.
 #[derive(Debug, Clone, Copy)]
-pub struct Avx2(());
+pub(crate) struct Avx2(());
 
 impl Avx2 {
     pub(super) fn detect() -> Option<Self> {
@@ -28,10 +36,10 @@ impl Avx2 {
 }
 
 #[derive(Clone, Copy)]
-pub struct R32(__m256);
+pub(crate) struct R32(__m256);
 
 #[derive(Clone, Copy)]
-pub struct R64(__m256d, __m256d);
+pub(crate) struct R64(__m256d, __m256d);
 
 impl Register for R32 {
     type Scalar = f32;

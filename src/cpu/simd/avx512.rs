@@ -7,6 +7,14 @@
     unsafe_code,
     reason = "vendor intrinsics, and entering a function with target features"
 )]
+#![expect(
+    clippy::wildcard_imports,
+    reason = "an instruction set is a vocabulary"
+)]
+#![expect(
+    clippy::cast_ptr_alignment,
+    reason = "the loads and stores used are the unaligned ones"
+)]
 
 use std::arch::x86_64::*;
 
@@ -17,7 +25,7 @@ use super::{Kernel, LANES, Simd};
 
 /// Proof that the machine has AVX-512 F, BW, DQ and VL.
 #[derive(Debug, Clone, Copy)]
-pub struct Avx512(());
+pub(crate) struct Avx512(());
 
 impl Avx512 {
     pub(super) fn detect() -> Option<Self> {
@@ -30,10 +38,10 @@ impl Avx512 {
 }
 
 #[derive(Clone, Copy)]
-pub struct R32(__m512);
+pub(crate) struct R32(__m512);
 
 #[derive(Clone, Copy)]
-pub struct R64(__m512d, __m512d);
+pub(crate) struct R64(__m512d, __m512d);
 
 impl Register for R32 {
     type Scalar = f32;
@@ -242,7 +250,7 @@ impl Simd for Avx512 {
             _mm256_storeu_si256(
                 to,
                 _mm512_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(value.0[0].0),
-            )
+            );
         }
     }
     #[inline(always)]

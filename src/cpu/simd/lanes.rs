@@ -3,7 +3,7 @@
 use super::{LANES, Vector};
 
 /// One machine register (for `f64` two of them, so that both types count alike).
-pub trait Register: Copy {
+pub(crate) trait Register: Copy {
     type Scalar: Copy + Default;
     type Wide: Register<Scalar = f64, Wide = Self::Wide>;
     /// Values in it.
@@ -25,7 +25,7 @@ pub trait Register: Copy {
 
 /// `N` registers that hold 16 values together.
 #[derive(Clone, Copy)]
-pub struct Lanes<R, const N: usize>(pub(super) [R; N]);
+pub(crate) struct Lanes<R, const N: usize>(pub(super) [R; N]);
 
 impl<R: Register, const N: usize> Vector for Lanes<R, N> {
     type Scalar = R::Scalar;

@@ -23,7 +23,7 @@ use crate::{Compute, Error, Result};
 use portable::Portable;
 
 /// Values in a vector, at every level and of every type.
-pub const LANES: usize = 16;
+pub(crate) const LANES: usize = 16;
 
 /// A vector of [`LANES`] values.
 pub trait Vector: Copy {

@@ -6,6 +6,10 @@
     unsafe_code,
     reason = "vendor intrinsics, and entering a function with target features"
 )]
+#![expect(
+    clippy::wildcard_imports,
+    reason = "an instruction set is a vocabulary"
+)]
 
 use std::arch::aarch64::*;
 use std::arch::{asm, is_aarch64_feature_detected};
@@ -17,7 +21,7 @@ use super::{Kernel, LANES, Simd};
 
 /// Proof that the machine has NEON.
 #[derive(Debug, Clone, Copy)]
-pub struct Neon(());
+pub(crate) struct Neon(());
 
 impl Neon {
     pub(super) fn detect() -> Option<Self> {
@@ -26,10 +30,10 @@ impl Neon {
 }
 
 #[derive(Clone, Copy)]
-pub struct R32(float32x4_t);
+pub(crate) struct R32(float32x4_t);
 
 #[derive(Clone, Copy)]
-pub struct R64(float64x2_t, float64x2_t);
+pub(crate) struct R64(float64x2_t, float64x2_t);
 
 impl Register for R32 {
     type Scalar = f32;

@@ -7,7 +7,7 @@ use super::{Kernel, LANES, Simd};
 
 /// Plain Rust. Needs nothing, so anyone may make one.
 #[derive(Debug, Clone, Copy)]
-pub struct Portable;
+pub(crate) struct Portable;
 
 macro_rules! register_of_one {
     ($scalar:ty) => {

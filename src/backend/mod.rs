@@ -14,148 +14,16 @@
 //!
 //! Every method checks every length before it writes anything.
 
+pub mod composed;
+mod operands;
+
 use std::fmt::Debug;
 
 use crate::{Compute, Element, Result, Shape};
-
-/// An operand that is written from another at the same places, or over it.
-#[derive(Debug)]
-pub enum InOut<R, W> {
-    /// Read the first, write the second.
-    Separate(R, W),
-    /// Read and write the same memory.
-    InPlace(W),
-}
-
-/// Per-channel statistics to be written, all (C,).
-#[derive(Debug)]
-pub struct StatisticsMut<'a, B: Backend, C: Compute> {
-    /// Σx / M.
-    pub mean: B::SliceMut<'a, C>,
-    /// What `mean` rounds away: the mean is `mean + mean_low`. It keeps y exact where the mean is large beside the
-    /// deviation.
-    pub mean_low: B::SliceMut<'a, C>,
-    /// Σ(x − mean)² / M.
-    pub variance: B::SliceMut<'a, C>,
-    /// `1 / sqrt(variance + ε)`.
-    pub inv_std: B::SliceMut<'a, C>,
-}
-
-/// Per-channel statistics, all (C,). See [`StatisticsMut`].
-#[derive(Debug)]
-pub struct Statistics<'a, B: Backend, C: Compute> {
-    /// Σx / M.
-    pub mean: B::Slice<'a, C>,
-    /// What `mean` rounds away.
-    pub mean_low: B::Slice<'a, C>,
-    /// Σ(x − mean)² / M.
-    pub variance: B::Slice<'a, C>,
-    /// `1 / sqrt(variance + ε)`.
-    pub inv_std: B::Slice<'a, C>,
-}
-
-/// What x is normalized with, all (C,): `y = γ·(x − mean − mean_low)·inv_std + β`.
-#[derive(Debug)]
-pub struct Normalization<'a, B: Backend, C: Compute> {
-    /// The mean.
-    pub mean: B::Slice<'a, C>,
-    /// What `mean` rounds away; zeros for running statistics.
-    pub mean_low: B::Slice<'a, C>,
-    /// `1 / sqrt(variance + ε)`.
-    pub inv_std: B::Slice<'a, C>,
-    /// γ; ones where the layer has none.
-    pub gamma: B::Slice<'a, C>,
-    /// β; zeros where the layer has none.
-    pub beta: B::Slice<'a, C>,
-}
-
-impl<B: Backend, C: Compute> Clone for Normalization<'_, B, C> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<B: Backend, C: Compute> Copy for Normalization<'_, B, C> {}
-
-impl<B: Backend, C: Compute> Clone for Statistics<'_, B, C> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<B: Backend, C: Compute> Copy for Statistics<'_, B, C> {}
-
-/// What a training pass normalizes with beside the batch's own statistics.
-#[derive(Debug)]
-pub struct Affine<'a, B: Backend, C: Compute> {
-    /// γ (C,).
-    pub gamma: B::Slice<'a, C>,
-    /// β (C,).
-    pub beta: B::Slice<'a, C>,
-    /// ε, above zero.
-    pub epsilon: f64,
-}
-
-/// What is done to the normalized value v before it is rounded and stored.
-#[derive(Debug)]
-pub enum Epilogue<'a, B: Backend, T: Element> {
-    /// `y = v`.
-    None,
-    /// `y = max(0, v)`.
-    Relu,
-    /// `y = v + residual`.
-    Add(B::Slice<'a, T>),
-    /// `y = max(0, v + residual)`; the mask remembers where y is zero, for the backward pass.
-    AddRelu(B::Slice<'a, T>, Option<&'a mut B::Mask>),
-}
-
-/// Which of the incoming gradients pass: dv = dy where y was not cut off by ReLU, else 0.
-#[derive(Debug)]
-pub enum Gate<'a, B: Backend> {
-    /// All of them.
-    Open,
-    /// Those where the recomputed v, rounded as it was stored, is above zero.
-    Relu,
-    /// Those that [`Epilogue::AddRelu`] marked.
-    Mask(&'a B::Mask),
-}
-
-impl<B: Backend> Clone for Gate<'_, B> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<B: Backend> Copy for Gate<'_, B> {}
-
-/// What [`Backend::backward_reduce`] found, and over how many values per channel.
-#[derive(Debug)]
-pub struct GradientSums<'a, B: Backend, C: Compute> {
-    /// Σ dv·x̂ (C,), which is dγ.
-    pub gamma: B::Slice<'a, C>,
-    /// Σ dv (C,), which is dβ.
-    pub beta: B::Slice<'a, C>,
-    /// M, the values per channel that were summed (of all participants, where several synchronize).
-    pub count: usize,
-}
-
-/// Parameter gradients to be written, both (C,).
-#[derive(Debug)]
-pub struct GradientSumsMut<'a, B: Backend, C: Compute> {
-    /// dγ = Σ dv·x̂.
-    pub gamma: B::SliceMut<'a, C>,
-    /// dβ = Σ dv.
-    pub beta: B::SliceMut<'a, C>,
-}
-
-/// Where a pass took its statistics from, which decides the formula of dx.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StatisticsSource {
-    /// The batch: mean and variance depend on x, `dx = γ·inv_std·(dv − Σdv/M − x̂·Σ(dv·x̂)/M)`.
-    Batch,
-    /// Running statistics: constants, `dx = γ·inv_std·dv`.
-    Running,
-}
+pub use operands::{
+    Affine, Epilogue, Gate, GradientSums, GradientSumsMut, InOut, Normalization, Statistics,
+    StatisticsMut, StatisticsSource,
+};
 
 /// Memory and the five steps. Sealed.
 ///
@@ -330,81 +198,6 @@ pub trait Backend: sealed::Sealed + Clone + Debug + Send + Sync + 'static {
         out: GradientSumsMut<'_, Self, T::Compute>,
     ) -> Result<()> {
         composed::backward(self, shape, dy_to_dx, x, with, source, gate, dresidual, out)
-    }
-}
-
-/// The fused operations as compositions of the steps: their meaning.
-pub mod composed {
-    use super::{
-        Affine, Backend, Epilogue, Gate, GradientSums, GradientSumsMut, InOut, Normalization,
-        StatisticsMut, StatisticsSource,
-    };
-    use crate::{Element, Result, Shape};
-
-    /// See [`Backend::forward_training`].
-    ///
-    /// # Errors
-    /// As the steps.
-    pub fn forward_training<B: Backend, T: Element>(
-        backend: &B,
-        shape: &Shape,
-        x: B::Slice<'_, T>,
-        affine: Affine<'_, B, T::Compute>,
-        epilogue: Epilogue<'_, B, T>,
-        y: B::SliceMut<'_, T>,
-        mut out: StatisticsMut<'_, B, T::Compute>,
-    ) -> Result<()> {
-        let written = StatisticsMut {
-            mean: B::relend_mut(&mut out.mean),
-            mean_low: B::relend_mut(&mut out.mean_low),
-            variance: B::relend_mut(&mut out.variance),
-            inv_std: B::relend_mut(&mut out.inv_std),
-        };
-        backend.statistics::<T>(shape, x, affine.epsilon, written)?;
-        let with = Normalization {
-            mean: B::relend(&out.mean),
-            mean_low: B::relend(&out.mean_low),
-            inv_std: B::relend(&out.inv_std),
-            gamma: B::narrow(affine.gamma),
-            beta: B::narrow(affine.beta),
-        };
-        backend.normalize(shape, InOut::Separate(x, y), with, epilogue)
-    }
-
-    /// See [`Backend::backward`].
-    ///
-    /// # Errors
-    /// As the steps.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "inputs, outputs and what lies between"
-    )]
-    pub fn backward<B: Backend, T: Element>(
-        backend: &B,
-        shape: &Shape,
-        dy_to_dx: InOut<B::Slice<'_, T>, B::SliceMut<'_, T>>,
-        x: B::Slice<'_, T>,
-        with: Normalization<'_, B, T::Compute>,
-        source: StatisticsSource,
-        gate: Gate<'_, B>,
-        dresidual: Option<B::SliceMut<'_, T>>,
-        mut out: GradientSumsMut<'_, B, T::Compute>,
-    ) -> Result<()> {
-        let dy = match &dy_to_dx {
-            InOut::Separate(dy, _) => B::narrow(*dy),
-            InOut::InPlace(both) => B::relend(both),
-        };
-        let written = GradientSumsMut {
-            gamma: B::relend_mut(&mut out.gamma),
-            beta: B::relend_mut(&mut out.beta),
-        };
-        backend.backward_reduce(shape, dy, x, with, gate, written)?;
-        let sums = (source == StatisticsSource::Batch).then(|| GradientSums {
-            gamma: B::relend(&out.gamma),
-            beta: B::relend(&out.beta),
-            count: shape.values_per_channel(),
-        });
-        backend.backward_input(shape, dy_to_dx, x, with, gate, sums, dresidual)
     }
 }
 

@@ -1,0 +1,85 @@
+//! The frozen pass: running statistics, as constants, with gradients.
+
+use super::{BatchNorm, lend_output, lend_residual};
+use crate::backend::{Backend, InOut, StatisticsSource};
+use crate::pass::{Kept, Pass};
+use crate::tensor::{Data, DataMut, Tensor};
+use crate::{Compute, Element, Result};
+
+impl<B: Backend, C: Compute> BatchNorm<B, C> {
+    /// Normalizes with the running statistics, with gradients: for layers that are fine-tuned with frozen statistics.
+    ///
+    /// # Errors
+    /// [`Error::Channels`], and what the memory of `x` is refused for.
+    pub fn forward_frozen<T, X>(&self, x: X) -> Result<(Tensor<T, B>, Pass<X, B>)>
+    where
+        T: Element<Compute = C>,
+        X: Data<B, Element = T>,
+    {
+        let mut y = Tensor::zeros(&self.backend, x.lend()?.shape)?;
+        let pass = self.forward_frozen_into(x, None, &mut y)?;
+        Ok((y, pass))
+    }
+
+    /// [`forward_frozen`](Self::forward_frozen) of x, with the residual added before the activation.
+    ///
+    /// # Errors
+    /// As [`forward_frozen`](Self::forward_frozen), and [`Error::ShapeMismatch`].
+    pub fn forward_frozen_add<T, X>(
+        &self,
+        x: X,
+        residual: &impl Data<B, Element = T>,
+    ) -> Result<(Tensor<T, B>, Pass<X, B>)>
+    where
+        T: Element<Compute = C>,
+        X: Data<B, Element = T>,
+    {
+        let mut y = Tensor::zeros(&self.backend, x.lend()?.shape)?;
+        let pass = self.forward_frozen_into(x, Some(residual), &mut y)?;
+        Ok((y, pass))
+    }
+
+    /// [`forward_frozen`](Self::forward_frozen) into memory of the caller's.
+    ///
+    /// # Errors
+    /// As [`forward_frozen_add`](Self::forward_frozen_add).
+    pub fn forward_frozen_into<T, X>(
+        &self,
+        x: X,
+        residual: Option<&dyn Data<B, Element = T>>,
+        y: &mut impl DataMut<B, Element = T>,
+    ) -> Result<Pass<X, B>>
+    where
+        T: Element<Compute = C>,
+        X: Data<B, Element = T>,
+    {
+        let Some(running) = &self.running else {
+            return self.forward_training_deferred_into(x, residual, y);
+        };
+        let view = x.lend()?;
+        let shape = view.shape;
+        self.check(&shape)?;
+        let (residual_values, mut y_values) = (
+            lend_residual(&shape, residual)?,
+            lend_output(&shape, "y", y)?,
+        );
+        let statistics = running.as_batch(&self.backend, self.config.epsilon_value())?;
+        let mut gate = self.gate(&shape, residual.is_some())?;
+        let kept = Kept::affine(&self.gamma, &self.beta)?;
+        let epilogue = self.epilogue(residual_values, Some(&mut gate));
+        let x_to_y = InOut::Separate(view.values, B::relend_mut(&mut y_values));
+        self.backend
+            .normalize::<T>(&shape, x_to_y, kept.normalization(&statistics), epilogue)?;
+        Ok(Pass::new(
+            &self.backend,
+            &self.config,
+            x,
+            shape,
+            kept,
+            statistics,
+            StatisticsSource::Running,
+            gate,
+            residual.is_some(),
+        ))
+    }
+}

@@ -1,0 +1,167 @@
+//! The training pass: the batch's own statistics, which the running ones follow.
+
+use super::{BatchNorm, lend_output, lend_residual};
+use crate::backend::{Affine, Backend, StatisticsMut, StatisticsSource};
+use crate::pass::{Kept, Pass};
+use crate::running::BatchStatistics;
+use crate::tensor::{Data, DataMut, Tensor, View};
+use crate::{Compute, Element, Result};
+
+impl<B: Backend, C: Compute> BatchNorm<B, C> {
+    /// Normalizes with the batch's statistics; the running ones follow at once.
+    ///
+    /// `x` may be lent (`&x`), given (`x`) or shared (`Arc`): the pass keeps it for its backward.
+    ///
+    /// # Errors
+    /// [`Error::Channels`], [`Error::TooFewValues`] for one value per channel, [`Error::Epsilon`] for ε = 0, and what
+    /// the memory of `x` is refused for. An empty batch is none: it gives an empty y, counts as a batch, and leaves the
+    /// running statistics alone.
+    pub fn forward_training<T, X>(&mut self, x: X) -> Result<(Tensor<T, B>, Pass<X, B>)>
+    where
+        T: Element<Compute = C>,
+        X: Data<B, Element = T>,
+    {
+        let (y, pass) = self.forward_training_deferred(x)?;
+        self.follow(pass.statistics())?;
+        Ok((y, pass))
+    }
+
+    /// [`forward_training`](Self::forward_training) of x, with the residual added before the activation.
+    ///
+    /// # Errors
+    /// As [`forward_training`](Self::forward_training), and [`Error::ShapeMismatch`].
+    pub fn forward_training_add<T, X>(
+        &mut self,
+        x: X,
+        residual: &impl Data<B, Element = T>,
+    ) -> Result<(Tensor<T, B>, Pass<X, B>)>
+    where
+        T: Element<Compute = C>,
+        X: Data<B, Element = T>,
+    {
+        let mut y = Tensor::zeros(&self.backend, x.lend()?.shape)?;
+        let pass = self.forward_training_into(x, Some(residual), &mut y)?;
+        Ok((y, pass))
+    }
+
+    /// [`forward_training`](Self::forward_training) into memory of the caller's.
+    ///
+    /// # Errors
+    /// As [`forward_training`](Self::forward_training), and [`Error::ShapeMismatch`].
+    pub fn forward_training_into<T, X>(
+        &mut self,
+        x: X,
+        residual: Option<&dyn Data<B, Element = T>>,
+        y: &mut impl DataMut<B, Element = T>,
+    ) -> Result<Pass<X, B>>
+    where
+        T: Element<Compute = C>,
+        X: Data<B, Element = T>,
+    {
+        let pass = self.forward_training_deferred_into(x, residual, y)?;
+        self.follow(pass.statistics())?;
+        Ok(pass)
+    }
+
+    /// Normalizes with the batch's statistics and leaves the running ones alone, until the caller has them
+    /// [`follow`](Self::follow) [`Pass::statistics`]: for activations that are computed a second time (checkpointing)
+    /// and for gradients gathered over several batches.
+    ///
+    /// # Errors
+    /// As [`forward_training`](Self::forward_training).
+    pub fn forward_training_deferred<T, X>(&self, x: X) -> Result<(Tensor<T, B>, Pass<X, B>)>
+    where
+        T: Element<Compute = C>,
+        X: Data<B, Element = T>,
+    {
+        let mut y = Tensor::zeros(&self.backend, x.lend()?.shape)?;
+        let pass = self.forward_training_deferred_into(x, None, &mut y)?;
+        Ok((y, pass))
+    }
+
+    /// [`forward_training_deferred`](Self::forward_training_deferred) into memory of the caller's.
+    ///
+    /// # Errors
+    /// As [`forward_training_into`](Self::forward_training_into).
+    pub fn forward_training_deferred_into<T, X>(
+        &self,
+        x: X,
+        residual: Option<&dyn Data<B, Element = T>>,
+        y: &mut impl DataMut<B, Element = T>,
+    ) -> Result<Pass<X, B>>
+    where
+        T: Element<Compute = C>,
+        X: Data<B, Element = T>,
+    {
+        let view = x.lend()?;
+        let shape = view.shape;
+        self.check(&shape)?;
+        shape.check_batch_statistics()?;
+        self.config.check_epsilon_for_batch_statistics()?;
+        let (residual_values, mut y_values) = (
+            lend_residual(&shape, residual)?,
+            lend_output(&shape, "y", y)?,
+        );
+        let mut statistics = BatchStatistics::zeros(
+            &self.backend,
+            self.config.channels(),
+            shape.values_per_channel(),
+        )?;
+        let mut gate = self.gate(&shape, residual.is_some())?;
+        let kept = Kept::affine(&self.gamma, &self.beta)?;
+        if !shape.is_empty() {
+            let affine = Affine {
+                gamma: self.gamma.slice(),
+                beta: self.beta.slice(),
+                epsilon: self.config.epsilon_value(),
+            };
+            let epilogue = self.epilogue(residual_values, Some(&mut gate));
+            let out = StatisticsMut {
+                mean: statistics.mean.slice_mut(),
+                mean_low: statistics.mean_low.slice_mut(),
+                variance: statistics.variance.slice_mut(),
+                inv_std: statistics.inv_std.slice_mut(),
+            };
+            let y = B::relend_mut(&mut y_values);
+            self.backend
+                .forward_training::<T>(&shape, view.values, affine, epilogue, y, out)?;
+        }
+        Ok(Pass::new(
+            &self.backend,
+            &self.config,
+            x,
+            shape,
+            kept,
+            statistics,
+            StatisticsSource::Batch,
+            gate,
+            residual.is_some(),
+        ))
+    }
+
+    /// Has the running statistics follow those of a batch, and counts it.
+    ///
+    /// # Errors
+    /// [`Error::Channels`] for statistics of another layer's.
+    pub fn follow(&mut self, batch: &BatchStatistics<C, B>) -> Result<()> {
+        match &mut self.running {
+            Some(running) => running.follow(&self.backend, &self.config, batch),
+            None => Ok(()),
+        }
+    }
+
+    /// The statistics of a batch, and nothing else: to be pooled over a data set ([`crate::PooledStatistics`]).
+    ///
+    /// # Errors
+    /// [`Error::Channels`], [`Error::Epsilon`] for ε = 0.
+    pub fn batch_statistics<T, X>(&self, x: &X) -> Result<BatchStatistics<C, B>>
+    where
+        T: Element<Compute = C>,
+        X: Data<B, Element = T> + ?Sized,
+    {
+        let View { shape, values } = x.lend()?;
+        self.check(&shape)?;
+        let epsilon = self.config.epsilon_value();
+        BatchStatistics::of::<T>(&self.backend, &shape, values, epsilon)
+    }
+}
