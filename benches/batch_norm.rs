@@ -96,12 +96,11 @@ impl<T: Element> Subject<T> {
     }
 }
 
+/// The call that is measured.
+type Call<T, C> = fn(&Cpu, &Shape, &mut Arrays<T>, &mut [Vec<C>; 7]);
+
 /// What is measured: its name, how many arrays of x's size it must read and write, and the call.
-struct Pass<T: Element>(
-    &'static str,
-    usize,
-    fn(&Cpu, &Shape, &mut Arrays<T>, &mut [Vec<T::Compute>; 7]),
-);
+struct Pass<T: Element>(&'static str, usize, Call<T, T::Compute>);
 
 /// Lends the per-channel arrays as a pass wants them.
 macro_rules! with {

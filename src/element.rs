@@ -32,12 +32,19 @@ impl fmt::Display for DType {
 }
 
 /// A data type of the values x, y, dx, dy: `f32`, `f16`, `bf16` or `f64`. Sealed.
-///
-/// `Element::Compute` is what is computed in, and the type of every per-channel array: `f64` for `f64`, `f32` for the
-/// others.
 pub trait Element:
-    SimdElement + Copy + Default + Debug + PartialEq + PartialOrd + Send + Sync + 'static
+    SimdElement<Scalar = <Self as Element>::Compute>
+    + Copy
+    + Default
+    + Debug
+    + PartialEq
+    + PartialOrd
+    + Send
+    + Sync
+    + 'static
 {
+    /// What is computed in, and the type of every per-channel array: `f64` for `f64`, `f32` for the others.
+    type Compute: Compute;
     /// The type's name.
     const DTYPE: DType;
     /// The value, exactly.
@@ -61,6 +68,7 @@ impl Compute for f64 {
 }
 
 impl Element for f32 {
+    type Compute = f32;
     const DTYPE: DType = DType::F32;
     #[inline(always)]
     fn to_f64(self) -> f64 {
@@ -77,6 +85,7 @@ impl Element for f32 {
 }
 
 impl Element for f64 {
+    type Compute = f64;
     const DTYPE: DType = DType::F64;
     #[inline(always)]
     fn to_f64(self) -> f64 {
@@ -89,6 +98,7 @@ impl Element for f64 {
 }
 
 impl Element for f16 {
+    type Compute = f32;
     const DTYPE: DType = DType::F16;
     #[inline(always)]
     fn to_f64(self) -> f64 {
@@ -101,6 +111,7 @@ impl Element for f16 {
 }
 
 impl Element for bf16 {
+    type Compute = f32;
     const DTYPE: DType = DType::BF16;
     #[inline(always)]
     fn to_f64(self) -> f64 {

@@ -1,4 +1,5 @@
-//! Batch normalization.
+#![doc = include_str!("../README.md")]
+
 mod arrays;
 pub mod backend;
 mod batch_norm;
@@ -16,6 +17,8 @@ mod running;
 mod shape;
 mod tensor;
 
+pub use safetensors;
+
 pub use batch_norm::BatchNorm;
 pub use config::{Activation, Averaging, BatchNormConfig, RunningVariance};
 pub use conversion::{FlaxParameters, KerasParameters, OnnxParameters};
@@ -26,6 +29,5 @@ pub use error::{Error, Result};
 pub use fold::{Folded, ScaleAndShift};
 pub use pass::{Gradients, ParameterGradients, Pass};
 pub use running::{BatchStatistics, PooledStatistics, RunningStatistics};
-pub use safetensors;
 pub use shape::{Layout, Shape};
 pub use tensor::{ChannelArray, Data, DataMut, Tensor, View, ViewMut};

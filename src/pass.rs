@@ -60,7 +60,7 @@ impl<C: Compute, B: Backend> Kept<C, B> {
     }
 }
 
-type ComputeOf<X, B> = <<X as Data<B>>::Element as crate::cpu::simd::SimdElement>::Compute;
+type ComputeOf<X, B> = <<X as Data<B>>::Element as Element>::Compute;
 
 /// A forward pass that can go backward. It holds everything the gradients need: x (lent, given or shared), the
 /// statistics, γ and β as they were, and which activations were cut off. So a backward pass through another layer, with

@@ -30,11 +30,11 @@ fn running(layer: &BatchNorm<Cpu>) -> (f32, f32, u64) {
 }
 
 /// Everything that a layer holds.
-fn state(layer: &BatchNorm<Cpu>) -> (Option<Vec<f32>>, Option<Vec<f32>>, (f32, f32, u64)) {
+fn state(layer: &BatchNorm<Cpu>) -> ([Option<Vec<f32>>; 2], (f32, f32, u64)) {
     let array = |array: Option<&batchnorm::ChannelArray<f32, Cpu>>| {
         array.map(|array| array.to_vec().unwrap())
     };
-    (array(layer.gamma()), array(layer.beta()), running(layer))
+    ([array(layer.gamma()), array(layer.beta())], running(layer))
 }
 
 #[test]

@@ -21,23 +21,23 @@ fn training<T: Element, B: Backend>(backend: &B) {
     }
 }
 
-pub fn backward_training_matches_the_textbook_in_f32<B: Backend>(backend: &B) {
+pub(crate) fn backward_training_matches_the_textbook_in_f32<B: Backend>(backend: &B) {
     training::<f32, B>(backend);
 }
 
-pub fn backward_training_matches_the_textbook_in_f16<B: Backend>(backend: &B) {
+pub(crate) fn backward_training_matches_the_textbook_in_f16<B: Backend>(backend: &B) {
     training::<f16, B>(backend);
 }
 
-pub fn backward_training_matches_the_textbook_in_bf16<B: Backend>(backend: &B) {
+pub(crate) fn backward_training_matches_the_textbook_in_bf16<B: Backend>(backend: &B) {
     training::<bf16, B>(backend);
 }
 
-pub fn backward_training_matches_the_textbook_in_f64<B: Backend>(backend: &B) {
+pub(crate) fn backward_training_matches_the_textbook_in_f64<B: Backend>(backend: &B) {
     training::<f64, B>(backend);
 }
 
-pub fn backward_frozen_matches_the_textbook<B: Backend>(backend: &B) {
+pub(crate) fn backward_frozen_matches_the_textbook<B: Backend>(backend: &B) {
     fn check<T: Element, B: Backend>(backend: &B) {
         for (seed, shape) in shapes::small()
             .into_iter()
@@ -48,7 +48,7 @@ pub fn backward_frozen_matches_the_textbook<B: Backend>(backend: &B) {
             let mut problem = ordinary::<T>(shape, seed as u64);
             add_running::<T>(&mut problem, 9);
             with_each_epilogue::<T>(problem, |problem| {
-                check_backward::<T, B>(backend, problem, How::Fused)
+                check_backward::<T, B>(backend, problem, How::Fused);
             });
         }
     }
@@ -58,7 +58,7 @@ pub fn backward_frozen_matches_the_textbook<B: Backend>(backend: &B) {
     check::<f64, B>(backend);
 }
 
-pub fn backward_of_large_arrays_matches_the_textbook<B: Backend>(backend: &B) {
+pub(crate) fn backward_of_large_arrays_matches_the_textbook<B: Backend>(backend: &B) {
     for (seed, shape) in shapes::large().into_iter().enumerate() {
         let mut problem = ordinary::<f32>(shape, seed as u64);
         check_backward::<f32, B>(backend, &problem, How::Fused);
@@ -70,7 +70,7 @@ pub fn backward_of_large_arrays_matches_the_textbook<B: Backend>(backend: &B) {
     }
 }
 
-pub fn backward_composed_of_steps_matches_the_textbook<B: Backend>(backend: &B) {
+pub(crate) fn backward_composed_of_steps_matches_the_textbook<B: Backend>(backend: &B) {
     for (seed, shape) in shapes::ranks()
         .into_iter()
         .chain(shapes::large().into_iter().step_by(2))

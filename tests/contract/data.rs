@@ -5,14 +5,14 @@ use batchnorm::{Element, Shape};
 use crate::reference::Problem;
 
 /// SplitMix64 (Steele, Lea & Flood 2014).
-pub struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    pub fn bits(&mut self) -> u64 {
+    pub(crate) fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -21,31 +21,31 @@ impl Random {
     }
 
     /// In [0, 1).
-    pub fn uniform(&mut self) -> f64 {
+    pub(crate) fn uniform(&mut self) -> f64 {
         (self.bits() >> 11) as f64 / (1u64 << 53) as f64
     }
 
     /// Mean 0, deviation 1, within ±6: twelve uniforms.
-    pub fn normal(&mut self) -> f64 {
+    pub(crate) fn normal(&mut self) -> f64 {
         (0..12).map(|_| self.uniform()).sum::<f64>() - 6.0
     }
 }
 
 /// The nearest value of a data type.
-pub fn round<T: Element>(value: f64) -> f64 {
+pub(crate) fn round<T: Element>(value: f64) -> f64 {
     T::from_f64(value).to_f64()
 }
 
-pub fn typed<T: Element>(values: &[f64]) -> Vec<T> {
+pub(crate) fn typed<T: Element>(values: &[f64]) -> Vec<T> {
     values.iter().map(|&value| T::from_f64(value)).collect()
 }
 
-pub fn wide<T: Element>(values: &[T]) -> Vec<f64> {
+pub(crate) fn wide<T: Element>(values: &[T]) -> Vec<f64> {
     values.iter().map(|value| value.to_f64()).collect()
 }
 
 /// Every channel with its own mean (−3..3) and deviation (0.5..2); γ and β of both signs.
-pub fn ordinary<T: Element>(shape: Shape, seed: u64) -> Problem {
+pub(crate) fn ordinary<T: Element>(shape: Shape, seed: u64) -> Problem {
     let mut random = Random::new(seed);
     let channels = shape.channels();
     let means: Vec<f64> = (0..channels)
@@ -66,7 +66,7 @@ pub fn ordinary<T: Element>(shape: Shape, seed: u64) -> Problem {
 }
 
 /// The given x, and everything else ordinary.
-pub fn with_x<T: Element>(shape: Shape, x: Vec<f64>, seed: u64) -> Problem {
+pub(crate) fn with_x<T: Element>(shape: Shape, x: Vec<f64>, seed: u64) -> Problem {
     let mut random = Random::new(seed);
     let channels = shape.channels();
     let signed = |random: &mut Random| {
@@ -93,7 +93,7 @@ pub fn with_x<T: Element>(shape: Shape, x: Vec<f64>, seed: u64) -> Problem {
 }
 
 /// With a residual to be added.
-pub fn add_residual<T: Element>(problem: &mut Problem, seed: u64) {
+pub(crate) fn add_residual<T: Element>(problem: &mut Problem, seed: u64) {
     let mut random = Random::new(seed);
     problem.residual = Some(
         (0..problem.shape.len())
@@ -103,7 +103,7 @@ pub fn add_residual<T: Element>(problem: &mut Problem, seed: u64) {
 }
 
 /// With running statistics that are not the batch's.
-pub fn add_running<T: Element>(problem: &mut Problem, seed: u64) {
+pub(crate) fn add_running<T: Element>(problem: &mut Problem, seed: u64) {
     let mut random = Random::new(seed);
     let channels = problem.shape.channels();
     let mean = (0..channels)

@@ -26,7 +26,7 @@ fn everything<T: Element, B: Backend>(
     (answer.y, statistics, gradients)
 }
 
-pub fn runs_change_no_bit<B: Backend>(backend: &B) {
+pub(crate) fn runs_change_no_bit<B: Backend>(backend: &B) {
     for shape in shapes::large() {
         let first = everything::<f32, B>(backend, shape);
         for _ in 0..3 {
@@ -35,7 +35,7 @@ pub fn runs_change_no_bit<B: Backend>(backend: &B) {
     }
 }
 
-pub fn threads_change_no_bit(cpu: &Cpu) {
+pub(crate) fn threads_change_no_bit(cpu: &Cpu) {
     let with_threads = |threads| {
         Cpu::with_threads(threads)
             .unwrap()
@@ -60,7 +60,7 @@ pub fn threads_change_no_bit(cpu: &Cpu) {
     }
 }
 
-pub fn levels_with_fused_multiply_add_agree(cpu: &Cpu) {
+pub(crate) fn levels_with_fused_multiply_add_agree(cpu: &Cpu) {
     if cpu.level() == Level::Portable {
         return;
     }

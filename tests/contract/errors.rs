@@ -103,7 +103,7 @@ fn call<B: Backend>(backend: &B, shape: &Shape, lengths: Lengths, epsilon: f64) 
     [training, normalized, backward]
 }
 
-pub fn wrong_lengths_are_refused_and_nothing_is_written<B: Backend>(backend: &B) {
+pub(crate) fn wrong_lengths_are_refused_and_nothing_is_written<B: Backend>(backend: &B) {
     let shape = Shape::channels_first(&[2, 3, 4]).unwrap();
     let right = Lengths {
         x: 24,
@@ -145,7 +145,7 @@ pub fn wrong_lengths_are_refused_and_nothing_is_written<B: Backend>(backend: &B)
     );
 }
 
-pub fn bad_epsilon_is_refused<B: Backend>(backend: &B) {
+pub(crate) fn bad_epsilon_is_refused<B: Backend>(backend: &B) {
     let shape = Shape::channels_first(&[2, 3, 4]).unwrap();
     let right = Lengths {
         x: 24,
@@ -176,7 +176,7 @@ pub fn bad_epsilon_is_refused<B: Backend>(backend: &B) {
     assert_eq!(backend.download::<f32>(B::lend(&inv_std)).unwrap(), [0.5]);
 }
 
-pub fn too_few_values_are_refused<B: Backend>(backend: &B) {
+pub(crate) fn too_few_values_are_refused<B: Backend>(backend: &B) {
     for (batch, values) in [(1, 3), (0, 0)] {
         let shape = Shape::channels_first(&[batch, 3]).unwrap();
         let lengths = Lengths {

@@ -10,7 +10,7 @@ use crate::run::{How, check_forward};
 use crate::shapes;
 
 /// A problem with each epilogue.
-pub fn with_each_epilogue<T: Element>(mut problem: Problem, check: impl Fn(&Problem)) {
+pub(crate) fn with_each_epilogue<T: Element>(mut problem: Problem, check: impl Fn(&Problem)) {
     check(&problem);
     problem.relu = true;
     check(&problem);
@@ -20,7 +20,7 @@ pub fn with_each_epilogue<T: Element>(mut problem: Problem, check: impl Fn(&Prob
     check(&problem);
 }
 
-pub fn forward_with_running_statistics_matches_the_textbook<B: Backend>(backend: &B) {
+pub(crate) fn forward_with_running_statistics_matches_the_textbook<B: Backend>(backend: &B) {
     fn check<T: Element, B: Backend>(backend: &B) {
         for (seed, shape) in shapes::small()
             .into_iter()
@@ -41,7 +41,7 @@ pub fn forward_with_running_statistics_matches_the_textbook<B: Backend>(backend:
     check::<f64, B>(backend);
 }
 
-pub fn forward_of_large_arrays_matches_the_textbook<B: Backend>(backend: &B) {
+pub(crate) fn forward_of_large_arrays_matches_the_textbook<B: Backend>(backend: &B) {
     for (seed, shape) in shapes::large().into_iter().enumerate() {
         let mut problem = ordinary::<f32>(shape, seed as u64);
         check_forward::<f32, B>(backend, &problem, How::Fused);
@@ -52,7 +52,7 @@ pub fn forward_of_large_arrays_matches_the_textbook<B: Backend>(backend: &B) {
     }
 }
 
-pub fn forward_composed_of_steps_matches_the_textbook<B: Backend>(backend: &B) {
+pub(crate) fn forward_composed_of_steps_matches_the_textbook<B: Backend>(backend: &B) {
     for (seed, shape) in shapes::ranks()
         .into_iter()
         .chain(shapes::large().into_iter().step_by(2))

@@ -9,7 +9,7 @@ use crate::reference::Problem;
 use crate::run::{How, backward, forward};
 use crate::shapes;
 
-pub fn in_place_gives_the_same_bits<B: Backend>(backend: &B) {
+pub(crate) fn in_place_gives_the_same_bits<B: Backend>(backend: &B) {
     for shape in shapes::ranks()
         .into_iter()
         .chain(shapes::large().into_iter().step_by(3))
@@ -32,8 +32,8 @@ pub fn in_place_gives_the_same_bits<B: Backend>(backend: &B) {
 
 fn normalize_in_place<B: Backend>(backend: &B, problem: &Problem) {
     let channels = problem.shape.channels();
-    let arrays = [0.3, 1e-9, 1.7, -0.8, 0.4]
-        .map(|value| backend.upload(&vec![value as f32; channels]).unwrap());
+    let arrays =
+        [0.3f32, 1e-9, 1.7, -0.8, 0.4].map(|value| backend.upload(&vec![value; channels]).unwrap());
     let with = Normalization {
         mean: B::lend(&arrays[0]),
         mean_low: B::lend(&arrays[1]),
@@ -89,7 +89,7 @@ fn train_at_offset<T: Element>(cpu: &Cpu, problem: &Problem, offset: usize) -> V
     y
 }
 
-pub fn any_alignment_gives_the_same_bits(cpu: &Cpu) {
+pub(crate) fn any_alignment_gives_the_same_bits(cpu: &Cpu) {
     fn check<T: Element>(cpu: &Cpu, shape: Shape) {
         let problem = ordinary::<T>(shape, 1);
         let expected = train_at_offset::<T>(cpu, &problem, 0);
@@ -105,7 +105,7 @@ pub fn any_alignment_gives_the_same_bits(cpu: &Cpu) {
     }
 }
 
-pub fn nothing_outside_is_written(cpu: &Cpu) {
+pub(crate) fn nothing_outside_is_written(cpu: &Cpu) {
     for shape in shapes::small()
         .into_iter()
         .step_by(5)

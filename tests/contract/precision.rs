@@ -46,7 +46,7 @@ fn filled<T: Element>(
     with_x::<T>(shape, x, 12)
 }
 
-pub fn a_large_mean_costs_no_digits<B: Backend>(backend: &B) {
+pub(crate) fn a_large_mean_costs_no_digits<B: Backend>(backend: &B) {
     for shape in shapes() {
         for (mean, deviation) in [(1e4, 1e-2), (1e6, 1.0), (-3e5, 7.0)] {
             let problem =
@@ -59,7 +59,7 @@ pub fn a_large_mean_costs_no_digits<B: Backend>(backend: &B) {
     }
 }
 
-pub fn a_constant_gives_exactly_beta<B: Backend>(backend: &B) {
+pub(crate) fn a_constant_gives_exactly_beta<B: Backend>(backend: &B) {
     fn check<T: Element, B: Backend>(backend: &B, value: f64) {
         for shape in shapes() {
             let problem = filled::<T>(shape, |_, _, c, _| value / (1 + c) as f64);
@@ -96,7 +96,7 @@ pub fn a_constant_gives_exactly_beta<B: Backend>(backend: &B) {
 }
 
 /// The first value is one of the 16 that the shift is the mean of, which moves the shift by a sixteenth of it.
-pub fn an_outlier_first_costs_no_digits<B: Backend>(backend: &B) {
+pub(crate) fn an_outlier_first_costs_no_digits<B: Backend>(backend: &B) {
     let outlier = 1e6;
     for shape in shapes() {
         let problem = filled::<f32>(shape, |random, n, _, s| {
@@ -129,14 +129,14 @@ pub fn an_outlier_first_costs_no_digits<B: Backend>(backend: &B) {
     }
 }
 
-pub fn drifting_images_cost_no_digits<B: Backend>(backend: &B) {
+pub(crate) fn drifting_images_cost_no_digits<B: Backend>(backend: &B) {
     for shape in shapes() {
         let problem = filled::<f32>(shape, |random, n, _, _| 1e3 * n as f64 + random.normal());
         check_backward::<f32, B>(backend, &problem, How::Fused);
     }
 }
 
-pub fn values_near_the_largest<B: Backend>(backend: &B) {
+pub(crate) fn values_near_the_largest<B: Backend>(backend: &B) {
     for shape in shapes() {
         let problem = filled::<f16>(shape, |random, _, _, _| 65504.0 - 4000.0 * random.uniform());
         check_backward::<f16, B>(backend, &problem, How::Fused);
@@ -194,7 +194,7 @@ fn check_large<T: Element, B: Backend>(backend: &B, problem: &Problem) {
     }
 }
 
-pub fn values_near_the_smallest<B: Backend>(backend: &B) {
+pub(crate) fn values_near_the_smallest<B: Backend>(backend: &B) {
     for shape in shapes() {
         let problem = filled::<f32>(shape, |random, _, _, _| 1e-41 * random.normal());
         check_backward::<f32, B>(backend, &problem, How::Fused);
@@ -209,7 +209,7 @@ pub fn values_near_the_smallest<B: Backend>(backend: &B) {
     }
 }
 
-pub fn epsilon_tiny_and_large<B: Backend>(backend: &B) {
+pub(crate) fn epsilon_tiny_and_large<B: Backend>(backend: &B) {
     for shape in shapes() {
         for epsilon in [1e-30, 1e-12, 1.0, 1e10] {
             let mut problem = ordinary::<f32>(shape, 3);
@@ -219,7 +219,7 @@ pub fn epsilon_tiny_and_large<B: Backend>(backend: &B) {
     }
 }
 
-pub fn gamma_zero_and_negative<B: Backend>(backend: &B) {
+pub(crate) fn gamma_zero_and_negative<B: Backend>(backend: &B) {
     for shape in shapes() {
         let mut problem = ordinary::<f32>(shape, 4);
         problem.gamma = vec![0.0, -1.0, 0.0, -0.5, 2.0];
@@ -276,11 +276,11 @@ fn stays_in_its_channel<B: Backend>(backend: &B, value: f64) {
     }
 }
 
-pub fn nan_stays_in_its_channel<B: Backend>(backend: &B) {
+pub(crate) fn nan_stays_in_its_channel<B: Backend>(backend: &B) {
     stays_in_its_channel(backend, f64::NAN);
 }
 
-pub fn infinity_stays_in_its_channel<B: Backend>(backend: &B) {
+pub(crate) fn infinity_stays_in_its_channel<B: Backend>(backend: &B) {
     stays_in_its_channel(backend, f64::INFINITY);
     stays_in_its_channel(backend, f64::NEG_INFINITY);
     // With statistics that are given, an infinity stays where it is.
@@ -293,7 +293,7 @@ pub fn infinity_stays_in_its_channel<B: Backend>(backend: &B) {
     }
 }
 
-pub fn relu_passes_nan_on<B: Backend>(backend: &B) {
+pub(crate) fn relu_passes_nan_on<B: Backend>(backend: &B) {
     for shape in shapes() {
         for residual in [false, true] {
             let mut problem = ordinary::<f32>(shape, 6);
@@ -311,7 +311,7 @@ pub fn relu_passes_nan_on<B: Backend>(backend: &B) {
 }
 
 /// Around half the smallest half, y is stored as zero or not, and its gradient must be cut off or not.
-pub fn relu_agrees_with_what_was_stored<B: Backend>(backend: &B) {
+pub(crate) fn relu_agrees_with_what_was_stored<B: Backend>(backend: &B) {
     fn check<T: Element, B: Backend>(backend: &B, smallest: f64) {
         for residual in [false, true] {
             let shape = Shape::channels_first(&[3, 2, 100]).unwrap();

@@ -3,7 +3,7 @@
 use batchnorm::{Layout, Shape};
 
 /// Small shapes around the 16 lanes and the 64 values where the walk changes, in both layouts.
-pub fn small() -> Vec<Shape> {
+pub(crate) fn small() -> Vec<Shape> {
     let mut shapes = vec![];
     for spatial in [
         1, 2, 7, 15, 16, 17, 31, 33, 49, 63, 64, 65, 67, 127, 129, 196, 257,
@@ -23,7 +23,7 @@ pub fn small() -> Vec<Shape> {
 }
 
 /// A few shapes of each rank.
-pub fn ranks() -> Vec<Shape> {
+pub(crate) fn ranks() -> Vec<Shape> {
     let mut shapes = vec![];
     for dims in [
         &[9usize, 5][..],
@@ -38,7 +38,7 @@ pub fn ranks() -> Vec<Shape> {
 }
 
 /// Large enough that work is cut in each of the ways there are, and shared among threads.
-pub fn large() -> Vec<Shape> {
+pub(crate) fn large() -> Vec<Shape> {
     vec![
         Shape::channels_first(&[4, 40, 33, 35]).unwrap(),
         Shape::channels_first(&[33, 80, 7, 7]).unwrap(),
@@ -54,7 +54,12 @@ pub fn large() -> Vec<Shape> {
     ]
 }
 
-pub fn three_dimensional(batch: usize, channels: usize, spatial: usize, layout: Layout) -> Shape {
+pub(crate) fn three_dimensional(
+    batch: usize,
+    channels: usize,
+    spatial: usize,
+    layout: Layout,
+) -> Shape {
     match layout {
         Layout::ChannelsFirst => Shape::channels_first(&[batch, channels, spatial]).unwrap(),
         Layout::ChannelsLast => Shape::channels_last(&[batch, spatial, channels]).unwrap(),

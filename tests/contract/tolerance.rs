@@ -41,7 +41,7 @@ fn store<T: Element>(value: f64) -> f64 {
 }
 
 /// Bounds for one problem.
-pub struct Tolerance<'a> {
+pub(crate) struct Tolerance<'a> {
     pub problem: &'a Problem,
     pub forward: &'a Forward,
 }
@@ -53,17 +53,17 @@ impl Tolerance<'_> {
             + 4.0 * f64::EPSILON / 2.0 * self.forward.mean[c].abs()
     }
 
-    pub fn mean<T: Element>(&self, c: usize) -> f64 {
+    pub(crate) fn mean<T: Element>(&self, c: usize) -> f64 {
         self.mean_error::<T>(c) + store::<T::Compute>(self.forward.mean[c])
     }
 
-    pub fn variance<T: Element>(&self, c: usize) -> f64 {
+    pub(crate) fn variance<T: Element>(&self, c: usize) -> f64 {
         let variance = self.forward.variance[c];
         let from_mean = 2.0 * variance.sqrt() * self.mean_error::<T>(c);
         22.0 * compute_roundoff::<T>() * variance + from_mean + store::<T::Compute>(variance)
     }
 
-    pub fn inv_std<T: Element>(&self, c: usize) -> f64 {
+    pub(crate) fn inv_std<T: Element>(&self, c: usize) -> f64 {
         let inv_std = self.forward.inv_std[c];
         self.variance::<T>(c) * inv_std.powi(3) / 2.0 + 2.0 * store::<T::Compute>(inv_std)
     }
@@ -77,7 +77,7 @@ impl Tolerance<'_> {
         self.mean_error::<T>(c) * self.forward.inv_std[c]
     }
 
-    pub fn y<T: Element>(&self, c: usize, i: usize) -> f64 {
+    pub(crate) fn y<T: Element>(&self, c: usize, i: usize) -> f64 {
         let u = compute_roundoff::<T>();
         let (gamma, beta) = (self.problem.gamma[c].abs(), self.problem.beta[c].abs());
         let residual = self
@@ -93,7 +93,7 @@ impl Tolerance<'_> {
     }
 
     /// For dγ, dβ and each dx of a channel.
-    pub fn gradients<T: Element>(&self, c: usize, backward: &Backward) -> GradientTolerance {
+    pub(crate) fn gradients<T: Element>(&self, c: usize, backward: &Backward) -> GradientTolerance {
         let u = compute_roundoff::<T>();
         let sum =
             |f: &dyn Fn(usize) -> f64| self.problem.channel(c).map(|i| f(i).abs()).sum::<f64>();
@@ -127,7 +127,7 @@ impl Tolerance<'_> {
 }
 
 /// The parts of the bounds that a channel's values share.
-pub struct GradientTolerance {
+pub(crate) struct GradientTolerance {
     pub dbeta: f64,
     pub dgamma: f64,
     dx_per_part: f64,
@@ -138,7 +138,7 @@ pub struct GradientTolerance {
 }
 
 impl GradientTolerance {
-    pub fn dx<T: Element>(&self, dv: f64, x_hat: f64, dx: f64) -> f64 {
+    pub(crate) fn dx<T: Element>(&self, dv: f64, x_hat: f64, dx: f64) -> f64 {
         let parts = dv.abs() + self.mean_gradient + x_hat.abs() * self.mean_product;
         self.dx_per_part * parts
             + self.dx_constant

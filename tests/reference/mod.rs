@@ -6,7 +6,7 @@ use batchnorm::Shape;
 
 /// What a pass is given, with every value already one of the data type's.
 #[derive(Debug, Clone)]
-pub struct Problem {
+pub(crate) struct Problem {
     pub shape: Shape,
     pub x: Vec<f64>,
     pub gamma: Vec<f64>,
@@ -21,7 +21,7 @@ pub struct Problem {
 
 /// What forward gives.
 #[derive(Debug, Clone)]
-pub struct Forward {
+pub(crate) struct Forward {
     pub mean: Vec<f64>,
     pub variance: Vec<f64>,
     pub inv_std: Vec<f64>,
@@ -34,7 +34,7 @@ pub struct Forward {
 
 /// What backward gives.
 #[derive(Debug, Clone)]
-pub struct Backward {
+pub(crate) struct Backward {
     /// dy where the activation passed, which is the residual's gradient.
     pub dv: Vec<f64>,
     pub dx: Vec<f64>,
@@ -44,13 +44,13 @@ pub struct Backward {
 
 impl Problem {
     /// The places of a channel's values.
-    pub fn channel(&self, c: usize) -> impl Iterator<Item = usize> + '_ {
+    pub(crate) fn channel(&self, c: usize) -> impl Iterator<Item = usize> + '_ {
         let shape = &self.shape;
         (0..shape.batch())
             .flat_map(move |n| (0..shape.spatial()).map(move |s| shape.index(n, c, s)))
     }
 
-    pub fn forward(&self) -> Forward {
+    pub(crate) fn forward(&self) -> Forward {
         let (channels, values) = (self.shape.channels(), self.shape.len());
         let mut out = Forward {
             mean: vec![0.0; channels],
@@ -90,7 +90,7 @@ impl Problem {
     }
 
     /// `passed` says where the activation let the value through.
-    pub fn backward(&self, forward: &Forward, passed: impl Fn(usize) -> bool) -> Backward {
+    pub(crate) fn backward(&self, forward: &Forward, passed: impl Fn(usize) -> bool) -> Backward {
         let (channels, values) = (self.shape.channels(), self.shape.len());
         let mut out = Backward {
             dv: (0..values)
@@ -118,7 +118,7 @@ impl Problem {
 }
 
 /// A sum whose rounding errors are added up beside it (Neumaier).
-pub fn exact_sum(values: impl Iterator<Item = f64>) -> f64 {
+pub(crate) fn exact_sum(values: impl Iterator<Item = f64>) -> f64 {
     let (sum, error) = sum_with_error(values);
     if error.is_finite() { sum + error } else { sum }
 }

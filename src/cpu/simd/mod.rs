@@ -19,7 +19,7 @@ use std::fmt;
 
 use half::{bf16, f16};
 
-use crate::{Compute, Error, Result};
+use crate::{Error, Result};
 use portable::Portable;
 
 /// Values in a vector, at every level and of every type.
@@ -85,17 +85,17 @@ pub trait Simd: Copy + Send + Sync + 'static {
 
 /// What an element type needs of an instruction set. Sealed: only this crate can name it.
 pub trait SimdElement: Sized {
-    /// What is computed in, and the type of every per-channel array: `f64` for `f64`, `f32` for the others.
-    type Compute: Compute;
+    /// The type computed in.
+    type Scalar: Copy;
     /// Sixteen of them.
-    type Vector<S: Simd>: Vector<Scalar = Self::Compute, Wide = S::F64>;
+    type Vector<S: Simd>: Vector<Scalar = Self::Scalar, Wide = S::F64>;
     /// The greatest computed value that is stored as zero: ReLU's output is positive above it.
-    const ROUNDS_TO_ZERO: Self::Compute;
+    const ROUNDS_TO_ZERO: Self::Scalar;
 
     /// Sixteen times the same value.
-    fn splat<S: Simd>(simd: S, value: Self::Compute) -> Self::Vector<S>;
+    fn splat<S: Simd>(simd: S, value: Self::Scalar) -> Self::Vector<S>;
     /// Reads 16 values of the compute type.
-    fn load_compute<S: Simd>(simd: S, from: &[Self::Compute; LANES]) -> Self::Vector<S>;
+    fn load_compute<S: Simd>(simd: S, from: &[Self::Scalar; LANES]) -> Self::Vector<S>;
     /// Reads 16 elements.
     fn load<S: Simd>(simd: S, from: &[Self; LANES]) -> Self::Vector<S>;
     /// Rounds and writes 16 elements.
@@ -103,7 +103,7 @@ pub trait SimdElement: Sized {
 }
 
 impl SimdElement for f32 {
-    type Compute = f32;
+    type Scalar = f32;
     type Vector<S: Simd> = S::F32;
     const ROUNDS_TO_ZERO: f32 = 0.0;
     #[inline(always)]
@@ -125,7 +125,7 @@ impl SimdElement for f32 {
 }
 
 impl SimdElement for f64 {
-    type Compute = f64;
+    type Scalar = f64;
     type Vector<S: Simd> = S::F64;
     const ROUNDS_TO_ZERO: f64 = 0.0;
     #[inline(always)]
@@ -147,7 +147,7 @@ impl SimdElement for f64 {
 }
 
 impl SimdElement for f16 {
-    type Compute = f32;
+    type Scalar = f32;
     type Vector<S: Simd> = S::F32;
     /// 2^-25, half the smallest half: the tie goes to even, to zero.
     const ROUNDS_TO_ZERO: f32 = 1.0 / (1 << 25) as f32;
@@ -170,7 +170,7 @@ impl SimdElement for f16 {
 }
 
 impl SimdElement for bf16 {
-    type Compute = f32;
+    type Scalar = f32;
     type Vector<S: Simd> = S::F32;
     /// 2^-134, half the smallest bfloat16: the tie goes to even, to zero.
     const ROUNDS_TO_ZERO: f32 = f32::from_bits(0x0000_8000);

@@ -6,7 +6,7 @@
     unsafe_code,
     reason = "vendor intrinsics, and entering a function with target features"
 )]
-#![expect(
+#![allow(
     clippy::wildcard_imports,
     reason = "an instruction set is a vocabulary"
 )]
