@@ -167,7 +167,7 @@ impl<C: Compute, B: Backend> RunningStatistics<C, B> {
         if batch.count > 0 {
             let factor = match config.averaging_kind() {
                 Averaging::Exponential { momentum } => momentum,
-                _ => 1.0 / (self.batches + 1) as f64,
+                _ => 1.0 / (self.batches as f64 + 1.0),
             };
             let correction = correction(config.running_variance_kind(), batch.count);
             let of_batch = Statistics {
@@ -179,7 +179,7 @@ impl<C: Compute, B: Backend> RunningStatistics<C, B> {
             let (mean, variance) = (self.mean.slice_mut(), self.variance.slice_mut());
             backend.update_running(of_batch, factor, correction, mean, variance)?;
         }
-        self.batches += 1;
+        self.batches = self.batches.saturating_add(1);
         Ok(())
     }
 
