@@ -4,6 +4,7 @@ use std::fmt::{self, Debug};
 
 use half::{bf16, f16};
 
+use crate::cpu::kernels::KernelElement;
 use crate::cpu::simd::SimdElement;
 
 /// The name of a data type.
@@ -34,6 +35,7 @@ impl fmt::Display for DType {
 /// A data type of the values x, y, dx, dy: `f32`, `f16`, `bf16` or `f64`. Sealed.
 pub trait Element:
     SimdElement<Scalar = <Self as Element>::Compute>
+    + KernelElement
     + Copy
     + Default
     + Debug

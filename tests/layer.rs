@@ -29,8 +29,11 @@ fn running(layer: &BatchNorm<Cpu>) -> (f32, f32, u64) {
     )
 }
 
+/// γ and β.
+type Parameters = [Option<Vec<f32>>; 2];
+
 /// Everything that a layer holds.
-fn state(layer: &BatchNorm<Cpu>) -> ([Option<Vec<f32>>; 2], (f32, f32, u64)) {
+fn state(layer: &BatchNorm<Cpu>) -> (Parameters, (f32, f32, u64)) {
     let array = |array: Option<&batchnorm::ChannelArray<f32, Cpu>>| {
         array.map(|array| array.to_vec().unwrap())
     };

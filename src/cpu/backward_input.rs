@@ -51,15 +51,15 @@ pub(crate) fn coefficients<C: Compute>(
 }
 
 /// Writes dx of a tile.
-pub(crate) struct InputTile<'a, 'm, T: Element> {
-    pub matrix: &'a Matrix,
-    pub tile: &'a Tile,
-    pub x: Run<'a, T>,
-    pub coefficients: &'a Coefficients<T::Compute, 6>,
+pub struct InputTile<'a, 'm, T: Element> {
+    pub(crate) matrix: &'a Matrix,
+    pub(crate) tile: &'a Tile,
+    pub(crate) x: Run<'a, T>,
+    pub(crate) coefficients: &'a Coefficients<T::Compute, 6>,
     /// Whether the statistics are the batch's.
-    pub of_batch: bool,
-    pub gate: Gate<'a>,
-    pub memory: &'a mut TileMemory<'m, T>,
+    pub(crate) of_batch: bool,
+    pub(crate) gate: Gate<'a>,
+    pub(crate) memory: &'a mut TileMemory<'m, T>,
 }
 
 impl<T: Element> Kernel for InputTile<'_, '_, T> {
@@ -227,15 +227,18 @@ pub(crate) fn input<T: Element>(
         outputs,
         |tile, memory| {
             let x = Run::new(x);
-            cpu.dispatch.run(InputTile {
-                matrix,
-                tile,
-                x,
-                coefficients: &coefficients,
-                of_batch,
-                gate,
-                memory,
-            });
+            T::input(
+                cpu,
+                InputTile {
+                    matrix,
+                    tile,
+                    x,
+                    coefficients: &coefficients,
+                    of_batch,
+                    gate,
+                    memory,
+                },
+            );
         },
     );
 }

@@ -31,9 +31,9 @@ impl<'a, T: Element> Gradient<'a, '_, T> {
 
 /// Σ dv·x̂ and Σ dv of some channels.
 #[derive(Debug)]
-pub(crate) struct Sums {
-    pub gamma: Vec<f64>,
-    pub beta: Vec<f64>,
+pub struct Sums {
+    pub(crate) gamma: Vec<f64>,
+    pub(crate) beta: Vec<f64>,
 }
 
 impl Sums {
@@ -58,13 +58,13 @@ pub(crate) fn coefficients<C: Compute>(
 }
 
 /// Reduces a tile.
-pub(crate) struct ReduceTile<'a, 'm, T: Element> {
-    pub matrix: &'a Matrix,
-    pub tile: &'a Tile,
-    pub dy: Gradient<'a, 'm, T>,
-    pub x: Run<'a, T>,
-    pub coefficients: &'a Coefficients<T::Compute, 4>,
-    pub gate: Gate<'a>,
+pub struct ReduceTile<'a, 'm, T: Element> {
+    pub(crate) matrix: &'a Matrix,
+    pub(crate) tile: &'a Tile,
+    pub(crate) dy: Gradient<'a, 'm, T>,
+    pub(crate) x: Run<'a, T>,
+    pub(crate) coefficients: &'a Coefficients<T::Compute, 4>,
+    pub(crate) gate: Gate<'a>,
 }
 
 impl<T: Element> Kernel for ReduceTile<'_, '_, T> {
@@ -267,14 +267,17 @@ pub(crate) fn reduce<T: Element>(
     let parts = cpu.threads.map(tiling.count(), bytes, |index| {
         let tile = tiling.tile(index);
         let (dy, x) = (Gradient::Array(Run::new(dy)), Run::new(x));
-        let sums = cpu.dispatch.run(ReduceTile {
-            matrix,
-            tile: &tile,
-            dy,
-            x,
-            coefficients: &coefficients,
-            gate,
-        });
+        let sums = T::reduce(
+            cpu,
+            ReduceTile {
+                matrix,
+                tile: &tile,
+                dy,
+                x,
+                coefficients: &coefficients,
+                gate,
+            },
+        );
         (tile.channels(matrix).start, sums)
     });
     let mut whole = Sums::none(matrix.channels);

@@ -49,11 +49,14 @@ pub(crate) fn forward_training<T: Element>(
     };
     let parts = scatter(&cpu.threads, &tiling, outputs, |tile, memory| {
         let channels = tile.channels(matrix);
-        let moments = cpu.dispatch.run(TileMoments {
-            matrix,
-            tile,
-            x: Run::new(x),
-        });
+        let moments = T::moments(
+            cpu,
+            TileMoments {
+                matrix,
+                tile,
+                x: Run::new(x),
+            },
+        );
         let finished = finish(&moments, matrix, channels.start, x, affine.epsilon);
         let with = finished.normalization(
             &affine.gamma[channels.clone()],
@@ -62,13 +65,16 @@ pub(crate) fn forward_training<T: Element>(
         let first = channels.start;
         let coefficients =
             Coefficients::new(channels, |channel| coefficients_of(&with, channel - first));
-        cpu.dispatch.run(NormalizeTile {
-            matrix,
-            tile,
-            coefficients: &coefficients,
-            epilogue,
-            memory,
-        });
+        T::normalize(
+            cpu,
+            NormalizeTile {
+                matrix,
+                tile,
+                coefficients: &coefficients,
+                epilogue,
+                memory,
+            },
+        );
         finished
     });
     let mut whole = Finished::with_capacity(matrix.channels);
@@ -122,22 +128,25 @@ pub(crate) fn backward<T: Element>(
             coefficients: &coefficients,
             gate,
         };
-        let mut sums = cpu.dispatch.run(reduce);
+        let mut sums = T::reduce(cpu, reduce);
         backward_reduce::correct_for_center(&mut sums, &with, first);
         let totals = |c: usize| {
             of_batch.then(|| [sums.gamma[c - first] / count, sums.beta[c - first] / count])
         };
         let coefficients = backward_input::coefficients(&with, channels, totals);
         let x = Run::new(x);
-        cpu.dispatch.run(InputTile {
-            matrix,
-            tile,
-            x,
-            coefficients: &coefficients,
-            of_batch,
-            gate,
-            memory,
-        });
+        T::input(
+            cpu,
+            InputTile {
+                matrix,
+                tile,
+                x,
+                coefficients: &coefficients,
+                of_batch,
+                gate,
+                memory,
+            },
+        );
         sums
     });
     let mut whole = Sums {

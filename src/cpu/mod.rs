@@ -6,6 +6,7 @@ mod coefficients;
 mod finish;
 mod fused;
 mod gate;
+pub(crate) mod kernels;
 mod memory;
 mod moments;
 mod normalize;

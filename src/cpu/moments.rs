@@ -6,13 +6,13 @@
 /// mean = mean_a + δ·n_b/n and m2 = m2_a + m2_b + δ²·n_a·n_b/n. In `f64`, and always in the order of the tiles, so that
 /// the result does not depend on who computed what.
 #[derive(Debug, Clone)]
-pub(crate) struct Moments {
+pub struct Moments {
     /// Values per channel.
-    pub count: f64,
+    pub(crate) count: f64,
     /// Mean of each channel.
-    pub mean: Vec<f64>,
+    pub(crate) mean: Vec<f64>,
     /// Σ(x − mean)² of each channel.
-    pub m2: Vec<f64>,
+    pub(crate) m2: Vec<f64>,
 }
 
 impl Moments {

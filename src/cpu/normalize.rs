@@ -25,12 +25,12 @@ pub(crate) struct Epilogue<'a, T> {
 }
 
 /// Normalizes a tile.
-pub(crate) struct NormalizeTile<'a, 'm, T: Element> {
-    pub matrix: &'a Matrix,
-    pub tile: &'a Tile,
-    pub coefficients: &'a Coefficients<T::Compute, 3>,
-    pub epilogue: Epilogue<'a, T>,
-    pub memory: &'a mut TileMemory<'m, T>,
+pub struct NormalizeTile<'a, 'm, T: Element> {
+    pub(crate) matrix: &'a Matrix,
+    pub(crate) tile: &'a Tile,
+    pub(crate) coefficients: &'a Coefficients<T::Compute, 3>,
+    pub(crate) epilogue: Epilogue<'a, T>,
+    pub(crate) memory: &'a mut TileMemory<'m, T>,
 }
 
 impl<T: Element> Kernel for NormalizeTile<'_, '_, T> {
@@ -260,13 +260,16 @@ pub(crate) fn normalize<T: Element>(
         &matrix.by_rows(STREAM_VALUES),
         outputs,
         |tile, memory| {
-            cpu.dispatch.run(NormalizeTile {
-                matrix,
-                tile,
-                coefficients: &coefficients,
-                epilogue,
-                memory,
-            });
+            T::normalize(
+                cpu,
+                NormalizeTile {
+                    matrix,
+                    tile,
+                    coefficients: &coefficients,
+                    epilogue,
+                    memory,
+                },
+            );
         },
     );
 }

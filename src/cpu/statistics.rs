@@ -23,10 +23,10 @@ const BLOCK_VALUES: usize = 8 << 10;
 const BLOCK_ROWS: usize = 1 << 10;
 
 /// Takes the moments of a tile's channels.
-pub(crate) struct TileMoments<'a, T> {
-    pub matrix: &'a Matrix,
-    pub tile: &'a Tile,
-    pub x: Run<'a, T>,
+pub struct TileMoments<'a, T> {
+    pub(crate) matrix: &'a Matrix,
+    pub(crate) tile: &'a Tile,
+    pub(crate) x: Run<'a, T>,
 }
 
 impl<T: Element> Kernel for TileMoments<'_, T> {
@@ -240,11 +240,14 @@ pub(crate) fn moments<T: Element>(cpu: &Cpu, tiling: &Tiling, x: &[T]) -> Moment
         let tile = tiling.tile(index);
         (
             tile.channels(matrix).start,
-            cpu.dispatch.run(TileMoments {
-                matrix,
-                tile: &tile,
-                x: Run::new(x),
-            }),
+            T::moments(
+                cpu,
+                TileMoments {
+                    matrix,
+                    tile: &tile,
+                    x: Run::new(x),
+                },
+            ),
         )
     });
     let mut whole = Moments::none(matrix.channels);

@@ -1,0 +1,50 @@
+//! The four kernels, compiled once for each data type and SIMD level: here, and not in every crate that uses this one.
+
+use half::{bf16, f16};
+
+use super::Cpu;
+use super::backward_input::InputTile;
+use super::backward_reduce::{ReduceTile, Sums};
+use super::moments::Moments;
+use super::normalize::NormalizeTile;
+use super::statistics::TileMoments;
+use crate::Element;
+
+/// A data type that the kernels are compiled for. Sealed: only this crate can name it.
+pub trait KernelElement: Sized {
+    /// Moments of a tile's channels.
+    fn moments(cpu: &Cpu, kernel: TileMoments<'_, Self>) -> Moments;
+    /// y of a tile.
+    fn normalize(cpu: &Cpu, kernel: NormalizeTile<'_, '_, Self>)
+    where
+        Self: Element;
+    /// Gradient sums of a tile's channels.
+    fn reduce(cpu: &Cpu, kernel: ReduceTile<'_, '_, Self>) -> Sums
+    where
+        Self: Element;
+    /// dx of a tile.
+    fn input(cpu: &Cpu, kernel: InputTile<'_, '_, Self>)
+    where
+        Self: Element;
+}
+
+macro_rules! kernels_of {
+    ($($element:ty),*) => {$(
+        impl KernelElement for $element {
+            fn moments(cpu: &Cpu, kernel: TileMoments<'_, Self>) -> Moments {
+                cpu.dispatch.run(kernel)
+            }
+            fn normalize(cpu: &Cpu, kernel: NormalizeTile<'_, '_, Self>) {
+                cpu.dispatch.run(kernel);
+            }
+            fn reduce(cpu: &Cpu, kernel: ReduceTile<'_, '_, Self>) -> Sums {
+                cpu.dispatch.run(kernel)
+            }
+            fn input(cpu: &Cpu, kernel: InputTile<'_, '_, Self>) {
+                cpu.dispatch.run(kernel);
+            }
+        }
+    )*};
+}
+
+kernels_of!(f32, f64, f16, bf16);
