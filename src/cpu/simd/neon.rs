@@ -62,8 +62,14 @@ impl Register for R32 {
     }
     #[inline(always)]
     fn relu(self) -> Self {
-        // SAFETY: a register exists only where `Neon::detect` found NEON. (This maximum passes NaN on.)
-        Self(unsafe { vmaxq_f32(self.0, vdupq_n_f32(0.0)) })
+        // Not the maximum, which makes 0 of -0 where the other levels leave -0. NaN is not below zero.
+        // SAFETY: a register exists only where `Neon::detect` found NEON.
+        unsafe {
+            Self(vreinterpretq_f32_u32(vbicq_u32(
+                vreinterpretq_u32_f32(self.0),
+                vcltzq_f32(self.0),
+            )))
+        }
     }
     #[inline(always)]
     #[expect(clippy::cast_possible_truncation, reason = "4 bits of a mask")]
@@ -136,12 +142,11 @@ impl Register for R64 {
     }
     #[inline(always)]
     fn relu(self) -> Self {
-        // SAFETY: a register exists only where `Neon::detect` found NEON. (This maximum passes NaN on.)
+        // SAFETY: a register exists only where `Neon::detect` found NEON. (As for `f32`.)
         unsafe {
-            Self(
-                vmaxq_f64(self.0, vdupq_n_f64(0.0)),
-                vmaxq_f64(self.1, vdupq_n_f64(0.0)),
-            )
+            let low = vbicq_u64(vreinterpretq_u64_f64(self.0), vcltzq_f64(self.0));
+            let high = vbicq_u64(vreinterpretq_u64_f64(self.1), vcltzq_f64(self.1));
+            Self(vreinterpretq_f64_u64(low), vreinterpretq_f64_u64(high))
         }
     }
     #[inline(always)]
