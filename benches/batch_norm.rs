@@ -401,11 +401,20 @@ fn bench_update_running(criterion: &mut Criterion, cpu: &Cpu) {
 fn bench(criterion: &mut Criterion) {
     let cpu = Cpu::new();
     println!("{cpu}");
-    bench_dtype::<f32>(criterion, &cpu, &SHAPES);
-    let some = [SHAPES[2], SHAPES[4], SHAPES[8], SHAPES[9]];
+    // To see that everything runs, `-- --test`, one shape will do.
+    let trying = std::env::args().any(|argument| argument == "--test");
+    let (all, some) = if trying {
+        (&SHAPES[12..], vec![SHAPES[12]])
+    } else {
+        (
+            &SHAPES[..],
+            vec![SHAPES[2], SHAPES[4], SHAPES[8], SHAPES[9]],
+        )
+    };
+    bench_dtype::<f32>(criterion, &cpu, all);
     bench_dtype::<f16>(criterion, &cpu, &some);
     bench_dtype::<bf16>(criterion, &cpu, &some);
-    bench_dtype::<f64>(criterion, &cpu, &some[1..]);
+    bench_dtype::<f64>(criterion, &cpu, &some[some.len() / 2..]);
     bench_update_running(criterion, &cpu);
 }
 

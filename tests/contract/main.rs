@@ -16,13 +16,16 @@ mod run;
 mod shapes;
 mod tolerance;
 
+use std::io::Write;
+
 use batchnorm::{Cpu, Device, Level};
 
-/// A CPU at a level, or the word that this machine has none.
-fn at_level(level: Level) -> Option<Cpu> {
+/// A CPU at a level, or the word that this machine has none: written past the test harness, which keeps what a passing
+/// test prints to itself.
+fn at_level(level: Level, check: &str) -> Option<Cpu> {
     let cpu = Cpu::with_threads(2).expect("two threads").at_level(level);
     if let Err(error) = &cpu {
-        println!("skipped: {error}");
+        writeln!(std::io::stderr(), "skipped {check}: {error}").expect("standard error");
     }
     cpu.ok()
 }
@@ -32,7 +35,7 @@ macro_rules! on_level {
     ($name:ident $level:ident $($module:ident::$check:ident),*) => {
         mod $name {
             $(#[test] fn $check() {
-                if let Some(cpu) = super::at_level(super::Level::$level) {
+                if let Some(cpu) = super::at_level(super::Level::$level, stringify!($check)) {
                     crate::$module::$check(&cpu);
                 }
             })*
@@ -59,7 +62,7 @@ macro_rules! on_every_level {
         mod slices {
             $(#[test] fn $check() {
                 for level in [super::Level::Portable, super::Level::Neon, super::Level::Avx2, super::Level::Avx512] {
-                    if let Some(cpu) = super::at_level(level) {
+                    if let Some(cpu) = super::at_level(level, stringify!($check)) {
                         crate::$module::$check(&cpu);
                     }
                 }

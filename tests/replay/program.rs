@@ -9,14 +9,8 @@ fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
         let build = Command::new(env!("CARGO"))
-            .args([
-                "build",
-                "--quiet",
-                "--profile",
-                "test",
-                "--example",
-                "replay",
-            ])
+            .args(["build", "--quiet", "--example", "replay"])
+            .args(as_this_test_was_built())
             .args(["--message-format", "json", "--manifest-path"])
             .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"))
             .output()
@@ -28,6 +22,30 @@ fn program() -> &'static Path {
         });
         executable.expect("the build names the executable")
     })
+}
+
+/// The profile, and where the test was built for a named target that target: what `cargo test` has built already, or
+/// builds with the same flags.
+fn as_this_test_was_built() -> Vec<String> {
+    let test = std::env::current_exe().unwrap();
+    let name = |up: usize| {
+        test.ancestors()
+            .nth(up)
+            .and_then(Path::file_name)
+            .unwrap()
+            .to_str()
+            .unwrap()
+    };
+    let profile = if name(2) == "release" {
+        "release"
+    } else {
+        "test"
+    };
+    let mut arguments = vec!["--profile".to_owned(), profile.to_owned()];
+    if name(3).contains("-linux-") {
+        arguments.extend(["--target".to_owned(), name(3).to_owned()]);
+    }
+    arguments
 }
 
 /// Runs it.

@@ -1,0 +1,83 @@
+//! The digits: 1,797 images of 8×8 pixels, and which digit each of them shows.
+
+use std::error::Error;
+use std::ops::Range;
+
+use flate2::read::GzDecoder;
+use ndarray::{Array1, Array2, Axis};
+
+const FILE: &[u8] = include_bytes!("../data/digits.csv.gz");
+
+/// Values of one image.
+pub(crate) const PIXELS: usize = 64;
+/// Digits there are.
+pub(crate) const CLASSES: usize = 10;
+
+/// Some images and their labels.
+pub(crate) struct Digits {
+    /// (N, PIXELS)
+    pub(crate) images: Array2<f32>,
+    /// (N,), each below CLASSES
+    pub(crate) labels: Vec<usize>,
+}
+
+impl Digits {
+    /// All of them, in the file's order.
+    pub(crate) fn load() -> Result<Self, Box<dyn Error>> {
+        let mut reader = csv::ReaderBuilder::new()
+            .has_headers(false)
+            .from_reader(GzDecoder::new(FILE));
+        let (mut pixels, mut labels) = (Vec::new(), Vec::new());
+        for row in reader.deserialize() {
+            let mut values: Vec<u8> = row?;
+            labels.extend(values.pop().map(usize::from));
+            pixels.extend(values.into_iter().map(f32::from));
+        }
+        let images = Array2::from_shape_vec((labels.len(), PIXELS), pixels)?;
+        Ok(Self { images, labels })
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Those at these places.
+    pub(crate) fn pick(&self, places: &[usize]) -> Self {
+        Self {
+            images: self.images.select(Axis(0), places),
+            labels: places.iter().map(|&place| self.labels[place]).collect(),
+        }
+    }
+
+    /// Those in this range.
+    pub(crate) fn range(&self, range: Range<usize>) -> Self {
+        self.pick(&range.collect::<Vec<_>>())
+    }
+}
+
+/// What gives each pixel of the training images mean 0 and variance 1.
+pub(crate) struct Scaling {
+    mean: Array1<f32>,
+    deviation: Array1<f32>,
+}
+
+impl Scaling {
+    /// Measured on these images, which must be those trained on: nothing may be known of the others.
+    pub(crate) fn of(training: &Digits) -> Self {
+        let images = &training.images;
+        let deviation = images.std_axis(Axis(0), 0.0);
+        Self {
+            mean: images.sum_axis(Axis(0)) / training.len() as f32,
+            // Some pixels at the edge are blank in every image.
+            deviation: deviation.mapv(|value| if value > 0.0 { value } else { 1.0 }),
+        }
+    }
+
+    /// The images at that scale.
+    pub(crate) fn apply(&self, digits: &Digits) -> Digits {
+        Digits {
+            images: (&digits.images - &self.mean) / &self.deviation,
+            labels: digits.labels.clone(),
+        }
+    }
+}
