@@ -48,16 +48,13 @@ impl Hidden {
 
     pub(crate) fn forward_training(&mut self, x: Array2<f32>) -> Result<(Array2<f32>, Trace)> {
         let z = self.dense.forward(&x);
-        let (y, activation) = match &mut self.normalization {
-            Some(layer) => {
-                // The pass keeps its input, so that it can go backward.
-                let (y, pass) = layer.forward_training(to_device(layer.backend(), &z)?)?;
-                (to_host(&y)?, ActivationTrace::Normalized(Box::new(pass)))
-            }
-            None => {
-                let y = relu(z);
-                (y.clone(), ActivationTrace::Plain(y))
-            }
+        let (y, activation) = if let Some(layer) = &mut self.normalization {
+            // The pass keeps its input, so that it can go backward.
+            let (y, pass) = layer.forward_training(to_device(layer.backend(), &z)?)?;
+            (to_host(&y)?, ActivationTrace::Normalized(Box::new(pass)))
+        } else {
+            let y = relu(z);
+            (y.clone(), ActivationTrace::Plain(y))
         };
         Ok((y, Trace { x, activation }))
     }

@@ -10,7 +10,7 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
     /// Normalizes with the running statistics, with gradients: for layers that are fine-tuned with frozen statistics.
     ///
     /// # Errors
-    /// [`Error::Channels`], and what the memory of `x` is refused for.
+    /// [`crate::Error::Channels`], and what the memory of `x` is refused for.
     pub fn forward_frozen<T, X>(&self, x: X) -> Result<(Tensor<T, B>, Pass<X, B>)>
     where
         T: Element<Compute = C>,
@@ -24,7 +24,7 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
     /// [`forward_frozen`](Self::forward_frozen) of x, with the residual added before the activation.
     ///
     /// # Errors
-    /// As [`forward_frozen`](Self::forward_frozen), and [`Error::ShapeMismatch`].
+    /// As [`forward_frozen`](Self::forward_frozen), and [`crate::Error::ShapeMismatch`].
     pub fn forward_frozen_add<T, X>(
         &self,
         x: X,

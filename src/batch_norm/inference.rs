@@ -10,7 +10,7 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
     /// Normalizes with the running statistics. Changes nothing.
     ///
     /// # Errors
-    /// [`Error::Channels`], and what the memory of `x` is refused for.
+    /// [`crate::Error::Channels`], and what the memory of `x` is refused for.
     pub fn forward_inference<T, X>(&self, x: &X) -> Result<Tensor<T, B>>
     where
         T: Element<Compute = C>,
@@ -24,7 +24,7 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
     /// [`forward_inference`](Self::forward_inference) of x, with the residual added before the activation.
     ///
     /// # Errors
-    /// As [`forward_inference`](Self::forward_inference), and [`Error::ShapeMismatch`].
+    /// As [`forward_inference`](Self::forward_inference), and [`crate::Error::ShapeMismatch`].
     pub fn forward_inference_add<T, X>(
         &self,
         x: &X,

@@ -13,7 +13,7 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
     /// `x` may be lent (`&x`), given (`x`) or shared (`Arc`): the pass keeps it for its backward.
     ///
     /// # Errors
-    /// [`Error::Channels`], [`Error::TooFewValues`] for one value per channel, [`Error::Epsilon`] for ε = 0, and what
+    /// [`crate::Error::Channels`], [`crate::Error::TooFewValues`] for one value per channel, [`crate::Error::Epsilon`] for ε = 0, and what
     /// the memory of `x` is refused for. An empty batch is none: it gives an empty y, counts as a batch, and leaves the
     /// running statistics alone.
     pub fn forward_training<T, X>(&mut self, x: X) -> Result<(Tensor<T, B>, Pass<X, B>)>
@@ -29,7 +29,7 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
     /// [`forward_training`](Self::forward_training) of x, with the residual added before the activation.
     ///
     /// # Errors
-    /// As [`forward_training`](Self::forward_training), and [`Error::ShapeMismatch`].
+    /// As [`forward_training`](Self::forward_training), and [`crate::Error::ShapeMismatch`].
     pub fn forward_training_add<T, X>(
         &mut self,
         x: X,
@@ -47,7 +47,7 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
     /// [`forward_training`](Self::forward_training) into memory of the caller's.
     ///
     /// # Errors
-    /// As [`forward_training`](Self::forward_training), and [`Error::ShapeMismatch`].
+    /// As [`forward_training`](Self::forward_training), and [`crate::Error::ShapeMismatch`].
     pub fn forward_training_into<T, X>(
         &mut self,
         x: X,
@@ -142,7 +142,7 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
     /// Has the running statistics follow those of a batch, and counts it.
     ///
     /// # Errors
-    /// [`Error::Channels`] for statistics of another layer's.
+    /// [`crate::Error::Channels`] for statistics of another layer's.
     pub fn follow(&mut self, batch: &BatchStatistics<C, B>) -> Result<()> {
         match &mut self.running {
             Some(running) => running.follow(&self.backend, &self.config, batch),
@@ -153,7 +153,7 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
     /// The statistics of a batch, and nothing else: to be pooled over a data set ([`crate::PooledStatistics`]).
     ///
     /// # Errors
-    /// [`Error::Channels`], [`Error::Epsilon`] for ε = 0.
+    /// [`crate::Error::Channels`], [`crate::Error::Epsilon`] for ε = 0.
     pub fn batch_statistics<T, X>(&self, x: &X) -> Result<BatchStatistics<C, B>>
     where
         T: Element<Compute = C>,
