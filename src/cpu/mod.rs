@@ -1,4 +1,4 @@
-//! The CPU backend: checks lengths, then runs a step at the machine's SIMD level on its threads.
+//! The CPU backend: a SIMD level and the threads to run it on.
 
 mod backward_input;
 mod backward_reduce;
@@ -14,6 +14,7 @@ mod operands;
 mod running;
 pub(crate) mod simd;
 mod statistics;
+mod steps;
 mod sums;
 mod threads;
 mod tiles;
@@ -22,21 +23,10 @@ use std::fmt;
 
 pub use simd::Level;
 
-use crate::backend::{
-    self, Affine, Backend, Epilogue, GradientSums, GradientSumsMut, InOut, Statistics,
-    StatisticsMut, StatisticsSource,
-};
-use crate::config::check_training_epsilon;
-use crate::shape::check_len;
-use crate::{Compute, Element, Error, Result, Shape};
-use fused::Behind;
-use operands::{
-    check_backward, check_epilogue, check_gate, check_gradients_out, check_in_out,
-    check_normalization, check_statistics_out, write_gradients, write_statistics,
-};
+use crate::Result;
+use crate::backend;
 use simd::Dispatch;
 use threads::Threads;
-use tiles::Matrix;
 
 pub(crate) type Normalization<'a, C> = backend::Normalization<'a, Cpu, C>;
 
@@ -71,7 +61,7 @@ impl Cpu {
     /// The best SIMD level there is, on a pool of so many threads.
     ///
     /// # Errors
-    /// [`Error::Threads`] for 0, or if the system refuses.
+    /// [`crate::Error::Threads`] for 0, or if the system refuses.
     pub fn with_threads(threads: usize) -> Result<Self> {
         Ok(Self {
             dispatch: Dispatch::detect(),
@@ -82,7 +72,7 @@ impl Cpu {
     /// The same threads at another SIMD level.
     ///
     /// # Errors
-    /// [`Error::LevelUnavailable`] if the machine cannot run it.
+    /// [`crate::Error::LevelUnavailable`] if the machine cannot run it.
     pub fn at_level(self, level: Level) -> Result<Self> {
         Ok(Self {
             dispatch: Dispatch::of(level)?,
@@ -124,295 +114,3 @@ impl fmt::Display for Cpu {
 pub struct CpuMask(Vec<u8>);
 
 impl backend::sealed::Sealed for Cpu {}
-
-impl Backend for Cpu {
-    type Buffer<T: Element> = Vec<T>;
-    type Slice<'a, T: Element> = &'a [T];
-    type SliceMut<'a, T: Element> = &'a mut [T];
-    type Mask = CpuMask;
-
-    fn zeros<T: Element>(&self, len: usize) -> Result<Vec<T>> {
-        filled(len, T::default())
-    }
-
-    fn upload<T: Element>(&self, values: &[T]) -> Result<Vec<T>> {
-        let mut buffer = reserved(values.len())?;
-        buffer.extend_from_slice(values);
-        Ok(buffer)
-    }
-
-    fn download<T: Element>(&self, memory: &[T]) -> Result<Vec<T>> {
-        self.upload(memory)
-    }
-
-    fn copy<T: Element>(&self, from: &[T], to: &mut [T]) -> Result<()> {
-        check_len("the memory copied from", from.len(), to.len())?;
-        to.copy_from_slice(from);
-        Ok(())
-    }
-
-    fn mask(&self, shape: &Shape) -> Result<CpuMask> {
-        Ok(CpuMask(filled(Matrix::of(shape).mask_bytes(), 0)?))
-    }
-
-    fn lend<T: Element>(buffer: &Vec<T>) -> &[T] {
-        buffer
-    }
-
-    fn lend_mut<T: Element>(buffer: &mut Vec<T>) -> &mut [T] {
-        buffer
-    }
-
-    fn relend<'a, T: Element>(slice: &'a &mut [T]) -> &'a [T] {
-        slice
-    }
-
-    #[expect(clippy::mut_mut, reason = "a slice lent on")]
-    fn relend_mut<'a, T: Element>(slice: &'a mut &mut [T]) -> &'a mut [T] {
-        slice
-    }
-
-    fn narrow<'short, 'long: 'short, T: Element>(slice: &'long [T]) -> &'short [T] {
-        slice
-    }
-
-    fn len<T: Element>(slice: &&[T]) -> usize {
-        slice.len()
-    }
-
-    fn statistics<T: Element>(
-        &self,
-        shape: &Shape,
-        x: &[T],
-        epsilon: f64,
-        mut out: StatisticsMut<'_, Self, T::Compute>,
-    ) -> Result<()> {
-        shape.check_len("x", x.len())?;
-        check_statistics_out(shape, &out)?;
-        check_training_epsilon(epsilon)?;
-        if shape.is_empty() {
-            return Err(Error::TooFewValues {
-                found: 0,
-                shape: shape.to_string(),
-            });
-        }
-        let matrix = Matrix::of(shape);
-        let moments = statistics::moments(self, &matrix.for_statistics(size_of::<T>()), x);
-        write_statistics(&finish::finish(&moments, &matrix, 0, x, epsilon), &mut out);
-        Ok(())
-    }
-
-    fn inverse_std<C: Compute>(
-        &self,
-        variance: &[C],
-        epsilon: f64,
-        inv_std: &mut [C],
-    ) -> Result<()> {
-        check_len("inv_std", inv_std.len(), variance.len())?;
-        if !(epsilon.is_finite() && epsilon >= 0.0) {
-            return Err(Error::Epsilon {
-                found: epsilon,
-                needed: "not negative",
-            });
-        }
-        for (inv_std, variance) in inv_std.iter_mut().zip(variance) {
-            *inv_std = C::from_f64(1.0 / (variance.to_f64() + epsilon).sqrt());
-        }
-        Ok(())
-    }
-
-    fn update_running<C: Compute>(
-        &self,
-        batch: Statistics<'_, Self, C>,
-        factor: f64,
-        correction: f64,
-        running_mean: &mut [C],
-        running_variance: &mut [C],
-    ) -> Result<()> {
-        let channels = running_mean.len();
-        check_len("running_variance", running_variance.len(), channels)?;
-        check_len("mean", batch.mean.len(), channels)?;
-        check_len("mean_low", batch.mean_low.len(), channels)?;
-        check_len("variance", batch.variance.len(), channels)?;
-        running::follow(running_mean, factor, |c| {
-            batch.mean[c].to_f64() + batch.mean_low[c].to_f64()
-        });
-        running::follow(running_variance, factor, |c| {
-            batch.variance[c].to_f64() * correction
-        });
-        Ok(())
-    }
-
-    fn normalize<T: Element>(
-        &self,
-        shape: &Shape,
-        x_to_y: InOut<&[T], &mut [T]>,
-        with: Normalization<'_, T::Compute>,
-        epilogue: Epilogue<'_, Self, T>,
-    ) -> Result<()> {
-        let matrix = Matrix::of(shape);
-        check_in_out(shape, "x", "y", &x_to_y)?;
-        check_normalization(shape, &with)?;
-        let (epilogue, mask) = check_epilogue(shape, &matrix, epilogue)?;
-        if !shape.is_empty() {
-            normalize::normalize(self, &matrix, x_to_y, &with, epilogue, mask);
-        }
-        Ok(())
-    }
-
-    fn backward_reduce<T: Element>(
-        &self,
-        shape: &Shape,
-        dy: &[T],
-        x: &[T],
-        with: Normalization<'_, T::Compute>,
-        gate: backend::Gate<'_, Self>,
-        mut out: GradientSumsMut<'_, Self, T::Compute>,
-    ) -> Result<()> {
-        let matrix = Matrix::of(shape);
-        shape.check_len("dy", dy.len())?;
-        shape.check_len("x", x.len())?;
-        check_normalization(shape, &with)?;
-        let gate = check_gate(&matrix, gate)?;
-        check_gradients_out(shape, &out)?;
-        let sums = if shape.is_empty() {
-            backward_reduce::Sums::none(shape.channels())
-        } else {
-            backward_reduce::reduce(
-                self,
-                &matrix.for_statistics(2 * size_of::<T>()),
-                dy,
-                x,
-                &with,
-                gate,
-            )
-        };
-        write_gradients(&sums, &mut out);
-        Ok(())
-    }
-
-    fn backward_input<T: Element>(
-        &self,
-        shape: &Shape,
-        dy_to_dx: InOut<&[T], &mut [T]>,
-        x: &[T],
-        with: Normalization<'_, T::Compute>,
-        gate: backend::Gate<'_, Self>,
-        sums: Option<GradientSums<'_, Self, T::Compute>>,
-        dresidual: Option<&mut [T]>,
-    ) -> Result<()> {
-        let matrix = Matrix::of(shape);
-        check_backward(shape, &dy_to_dx, x, &with, dresidual.as_deref())?;
-        let gate = check_gate(&matrix, gate)?;
-        let source = if sums.is_some() {
-            StatisticsSource::Batch
-        } else {
-            StatisticsSource::Running
-        };
-        if let Some(sums) = &sums {
-            shape.check_channels("the gradient sum of gamma", sums.gamma.len())?;
-            shape.check_channels("the gradient sum of beta", sums.beta.len())?;
-        }
-        if shape.is_empty() {
-            return Ok(());
-        }
-        let means = |c: usize| {
-            sums.as_ref().map(|sums| {
-                [sums.gamma[c], sums.beta[c]].map(|sum| sum.to_f64() / sums.count as f64)
-            })
-        };
-        backward_input::input(
-            self,
-            &matrix,
-            dy_to_dx,
-            x,
-            Behind { with, source, gate },
-            means,
-            dresidual,
-        );
-        Ok(())
-    }
-
-    fn forward_training<T: Element>(
-        &self,
-        shape: &Shape,
-        x: &[T],
-        affine: Affine<'_, Self, T::Compute>,
-        epilogue: Epilogue<'_, Self, T>,
-        y: &mut [T],
-        mut out: StatisticsMut<'_, Self, T::Compute>,
-    ) -> Result<()> {
-        let matrix = Matrix::of(shape);
-        shape.check_len("x", x.len())?;
-        shape.check_len("y", y.len())?;
-        shape.check_channels("gamma", affine.gamma.len())?;
-        shape.check_channels("beta", affine.beta.len())?;
-        check_training_epsilon(affine.epsilon)?;
-        check_statistics_out(shape, &out)?;
-        let (epilogue, mask) = check_epilogue(shape, &matrix, epilogue)?;
-        if shape.values_per_channel() < 2 {
-            return Err(Error::TooFewValues {
-                found: shape.values_per_channel(),
-                shape: shape.to_string(),
-            });
-        }
-        let affine = fused::Affine {
-            gamma: affine.gamma,
-            beta: affine.beta,
-            epsilon: affine.epsilon,
-        };
-        write_statistics(
-            &fused::forward_training(self, &matrix, x, affine, epilogue, mask, y),
-            &mut out,
-        );
-        Ok(())
-    }
-
-    fn backward<T: Element>(
-        &self,
-        shape: &Shape,
-        dy_to_dx: InOut<&[T], &mut [T]>,
-        x: &[T],
-        with: Normalization<'_, T::Compute>,
-        source: StatisticsSource,
-        gate: backend::Gate<'_, Self>,
-        dresidual: Option<&mut [T]>,
-        mut out: GradientSumsMut<'_, Self, T::Compute>,
-    ) -> Result<()> {
-        let matrix = Matrix::of(shape);
-        check_backward(shape, &dy_to_dx, x, &with, dresidual.as_deref())?;
-        let gate = check_gate(&matrix, gate)?;
-        check_gradients_out(shape, &out)?;
-        let sums = if shape.is_empty() {
-            backward_reduce::Sums::none(shape.channels())
-        } else {
-            fused::backward(
-                self,
-                &matrix,
-                dy_to_dx,
-                x,
-                Behind { with, source, gate },
-                dresidual,
-            )
-        };
-        write_gradients(&sums, &mut out);
-        Ok(())
-    }
-}
-
-/// An empty vector with room for so many values, or the error that there is none.
-fn reserved<T>(len: usize) -> Result<Vec<T>> {
-    let mut buffer = Vec::new();
-    buffer
-        .try_reserve_exact(len)
-        .map_err(|_| Error::OutOfMemory {
-            bytes: len.saturating_mul(size_of::<T>()),
-        })?;
-    Ok(buffer)
-}
-
-fn filled<T: Clone>(len: usize, value: T) -> Result<Vec<T>> {
-    let mut buffer = reserved(len)?;
-    buffer.resize(len, value);
-    Ok(buffer)
-}
