@@ -8,10 +8,10 @@ use std::ops::Range;
 use super::coefficients::{Coefficient, Coefficients, PerColumn};
 use super::fused::Behind;
 use super::gate::{Gate, Marked, Open, Passes, Recomputed};
-use super::memory::{Outputs, Run, TileMemory, scatter};
+use super::memory::{Outputs, Run, RunMut, TileMemory, scatter};
 use super::normalize::{STREAM_VALUES, center_of, coefficients_of};
 use super::simd::{Kernel, LANES, Simd, Vector};
-use super::tiles::{Matrix, Tile};
+use super::tiles::{Matrix, Span, Tile};
 use super::{Cpu, Normalization};
 use crate::backend::{InOut, StatisticsSource};
 use crate::{Compute, Element};
@@ -130,54 +130,73 @@ impl<T: Element> InputTile<'_, '_, T> {
 fn input_run<S: Simd, T: Element, K: Coefficient<S, T>, G: Passes<T>, const OF_BATCH: bool>(
     simd: S,
     memory: &mut TileMemory<'_, T>,
-    range: Range<usize>,
+    span: Span,
     x: Run<'_, T>,
     coefficients: [K; 6],
     gate: G,
 ) {
-    let needs_x = OF_BATCH || G::NEEDS_X;
-    let zero = T::splat(simd, T::Compute::default());
-    let dy = memory.input(range.clone());
-    let mut dx = memory.output(range.clone());
-    let mut dresidual = memory.second(range.clone());
-    let gate_run = gate.run(&range);
-    let x = if needs_x { x.part(range) } else { x };
-    let mut at = 0;
-    while dy.len() - at >= LANES {
-        let x = if needs_x { x.load(simd, at) } else { zero };
-        let (dv, value) = gradient::<S, T, K, G, OF_BATCH>(
-            simd,
-            at,
-            dy.load(simd, at),
-            x,
-            coefficients,
-            (gate, gate_run),
-        );
-        if let Some(dresidual) = &mut dresidual {
-            dresidual.store(simd, at, dv);
-        }
-        dx.store(simd, at, value);
+    let mut step = InputStep::<T, K, G, OF_BATCH> {
+        dy: memory.input(span),
+        dx: memory.output(span),
+        dresidual: memory.second(span),
+        x: if OF_BATCH || G::NEEDS_X {
+            x.part(span.range())
+        } else {
+            x
+        },
+        coefficients,
+        gate,
+        gate_run: gate.run(span),
+    };
+    let (mut at, len) = (step.dx.unaligned_head(), span.len());
+    if at > 0 {
+        step.at(simd, 0, at);
+    }
+    while len - at >= LANES {
+        step.at(simd, at, LANES);
         at += LANES;
     }
-    if at < dy.len() {
-        let last_x = if needs_x {
-            x.load_last(simd, at, T::default())
+    if at < len {
+        step.at(simd, at, len - at);
+    }
+}
+
+/// Everything that one run needs.
+struct InputStep<'a, T: Element, K, G: Passes<T>, const OF_BATCH: bool> {
+    dy: Run<'a, T>,
+    dx: RunMut<'a, T>,
+    dresidual: Option<RunMut<'a, T>>,
+    x: Run<'a, T>,
+    coefficients: [K; 6],
+    gate: G,
+    gate_run: G::Run,
+}
+
+impl<T: Element, K, G: Passes<T>, const OF_BATCH: bool> InputStep<'_, T, K, G, OF_BATCH> {
+    /// The `count` values from `at` on, at most sixteen.
+    #[inline(always)]
+    fn at<S: Simd>(&mut self, simd: S, at: usize, count: usize)
+    where
+        K: Coefficient<S, T>,
+    {
+        let x = if OF_BATCH || G::NEEDS_X {
+            self.x.read(simd, at, count)
         } else {
-            zero
+            T::splat(simd, T::Compute::default())
         };
-        let last_dy = dy.load_last(simd, at, T::default());
+        let gate = (self.gate, self.gate_run);
         let (dv, value) = gradient::<S, T, K, G, OF_BATCH>(
             simd,
             at,
-            last_dy,
-            last_x,
-            coefficients,
-            (gate, gate_run),
+            self.dy.read(simd, at, count),
+            x,
+            self.coefficients,
+            gate,
         );
-        if let Some(dresidual) = &mut dresidual {
-            dresidual.store_last(simd, at, dv);
+        if let Some(dresidual) = &mut self.dresidual {
+            dresidual.write(simd, at, count, dv);
         }
-        dx.store_last(simd, at, value);
+        self.dx.write(simd, at, count, value);
     }
 }
 

@@ -8,7 +8,7 @@ use super::memory::{Run, TileMemory};
 use super::normalize::center_of;
 use super::simd::{Kernel, Simd, Vector};
 use super::sums::{ColumnSums, Reduction, Terms, UnitSums, add_columns, add_units};
-use super::tiles::{Matrix, Tile, Tiling};
+use super::tiles::{Matrix, Span, Tile, Tiling};
 use super::{Cpu, Normalization};
 use crate::{Compute, Element};
 
@@ -21,10 +21,10 @@ pub(crate) enum Gradient<'a, 'm, T> {
 
 impl<'a, T: Element> Gradient<'a, '_, T> {
     #[inline(always)]
-    fn part(&self, range: Range<usize>) -> Run<'a, T> {
+    fn part(&self, span: Span) -> Run<'a, T> {
         match self {
-            Gradient::Array(dy) => dy.part(range),
-            Gradient::Tile(memory) => memory.input(range),
+            Gradient::Array(dy) => dy.part(span.range()),
+            Gradient::Tile(memory) => memory.input(span),
         }
     }
 }
@@ -187,11 +187,11 @@ impl<'a, S: Simd, T: Element, G: Passes<T>, K: Coefficient<S, T>> Terms<S, T>
     type Run = (Run<'a, T>, Run<'a, T>, G::Run);
 
     #[inline(always)]
-    fn run(&self, range: Range<usize>) -> Self::Run {
+    fn run(&self, span: Span) -> Self::Run {
         (
-            self.dy.part(range.clone()),
-            self.x.part(range.clone()),
-            self.gate.run(&range),
+            self.dy.part(span),
+            self.x.part(span.range()),
+            self.gate.run(span),
         )
     }
     #[inline(always)]
@@ -204,13 +204,10 @@ impl<'a, S: Simd, T: Element, G: Passes<T>, K: Coefficient<S, T>> Terms<S, T>
         simd: S,
         (dy, x, gate): Self::Run,
         at: usize,
-        _: usize,
+        count: usize,
     ) -> (T::Vector<S>, T::Vector<S>) {
         // dy is zero past the end, and so is dv.
-        let (dy, x) = (
-            dy.load_last(simd, at, T::default()),
-            x.load_last(simd, at, T::default()),
-        );
+        let (dy, x) = (dy.load_some(simd, at, count), x.load_some(simd, at, count));
         self.of(simd, gate, at, dy, x)
     }
 }

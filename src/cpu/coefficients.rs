@@ -98,7 +98,8 @@ pub(crate) fn spread_over_columns<A: Copy, C: Copy + Default>(
 ) {
     let len = tile.columns(matrix).len();
     columns.clear();
-    columns.resize(len.next_multiple_of(LANES), C::default());
+    // One vector more than there is: a run may be entered between vectors.
+    columns.resize(len.next_multiple_of(LANES) + LANES, C::default());
     let width = matrix.width;
     for (unit, value) in columns[..len]
         .chunks_mut(width)

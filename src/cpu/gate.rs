@@ -1,11 +1,9 @@
 //! Which gradients pass ReLU on the way back.
 
-use std::ops::Range;
-
 use super::coefficients::Coefficient;
 use super::memory::mask_range;
 use super::simd::{Simd, Vector};
-use super::tiles::Matrix;
+use super::tiles::{Matrix, Span};
 use crate::Element;
 
 /// Which gate stands before the gradient of a pass.
@@ -22,8 +20,8 @@ pub(crate) trait Passes<T: Element>: Copy {
     const NEEDS_X: bool;
     /// What is needed of one run.
     type Run: Copy;
-    /// Lends the run at a range of the array.
-    fn run(self, range: &Range<usize>) -> Self::Run;
+    /// Lends the run at a span of the array.
+    fn run(self, span: Span) -> Self::Run;
     /// dv from dy, of the sixteen values from `at` on; `centred` is x − mean, `affine` scale and shift.
     fn pass<S: Simd, K: Coefficient<S, T>>(
         self,
@@ -44,7 +42,7 @@ impl<T: Element> Passes<T> for Open {
     const NEEDS_X: bool = false;
     type Run = ();
     #[inline(always)]
-    fn run(self, _: &Range<usize>) {}
+    fn run(self, _: Span) {}
     #[inline(always)]
     fn pass<S: Simd, K: Coefficient<S, T>>(
         self,
@@ -67,7 +65,7 @@ impl<T: Element> Passes<T> for Recomputed {
     const NEEDS_X: bool = true;
     type Run = ();
     #[inline(always)]
-    fn run(self, _: &Range<usize>) {}
+    fn run(self, _: Span) {}
     #[inline(always)]
     fn pass<S: Simd, K: Coefficient<S, T>>(
         self,
@@ -94,10 +92,14 @@ impl<'a, T: Element> Passes<T> for Marked<'a> {
     const NEEDS_X: bool = false;
     type Run = &'a [u8];
     #[inline(always)]
-    fn run(self, range: &Range<usize>) -> &'a [u8] {
-        &self.mask[mask_range(self.matrix, range)]
+    fn run(self, span: Span) -> &'a [u8] {
+        &self.mask[mask_range(self.matrix, span)]
     }
     #[inline(always)]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "sixteen bits are what is wanted"
+    )]
     fn pass<S: Simd, K: Coefficient<S, T>>(
         self,
         _: S,
@@ -107,11 +109,11 @@ impl<'a, T: Element> Passes<T> for Marked<'a> {
         _: T::Vector<S>,
         _: [K; 2],
     ) -> T::Vector<S> {
-        let bits = match mask[at / 8..] {
-            [low, high, ..] => u16::from_le_bytes([low, high]),
-            [low] => u16::from(low),
-            [] => 0,
-        };
-        dy.keep(bits)
+        // Sixteen bits may lie over three bytes.
+        let mut bytes = [0; 4];
+        for (byte, marked) in bytes[..3].iter_mut().zip(&mask[at / 8..]) {
+            *byte = *marked;
+        }
+        dy.keep((u32::from_le_bytes(bytes) >> (at % 8)) as u16)
     }
 }

@@ -13,7 +13,7 @@ use std::ops::Range;
 
 use super::simd::{LANES, Simd, SimdElement};
 use super::threads::Threads;
-use super::tiles::{Matrix, Tile, Tiling};
+use super::tiles::{Matrix, Span, Tile, Tiling};
 use crate::backend::InOut;
 
 /// Values to be read, one after the other in memory.
@@ -24,7 +24,7 @@ pub(crate) struct Run<'a, T> {
     lent: PhantomData<&'a T>,
 }
 
-impl<'a, T: SimdElement + Copy> Run<'a, T> {
+impl<'a, T: SimdElement + Copy + Default> Run<'a, T> {
     #[inline(always)]
     pub(crate) fn new(values: &'a [T]) -> Self {
         Self {
@@ -32,11 +32,6 @@ impl<'a, T: SimdElement + Copy> Run<'a, T> {
             len: values.len(),
             lent: PhantomData,
         }
-    }
-
-    #[inline(always)]
-    pub(crate) fn len(&self) -> usize {
-        self.len
     }
 
     /// A part of it.
@@ -69,11 +64,21 @@ impl<'a, T: SimdElement + Copy> Run<'a, T> {
         T::load(simd, unsafe { &*self.start.add(at).cast::<[T; LANES]>() })
     }
 
-    /// The last values from `at` on, fewer than sixteen, then `fill`.
+    /// `count` values from `at` on, at most sixteen, then zeros.
     #[inline(always)]
-    pub(crate) fn load_last<S: Simd>(&self, simd: S, at: usize, fill: T) -> T::Vector<S> {
-        let mut values = [fill; LANES];
-        let count = self.len.saturating_sub(at).min(LANES);
+    pub(crate) fn read<S: Simd>(&self, simd: S, at: usize, count: usize) -> T::Vector<S> {
+        if count == LANES {
+            self.load(simd, at)
+        } else {
+            self.load_some(simd, at, count)
+        }
+    }
+
+    /// As [`Run::read`], for fewer.
+    #[inline(always)]
+    pub(crate) fn load_some<S: Simd>(&self, simd: S, at: usize, count: usize) -> T::Vector<S> {
+        let mut values = [T::default(); LANES];
+        let count = self.len.saturating_sub(at).min(LANES).min(count);
         // SAFETY: `count` values from `at` on are in the run, and in `values`, which is a local.
         unsafe {
             std::ptr::copy_nonoverlapping(self.start.wrapping_add(at), values.as_mut_ptr(), count);
@@ -86,27 +91,59 @@ impl<'a, T: SimdElement + Copy> Run<'a, T> {
 pub(crate) struct RunMut<'a, T> {
     start: *mut T,
     len: usize,
+    streamed: bool,
     lent: PhantomData<&'a mut T>,
 }
 
+/// What memory moves by.
+const CACHE_LINE: usize = 64;
+/// An output of this size is written past the caches: it would only drive out what is still needed, and each line of
+/// it would first be read. (On a two-core Xeon, copying 2 × 6 MB and more: 34 GB/s instead of 23.)
+const STREAMED_BYTES: usize = 4 << 20;
+
 impl<T: SimdElement + Copy + Default> RunMut<'_, T> {
-    /// Sixteen values from `at` on.
+    /// `count` values from `at` on, at most sixteen.
     #[inline(always)]
-    pub(crate) fn store<S: Simd>(&mut self, simd: S, at: usize, value: T::Vector<S>) {
-        assert!(at < self.len && self.len - at >= LANES);
-        // SAFETY: the run's memory is lent to this call for 'a, and the line before checked that 16 values are there.
-        // The reference ends with this expression.
-        T::store(simd, value, unsafe {
-            &mut *self.start.add(at).cast::<[T; LANES]>()
-        });
+    pub(crate) fn write<S: Simd>(&mut self, simd: S, at: usize, count: usize, value: T::Vector<S>) {
+        if count == LANES {
+            self.store(simd, at, value);
+        } else {
+            self.store_some(simd, at, count, value);
+        }
     }
 
-    /// The last values from `at` on, fewer than sixteen.
+    /// Sixteen values from `at` on, past the caches if the run is streamed.
     #[inline(always)]
-    pub(crate) fn store_last<S: Simd>(&mut self, simd: S, at: usize, value: T::Vector<S>) {
+    fn store<S: Simd>(&mut self, simd: S, at: usize, value: T::Vector<S>) {
+        assert!(at < self.len && self.len - at >= LANES);
+        // SAFETY: the run's memory is lent to this call for 'a, and the line before checked that 16 values are there.
+        // The reference ends with this call.
+        let to = unsafe { &mut *self.start.add(at).cast::<[T; LANES]>() };
+        if self.streamed {
+            T::stream(simd, value, to);
+        } else {
+            T::store(simd, value, to);
+        }
+    }
+
+    /// How many values to write first, so that those that follow can be streamed.
+    #[inline(always)]
+    pub(crate) fn unaligned_head(&self) -> usize {
+        if !self.streamed {
+            return 0;
+        }
+        let alignment = LANES * size_of::<T>();
+        self.start
+            .align_offset(alignment.min(CACHE_LINE))
+            .min(self.len)
+    }
+
+    /// `count` values from `at` on, at most sixteen.
+    #[inline(always)]
+    fn store_some<S: Simd>(&mut self, simd: S, at: usize, count: usize, value: T::Vector<S>) {
         let mut values = [T::default(); LANES];
         T::store(simd, value, &mut values);
-        let count = self.len.saturating_sub(at).min(LANES);
+        let count = self.len.saturating_sub(at).min(LANES).min(count);
         // SAFETY: `count` values from `at` on are in the run, and in `values`, which is a local.
         unsafe {
             std::ptr::copy_nonoverlapping(values.as_ptr(), self.start.wrapping_add(at), count);
@@ -141,83 +178,80 @@ pub(crate) struct TileMemory<'a, T> {
     output: *mut T,
     second: Option<*mut T>,
     mask: Option<*mut u8>,
+    streamed: bool,
     lent: PhantomData<&'a mut T>,
 }
 
 impl<'a, T: SimdElement + Copy + Default> TileMemory<'a, T> {
-    /// Checks that a range of the array is in the tile.
+    /// Checks that a span is in the tile.
     #[inline(always)]
-    fn check(&self, range: &Range<usize>) {
-        let row = range.start / self.matrix.row_len();
-        let run = self.tile.run(&self.matrix, row);
-        assert!(
-            self.tile.rows.contains(&row)
-                && run.start <= range.start
-                && range.start <= range.end
-                && range.end <= run.end
-        );
+    fn check(&self, span: &Span) {
+        let row = self.tile.run(&self.matrix, span.row);
+        assert!(self.tile.rows.contains(&span.row));
+        assert!(row.start <= span.start && span.start <= span.end && span.end <= row.end);
     }
 
-    /// The input (which may be the output) at a range inside one row of the tile.
+    /// The input (which may be the output) at a span of the tile.
     #[inline(always)]
-    pub(crate) fn input(&self, range: Range<usize>) -> Run<'a, T> {
-        self.check(&range);
-        // SAFETY: the range is in the tile, thus in the array (both lengths were checked by `scatter`).
-        let start = unsafe { self.input.add(range.start) };
+    pub(crate) fn input(&self, span: Span) -> Run<'a, T> {
+        self.check(&span);
+        // SAFETY: the span is in the tile, thus in the array (both lengths were checked by `scatter`).
+        let start = unsafe { self.input.add(span.start) };
         Run {
             start,
-            len: range.len(),
+            len: span.len(),
             lent: PhantomData,
         }
     }
 
-    /// A checked range of an output.
+    /// A checked span of an output.
     #[inline(always)]
-    fn run_mut(output: *mut T, range: &Range<usize>) -> RunMut<'a, T> {
-        // SAFETY: both callers checked that the range is in the tile, thus in the array (whose length was checked by
+    fn run_mut(&self, output: *mut T, span: Span) -> RunMut<'a, T> {
+        // SAFETY: both callers checked that the span is in the tile, thus in the array (whose length was checked by
         // `scatter`); no other call has this tile.
-        let start = unsafe { output.add(range.start) };
+        let start = unsafe { output.add(span.start) };
         RunMut {
             start,
-            len: range.len(),
+            len: span.len(),
+            streamed: self.streamed,
             lent: PhantomData,
         }
     }
 
-    /// The output at a range inside one row of the tile.
+    /// The output at a span of the tile.
     #[inline(always)]
-    pub(crate) fn output(&mut self, range: Range<usize>) -> RunMut<'a, T> {
-        self.check(&range);
-        Self::run_mut(self.output, &range)
+    pub(crate) fn output(&mut self, span: Span) -> RunMut<'a, T> {
+        self.check(&span);
+        self.run_mut(self.output, span)
     }
 
-    /// The second output, if there is one, at a range inside one row of the tile.
+    /// The second output, if there is one, at a span of the tile.
     #[inline(always)]
-    pub(crate) fn second(&mut self, range: Range<usize>) -> Option<RunMut<'a, T>> {
-        self.check(&range);
-        self.second.map(|second| Self::run_mut(second, &range))
+    pub(crate) fn second(&mut self, span: Span) -> Option<RunMut<'a, T>> {
+        self.check(&span);
+        self.second.map(|second| self.run_mut(second, span))
     }
 
-    /// The mask bytes, if there is a mask, of a range inside one segment of the tile.
+    /// The mask bytes, if there is a mask, of a span of the tile inside one segment.
     #[inline(always)]
-    pub(crate) fn mask(&mut self, range: Range<usize>) -> Option<&mut [u8]> {
+    pub(crate) fn mask(&mut self, span: Span) -> Option<&mut [u8]> {
         let mask = self.mask?;
-        self.check(&range);
-        let bytes = mask_range(&self.matrix, &range);
-        // SAFETY: `mask_range` gives whole bytes of the range alone (it checks that the range begins and ends between
+        self.check(&span);
+        let bytes = mask_range(&self.matrix, span);
+        // SAFETY: `mask_range` gives whole bytes of the span alone (it checks that the span begins and ends between
         // bytes), inside the length that `scatter` checked; no other call has this tile, and this one borrows it.
         Some(unsafe { std::slice::from_raw_parts_mut(mask.add(bytes.start), bytes.len()) })
     }
 }
 
-/// The mask bytes of a range of values inside one segment.
+/// The mask bytes of a span inside one segment.
 #[inline(always)]
-pub(crate) fn mask_range(matrix: &Matrix, range: &Range<usize>) -> Range<usize> {
+pub(crate) fn mask_range(matrix: &Matrix, span: Span) -> Range<usize> {
     let segment = matrix.mask_segment();
-    let (index, start) = (range.start / segment, range.start % segment);
-    let end = start + range.len();
+    let (index, start) = (span.start / segment, span.start % segment);
+    let end = start + span.len();
     assert!(start.is_multiple_of(8) && end <= segment);
-    assert!(end.is_multiple_of(8) || end == segment || range.end == matrix.len);
+    assert!(end.is_multiple_of(8) || end == segment || span.end == matrix.len);
     let first = index * segment.div_ceil(8);
     first + start / 8..first + end.div_ceil(8)
 }
@@ -245,6 +279,12 @@ where
     R: Send,
 {
     let matrix = tiling.matrix;
+    // Over its input, an output is in cache already; the loop that writes a mask keeps to whole bytes of it; and runs of
+    // a row's columns are too short to be aligned one by one (channels last, it costs five times what it saves).
+    let streamed = matches!(outputs.map, InOut::Separate(..))
+        && outputs.mask.is_none()
+        && !matrix.by_columns()
+        && matrix.len * size_of::<T>() >= STREAMED_BYTES;
     let (input, output, len) = match outputs.map {
         InOut::Separate(input, output) => (
             input.as_ptr(),
@@ -286,6 +326,7 @@ where
             output: shared.output,
             second: shared.second,
             mask: shared.mask,
+            streamed,
             lent: PhantomData,
         };
         work(&tile, &mut memory)

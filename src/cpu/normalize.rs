@@ -4,12 +4,10 @@
 //! it plus the residual, rounded once. Subtracting first keeps y exact where the mean is large: the usual
 //! `x·scale + (β − mean·scale)` is off by 2e-3 at a mean of 1e5 deviations.
 
-use std::ops::Range;
-
 use super::coefficients::{Coefficient, Coefficients, PerColumn};
-use super::memory::{Outputs, Run, TileMemory, scatter};
+use super::memory::{Outputs, Run, RunMut, TileMemory, scatter};
 use super::simd::{Kernel, LANES, Simd, Vector};
-use super::tiles::{Matrix, Tile};
+use super::tiles::{Matrix, Span, Tile};
 use super::{Cpu, Normalization};
 use crate::backend::InOut;
 use crate::{Compute, Element};
@@ -69,11 +67,11 @@ impl<T: Element> NormalizeTile<'_, '_, T> {
                 .each_ref()
                 .map(|column| PerColumn(column.as_slice()));
             for row in tile.rows.clone() {
-                let range = tile.run(matrix, row);
+                let span = tile.run(matrix, row);
                 normalize_run(
                     simd,
                     memory,
-                    range,
+                    span,
                     [center, scale, shift],
                     residual,
                     activate,
@@ -82,11 +80,11 @@ impl<T: Element> NormalizeTile<'_, '_, T> {
         } else {
             for row in tile.rows.clone() {
                 for unit in tile.units.clone() {
-                    let range = tile.unit_run(matrix, row, unit);
+                    let span = tile.unit_run(matrix, row, unit);
                     normalize_run(
                         simd,
                         memory,
-                        range,
+                        span,
                         coefficients.of_channel::<S, T>(simd, unit),
                         residual,
                         activate,
@@ -99,51 +97,72 @@ impl<T: Element> NormalizeTile<'_, '_, T> {
 
 /// Normalizes one run of memory.
 #[inline(always)]
-fn normalize_run<
+fn normalize_run<S, T, K, R, A>(
+    simd: S,
+    memory: &mut TileMemory<'_, T>,
+    span: Span,
+    coefficients: [K; 3],
+    residual: R,
+    activate: A,
+) where
     S: Simd,
     T: Element,
     K: Coefficient<S, T>,
     R: Residual<S, T>,
     A: Activate<S, T>,
->(
-    simd: S,
-    memory: &mut TileMemory<'_, T>,
-    range: Range<usize>,
-    [center, scale, shift]: [K; 3],
-    residual: R,
-    activate: A,
-) {
-    let x = memory.input(range.clone());
-    let mut y = memory.output(range.clone());
-    let residual = residual.part(&range);
-    let mut mask = memory.mask(range);
-    let mut at = 0;
-    while x.len() - at >= LANES {
-        let centred = x.load(simd, at).sub(center.load(simd, at));
-        let v = residual.add(
-            simd,
-            at,
-            centred.mul_add(scale.load(simd, at), shift.load(simd, at)),
-        );
-        if let Some(mask) = &mut mask {
-            mark(mask, at, v.above_bits(T::splat(simd, T::ROUNDS_TO_ZERO)));
-        }
-        y.store(simd, at, activate.activate(v));
+{
+    let (x, y, residual) = (memory.input(span), memory.output(span), residual.part(span));
+    let mask = memory.mask(span);
+    let mut step = NormalizeStep {
+        x,
+        y,
+        mask,
+        coefficients,
+        residual,
+        activate,
+    };
+    let (mut at, len) = (step.y.unaligned_head(), span.len());
+    if at > 0 {
+        step.at(simd, 0, at);
+    }
+    while len - at >= LANES {
+        step.at(simd, at, LANES);
         at += LANES;
     }
-    if at < x.len() {
-        let centred = x
-            .load_last(simd, at, T::default())
-            .sub(center.load(simd, at));
-        let v = residual.add_last(
-            simd,
-            at,
-            centred.mul_add(scale.load(simd, at), shift.load(simd, at)),
-        );
-        if let Some(mask) = &mut mask {
+    if at < len {
+        step.at(simd, at, len - at);
+    }
+}
+
+/// Everything that one run needs.
+struct NormalizeStep<'a, 'm, T, K, R, A> {
+    x: Run<'a, T>,
+    y: RunMut<'a, T>,
+    mask: Option<&'m mut [u8]>,
+    coefficients: [K; 3],
+    residual: R,
+    activate: A,
+}
+
+impl<T: Element, K, R, A> NormalizeStep<'_, '_, T, K, R, A> {
+    /// The `count` values from `at` on, at most sixteen.
+    #[inline(always)]
+    fn at<S: Simd>(&mut self, simd: S, at: usize, count: usize)
+    where
+        K: Coefficient<S, T>,
+        R: Residual<S, T>,
+        A: Activate<S, T>,
+    {
+        let [center, scale, shift] = self.coefficients.map(|number| number.load(simd, at));
+        let x = self.x.read(simd, at, count);
+        let v = self
+            .residual
+            .add(simd, at, count, x.sub(center).mul_add(scale, shift));
+        if let Some(mask) = &mut self.mask {
             mark(mask, at, v.above_bits(T::splat(simd, T::ROUNDS_TO_ZERO)));
         }
-        y.store_last(simd, at, activate.activate(v));
+        let y = self.activate.activate(v);
+        self.y.write(simd, at, count, y);
     }
 }
 
@@ -157,9 +176,8 @@ fn mark(mask: &mut [u8], at: usize, bits: u16) {
 
 /// What is added to v.
 trait Residual<S: Simd, T: Element>: Copy {
-    fn part(self, range: &Range<usize>) -> Self;
-    fn add(self, simd: S, at: usize, v: T::Vector<S>) -> T::Vector<S>;
-    fn add_last(self, simd: S, at: usize, v: T::Vector<S>) -> T::Vector<S>;
+    fn part(self, span: Span) -> Self;
+    fn add(self, simd: S, at: usize, count: usize, v: T::Vector<S>) -> T::Vector<S>;
 }
 
 #[derive(Clone, Copy)]
@@ -167,31 +185,23 @@ struct NoResidual;
 
 impl<S: Simd, T: Element> Residual<S, T> for NoResidual {
     #[inline(always)]
-    fn part(self, _: &Range<usize>) -> Self {
+    fn part(self, _: Span) -> Self {
         self
     }
     #[inline(always)]
-    fn add(self, _: S, _: usize, v: T::Vector<S>) -> T::Vector<S> {
-        v
-    }
-    #[inline(always)]
-    fn add_last(self, _: S, _: usize, v: T::Vector<S>) -> T::Vector<S> {
+    fn add(self, _: S, _: usize, _: usize, v: T::Vector<S>) -> T::Vector<S> {
         v
     }
 }
 
 impl<S: Simd, T: Element> Residual<S, T> for Run<'_, T> {
     #[inline(always)]
-    fn part(self, range: &Range<usize>) -> Self {
-        Run::part(&self, range.clone())
+    fn part(self, span: Span) -> Self {
+        Run::part(&self, span.range())
     }
     #[inline(always)]
-    fn add(self, simd: S, at: usize, v: T::Vector<S>) -> T::Vector<S> {
-        v.add(self.load(simd, at))
-    }
-    #[inline(always)]
-    fn add_last(self, simd: S, at: usize, v: T::Vector<S>) -> T::Vector<S> {
-        v.add(self.load_last(simd, at, T::default()))
+    fn add(self, simd: S, at: usize, count: usize, v: T::Vector<S>) -> T::Vector<S> {
+        v.add(self.read(simd, at, count))
     }
 }
 

@@ -14,7 +14,7 @@ use super::simd::{Kernel, LANES, Simd, Vector};
 use super::sums::{
     ColumnSums, Reduction, Terms, UnitSums, add_columns, add_units, chunks, low_bits, sum_lanes,
 };
-use super::tiles::{Matrix, Tile, Tiling};
+use super::tiles::{Matrix, Span, Tile, Tiling};
 use crate::Element;
 
 /// Values (of one channel, where work is by units) after which a new shift is chosen.
@@ -58,9 +58,7 @@ impl<T: Element> TileMoments<'_, T> {
                     units: self.tile.units.clone(),
                     within,
                 };
-                for (i, unit) in block.units.clone().enumerate() {
-                    shifts[i] = self.unit_shift(&block, unit);
-                }
+                self.choose_shifts(&block, block.units.clone(), &mut shifts);
                 sums.fill(UnitSums::zero(simd));
                 add_units(
                     simd,
@@ -87,19 +85,6 @@ impl<T: Element> TileMoments<'_, T> {
         moments
     }
 
-    /// The mean of 16 values spread over a block of one unit, as the vectors can hold it.
-    #[inline(always)]
-    fn unit_shift(&self, block: &Tile, unit: usize) -> f64 {
-        let (width, values) = (block.within.len(), block.rows.len() * block.within.len());
-        let mut samples = [0.0; LANES];
-        for (i, sample) in samples.iter_mut().enumerate() {
-            let at = i * values / LANES;
-            let run = block.unit_run(self.matrix, block.rows.start + at / width, unit);
-            *sample = self.x.get(run.start + at % width).to_f64();
-        }
-        round_to_compute::<T>(sum_lanes(samples) / LANES as f64)
-    }
-
     #[inline(always)]
     fn by_columns<S: Simd>(&self, simd: S) -> Moments {
         let channels = self.tile.channels(self.matrix);
@@ -113,9 +98,7 @@ impl<T: Element> TileMoments<'_, T> {
                 rows,
                 ..self.tile.clone()
             };
-            for (shift, channel) in shifts.iter_mut().zip(channels.clone()) {
-                *shift = self.column_shift(&block.rows, channel);
-            }
+            self.choose_shifts(&block, channels.clone(), &mut shifts);
             spread_over_columns(
                 self.matrix,
                 &block,
@@ -145,17 +128,24 @@ impl<T: Element> TileMoments<'_, T> {
         moments
     }
 
-    /// The mean of 16 values of a channel spread over some rows, as the vectors can hold it.
+    /// For each of some channels the mean of 16 values spread over a block, as the vectors can hold it.
     #[inline(always)]
-    fn column_shift(&self, rows: &Range<usize>, channel: usize) -> f64 {
-        let mut samples = [0.0; LANES];
-        for (i, sample) in samples.iter_mut().enumerate() {
-            let row = rows.start + i * rows.len() / LANES;
-            let at =
-                row * self.matrix.row_len() + channel * self.matrix.width + i % self.matrix.width;
-            *sample = self.x.get(at).to_f64();
+    fn choose_shifts(&self, block: &Tile, channels: Range<usize>, shifts: &mut [f64]) {
+        let (width, values) = (block.within.len(), block.rows.len() * block.within.len());
+        let mut places = [0; LANES];
+        for (i, place) in places.iter_mut().enumerate() {
+            let at = i * values / LANES;
+            let row = block.rows.start + at / width;
+            *place = row * self.matrix.row_len() + block.within.start + at % width;
         }
-        round_to_compute::<T>(sum_lanes(samples) / LANES as f64)
+        for (shift, channel) in shifts.iter_mut().zip(channels) {
+            let mut samples = [0.0; LANES];
+            for (sample, place) in samples.iter_mut().zip(places) {
+                *sample = self.x.get(place + channel * self.matrix.width).to_f64();
+            }
+            let mean = sum_lanes(samples) / LANES as f64;
+            *shift = T::Compute::from_f64(mean).to_f64();
+        }
     }
 }
 
@@ -203,8 +193,8 @@ impl<'a, S: Simd, T: Element, K: Coefficient<S, T>> Terms<S, T> for DeviationTer
     type Run = Run<'a, T>;
 
     #[inline(always)]
-    fn run(&self, range: Range<usize>) -> Run<'a, T> {
-        self.x.part(range)
+    fn run(&self, span: Span) -> Run<'a, T> {
+        self.x.part(span.range())
     }
     #[inline(always)]
     fn terms(&self, simd: S, run: Run<'a, T>, at: usize) -> (T::Vector<S>, T::Vector<S>) {
@@ -220,17 +210,11 @@ impl<'a, S: Simd, T: Element, K: Coefficient<S, T>> Terms<S, T> for DeviationTer
         count: usize,
     ) -> (T::Vector<S>, T::Vector<S>) {
         let deviation = run
-            .load_last(simd, at, T::default())
+            .load_some(simd, at, count)
             .sub(self.shift.load(simd, at))
             .keep(low_bits(count));
         (deviation, deviation)
     }
-}
-
-/// The nearest value that the vectors compute with.
-#[inline(always)]
-fn round_to_compute<T: Element>(value: f64) -> f64 {
-    T::Compute::from_f64(value).to_f64()
 }
 
 /// The moments of all channels, tile by tile.

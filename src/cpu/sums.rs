@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use super::simd::{LANES, Simd, Vector};
-use super::tiles::{Matrix, Tile};
+use super::tiles::{Matrix, Span, Tile};
 use crate::Element;
 
 /// Values that one lane adds up before it is emptied into `f64`.
@@ -19,7 +19,7 @@ pub(crate) trait Terms<S: Simd, T: Element> {
     /// What is needed of one run.
     type Run: Copy;
     /// Lends a run.
-    fn run(&self, range: Range<usize>) -> Self::Run;
+    fn run(&self, span: Span) -> Self::Run;
     /// a and b of the sixteen values from `at` on.
     fn terms(&self, simd: S, run: Self::Run, at: usize) -> (T::Vector<S>, T::Vector<S>);
     /// a and b of the last values from `at` on, `count` < 16 of them; the other lanes of a are zero, those of b finite.
@@ -85,8 +85,8 @@ pub(crate) fn add_units<S: Simd, T: Element, R: Reduction<T>>(
 ) {
     for row in tile.rows.clone() {
         for (i, unit) in tile.units.clone().enumerate() {
-            let range = tile.unit_run(matrix, row, unit);
-            sums[i] = add_run::<S, T, _>(simd, &reduction.of_unit(simd, i), range, sums[i]);
+            let span = tile.unit_run(matrix, row, unit);
+            sums[i] = add_run::<S, T, _>(simd, &reduction.of_unit(simd, i), span, sums[i]);
         }
     }
 }
@@ -96,11 +96,11 @@ pub(crate) fn add_units<S: Simd, T: Element, R: Reduction<T>>(
 fn add_run<S: Simd, T: Element, R: Terms<S, T>>(
     simd: S,
     of: &R,
-    range: Range<usize>,
+    span: Span,
     mut sums: UnitSums<S::F64>,
 ) -> UnitSums<S::F64> {
-    let len = range.len();
-    let run = of.run(range);
+    let len = span.len();
+    let run = of.run(span);
     let zero = T::splat(simd, T::Compute::default());
     let mut at = 0;
     while len - at >= CHAIN * LANES {

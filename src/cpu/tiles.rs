@@ -263,16 +263,43 @@ impl Tile {
             ..(self.units.end - 1) * matrix.width + self.within.end
     }
 
-    /// Where the tile's part of a row is in memory.
-    pub(crate) fn run(&self, matrix: &Matrix, row: usize) -> Range<usize> {
+    /// The tile's part of a row.
+    pub(crate) fn run(&self, matrix: &Matrix, row: usize) -> Span {
         let (start, columns) = (row * matrix.row_len(), self.columns(matrix));
-        (start + columns.start).min(matrix.len)..(start + columns.end).min(matrix.len)
+        Span {
+            row,
+            start: (start + columns.start).min(matrix.len),
+            end: (start + columns.end).min(matrix.len),
+        }
     }
 
-    /// Where the tile's part of one unit of a row is in memory.
-    pub(crate) fn unit_run(&self, matrix: &Matrix, row: usize, unit: usize) -> Range<usize> {
+    /// The tile's part of one unit of a row.
+    pub(crate) fn unit_run(&self, matrix: &Matrix, row: usize, unit: usize) -> Span {
         let start = row * matrix.row_len() + unit * matrix.width;
-        start + self.within.start..start + self.within.end
+        Span {
+            row,
+            start: start + self.within.start,
+            end: start + self.within.end,
+        }
+    }
+}
+
+/// Values that follow one another in memory, inside one row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Span {
+    pub row: usize,
+    pub start: usize,
+    pub end: usize,
+}
+
+impl Span {
+    pub(crate) fn len(&self) -> usize {
+        self.end - self.start
+    }
+
+    /// Where in memory.
+    pub(crate) fn range(&self) -> Range<usize> {
+        self.start..self.end
     }
 }
 
@@ -286,7 +313,7 @@ mod tests {
         for index in 0..tiling.count() {
             let tile = tiling.tile(index);
             for row in tile.rows.clone() {
-                for at in tile.run(&matrix, row) {
+                for at in tile.run(&matrix, row).range() {
                     seen[at] += 1;
                 }
             }

@@ -70,6 +70,17 @@ pub(crate) fn backward_of_large_arrays_matches_the_textbook<B: Backend>(backend:
     }
 }
 
+/// Outputs of 4 MB and more are written past the caches, from the first aligned place on.
+pub(crate) fn backward_of_streamed_arrays_matches_the_textbook<B: Backend>(backend: &B) {
+    for shape in shapes::streamed(size_of::<f32>()) {
+        let mut problem = ordinary::<f32>(shape, 1);
+        problem.relu = true;
+        check_backward::<f32, B>(backend, &problem, How::Fused);
+        add_residual::<f32>(&mut problem, 3);
+        check_backward::<f32, B>(backend, &problem, How::Fused);
+    }
+}
+
 pub(crate) fn backward_composed_of_steps_matches_the_textbook<B: Backend>(backend: &B) {
     for (seed, shape) in shapes::ranks()
         .into_iter()

@@ -52,6 +52,19 @@ pub(crate) fn forward_of_large_arrays_matches_the_textbook<B: Backend>(backend: 
     }
 }
 
+/// Outputs of 4 MB and more are written past the caches, from the first aligned place on.
+pub(crate) fn forward_of_streamed_arrays_matches_the_textbook<B: Backend>(backend: &B) {
+    fn check<T: Element, B: Backend>(backend: &B) {
+        for shape in shapes::streamed(size_of::<T>()) {
+            check_forward::<T, B>(backend, &ordinary::<T>(shape, 1), How::Fused);
+        }
+    }
+    check::<f32, B>(backend);
+    check::<f16, B>(backend);
+    check::<bf16, B>(backend);
+    check::<f64, B>(backend);
+}
+
 pub(crate) fn forward_composed_of_steps_matches_the_textbook<B: Backend>(backend: &B) {
     for (seed, shape) in shapes::ranks()
         .into_iter()

@@ -74,6 +74,7 @@ macro_rules! on_every_level {
 on_every_backend!(
     forward::forward_with_running_statistics_matches_the_textbook,
     forward::forward_of_large_arrays_matches_the_textbook,
+    forward::forward_of_streamed_arrays_matches_the_textbook,
     forward::forward_composed_of_steps_matches_the_textbook,
     backward::backward_training_matches_the_textbook_in_f32,
     backward::backward_training_matches_the_textbook_in_f16,
@@ -81,6 +82,7 @@ on_every_backend!(
     backward::backward_training_matches_the_textbook_in_f64,
     backward::backward_frozen_matches_the_textbook,
     backward::backward_of_large_arrays_matches_the_textbook,
+    backward::backward_of_streamed_arrays_matches_the_textbook,
     backward::backward_composed_of_steps_matches_the_textbook,
     precision::a_large_mean_costs_no_digits,
     precision::a_constant_gives_exactly_beta,

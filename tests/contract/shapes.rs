@@ -54,6 +54,15 @@ pub(crate) fn large() -> Vec<Shape> {
     ]
 }
 
+/// Large enough, for values of so many bytes, that outputs are written past the caches: planes of odd sizes.
+pub(crate) fn streamed(bytes: usize) -> Vec<Shape> {
+    let batch = (5usize << 20).div_ceil(bytes * 17 * 151 * 149);
+    vec![
+        Shape::channels_first(&[batch, 17, 151, 149]).unwrap(),
+        Shape::channels_first(&[(5 << 20) / (bytes * 700 * 67), 700, 67]).unwrap(),
+    ]
+}
+
 pub(crate) fn three_dimensional(
     batch: usize,
     channels: usize,

@@ -310,10 +310,49 @@ impl Simd for Avx2 {
         }
     }
     #[inline(always)]
+    fn stream_f32(self, value: Self::F32, to: &mut [f32; LANES]) {
+        if !to.as_ptr().cast::<__m256>().is_aligned() {
+            return self.store_f32(value, to);
+        }
+        // SAFETY: `self` proves AVX2; the array has room for 16 values, and the line before checked its alignment.
+        unsafe {
+            _mm256_stream_ps(to.as_mut_ptr(), value.0[0].0);
+            _mm256_stream_ps(to.as_mut_ptr().add(8), value.0[1].0);
+        }
+    }
+    #[inline(always)]
+    fn stream_f64(self, value: Self::F64, to: &mut [f64; LANES]) {
+        if !to.as_ptr().cast::<__m256d>().is_aligned() {
+            return self.store_f64(value, to);
+        }
+        // SAFETY: `self` proves AVX2; the array has room for 16 values, and the line before checked its alignment.
+        unsafe {
+            _mm256_stream_pd(to.as_mut_ptr(), value.0[0].0);
+            _mm256_stream_pd(to.as_mut_ptr().add(4), value.0[0].1);
+            _mm256_stream_pd(to.as_mut_ptr().add(8), value.0[1].0);
+            _mm256_stream_pd(to.as_mut_ptr().add(12), value.0[1].1);
+        }
+    }
+    #[inline(always)]
+    fn stream_f16(self, value: Self::F32, to: &mut [f16; LANES]) {
+        let mut halves = [f16::ZERO; LANES];
+        self.store_f16(value, &mut halves);
+        stream_halves(self, &halves, to);
+    }
+    #[inline(always)]
+    fn stream_bf16(self, value: Self::F32, to: &mut [bf16; LANES]) {
+        let mut halves = [bf16::ZERO; LANES];
+        self.store_bf16(value, &mut halves);
+        stream_halves(self, &halves, to);
+    }
+    #[inline(always)]
     fn vectorize<K: Kernel>(self, kernel: K) -> K::Output {
         #[target_feature(enable = "avx2,fma,f16c")]
         fn enabled<K: Kernel>(simd: Avx2, kernel: K) -> K::Output {
-            kernel.run(simd)
+            let output = kernel.run(simd);
+            // What was streamed is ordered with nothing else until now.
+            _mm_sfence();
+            output
         }
         // SAFETY: `self` proves the three features.
         unsafe { enabled(self, kernel) }
@@ -338,5 +377,20 @@ fn round_bf16(value: R32) -> __m256i {
         let quiet = _mm256_or_si256(upper, _mm256_set1_epi32(0x40));
         let is_nan = _mm256_castps_si256(_mm256_cmp_ps::<_CMP_UNORD_Q>(value.0, value.0));
         _mm256_blendv_epi8(_mm256_srli_epi32::<16>(carried), quiet, is_nan)
+    }
+}
+
+/// Writes 16 values of 2 bytes past the caches, if the place is aligned to a register.
+#[inline(always)]
+fn stream_halves<T: Copy>(_: Avx2, from: &[T; LANES], to: &mut [T; LANES]) {
+    const { assert!(size_of::<[T; LANES]>() == 32) }
+    if !to.as_ptr().cast::<__m256i>().is_aligned() {
+        *to = *from;
+        return;
+    }
+    // SAFETY: the first argument proves AVX2; both arrays have 32 bytes, and the alignment of the second was checked.
+    unsafe {
+        let halves = _mm256_loadu_si256(from.as_ptr().cast());
+        _mm256_stream_si256(to.as_mut_ptr().cast(), halves);
     }
 }

@@ -79,6 +79,26 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn store_f16(self, value: Self::F32, to: &mut [f16; LANES]);
     /// Rounds to nearest even and writes 16 bfloat16.
     fn store_bf16(self, value: Self::F32, to: &mut [bf16; LANES]);
+    /// Writes 16 values past the caches, where the level can and the place is aligned to them.
+    #[inline(always)]
+    fn stream_f32(self, value: Self::F32, to: &mut [f32; LANES]) {
+        self.store_f32(value, to);
+    }
+    /// Writes 16 values past the caches, where the level can and the place is aligned to them.
+    #[inline(always)]
+    fn stream_f64(self, value: Self::F64, to: &mut [f64; LANES]) {
+        self.store_f64(value, to);
+    }
+    /// Rounds and writes 16 halves past the caches, where the level can and the place is aligned to them.
+    #[inline(always)]
+    fn stream_f16(self, value: Self::F32, to: &mut [f16; LANES]) {
+        self.store_f16(value, to);
+    }
+    /// Rounds and writes 16 bfloat16 past the caches, where the level can and the place is aligned to them.
+    #[inline(always)]
+    fn stream_bf16(self, value: Self::F32, to: &mut [bf16; LANES]) {
+        self.store_bf16(value, to);
+    }
     /// Runs a kernel with the instruction set enabled.
     fn vectorize<K: Kernel>(self, kernel: K) -> K::Output;
 }
@@ -100,6 +120,8 @@ pub trait SimdElement: Sized {
     fn load<S: Simd>(simd: S, from: &[Self; LANES]) -> Self::Vector<S>;
     /// Rounds and writes 16 elements.
     fn store<S: Simd>(simd: S, value: Self::Vector<S>, to: &mut [Self; LANES]);
+    /// Rounds and writes 16 elements past the caches, where the level can and the place is aligned to them.
+    fn stream<S: Simd>(simd: S, value: Self::Vector<S>, to: &mut [Self; LANES]);
 }
 
 impl SimdElement for f32 {
@@ -122,6 +144,10 @@ impl SimdElement for f32 {
     fn store<S: Simd>(simd: S, value: S::F32, to: &mut [f32; LANES]) {
         simd.store_f32(value, to);
     }
+    #[inline(always)]
+    fn stream<S: Simd>(simd: S, value: S::F32, to: &mut [f32; LANES]) {
+        simd.stream_f32(value, to);
+    }
 }
 
 impl SimdElement for f64 {
@@ -143,6 +169,10 @@ impl SimdElement for f64 {
     #[inline(always)]
     fn store<S: Simd>(simd: S, value: S::F64, to: &mut [f64; LANES]) {
         simd.store_f64(value, to);
+    }
+    #[inline(always)]
+    fn stream<S: Simd>(simd: S, value: S::F64, to: &mut [f64; LANES]) {
+        simd.stream_f64(value, to);
     }
 }
 
@@ -167,6 +197,10 @@ impl SimdElement for f16 {
     fn store<S: Simd>(simd: S, value: S::F32, to: &mut [f16; LANES]) {
         simd.store_f16(value, to);
     }
+    #[inline(always)]
+    fn stream<S: Simd>(simd: S, value: S::F32, to: &mut [f16; LANES]) {
+        simd.stream_f16(value, to);
+    }
 }
 
 impl SimdElement for bf16 {
@@ -189,6 +223,10 @@ impl SimdElement for bf16 {
     #[inline(always)]
     fn store<S: Simd>(simd: S, value: S::F32, to: &mut [bf16; LANES]) {
         simd.store_bf16(value, to);
+    }
+    #[inline(always)]
+    fn stream<S: Simd>(simd: S, value: S::F32, to: &mut [bf16; LANES]) {
+        simd.stream_bf16(value, to);
     }
 }
 
