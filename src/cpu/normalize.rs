@@ -153,7 +153,10 @@ impl<T: Element, K, R, A> NormalizeStep<'_, '_, T, K, R, A> {
         R: Residual<S, T>,
         A: Activate<S, T>,
     {
-        let [center, scale, shift] = self.coefficients.map(|number| number.load(simd, at));
+        // One by one: an intrinsic behind the closure of `map` is a call.
+        let [center, scale, shift] = self.coefficients;
+        let (center, scale) = (center.load(simd, at), scale.load(simd, at));
+        let shift = shift.load(simd, at);
         let x = self.x.read(simd, at, count);
         let v = self
             .residual

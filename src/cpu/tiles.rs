@@ -107,13 +107,21 @@ impl Matrix {
                 piece: self.width,
             };
         }
-        let aligned = if self.by_columns() { 8 } else { 1 };
-        let units = (values / self.width).next_multiple_of(aligned);
-        if units > 0 {
+        if self.by_columns() {
+            // Several rows of some columns, so that the columns' coefficients are made once and found in cache.
+            let units = (MAX_RUN_VALUES / self.width).next_multiple_of(8);
+            return Tiling {
+                matrix: *self,
+                tile_rows: (4 * values / MAX_RUN_VALUES).max(1),
+                tile_units: units.min(self.units),
+                piece: self.width,
+            };
+        }
+        if self.width <= values {
             return Tiling {
                 matrix: *self,
                 tile_rows: 1,
-                tile_units: units.min(self.units),
+                tile_units: (values / self.width).min(self.units),
                 piece: self.width,
             };
         }

@@ -42,6 +42,7 @@ pub(crate) fn large() -> Vec<Shape> {
     vec![
         Shape::channels_first(&[4, 40, 33, 35]).unwrap(),
         Shape::channels_first(&[33, 80, 7, 7]).unwrap(),
+        Shape::channels_first(&[35, 700, 7, 7]).unwrap(),
         Shape::channels_first(&[3, 2, 211, 307]).unwrap(),
         Shape::channels_first(&[1, 1, 399, 401]).unwrap(),
         Shape::channels_first(&[4001, 3, 11]).unwrap(),
