@@ -100,6 +100,8 @@ const CACHE_LINE: usize = 64;
 /// An output of this size is written past the caches: it would only drive out what is still needed, and each line of
 /// it would first be read. (On a two-core Xeon, copying 2 × 6 MB and more: 34 GB/s instead of 23.)
 const STREAMED_BYTES: usize = 4 << 20;
+/// The shortest row of columns that is. (Rows of 512 values gain nothing, rows of 1024 a quarter.)
+const STREAMED_ROW: usize = 1024;
 
 impl<T: SimdElement + Copy + Default> RunMut<'_, T> {
     /// `count` values from `at` on, at most sixteen.
@@ -279,11 +281,11 @@ where
     R: Send,
 {
     let matrix = tiling.matrix;
-    // Over its input, an output is in cache already; the loop that writes a mask keeps to whole bytes of it; and runs of
-    // a row's columns are too short to be aligned one by one (channels last, it costs five times what it saves).
+    // Over its input, an output is in cache already; the loop that writes a mask keeps to whole bytes of it; and where
+    // work is by columns each row is aligned anew, which short rows do not repay.
     let streamed = matches!(outputs.map, InOut::Separate(..))
         && outputs.mask.is_none()
-        && !matrix.by_columns()
+        && (!matrix.by_columns() || matrix.row_len() >= STREAMED_ROW)
         && matrix.len * size_of::<T>() >= STREAMED_BYTES;
     let (input, output, len) = match outputs.map {
         InOut::Separate(input, output) => (

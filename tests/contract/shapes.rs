@@ -55,12 +55,14 @@ pub(crate) fn large() -> Vec<Shape> {
     ]
 }
 
-/// Large enough, for values of so many bytes, that outputs are written past the caches: planes of odd sizes.
+/// Large enough, for values of so many bytes, that outputs are written past the caches: odd planes, narrow planes, long
+/// rows of channels.
 pub(crate) fn streamed(bytes: usize) -> Vec<Shape> {
-    let batch = (5usize << 20).div_ceil(bytes * 17 * 151 * 149);
+    let values = (9usize << 19) / bytes; // 4.5 MB
     vec![
-        Shape::channels_first(&[batch, 17, 151, 149]).unwrap(),
-        Shape::channels_first(&[(5 << 20) / (bytes * 700 * 67), 700, 67]).unwrap(),
+        Shape::channels_first(&[values.div_ceil(17 * 151 * 149), 17, 151, 149]).unwrap(),
+        Shape::channels_first(&[values.div_ceil(300 * 49), 300, 49]).unwrap(),
+        Shape::channels_last(&[values.div_ceil(2051), 2051]).unwrap(),
     ]
 }
 
