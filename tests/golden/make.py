@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Makes the golden files of this folder: what PyTorch's batch normalisation gives.
 
-    python3 -m venv /tmp/golden-venv
-    /tmp/golden-venv/bin/pip install --no-cache-dir -r tests/golden/requirements.txt
-    /tmp/golden-venv/bin/python tests/golden/make.py
+    python3 -m venv golden-venv
+    golden-venv/bin/pip install --no-cache-dir -r tests/golden/requirements.txt
+    golden-venv/bin/python tests/golden/make.py
 
 Everything runs on the CPU. On Linux x86-64 the plain torch wheel all the same needs
 its nvidia packages just to be imported (`pip install --no-deps torch` ends in
