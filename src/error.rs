@@ -1,7 +1,5 @@
 //! What can go wrong, in one enum: each message says what was found and what was needed.
 
-use crate::DType;
-
 /// `std::result::Result` with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -118,16 +116,6 @@ pub enum Error {
         /// What was needed.
         needed: &'static str,
     },
-    /// Two operands live on different devices.
-    #[error("{what} is on {found} but the layer is on {needed}")]
-    DeviceMismatch {
-        /// Which operand.
-        what: &'static str,
-        /// Where it is.
-        found: &'static str,
-        /// Where it should be.
-        needed: &'static str,
-    },
     /// The device asked for is not in this build or not in this machine.
     #[error("device {device} is not available: {reason}")]
     DeviceUnavailable {
@@ -201,15 +189,5 @@ pub enum Error {
         found: String,
         /// What is accepted.
         needed: &'static str,
-    },
-    /// A data type was given that the operation does not take.
-    #[error("{what} is {found} but must be {needed}")]
-    DTypeMismatch {
-        /// Which operand.
-        what: &'static str,
-        /// Its dtype.
-        found: DType,
-        /// The dtype needed.
-        needed: DType,
     },
 }
