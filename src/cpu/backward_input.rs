@@ -9,7 +9,7 @@ use super::coefficients::{Coefficient, Coefficients, PerColumn};
 use super::fused::Behind;
 use super::gate::{Gate, Marked, Open, Passes, Recomputed};
 use super::memory::{Outputs, Run, RunMut, TileMemory, scatter};
-use super::normalize::{STREAM_VALUES, center_of, coefficients_of};
+use super::normalize::{TILE_VALUES, center_of, coefficients_of};
 use super::simd::{Kernel, LANES, Simd, Vector};
 use super::tiles::{Matrix, Span, Tile};
 use super::{Cpu, Normalization};
@@ -242,7 +242,7 @@ pub(crate) fn input<T: Element>(
     };
     scatter(
         &cpu.threads,
-        &matrix.by_rows(STREAM_VALUES),
+        &matrix.by_rows(TILE_VALUES),
         outputs,
         |tile, memory| {
             let x = Run::new(x);

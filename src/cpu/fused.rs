@@ -13,23 +13,15 @@ use super::normalize::{Epilogue, NormalizeTile, coefficients_of, normalize};
 use super::statistics::{self, TileMoments};
 use super::tiles::Matrix;
 use super::{Cpu, Normalization};
-use crate::backend::{InOut, StatisticsSource};
+use crate::backend::{Affine, InOut, StatisticsSource};
 use crate::{Compute, Element};
-
-/// γ, β and ε.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Affine<'a, C> {
-    pub gamma: &'a [C],
-    pub beta: &'a [C],
-    pub epsilon: f64,
-}
 
 /// Forward training.
 pub(crate) fn forward_training<T: Element>(
     cpu: &Cpu,
     matrix: &Matrix,
     x: &[T],
-    affine: Affine<'_, T::Compute>,
+    affine: Affine<'_, Cpu, T::Compute>,
     epilogue: Epilogue<'_, T>,
     mask: Option<&mut [u8]>,
     y: &mut [T],

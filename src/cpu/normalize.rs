@@ -13,7 +13,7 @@ use crate::backend::InOut;
 use crate::{Compute, Element};
 
 /// Values a tile has where nothing needs to stay in cache.
-pub(crate) const STREAM_VALUES: usize = 32 << 10;
+pub(crate) const TILE_VALUES: usize = 32 << 10;
 
 /// What is done to v.
 #[derive(Debug, Clone, Copy)]
@@ -270,7 +270,7 @@ pub(crate) fn normalize<T: Element>(
     };
     scatter(
         &cpu.threads,
-        &matrix.by_rows(STREAM_VALUES),
+        &matrix.by_rows(TILE_VALUES),
         outputs,
         |tile, memory| {
             T::normalize(

@@ -249,11 +249,6 @@ impl Backend for Cpu {
                 shape: shape.to_string(),
             });
         }
-        let affine = fused::Affine {
-            gamma: affine.gamma,
-            beta: affine.beta,
-            epsilon: affine.epsilon,
-        };
         write_statistics(
             &fused::forward_training(self, &matrix, x, affine, epilogue, mask, y),
             &mut out,
