@@ -1,7 +1,7 @@
 //! The frozen pass: running statistics, as constants, with gradients.
 
-use super::{BatchNorm, lend_output, lend_residual};
-use crate::backend::{Backend, InOut, StatisticsSource};
+use super::BatchNorm;
+use crate::backend::Backend;
 use crate::pass::{Kept, Pass};
 use crate::tensor::{Data, DataMut, Tensor};
 use crate::{Compute, Element, Result};
@@ -56,30 +56,9 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
         let Some(running) = &self.running else {
             return self.forward_training_deferred_into(x, residual, y);
         };
-        let view = x.lend()?;
-        let shape = view.shape;
-        self.check(&shape)?;
-        let (residual_values, mut y_values) = (
-            lend_residual(&shape, residual)?,
-            lend_output(&shape, "y", y)?,
-        );
+        let (view, kept) = (x.lend()?, Kept::affine(&self.gamma, &self.beta)?);
         let statistics = running.as_batch(&self.backend, self.config.epsilon_value())?;
-        let mut gate = self.gate(&shape, residual.is_some())?;
-        let kept = Kept::affine(&self.gamma, &self.beta)?;
-        let epilogue = self.epilogue(residual_values, Some(&mut gate));
-        let x_to_y = InOut::Separate(view.values, B::relend_mut(&mut y_values));
-        self.backend
-            .normalize::<T>(&shape, x_to_y, kept.normalization(&statistics), epilogue)?;
-        Ok(Pass::new(
-            &self.backend,
-            &self.config,
-            x,
-            shape,
-            kept,
-            statistics,
-            StatisticsSource::Running,
-            gate,
-            residual.is_some(),
-        ))
+        let remembered = self.lend(&view, &kept, residual, y)?.frozen(statistics)?;
+        Ok(Pass::new(&self.backend, &self.config, x, kept, remembered))
     }
 }

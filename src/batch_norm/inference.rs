@@ -2,6 +2,7 @@
 
 use super::{BatchNorm, lend_output, lend_residual};
 use crate::backend::{Backend, Epilogue, InOut, Normalization};
+use crate::pass::{check_channels, epilogue};
 use crate::running::BatchStatistics;
 use crate::tensor::{Data, DataMut, Tensor, View};
 use crate::{Compute, Element, Result, Shape};
@@ -54,10 +55,11 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
         X: Data<B, Element = T> + ?Sized,
     {
         let View { shape, values } = x.lend()?;
-        self.check(&shape)?;
+        check_channels(&self.config, &shape)?;
         let y_values = lend_output(&shape, "y", y)?;
         let statistics = self.inference_statistics::<T>(&shape, values)?;
-        let epilogue = self.epilogue(lend_residual(&shape, residual)?, None);
+        let residual = lend_residual(&shape, residual)?;
+        let epilogue = epilogue(self.config.activation_kind(), residual, None);
         self.normalize::<T>(
             &shape,
             InOut::Separate(values, y_values),
@@ -79,10 +81,10 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
         T: Element<Compute = C>,
     {
         let View { shape, values } = x.lend()?;
-        self.check(&shape)?;
+        check_channels(&self.config, &shape)?;
         let residual = lend_residual(&shape, residual)?;
         let statistics = self.inference_statistics::<T>(&shape, values)?;
-        let epilogue = self.epilogue(residual, None);
+        let epilogue = epilogue(self.config.activation_kind(), residual, None);
         let both = x.lend_mut()?.values;
         self.normalize::<T>(&shape, InOut::InPlace(both), &statistics, epilogue)
     }

@@ -4,11 +4,11 @@ mod frozen;
 mod inference;
 mod training;
 
-use crate::backend::{Backend, Epilogue};
-use crate::pass::PassGate;
+use crate::backend::Backend;
+use crate::pass::{Forward, Kept, check_channels};
 use crate::running::RunningStatistics;
-use crate::tensor::{ChannelArray, Data, DataMut};
-use crate::{Activation, Averaging, BatchNormConfig, Compute, Element, Error, Result, Shape};
+use crate::tensor::{ChannelArray, Data, DataMut, View};
+use crate::{Averaging, BatchNormConfig, Compute, Element, Result, Shape};
 
 /// A batch normalization layer.
 ///
@@ -119,38 +119,25 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
         self.running.as_mut()
     }
 
-    fn check(&self, shape: &Shape) -> Result<()> {
-        if shape.channels() == self.config.channels() {
-            return Ok(());
-        }
-        Err(Error::Channels {
-            found: shape.channels(),
-            needed: self.config.channels(),
+    /// The memory of a pass with gradients.
+    fn lend<'a, T: Element<Compute = C>>(
+        &'a self,
+        x: &View<'a, T, B>,
+        kept: &'a Kept<C, B>,
+        residual: Option<&'a dyn Data<B, Element = T>>,
+        y: &'a mut impl DataMut<B, Element = T>,
+    ) -> Result<Forward<'a, T, B>> {
+        check_channels(&self.config, &x.shape)?;
+        Ok(Forward {
+            backend: &self.backend,
+            config: &self.config,
+            shape: x.shape,
+            x: x.values,
+            gamma: kept.gamma(),
+            beta: kept.beta(),
+            residual: lend_residual(&x.shape, residual)?,
+            y: lend_output(&x.shape, "y", y)?,
         })
-    }
-
-    /// What a pass must remember of the activation.
-    fn gate(&self, shape: &Shape, has_residual: bool) -> Result<PassGate<B>> {
-        Ok(match (self.config.activation_kind(), has_residual) {
-            (Activation::None, _) => PassGate::Open,
-            (Activation::Relu, false) => PassGate::Relu,
-            (Activation::Relu, true) => PassGate::Mask(self.backend.mask(shape)?),
-        })
-    }
-
-    fn epilogue<'a, T: Element>(
-        &self,
-        residual: Option<B::Slice<'a, T>>,
-        gate: Option<&'a mut PassGate<B>>,
-    ) -> Epilogue<'a, B, T> {
-        match (self.config.activation_kind(), residual) {
-            (Activation::None, None) => Epilogue::None,
-            (Activation::None, Some(residual)) => Epilogue::Add(residual),
-            (Activation::Relu, None) => Epilogue::Relu,
-            (Activation::Relu, Some(residual)) => {
-                Epilogue::AddRelu(residual, gate.and_then(PassGate::mask_mut))
-            }
-        }
     }
 }
 

@@ -1,8 +1,8 @@
 //! The training pass: the batch's own statistics, which the running ones follow.
 
-use super::{BatchNorm, lend_output, lend_residual};
-use crate::backend::{Affine, Backend, StatisticsMut, StatisticsSource};
-use crate::pass::{Kept, Pass};
+use super::BatchNorm;
+use crate::backend::Backend;
+use crate::pass::{Kept, Pass, check_channels};
 use crate::running::BatchStatistics;
 use crate::tensor::{Data, DataMut, Tensor, View};
 use crate::{Compute, Element, Result};
@@ -93,50 +93,9 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
         T: Element<Compute = C>,
         X: Data<B, Element = T>,
     {
-        let view = x.lend()?;
-        let shape = view.shape;
-        self.check(&shape)?;
-        shape.check_batch_statistics()?;
-        self.config.check_epsilon_for_batch_statistics()?;
-        let (residual_values, mut y_values) = (
-            lend_residual(&shape, residual)?,
-            lend_output(&shape, "y", y)?,
-        );
-        let mut statistics = BatchStatistics::zeros(
-            &self.backend,
-            self.config.channels(),
-            shape.values_per_channel(),
-        )?;
-        let mut gate = self.gate(&shape, residual.is_some())?;
-        let kept = Kept::affine(&self.gamma, &self.beta)?;
-        if !shape.is_empty() {
-            let affine = Affine {
-                gamma: self.gamma.slice(),
-                beta: self.beta.slice(),
-                epsilon: self.config.epsilon_value(),
-            };
-            let epilogue = self.epilogue(residual_values, Some(&mut gate));
-            let out = StatisticsMut {
-                mean: statistics.mean.slice_mut(),
-                mean_low: statistics.mean_low.slice_mut(),
-                variance: statistics.variance.slice_mut(),
-                inv_std: statistics.inv_std.slice_mut(),
-            };
-            let y = B::relend_mut(&mut y_values);
-            self.backend
-                .forward_training::<T>(&shape, view.values, affine, epilogue, y, out)?;
-        }
-        Ok(Pass::new(
-            &self.backend,
-            &self.config,
-            x,
-            shape,
-            kept,
-            statistics,
-            StatisticsSource::Batch,
-            gate,
-            residual.is_some(),
-        ))
+        let (view, kept) = (x.lend()?, Kept::affine(&self.gamma, &self.beta)?);
+        let remembered = self.lend(&view, &kept, residual, y)?.training()?;
+        Ok(Pass::new(&self.backend, &self.config, x, kept, remembered))
     }
 
     /// Has the running statistics follow those of a batch, and counts it.
@@ -160,7 +119,7 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
         X: Data<B, Element = T> + ?Sized,
     {
         let View { shape, values } = x.lend()?;
-        self.check(&shape)?;
+        check_channels(&self.config, &shape)?;
         let epsilon = self.config.epsilon_value();
         BatchStatistics::of::<T>(&self.backend, &shape, values, epsilon)
     }

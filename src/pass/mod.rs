@@ -1,35 +1,16 @@
 //! What a forward pass leaves behind for its backward pass.
 
-use crate::backend::{Backend, Gate, GradientSumsMut, InOut, Normalization, StatisticsSource};
+mod forward;
+mod gate;
+mod remembered;
+
+use crate::backend::{Backend, InOut};
 use crate::batch_norm::lend_output;
 use crate::running::BatchStatistics;
 use crate::tensor::{ChannelArray, Data, DataMut, Tensor};
-use crate::{BatchNormConfig, Compute, Element, Error, Result, Shape};
-
-/// Which gradients pass the activation.
-#[derive(Debug)]
-pub(crate) enum PassGate<B: Backend> {
-    Open,
-    Relu,
-    Mask(B::Mask),
-}
-
-impl<B: Backend> PassGate<B> {
-    pub(crate) fn mask_mut(&mut self) -> Option<&mut B::Mask> {
-        match self {
-            PassGate::Mask(mask) => Some(mask),
-            PassGate::Open | PassGate::Relu => None,
-        }
-    }
-
-    fn lend(&self) -> Gate<'_, B> {
-        match self {
-            PassGate::Open => Gate::Open,
-            PassGate::Relu => Gate::Relu,
-            PassGate::Mask(mask) => Gate::Mask(mask),
-        }
-    }
-}
+use crate::{BatchNormConfig, Compute, Element, Result};
+pub(crate) use forward::{Forward, check_channels, epilogue};
+pub(crate) use remembered::{AffineGradients, Inputs, Remembered};
 
 /// γ and β as they were: the layer's may have changed by the time of the backward pass.
 #[derive(Debug)]
@@ -46,17 +27,12 @@ impl<C: Compute, B: Backend> Kept<C, B> {
         })
     }
 
-    pub(crate) fn normalization<'a>(
-        &'a self,
-        statistics: &'a BatchStatistics<C, B>,
-    ) -> Normalization<'a, B, C> {
-        Normalization {
-            mean: statistics.mean.slice(),
-            mean_low: statistics.mean_low.slice(),
-            inv_std: statistics.inv_std.slice(),
-            gamma: self.gamma.slice(),
-            beta: self.beta.slice(),
-        }
+    pub(crate) fn gamma(&self) -> B::Slice<'_, C> {
+        self.gamma.slice()
+    }
+
+    pub(crate) fn beta(&self) -> B::Slice<'_, C> {
+        self.beta.slice()
     }
 }
 
@@ -80,12 +56,8 @@ type ComputeOf<X, B> = <<X as Data<B>>::Element as Element>::Compute;
 pub struct Pass<X: Data<B>, B: Backend> {
     backend: B,
     x: X,
-    shape: Shape,
     kept: Kept<ComputeOf<X, B>, B>,
-    statistics: BatchStatistics<ComputeOf<X, B>, B>,
-    source: StatisticsSource,
-    gate: PassGate<B>,
-    has_residual: bool,
+    remembered: Remembered<ComputeOf<X, B>, B>,
     has_gamma: bool,
     has_beta: bool,
 }
@@ -113,36 +85,26 @@ pub struct ParameterGradients<C: Compute, B: Backend> {
 }
 
 impl<X: Data<B>, B: Backend> Pass<X, B> {
-    #[expect(clippy::too_many_arguments, reason = "everything that is kept")]
     pub(crate) fn new(
         backend: &B,
         config: &BatchNormConfig,
         x: X,
-        shape: Shape,
         kept: Kept<ComputeOf<X, B>, B>,
-        statistics: BatchStatistics<ComputeOf<X, B>, B>,
-        source: StatisticsSource,
-        gate: PassGate<B>,
-        has_residual: bool,
+        remembered: Remembered<ComputeOf<X, B>, B>,
     ) -> Self {
-        let (has_gamma, has_beta) = (config.has_gamma(), config.has_beta());
         Self {
             backend: backend.clone(),
             x,
-            shape,
             kept,
-            statistics,
-            source,
-            gate,
-            has_residual,
-            has_gamma,
-            has_beta,
+            remembered,
+            has_gamma: config.has_gamma(),
+            has_beta: config.has_beta(),
         }
     }
 
     /// The statistics that x was normalized with.
     pub fn statistics(&self) -> &BatchStatistics<ComputeOf<X, B>, B> {
-        &self.statistics
+        self.remembered.statistics()
     }
 
     /// The input.
@@ -162,14 +124,14 @@ impl<X: Data<B>, B: Backend> Pass<X, B> {
     /// `γ·inv_std·dv` with frozen statistics.
     ///
     /// # Errors
-    /// [`Error::ShapeMismatch`] if dy's memory is not that of x.
+    /// [`crate::Error::ShapeMismatch`] if dy's memory is not that of x.
     pub fn backward<T: Element>(&self, dy: &impl Data<B, Element = T>) -> Result<Gradients<T, B>>
     where
         X: Data<B, Element = T>,
     {
-        let mut input = Tensor::zeros(&self.backend, self.shape)?;
-        let mut residual = if self.has_residual {
-            Some(Tensor::zeros(&self.backend, self.shape)?)
+        let mut input = Tensor::zeros(&self.backend, *self.remembered.shape())?;
+        let mut residual = if self.remembered.has_residual() {
+            Some(Tensor::zeros(&self.backend, *self.remembered.shape())?)
         } else {
             None
         };
@@ -188,7 +150,7 @@ impl<X: Data<B>, B: Backend> Pass<X, B> {
     /// [`backward`](Self::backward) into memory of the caller's; the residual's gradient is written if asked for.
     ///
     /// # Errors
-    /// As [`backward`](Self::backward), and [`Error::Residual`] if a residual's gradient is asked for where there was
+    /// As [`backward`](Self::backward), and [`crate::Error::Residual`] if a residual's gradient is asked for where there was
     /// none.
     pub fn backward_into<T: Element>(
         &self,
@@ -199,9 +161,9 @@ impl<X: Data<B>, B: Backend> Pass<X, B> {
     where
         X: Data<B, Element = T>,
     {
-        let dy = dy.lend()?;
-        self.shape.check_same("dy", &dy.shape)?;
-        let dx = lend_output(&self.shape, "dx", dx)?;
+        let (dy, shape) = (dy.lend()?, self.remembered.shape());
+        shape.check_same("dy", &dy.shape)?;
+        let dx = lend_output(shape, "dx", dx)?;
         self.run(InOut::Separate(dy.values, dx), dresidual)
     }
 
@@ -217,7 +179,7 @@ impl<X: Data<B>, B: Backend> Pass<X, B> {
     where
         X: Data<B, Element = T>,
     {
-        let both = lend_output(&self.shape, "dy", dy)?;
+        let both = lend_output(self.remembered.shape(), "dy", dy)?;
         self.run(InOut::InPlace(both), dresidual)
     }
 
@@ -229,40 +191,22 @@ impl<X: Data<B>, B: Backend> Pass<X, B> {
     where
         X: Data<B, Element = T>,
     {
-        if dresidual.is_some() && !self.has_residual {
-            return Err(Error::Residual {
-                found: "the gradient of a residual was asked for",
-                needed: "the forward pass had none",
-            });
-        }
         let dresidual = match dresidual {
             Some(dresidual) => Some(lend_output(
-                &self.shape,
+                self.remembered.shape(),
                 "the residual's gradient",
                 dresidual,
             )?),
             None => None,
         };
-        let channels = self.shape.channels();
-        let mut gamma = ChannelArray::zeros(&self.backend, channels)?;
-        let mut beta = ChannelArray::zeros(&self.backend, channels)?;
-        let x = self.x.lend()?;
-        let with = self.kept.normalization(&self.statistics);
-        let out = GradientSumsMut {
-            gamma: gamma.slice_mut(),
-            beta: beta.slice_mut(),
+        let inputs = Inputs {
+            x: self.x.lend()?.values,
+            gamma: self.kept.gamma(),
+            beta: self.kept.beta(),
         };
-        let gate = self.gate.lend();
-        self.backend.backward::<T>(
-            &self.shape,
-            dy_to_dx,
-            x.values,
-            with,
-            self.source,
-            gate,
-            dresidual,
-            out,
-        )?;
+        let AffineGradients { gamma, beta } =
+            self.remembered
+                .backward::<T>(&self.backend, &inputs, dy_to_dx, dresidual)?;
         Ok(ParameterGradients {
             gamma: self.has_gamma.then_some(gamma),
             beta: self.has_beta.then_some(beta),
