@@ -3,6 +3,8 @@
 mod arrays;
 pub mod backend;
 mod batch_norm;
+#[cfg(feature = "candle")]
+pub mod candle;
 pub mod checkpoint;
 mod config;
 mod conversion;

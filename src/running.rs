@@ -89,6 +89,26 @@ impl<C: Compute, B: Backend> RunningStatistics<C, B> {
         })
     }
 
+    /// Copies of these arrays, of no batches.
+    #[cfg(feature = "candle")]
+    pub(crate) fn copied(
+        backend: &B,
+        mean: B::Slice<'_, C>,
+        variance: B::Slice<'_, C>,
+    ) -> Result<Self> {
+        Ok(Self {
+            mean: ChannelArray::copied(backend, mean)?,
+            variance: ChannelArray::copied(backend, variance)?,
+            batches: 0,
+        })
+    }
+
+    /// Mean and variance.
+    #[cfg(feature = "candle")]
+    pub(crate) fn into_buffers(self) -> (B::Buffer<C>, B::Buffer<C>) {
+        (self.mean.into_buffer(), self.variance.into_buffer())
+    }
+
     /// The running mean (C,).
     pub fn mean(&self) -> &ChannelArray<C, B> {
         &self.mean
@@ -185,12 +205,22 @@ impl<C: Compute, B: Backend> RunningStatistics<C, B> {
 
     /// As a pass normalizes with them.
     pub(crate) fn as_batch(&self, backend: &B, epsilon: f64) -> Result<BatchStatistics<C, B>> {
+        let copy = Self {
+            mean: self.mean.duplicate()?,
+            variance: self.variance.duplicate()?,
+            batches: self.batches,
+        };
+        copy.into_batch(backend, epsilon)
+    }
+
+    /// As a pass normalizes with them.
+    pub(crate) fn into_batch(self, backend: &B, epsilon: f64) -> Result<BatchStatistics<C, B>> {
         let mut inv_std = ChannelArray::zeros(backend, self.mean.len())?;
         backend.inverse_std(self.variance.slice(), epsilon, inv_std.slice_mut())?;
         Ok(BatchStatistics {
-            mean: self.mean.duplicate()?,
             mean_low: ChannelArray::zeros(backend, self.mean.len())?,
-            variance: self.variance.duplicate()?,
+            mean: self.mean,
+            variance: self.variance,
             inv_std,
             count: 0,
         })

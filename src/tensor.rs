@@ -220,8 +220,19 @@ impl<C: Compute, B: Backend> ChannelArray<C, B> {
 
     /// Another array with the same values.
     pub(crate) fn duplicate(&self) -> Result<Self> {
-        let mut copy = Self::zeros(&self.backend, self.len())?;
-        self.backend.copy(self.slice(), copy.slice_mut())?;
+        Self::copied(&self.backend, self.slice())
+    }
+
+    /// A new array with the values of some memory.
+    pub(crate) fn copied(backend: &B, values: B::Slice<'_, C>) -> Result<Self> {
+        let mut copy = Self::zeros(backend, B::len(&values))?;
+        backend.copy(values, copy.slice_mut())?;
         Ok(copy)
+    }
+
+    /// Its memory.
+    #[cfg(feature = "candle")]
+    pub(crate) fn into_buffer(self) -> B::Buffer<C> {
+        self.buffer
     }
 }

@@ -1,0 +1,74 @@
+//! The layer's settings, in candle's words.
+
+use candle_core::Result;
+
+use crate::Activation;
+
+/// A layer's settings. Made of candle's own configuration or of an ε too, so that
+/// `batch_norm(64, 1e-5, vb)` stays as it is.
+///
+/// ```
+/// use batchnorm::{Activation, candle::BatchNormConfig};
+/// let fused = BatchNormConfig { activation: Activation::Relu, ..BatchNormConfig::default() };
+/// let ours: BatchNormConfig = candle_nn::BatchNormConfig { momentum: 0.2, ..Default::default() }.into();
+/// assert_eq!(BatchNormConfig::from(1e-3).eps, 1e-3);
+/// assert_eq!((ours.momentum, fused.eps), (0.2, 1e-5));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct BatchNormConfig {
+    /// ε in `1 / sqrt(variance + ε)`: finite, not negative, and above zero for training.
+    pub eps: f64,
+    /// candle's switch for a variance around zero instead of the mean. Must be `true`: the other is no batch
+    /// normalization.
+    pub remove_mean: bool,
+    /// Whether the layer has a weight (γ) and a bias (β).
+    pub affine: bool,
+    /// From 0 to 1: `running = (1 − momentum)·running + momentum·batch`.
+    pub momentum: f64,
+    /// What is done to y before it is stored.
+    pub activation: Activation,
+}
+
+impl Default for BatchNormConfig {
+    fn default() -> Self {
+        candle_nn::BatchNormConfig::default().into()
+    }
+}
+
+impl From<candle_nn::BatchNormConfig> for BatchNormConfig {
+    fn from(candle: candle_nn::BatchNormConfig) -> Self {
+        Self {
+            eps: candle.eps,
+            remove_mean: candle.remove_mean,
+            affine: candle.affine,
+            momentum: candle.momentum,
+            activation: Activation::None,
+        }
+    }
+}
+
+impl From<f64> for BatchNormConfig {
+    fn from(eps: f64) -> Self {
+        candle_nn::BatchNormConfig::from(eps).into()
+    }
+}
+
+impl BatchNormConfig {
+    /// The settings of a layer of so many channels.
+    ///
+    /// # Errors
+    /// What [`crate::BatchNormConfig::validate`] refuses, and `remove_mean = false`.
+    pub(super) fn settings(&self, channels: usize) -> Result<crate::BatchNormConfig> {
+        if !self.remove_mean {
+            candle_core::bail!("batch norm subtracts the mean: remove_mean must be true, got false")
+        }
+        let settings = crate::BatchNormConfig::new(channels)
+            .epsilon(self.eps)
+            .momentum(self.momentum)
+            .gamma(self.affine)
+            .beta(self.affine)
+            .activation(self.activation);
+        settings.validate().map_err(candle_core::Error::wrap)?;
+        Ok(settings)
+    }
+}

@@ -1,0 +1,158 @@
+//! Making a layer, as candle makes its own.
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "the signatures of candle's constructors"
+)]
+
+use candle_core::{DType, Result, Tensor, Var};
+use candle_nn::{Init, VarBuilder};
+
+use super::{BatchNorm, BatchNormConfig};
+
+/// A layer of the variables `weight`, `bias` (if affine), `running_mean` and `running_var` of `vb`, each (C,): the
+/// names of candle and PyTorch. Where `vb` is of a half type they are `f32` all the same.
+///
+/// # Errors
+/// What [`crate::BatchNormConfig::validate`] refuses, `remove_mean = false`, and what `vb` says of its variables.
+pub fn batch_norm<C: Into<BatchNormConfig>>(
+    num_features: usize,
+    config: C,
+    vb: VarBuilder,
+) -> Result<BatchNorm> {
+    let config = config.into();
+    config.settings(num_features).map(drop)?;
+    let dtype = match vb.dtype() {
+        DType::F64 => DType::F64,
+        _ => DType::F32,
+    };
+    let get = |name, value| vb.get_with_hints_dtype(num_features, name, Init::Const(value), dtype);
+    let running = (get("running_mean", 0.)?, get("running_var", 1.)?);
+    let weight_and_bias = if config.affine {
+        Some((get("weight", 1.)?, get("bias", 0.)?))
+    } else {
+        None
+    };
+    BatchNorm::of(
+        num_features,
+        config,
+        weight_and_bias,
+        &running.0,
+        &running.1,
+    )
+}
+
+impl BatchNorm {
+    /// A layer of these tensors, each (C,), with momentum 0.1.
+    ///
+    /// # Errors
+    /// As [`new_with_momentum`](Self::new_with_momentum).
+    pub fn new(
+        num_features: usize,
+        running_mean: Tensor,
+        running_var: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        eps: f64,
+    ) -> Result<Self> {
+        let momentum = BatchNormConfig::default().momentum;
+        Self::new_with_momentum(
+            num_features,
+            running_mean,
+            running_var,
+            weight,
+            bias,
+            eps,
+            momentum,
+        )
+    }
+
+    /// [`new`](Self::new) without weight and bias.
+    ///
+    /// # Errors
+    /// As [`new_with_momentum`](Self::new_with_momentum).
+    pub fn new_no_bias(
+        num_features: usize,
+        running_mean: Tensor,
+        running_var: Tensor,
+        eps: f64,
+    ) -> Result<Self> {
+        let momentum = BatchNormConfig::default().momentum;
+        Self::new_no_bias_with_momentum(num_features, running_mean, running_var, eps, momentum)
+    }
+
+    /// A layer of these tensors, each (C,).
+    ///
+    /// # Errors
+    /// What [`crate::BatchNormConfig::validate`] refuses, and a tensor that is not (C,).
+    pub fn new_with_momentum(
+        num_features: usize,
+        running_mean: Tensor,
+        running_var: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        eps: f64,
+        momentum: f64,
+    ) -> Result<Self> {
+        let config = BatchNormConfig {
+            eps,
+            momentum,
+            ..BatchNormConfig::default()
+        };
+        Self::of(
+            num_features,
+            config,
+            Some((weight, bias)),
+            &running_mean,
+            &running_var,
+        )
+    }
+
+    /// [`new_with_momentum`](Self::new_with_momentum) without weight and bias.
+    ///
+    /// # Errors
+    /// As [`new_with_momentum`](Self::new_with_momentum).
+    pub fn new_no_bias_with_momentum(
+        num_features: usize,
+        running_mean: Tensor,
+        running_var: Tensor,
+        eps: f64,
+        momentum: f64,
+    ) -> Result<Self> {
+        let config = BatchNormConfig {
+            eps,
+            momentum,
+            affine: false,
+            ..BatchNormConfig::default()
+        };
+        Self::of(num_features, config, None, &running_mean, &running_var)
+    }
+
+    fn of(
+        channels: usize,
+        config: BatchNormConfig,
+        weight_and_bias: Option<(Tensor, Tensor)>,
+        running_mean: &Tensor,
+        running_var: &Tensor,
+    ) -> Result<Self> {
+        config.settings(channels).map(drop)?;
+        let mut tensors = vec![("running_mean", running_mean), ("running_var", running_var)];
+        if let Some((weight, bias)) = &weight_and_bias {
+            tensors.extend([("weight", weight), ("bias", bias)]);
+        }
+        for (name, tensor) in tensors {
+            if tensor.dims() != [channels] {
+                candle_core::bail!(
+                    "batch norm's {name} must have shape [{channels}], got {:?}",
+                    tensor.dims()
+                )
+            }
+        }
+        Ok(Self {
+            config,
+            weight_and_bias,
+            running_mean: Var::from_tensor(running_mean)?.into_inner(),
+            running_var: Var::from_tensor(running_var)?.into_inner(),
+            frozen: false,
+        })
+    }
+}

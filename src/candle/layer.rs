@@ -1,0 +1,103 @@
+//! The layer.
+
+use candle_core::Tensor;
+
+use super::BatchNormConfig;
+use crate::Activation;
+
+/// A batch normalization layer on candle's tensors.
+///
+/// ```text
+/// y = γ · (x − mean) / sqrt(variance + ε) + β
+/// ```
+///
+/// x is (N, C), (N, C, L), (N, C, H, W) or (N, C, D, H, W), of `f32`, `f16` or `bf16` with `f32` parameters or of `f64`
+/// with `f64` parameters. In either memory order it is read in place and y has the same order; a tensor of any other
+/// strides is copied first. Definitions, rules and errors are those of [`crate::BatchNorm`].
+#[derive(Debug, Clone)]
+pub struct BatchNorm {
+    pub(super) config: BatchNormConfig,
+    pub(super) weight_and_bias: Option<(Tensor, Tensor)>,
+    /// A variable, which is how it can follow.
+    pub(super) running_mean: Tensor,
+    /// As the mean.
+    pub(super) running_var: Tensor,
+    pub(super) frozen: bool,
+}
+
+impl BatchNorm {
+    /// The same layer with another activation.
+    #[must_use]
+    pub fn with_activation(mut self, activation: Activation) -> Self {
+        self.config.activation = activation;
+        self
+    }
+
+    /// The running mean (C,).
+    pub fn running_mean(&self) -> &Tensor {
+        &self.running_mean
+    }
+
+    /// The running variance (C,).
+    pub fn running_var(&self) -> &Tensor {
+        &self.running_var
+    }
+
+    /// ε.
+    pub fn eps(&self) -> f64 {
+        self.config.eps
+    }
+
+    /// γ and β, each (C,), if the layer has them.
+    pub fn weight_and_bias(&self) -> Option<(&Tensor, &Tensor)> {
+        let (weight, bias) = self.weight_and_bias.as_ref()?;
+        Some((weight, bias))
+    }
+
+    /// The weight of a new batch in the running statistics.
+    pub fn momentum(&self) -> f64 {
+        self.config.momentum
+    }
+
+    /// The settings it was made with.
+    pub fn config(&self) -> &BatchNormConfig {
+        &self.config
+    }
+
+    /// Has the layer use its running statistics, as constants, in training too; gradients go on through it.
+    pub fn freeze(&mut self) {
+        self.frozen = true;
+    }
+
+    /// Ends what [`freeze`](Self::freeze) began.
+    pub fn unfreeze(&mut self) {
+        self.frozen = false;
+    }
+
+    /// Whether the layer is frozen.
+    pub fn is_frozen(&self) -> bool {
+        self.frozen
+    }
+}
+
+impl From<candle_nn::BatchNorm> for BatchNorm {
+    /// The same layer, sharing its variables. (candle's layer does not tell its `remove_mean`; it is taken for `true`.)
+    fn from(candle: candle_nn::BatchNorm) -> Self {
+        let weight_and_bias = candle
+            .weight_and_bias()
+            .map(|(weight, bias)| (weight.clone(), bias.clone()));
+        let config = BatchNormConfig {
+            eps: candle.eps(),
+            affine: weight_and_bias.is_some(),
+            momentum: candle.momentum(),
+            ..BatchNormConfig::default()
+        };
+        Self {
+            config,
+            weight_and_bias,
+            running_mean: candle.running_mean().clone(),
+            running_var: candle.running_var().clone(),
+            frozen: false,
+        }
+    }
+}

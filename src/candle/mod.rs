@@ -1,0 +1,44 @@
+//! The layer as a module of the [candle](https://docs.rs/candle-core) framework (feature `candle`).
+//!
+//! [`BatchNorm`] takes the place of `candle_nn::BatchNorm`: the same constructors, variable names, accessors and
+//! [`ModuleT`](candle_nn::ModuleT), gradients through candle's autograd. It adds:
+//!
+//! - `f16` and `bf16` activations with `f32` parameters, in training too;
+//! - channels-last tensors (memory (N, spatial..., C), permuted to (N, C, spatial...)) without a copy, y in the same
+//!   memory order;
+//! - ReLU, and the addition of a residual before it, in the same sweep over memory
+//!   ([`BatchNormConfig::activation`], [`BatchNorm::forward_t_add`]);
+//! - [frozen](BatchNorm::freeze) layers: running statistics while the rest of the model trains;
+//! - an error for one value per channel in training, where candle's running variance becomes NaN; an empty batch
+//!   leaves the running statistics alone.
+//!
+//! ```
+//! use batchnorm::Activation;
+//! use batchnorm::candle::{BatchNormConfig, batch_norm};
+//! use candle_core::{DType, Device, Tensor};
+//! use candle_nn::{ModuleT, VarBuilder, VarMap};
+//!
+//! let variables = VarMap::new();
+//! let vb = VarBuilder::from_varmap(&variables, DType::F32, &Device::Cpu);
+//! let config = BatchNormConfig { activation: Activation::Relu, ..Default::default() };
+//! let layer = batch_norm(16, config, vb.pp("bn"))?; // bn.weight, bn.bias, bn.running_mean, bn.running_var
+//!
+//! let x = Tensor::randn(0f32, 1., (8, 16, 6, 6), &Device::Cpu)?.to_dtype(DType::BF16)?;
+//! let y = layer.forward_t(&x, true)?;
+//! assert_eq!((y.dims(), y.dtype()), (&[8, 16, 6, 6][..], DType::BF16));
+//! let gradients = y.sum_all()?.backward()?;
+//! assert!(gradients.get(layer.weight_and_bias().unwrap().0).is_some());
+//! # Ok::<(), candle_core::Error>(())
+//! ```
+
+mod config;
+mod construct;
+mod forward;
+mod layer;
+mod memory;
+mod node;
+mod operation;
+
+pub use config::BatchNormConfig;
+pub use construct::batch_norm;
+pub use layer::BatchNorm;

@@ -1,0 +1,173 @@
+//! Both passes on candle's tensors, of one data type each.
+
+use candle_core::op::BackpropOp;
+use candle_core::{Error, Result, Storage, Tensor};
+
+use super::memory::{Lent, Value, device_of, give, to_logical_order};
+use crate::backend::{Backend, InOut};
+use crate::pass::{Forward, Inputs, Remembered};
+use crate::running::RunningStatistics;
+use crate::{BatchNormConfig, Compute, Device, DeviceBuffer, Shape};
+
+/// The tensors of a forward pass, each one run of memory.
+pub(super) struct Operands<'a> {
+    /// Of the shape that goes with it.
+    pub(super) x: &'a Tensor,
+    pub(super) residual: Option<&'a Tensor>,
+    /// (C,)
+    pub(super) gamma: &'a Tensor,
+    /// (C,)
+    pub(super) beta: &'a Tensor,
+    /// (C,)
+    pub(super) running_mean: &'a Tensor,
+    /// (C,)
+    pub(super) running_variance: &'a Tensor,
+}
+
+/// Whose statistics a forward pass normalizes with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Statistics {
+    /// The batch's; the running ones follow.
+    Batch,
+    /// The running ones, as constants.
+    Running,
+}
+
+/// What a forward pass makes.
+pub(super) struct Output {
+    /// y, in memory order.
+    pub(super) y: Storage,
+    /// The running mean and variance after the batch, where they followed it.
+    pub(super) running: Option<(Tensor, Tensor)>,
+    pub(super) backward: Box<dyn Backward>,
+}
+
+/// A backward pass: the data type is known to the pass alone.
+pub(super) trait Backward: Send + Sync {
+    /// All gradients; dy in memory order.
+    fn backward(&self, x: &Tensor, gamma: &Tensor, beta: &Tensor, dy: &Tensor)
+    -> Result<Gradients>;
+}
+
+/// The gradients of one pass.
+pub(super) struct Gradients {
+    /// Of x's shape.
+    pub(super) input: Tensor,
+    /// In memory order, where there was a residual.
+    pub(super) residual: Option<Tensor>,
+    /// (C,)
+    pub(super) gamma: Tensor,
+    /// (C,)
+    pub(super) beta: Tensor,
+}
+
+/// The forward pass.
+pub(super) fn forward<T: Value<Compute: Value>>(
+    config: &BatchNormConfig,
+    shape: Shape,
+    operands: &Operands<'_>,
+    statistics: Statistics,
+) -> Result<Output> {
+    let device = device_of(operands.x.device())?;
+    let mut y = device.zeros::<T>(shape.len()).map_err(Error::wrap)?;
+    let mut running = lend_running::<T>(&device, operands)?;
+    let (x, residual) = (Lent::of(operands.x), operands.residual.map(Lent::of));
+    let (gamma, beta) = (Lent::of(operands.gamma), Lent::of(operands.beta));
+    let pass = Forward::<T, Device> {
+        backend: &device,
+        config,
+        shape,
+        x: x.slice()?,
+        gamma: gamma.slice()?,
+        beta: beta.slice()?,
+        residual: residual.as_ref().map(Lent::slice).transpose()?,
+        y: Device::lend_mut(&mut y),
+    };
+    let (remembered, running) = match statistics {
+        Statistics::Batch => {
+            let remembered = pass.training().map_err(Error::wrap)?;
+            running
+                .follow(&device, config, remembered.statistics())
+                .map_err(Error::wrap)?;
+            (remembered, Some(give_running(running)))
+        }
+        Statistics::Running => {
+            let running = running
+                .into_batch(&device, config.epsilon_value())
+                .map_err(Error::wrap)?;
+            (pass.frozen(running).map_err(Error::wrap)?, None)
+        }
+    };
+    Ok(Output {
+        y: give(y),
+        running,
+        backward: Box::new(Typed::<T> { device, remembered }),
+    })
+}
+
+fn lend_running<T: Value<Compute: Value>>(
+    device: &Device,
+    operands: &Operands<'_>,
+) -> Result<RunningStatistics<T::Compute, Device>> {
+    let mean = Lent::of(operands.running_mean);
+    let variance = Lent::of(operands.running_variance);
+    RunningStatistics::copied(device, mean.slice()?, variance.slice()?).map_err(Error::wrap)
+}
+
+fn give_running<C: Value + Compute>(running: RunningStatistics<C, Device>) -> (Tensor, Tensor) {
+    let channels = running.mean().len();
+    let (mean, variance) = running.into_buffers();
+    (tensor(mean, &[channels]), tensor(variance, &[channels]))
+}
+
+fn tensor<T: Value>(buffer: DeviceBuffer<T>, dims: &[usize]) -> Tensor {
+    Tensor::from_storage(give(buffer), dims, BackpropOp::none(), false)
+}
+
+struct Typed<T: Value<Compute: Value>> {
+    device: Device,
+    remembered: Remembered<T::Compute, Device>,
+}
+
+impl<T: Value<Compute: Value>> Backward for Typed<T> {
+    fn backward(
+        &self,
+        x: &Tensor,
+        gamma: &Tensor,
+        beta: &Tensor,
+        dy: &Tensor,
+    ) -> Result<Gradients> {
+        let shape = self.remembered.shape();
+        let zeros = || self.device.zeros::<T>(shape.len()).map_err(Error::wrap);
+        let mut dx = zeros()?;
+        let mut dresidual = if self.remembered.has_residual() {
+            Some(zeros()?)
+        } else {
+            None
+        };
+        let dy = dy.contiguous()?;
+        let (x, dy) = (Lent::of(x), Lent::of(&dy));
+        let (gamma, beta) = (Lent::of(gamma), Lent::of(beta));
+        let inputs = Inputs::<T, Device> {
+            x: x.slice()?,
+            gamma: gamma.slice()?,
+            beta: beta.slice()?,
+        };
+        let affine = self
+            .remembered
+            .backward(
+                &self.device,
+                &inputs,
+                InOut::Separate(dy.slice()?, Device::lend_mut(&mut dx)),
+                dresidual.as_mut().map(Device::lend_mut),
+            )
+            .map_err(Error::wrap)?;
+        let channels = [shape.channels()];
+        Ok(Gradients {
+            input: to_logical_order(&tensor(dx, shape.dims()), shape.layout())?,
+            residual: dresidual.map(|dresidual| tensor(dresidual, shape.dims())),
+            gamma: tensor(affine.gamma.into_buffer(), &channels),
+            beta: tensor(affine.beta.into_buffer(), &channels),
+        })
+    }
+}

@@ -1,0 +1,10 @@
+//! The layer on candle's tensors: against candle's own layer where that one is right, and where it is not.
+
+mod data;
+mod like_candle;
+#[path = "../contract/shapes.rs"]
+#[allow(
+    dead_code,
+    reason = "those of the contract suite, not all of them here"
+)]
+mod shapes;
