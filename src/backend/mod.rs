@@ -18,6 +18,7 @@ pub mod composed;
 mod operands;
 
 use std::fmt::Debug;
+use std::ops::Range;
 
 use crate::{Compute, Element, Result, Shape};
 pub use operands::{
@@ -75,6 +76,22 @@ pub trait Backend: sealed::Sealed + Clone + Debug + Send + Sync + 'static {
     fn narrow<'short, 'long: 'short, T: Element>(
         slice: Self::Slice<'long, T>,
     ) -> Self::Slice<'short, T>;
+    /// Lends on, for reading, a part of what was lent.
+    ///
+    /// # Errors
+    /// [`crate::Error::Length`] when the range is not in it.
+    fn part<'a, T: Element>(
+        slice: &'a Self::Slice<'_, T>,
+        range: Range<usize>,
+    ) -> Result<Self::Slice<'a, T>>;
+    /// Lends on, for writing, a part of what was lent for writing.
+    ///
+    /// # Errors
+    /// As [`part`](Self::part).
+    fn part_mut<'a, T: Element>(
+        slice: &'a mut Self::SliceMut<'_, T>,
+        range: Range<usize>,
+    ) -> Result<Self::SliceMut<'a, T>>;
     /// The number of values lent.
     fn len<T: Element>(slice: &Self::Slice<'_, T>) -> usize;
 

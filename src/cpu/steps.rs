@@ -1,5 +1,7 @@
 //! The contract on the CPU: each method checks its operands and hands them to the step of its name.
 
+use std::ops::Range;
+
 use super::fused::{self, Behind};
 use super::operands::{
     check_backward, check_epilogue, check_gate, check_gradients_out, check_in_out,
@@ -67,6 +69,20 @@ impl Backend for Cpu {
 
     fn narrow<'short, 'long: 'short, T: Element>(slice: &'long [T]) -> &'short [T] {
         slice
+    }
+
+    fn part<'a, T: Element>(slice: &'a &[T], range: Range<usize>) -> Result<&'a [T]> {
+        let missing = outside(slice.len(), &range);
+        slice.get(range).ok_or(missing)
+    }
+
+    #[expect(clippy::mut_mut, reason = "a slice lent on")]
+    fn part_mut<'a, T: Element>(
+        slice: &'a mut &mut [T],
+        range: Range<usize>,
+    ) -> Result<&'a mut [T]> {
+        let missing = outside(slice.len(), &range);
+        slice.get_mut(range).ok_or(missing)
     }
 
     fn len<T: Element>(slice: &&[T]) -> usize {
@@ -285,6 +301,15 @@ impl Backend for Cpu {
         };
         write_gradients(&sums, &mut out);
         Ok(())
+    }
+}
+
+/// The error that a range is not in memory of so many values.
+fn outside(len: usize, range: &Range<usize>) -> Error {
+    Error::Length {
+        what: "the memory that a part was asked of",
+        found: len,
+        needed: range.end.max(range.start),
     }
 }
 

@@ -1,5 +1,7 @@
 //! The contract on whatever the device is: one `match` for each step.
 
+use std::ops::Range;
+
 use super::operands::On;
 use super::{Device, DeviceBuffer, DeviceMask, DeviceSlice, DeviceSliceMut};
 use crate::backend::{
@@ -77,6 +79,24 @@ impl Backend for Device {
         slice: DeviceSlice<'long, T>,
     ) -> DeviceSlice<'short, T> {
         slice
+    }
+
+    fn part<'a, T: Element>(
+        slice: &'a DeviceSlice<'_, T>,
+        range: Range<usize>,
+    ) -> Result<DeviceSlice<'a, T>> {
+        match slice {
+            DeviceSlice::Cpu(slice) => Cpu::part(slice, range).map(DeviceSlice::Cpu),
+        }
+    }
+
+    fn part_mut<'a, T: Element>(
+        slice: &'a mut DeviceSliceMut<'_, T>,
+        range: Range<usize>,
+    ) -> Result<DeviceSliceMut<'a, T>> {
+        match slice {
+            DeviceSliceMut::Cpu(slice) => Cpu::part_mut(slice, range).map(DeviceSliceMut::Cpu),
+        }
     }
 
     fn len<T: Element>(slice: &DeviceSlice<'_, T>) -> usize {
