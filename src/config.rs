@@ -55,6 +55,7 @@ pub struct BatchNormConfig {
     gamma: bool,
     beta: bool,
     activation: Activation,
+    ghost_batch: Option<usize>,
 }
 
 impl BatchNormConfig {
@@ -68,6 +69,7 @@ impl BatchNormConfig {
             gamma: true,
             beta: true,
             activation: Activation::None,
+            ghost_batch: None,
         }
     }
 
@@ -117,6 +119,35 @@ impl BatchNormConfig {
         self
     }
 
+    /// Ghost batches: in training, each `samples` samples of a batch are normalized with statistics of their own, whatever
+    /// the size of the batch, which keeps the noise, and the regularization, of small batches.
+    ///
+    /// The samples are taken in order (shuffle them as you would a data set). What remains at the end is a smaller group;
+    /// if that would be one value per channel, which has no variance, it joins the group before. The running statistics
+    /// follow every group, one after the other, as if each were a batch: the same as passing the groups to the layer one
+    /// by one. So a batch of G groups moves them by `1 − (1 − momentum)^G`; for a share m of each batch, whatever G, set
+    /// momentum to `1 − (1 − m)^(1/G)`, which weighs the groups nearly alike. Inference and frozen passes know no groups.
+    /// Sizes of the batch or more change nothing.
+    ///
+    /// Source: Hoffer, Hubara & Soudry 2017, "Train longer, generalize better", algorithm 1 (there with the momentum
+    /// called η).
+    ///
+    /// ```
+    /// use batchnorm::{BatchNorm, BatchNormConfig, Cpu, Shape, Tensor};
+    /// let cpu = Cpu::new();
+    /// let mut layer = BatchNorm::new(&cpu, BatchNormConfig::new(1).ghost_batch(2))?;
+    /// let x = Tensor::new(&cpu, Shape::channels_first(&[4, 1])?, &[0.0f32, 2.0, 10.0, 18.0])?;
+    /// let (y, pass) = layer.forward_training(&x)?;
+    /// let rounded: Vec<f32> = y.to_vec()?.iter().map(|y| y.round()).collect();
+    /// assert_eq!(rounded, [-1.0, 1.0, -1.0, 1.0]);
+    /// assert_eq!(pass.statistics().len(), 2);
+    /// # Ok::<(), batchnorm::Error>(())
+    /// ```
+    pub fn ghost_batch(mut self, samples: usize) -> Self {
+        self.ghost_batch = Some(samples);
+        self
+    }
+
     /// C.
     pub fn channels(&self) -> usize {
         self.channels
@@ -152,10 +183,16 @@ impl BatchNormConfig {
         self.activation
     }
 
+    /// The samples of a ghost batch, if there are any.
+    pub fn ghost_batch_size(&self) -> Option<usize> {
+        self.ghost_batch
+    }
+
     /// Checks every value.
     ///
     /// # Errors
-    /// [`Error::NoChannels`], [`Error::Epsilon`] (not finite or negative), [`Error::Momentum`] (outside 0 to 1).
+    /// [`Error::NoChannels`], [`Error::Epsilon`] (not finite or negative), [`Error::Momentum`] (outside 0 to 1),
+    /// [`Error::Value`] (a ghost batch of no samples).
     pub fn validate(&self) -> Result<()> {
         if self.channels == 0 {
             return Err(Error::NoChannels);
@@ -164,6 +201,13 @@ impl BatchNormConfig {
             return Err(Error::Epsilon {
                 found: self.epsilon,
                 needed: "not negative",
+            });
+        }
+        if self.ghost_batch == Some(0) {
+            return Err(Error::Value {
+                what: "a ghost batch",
+                found: "0 samples".to_owned(),
+                needed: "at least 1 sample",
             });
         }
         match self.averaging {

@@ -162,6 +162,12 @@ impl Shape {
         self.batch() == 0
     }
 
+    /// The shape of fewer samples.
+    pub(crate) fn with_batch(mut self, samples: usize) -> Self {
+        self.dims[0] = samples;
+        self
+    }
+
     /// Where in memory value (n, c, s) stands.
     pub fn index(&self, n: usize, c: usize, s: usize) -> usize {
         match self.layout {

@@ -75,8 +75,8 @@ proptest! {
         let mut layer = layer(shape.channels());
         let (y, pass) = layer.forward_training(&x).unwrap();
         let dx = pass.backward(&dy).unwrap().input.to_vec().unwrap();
-        let (y, inv_std) = (y.to_vec().unwrap(), pass.statistics().inv_std().to_vec().unwrap());
-        let variance = pass.statistics().variance().to_vec().unwrap();
+        let (y, inv_std) = (y.to_vec().unwrap(), pass.statistics()[0].inv_std().to_vec().unwrap());
+        let variance = pass.statistics()[0].variance().to_vec().unwrap();
         let count = shape.values_per_channel() as f64;
         let sums = per_channel(&shape, |i| f64::from(dx[i]));
         let products = per_channel(&shape, |i| f64::from(dx[i]) * f64::from(y[i]));
@@ -94,7 +94,7 @@ proptest! {
     fn output_ignores_shift_and_scale((shape, x, _) in problem()) {
         let mut layer = layer(shape.channels());
         let (y, pass) = layer.forward_training(tensor(shape, &x)).unwrap();
-        let (y, variance) = (y.to_vec().unwrap(), pass.statistics().variance().to_vec().unwrap());
+        let (y, variance) = (y.to_vec().unwrap(), pass.statistics()[0].variance().to_vec().unwrap());
         let moved: Vec<f32> = x.iter().map(|x| (x + 16.0) * 4.0).collect();
         let again = layer.forward_training(&tensor(shape, &moved)).unwrap().0.to_vec().unwrap();
         for c in 0..shape.channels() {

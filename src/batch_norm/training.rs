@@ -93,18 +93,38 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
         T: Element<Compute = C>,
         X: Data<B, Element = T>,
     {
+        self.forward_batch(x, residual, y, self.config.ghost_batch_size())
+    }
+
+    /// Normalizes with the statistics of the batch, or of groups of it.
+    pub(super) fn forward_batch<T, X>(
+        &self,
+        x: X,
+        residual: Option<&dyn Data<B, Element = T>>,
+        y: &mut impl DataMut<B, Element = T>,
+        ghost_batch: Option<usize>,
+    ) -> Result<Pass<X, B>>
+    where
+        T: Element<Compute = C>,
+        X: Data<B, Element = T>,
+    {
         let (view, kept) = (x.lend()?, Kept::affine(&self.gamma, &self.beta)?);
-        let remembered = self.lend(&view, &kept, residual, y)?.training()?;
+        let forward = self.lend(&view, &kept, residual, y)?;
+        let remembered = forward.training(ghost_batch)?;
         Ok(Pass::new(&self.backend, &self.config, x, kept, remembered))
     }
 
-    /// Has the running statistics follow those of a batch, and counts it.
+    /// Has the running statistics follow those of a batch, and counts it; of several, one after the other. (A pass with
+    /// [ghost batches](crate::BatchNormConfig::ghost_batch) has those of each group.)
     ///
     /// # Errors
     /// [`crate::Error::Channels`] for statistics of another layer's.
-    pub fn follow(&mut self, batch: &BatchStatistics<C, B>) -> Result<()> {
+    pub fn follow(
+        &mut self,
+        batches: &(impl AsRef<[BatchStatistics<C, B>]> + ?Sized),
+    ) -> Result<()> {
         match &mut self.running {
-            Some(running) => running.follow(&self.backend, &self.config, batch),
+            Some(running) => running.follow(&self.backend, &self.config, batches.as_ref()),
             None => Ok(()),
         }
     }

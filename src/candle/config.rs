@@ -27,6 +27,9 @@ pub struct BatchNormConfig {
     pub momentum: f64,
     /// What is done to y before it is stored.
     pub activation: Activation,
+    /// The samples that are normalized together in training, if not the whole batch: see
+    /// [`crate::BatchNormConfig::ghost_batch`].
+    pub ghost_batch: Option<usize>,
 }
 
 impl Default for BatchNormConfig {
@@ -43,6 +46,7 @@ impl From<candle_nn::BatchNormConfig> for BatchNormConfig {
             affine: candle.affine,
             momentum: candle.momentum,
             activation: Activation::None,
+            ghost_batch: None,
         }
     }
 }
@@ -68,6 +72,10 @@ impl BatchNormConfig {
             .gamma(self.affine)
             .beta(self.affine)
             .activation(self.activation);
+        let settings = match self.ghost_batch {
+            Some(samples) => settings.ghost_batch(samples),
+            None => settings,
+        };
         settings.validate().map_err(candle_core::Error::wrap)?;
         Ok(settings)
     }

@@ -85,7 +85,9 @@ pub(super) fn forward<T: Value<Compute: Value>>(
     };
     let (remembered, running) = match statistics {
         Statistics::Batch => {
-            let remembered = pass.training().map_err(Error::wrap)?;
+            let remembered = pass
+                .training(config.ghost_batch_size())
+                .map_err(Error::wrap)?;
             running
                 .follow(&device, config, remembered.statistics())
                 .map_err(Error::wrap)?;

@@ -1,6 +1,7 @@
 //! The two forward passes with gradients, on memory lent by whoever has it.
 
 use super::gate::PassGate;
+use super::groups::Group;
 use super::remembered::Remembered;
 use crate::backend::{
     Affine, Backend, Epilogue, InOut, Normalization, StatisticsMut, StatisticsSource,
@@ -22,54 +23,66 @@ pub(crate) struct Forward<'a, T: Element, B: Backend> {
 }
 
 impl<T: Element, B: Backend> Forward<'_, T, B> {
-    /// Normalizes with the batch's statistics.
+    /// Normalizes with the statistics of the batch, or of groups of `ghost_batch` samples.
     ///
     /// # Errors
     /// [`Error::Channels`], [`Error::TooFewValues`] for one value per channel, [`Error::Epsilon`] for ε = 0.
-    pub(crate) fn training(self) -> Result<Remembered<T::Compute, B>> {
+    pub(crate) fn training(
+        mut self,
+        ghost_batch: Option<usize>,
+    ) -> Result<Remembered<T::Compute, B>> {
         check_channels(self.config, &self.shape)?;
-        self.shape.check_batch_statistics()?;
         self.config.check_epsilon_for_batch_statistics()?;
-        let has_residual = self.residual.is_some();
-        let mut statistics = BatchStatistics::zeros(
-            self.backend,
-            self.shape.channels(),
-            self.shape.values_per_channel(),
-        )?;
-        let mut gate = self.gate()?;
-        if !self.shape.is_empty() {
-            let affine = Affine {
-                gamma: self.gamma,
-                beta: self.beta,
-                epsilon: self.config.epsilon_value(),
-            };
-            let epilogue = epilogue(
-                self.config.activation_kind(),
-                self.residual.map(B::narrow),
-                gate.mask_mut(),
-            );
-            let out = StatisticsMut {
-                mean: statistics.mean.slice_mut(),
-                mean_low: statistics.mean_low.slice_mut(),
-                variance: statistics.variance.slice_mut(),
-                inv_std: statistics.inv_std.slice_mut(),
-            };
-            self.backend.forward_training::<T>(
-                &self.shape,
-                self.x,
-                affine,
-                epilogue,
-                self.y,
-                out,
-            )?;
+        let groups = match ghost_batch {
+            Some(size) => Group::split(&self.shape, size),
+            None => vec![Group::whole(&self.shape)],
+        };
+        for group in &groups {
+            group.shape.check_batch_statistics()?;
         }
-        Ok(Remembered {
-            shape: self.shape,
-            statistics,
-            source: StatisticsSource::Batch,
-            gate,
-            has_residual,
-        })
+        let mut remembered =
+            Remembered::new(self.shape, StatisticsSource::Batch, self.residual.is_some());
+        for group in groups {
+            self.training_group(group, &mut remembered)?;
+        }
+        Ok(remembered)
+    }
+
+    fn training_group(
+        &mut self,
+        group: Group,
+        remembered: &mut Remembered<T::Compute, B>,
+    ) -> Result<()> {
+        let (shape, range) = (&group.shape, group.values.clone());
+        let mut statistics =
+            BatchStatistics::zeros(self.backend, shape.channels(), shape.values_per_channel())?;
+        let mut gate = self.gate(shape)?;
+        if shape.is_empty() {
+            remembered.add(group, statistics, gate);
+            return Ok(());
+        }
+        let affine = Affine {
+            gamma: B::narrow(self.gamma),
+            beta: B::narrow(self.beta),
+            epsilon: self.config.epsilon_value(),
+        };
+        let residual = match &self.residual {
+            Some(residual) => Some(B::part(residual, range.clone())?),
+            None => None,
+        };
+        let epilogue = epilogue(self.config.activation_kind(), residual, gate.mask_mut());
+        let out = StatisticsMut {
+            mean: statistics.mean.slice_mut(),
+            mean_low: statistics.mean_low.slice_mut(),
+            variance: statistics.variance.slice_mut(),
+            inv_std: statistics.inv_std.slice_mut(),
+        };
+        let x = B::part(&self.x, range.clone())?;
+        let y = B::part_mut(&mut self.y, range)?;
+        self.backend
+            .forward_training::<T>(shape, x, affine, epilogue, y, out)?;
+        remembered.add(group, statistics, gate);
+        Ok(())
     }
 
     /// Normalizes with running statistics, as constants.
@@ -81,8 +94,12 @@ impl<T: Element, B: Backend> Forward<'_, T, B> {
         running: BatchStatistics<T::Compute, B>,
     ) -> Result<Remembered<T::Compute, B>> {
         check_channels(self.config, &self.shape)?;
-        let has_residual = self.residual.is_some();
-        let mut gate = self.gate()?;
+        let mut remembered = Remembered::new(
+            self.shape,
+            StatisticsSource::Running,
+            self.residual.is_some(),
+        );
+        let mut gate = self.gate(&self.shape)?;
         let with = Normalization {
             mean: running.mean.slice(),
             mean_low: running.mean_low.slice(),
@@ -98,23 +115,13 @@ impl<T: Element, B: Backend> Forward<'_, T, B> {
         let x_to_y = InOut::Separate(self.x, self.y);
         self.backend
             .normalize::<T>(&self.shape, x_to_y, with, epilogue)?;
-        Ok(Remembered {
-            shape: self.shape,
-            statistics: running,
-            source: StatisticsSource::Running,
-            gate,
-            has_residual,
-        })
+        remembered.add(Group::whole(&self.shape), running, gate);
+        Ok(remembered)
     }
 
-    fn gate(&self) -> Result<PassGate<B>> {
+    fn gate(&self, shape: &Shape) -> Result<PassGate<B>> {
         let activation = self.config.activation_kind();
-        PassGate::of(
-            self.backend,
-            &self.shape,
-            activation,
-            self.residual.is_some(),
-        )
+        PassGate::of(self.backend, shape, activation, self.residual.is_some())
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod forward;
 mod gate;
+mod groups;
 mod remembered;
 
 use crate::backend::{Backend, InOut};
@@ -102,8 +103,9 @@ impl<X: Data<B>, B: Backend> Pass<X, B> {
         }
     }
 
-    /// The statistics that x was normalized with.
-    pub fn statistics(&self) -> &BatchStatistics<ComputeOf<X, B>, B> {
+    /// The statistics that x was normalized with: one of the whole batch, or with ghost batches
+    /// ([`BatchNormConfig::ghost_batch`]) one of each group, in order.
+    pub fn statistics(&self) -> &[BatchStatistics<ComputeOf<X, B>, B>] {
         self.remembered.statistics()
     }
 
@@ -121,7 +123,8 @@ impl<X: Data<B>, B: Backend> Pass<X, B> {
     ///
     /// With x̂ = (x − mean)·inv_std and dv = dy where the activation passed, else 0:
     /// dβ = Σ dv, dγ = Σ dv·x̂, the residual's is dv, and `dx = γ·inv_std·(dv − dβ/M − x̂·dγ/M)` in training,
-    /// `γ·inv_std·dv` with frozen statistics.
+    /// `γ·inv_std·dv` with frozen statistics. With ghost batches M, x̂ and the sums in dx are each group's own, and dγ and
+    /// dβ the sums over all of them.
     ///
     /// # Errors
     /// [`crate::Error::ShapeMismatch`] if dy's memory is not that of x.

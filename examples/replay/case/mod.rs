@@ -46,8 +46,8 @@ where
 
     let mut outputs = Outputs::default();
     outputs.add_tensor("y", &y)?;
-    outputs.add_channels("save_mean", pass.statistics().mean())?;
-    outputs.add_channels("save_invstd", pass.statistics().inv_std())?;
+    outputs.add_channels("save_mean", pass.statistics()[0].mean())?;
+    outputs.add_channels("save_invstd", pass.statistics()[0].inv_std())?;
     if let Some(running) = layer.running() {
         outputs.add_channels("running_mean", running.mean())?;
         outputs.add_channels("running_var", running.variance())?;
