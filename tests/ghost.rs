@@ -353,3 +353,28 @@ fn groups_of_one_value_are_refused_and_nothing_changes() {
         "a ghost batch must be at least 1 sample, got 0 samples"
     );
 }
+
+#[test]
+fn a_part_that_is_not_there_is_an_error() {
+    let mut x = Tensor::new(
+        &Device::cpu(),
+        Shape::channels_first(&[3, 1]).unwrap(),
+        &[1.0f32, 2.0, 3.0],
+    )
+    .unwrap();
+    let part = |range| -> batchnorm::Result<Vec<f32>> {
+        Device::cpu().download(Device::part(&x.slice(), range)?)
+    };
+    assert_eq!(part(1..3).unwrap(), [2.0, 3.0]);
+    let reversed = std::ops::Range { start: 2, end: 1 };
+    for outside in [2..4, 4..4, reversed] {
+        let refused = part(outside.clone());
+        assert!(
+            matches!(refused, Err(Error::Length { found: 3, .. })),
+            "{outside:?}: {refused:?}"
+        );
+    }
+    let mut lent = x.slice_mut();
+    assert!(Device::part_mut(&mut lent, 0..3).is_ok());
+    assert!(Device::part_mut(&mut lent, 0..4).is_err());
+}

@@ -33,12 +33,7 @@ impl BatchNorm {
         let settings = self.config.settings(channels)?;
         let (x, shape) = one_run(x)?;
         let residual = match residual {
-            Some(residual) if residual.dims() != x.dims() => candle_core::bail!(
-                "the residual has shape {:?}, x has {:?}",
-                residual.dims(),
-                x.dims()
-            ),
-            Some(residual) => Some(to_memory_order(residual, shape.layout())?.contiguous()?),
+            Some(residual) => Some(like(&x, residual, &shape)?),
             None => None,
         };
         let (weight, bias) = match &self.weight_and_bias {
@@ -48,6 +43,7 @@ impl BatchNorm {
                 self.running_mean.zeros_like()?,
             ),
         };
+        check_parameters(&x, [&weight, &bias, &self.running_mean, &self.running_var])?;
         let operands = Operands {
             x: &x,
             residual: residual.as_ref(),
@@ -101,4 +97,61 @@ fn one_run(x: &Tensor) -> Result<(Tensor, Shape)> {
     };
     let shape = shape_of(&x).map_err(Error::wrap)?;
     Ok((x, shape))
+}
+
+/// The residual in x's memory order.
+fn like(x: &Tensor, residual: &Tensor, shape: &Shape) -> Result<Tensor> {
+    if residual.dims() != x.dims() {
+        let (found, needed) = (residual.dims(), x.dims());
+        candle_core::bail!("the residual has shape {found:?}, x has {needed:?}")
+    }
+    if residual.dtype() != x.dtype() {
+        let (found, needed) = (residual.dtype(), x.dtype());
+        candle_core::bail!("the residual is of {found:?}, x of {needed:?}")
+    }
+    to_memory_order(residual, shape.layout())?.contiguous()
+}
+
+/// Parameters and running statistics are of what is computed in.
+fn check_parameters(x: &Tensor, parameters: [&Tensor; 4]) -> Result<()> {
+    let needed = match x.dtype() {
+        DType::F64 => DType::F64,
+        _ => DType::F32,
+    };
+    for parameter in parameters {
+        if parameter.dtype() != needed {
+            let (x, found) = (x.dtype(), parameter.dtype());
+            candle_core::bail!("batch norm of {x:?} needs parameters of {needed:?}, got {found:?}")
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::{Device, Storage, WithDType};
+
+    fn address(tensor: &Tensor) -> *const f32 {
+        let (storage, layout) = tensor.storage_and_layout();
+        match &*storage {
+            Storage::Cpu(storage) => {
+                f32::cpu_storage_as_slice(storage).unwrap()[layout.start_offset()..].as_ptr()
+            }
+            _ => panic!("not on the CPU"),
+        }
+    }
+
+    #[test]
+    fn either_memory_order_is_read_in_place() {
+        let x = Tensor::zeros((2, 3, 4, 5), DType::F32, &Device::Cpu).unwrap();
+        let channels_last = x.permute((0, 3, 1, 2)).unwrap();
+        for in_order in [&x, &channels_last, &channels_last.narrow(0, 1, 1).unwrap()] {
+            let (run, shape) = one_run(in_order).unwrap();
+            assert_eq!(address(&run), address(in_order));
+            assert_eq!(shape.logical_dims(), in_order.dims());
+        }
+        let strided = x.narrow(2, 0, 2).unwrap();
+        assert_ne!(address(&one_run(&strided).unwrap().0), address(&strided));
+    }
 }

@@ -73,24 +73,20 @@ pub(super) fn shape_of(tensor: &Tensor) -> crate::Result<Shape> {
 
 /// A tensor of logical axes (N, C, spatial...), its axes in the memory order of `layout`.
 pub(super) fn to_memory_order(tensor: &Tensor, layout: Layout) -> Result<Tensor> {
-    match layout {
-        Layout::ChannelsFirst => Ok(tensor.clone()),
-        Layout::ChannelsLast => {
-            let mut axes: Vec<usize> = (0..tensor.rank()).collect();
-            axes[1..].rotate_left(1);
-            tensor.permute(axes)
-        }
-    }
+    move_channels(tensor, layout, |axes| axes.rotate_left(1))
 }
 
 /// The reverse of [`to_memory_order`].
 pub(super) fn to_logical_order(tensor: &Tensor, layout: Layout) -> Result<Tensor> {
-    match layout {
-        Layout::ChannelsFirst => Ok(tensor.clone()),
-        Layout::ChannelsLast => {
-            let mut axes: Vec<usize> = (0..tensor.rank()).collect();
-            axes[1..].rotate_right(1);
-            tensor.permute(axes)
-        }
+    move_channels(tensor, layout, |axes| axes.rotate_right(1))
+}
+
+/// Has `rotate` bring the axes after the batch into order, where the channels are last.
+fn move_channels(tensor: &Tensor, layout: Layout, rotate: fn(&mut [usize])) -> Result<Tensor> {
+    if layout == Layout::ChannelsFirst {
+        return Ok(tensor.clone());
     }
+    let mut axes: Vec<usize> = (0..tensor.rank()).collect();
+    rotate(&mut axes[1..]);
+    tensor.permute(axes)
 }

@@ -79,7 +79,7 @@ fn inference_with_gradients_over_the_contract_shapes() -> Result<()> {
 
 #[test]
 fn large_shapes() -> Result<()> {
-    for shape in shapes::large() {
+    for shape in shapes::large().into_iter().chain(shapes::streamed(4)) {
         check(&shape, true)?;
         check(&shape, false)?;
     }

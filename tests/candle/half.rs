@@ -1,0 +1,83 @@
+//! Half-precision activations with `f32` parameters, which candle's own layer does not train.
+
+use batchnorm::candle::{BatchNorm, batch_norm};
+use candle_core::{DType, Device, Result, Tensor, Var};
+use candle_nn::{ModuleT, VarBuilder, VarMap};
+
+use crate::data::{Both, distance, tensor};
+use crate::shapes;
+
+/// The unit roundoff.
+fn roundoff(dtype: DType) -> f32 {
+    match dtype {
+        DType::F16 => 2f32.powi(-11),
+        _ => 2f32.powi(-8),
+    }
+}
+
+/// y and the gradients of x, γ and β, all as `f32`.
+fn step(layer: &BatchNorm, x: &Var, dy: &Tensor, train: bool) -> Result<[Tensor; 4]> {
+    let y = layer.forward_t(x, train)?;
+    assert_eq!(y.dtype(), x.dtype());
+    let gradients = (&y * dy)?.sum_all()?.backward()?;
+    let (gamma, beta) = layer.weight_and_bias().expect("affine");
+    let dx = gradients.get(x).expect("dx");
+    assert_eq!(dx.dtype(), x.dtype());
+    let of = |t: &Tensor| gradients.get(t).expect("a gradient").clone();
+    let (dgamma, dbeta) = (of(gamma), of(beta));
+    assert_eq!((dgamma.dtype(), dbeta.dtype()), (DType::F32, DType::F32));
+    let wide = |t: &Tensor| t.to_dtype(DType::F32);
+    Ok([wide(&y)?, wide(dx)?, dgamma, dbeta])
+}
+
+#[test]
+fn halves_train_like_f32_rounded_once() -> Result<()> {
+    for dtype in [DType::F16, DType::BF16] {
+        for shape in shapes::ranks() {
+            for train in [true, false] {
+                let half = Var::from_tensor(&tensor(&shape, 0.4, 1)?.to_dtype(dtype)?)?;
+                let dy = tensor(&shape, 0.1, 2)?.to_dtype(dtype)?;
+                let wide = Var::from_tensor(&half.to_dtype(DType::F32)?.detach())?;
+                let [ours, reference] =
+                    [(); 2].map(|()| Both::new(shape.channels(), 1e-3, 0.2).map(|both| both.ours));
+                let (ours, reference) = (ours?, reference?);
+                let found = step(&ours, &half, &dy, train)?;
+                let expected = step(&reference, &wide, &dy.to_dtype(DType::F32)?, train)?;
+                for (found, expected) in found.iter().zip(&expected).take(2) {
+                    assert!(distance(found, expected)? <= roundoff(dtype));
+                }
+                // Sums of the same values, in f32 either way.
+                for (found, expected) in found.iter().zip(&expected).skip(2) {
+                    assert!(distance(found, expected)? < 1e-6);
+                }
+                assert!(distance(ours.running_mean(), reference.running_mean())? < 1e-6);
+                assert!(distance(ours.running_var(), reference.running_var())? < 1e-6);
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn candle_s_own_layer_does_not_train_halves() -> Result<()> {
+    for dtype in [DType::F16, DType::BF16] {
+        let x = Tensor::zeros((4, 3, 2, 2), dtype, &Device::Cpu)?;
+        let both = Both::new(3, 1e-3, 0.2)?;
+        assert!(both.candle.forward_t(&x, true).is_err());
+        assert!(both.ours.forward_t(&x, true).is_ok());
+    }
+    Ok(())
+}
+
+#[test]
+fn parameters_stay_f32_in_a_half_model() -> Result<()> {
+    let variables = VarMap::new();
+    let vb = VarBuilder::from_varmap(&variables, DType::BF16, &Device::Cpu);
+    let layer = batch_norm(3, 1e-5, vb)?;
+    let x = Tensor::randn(0f32, 1., (8, 3), &Device::Cpu)?.to_dtype(DType::BF16)?;
+    layer.forward_t(&x, true)?;
+    for variable in variables.all_vars() {
+        assert_eq!(variable.dtype(), DType::F32);
+    }
+    Ok(())
+}

@@ -1,0 +1,108 @@
+//! The layer among candle's variables: names, sharing, taking over candle's own layer, freezing.
+
+use batchnorm::candle::{BatchNorm, batch_norm};
+use candle_core::{DType, Device, Result, Tensor, Var};
+use candle_nn::{ModuleT, VarBuilder, VarMap};
+
+use crate::data::{Both, distance};
+
+fn input() -> Result<Tensor> {
+    Tensor::arange(0f32, 24., &Device::Cpu)?.reshape((4, 3, 2))
+}
+
+#[test]
+fn a_checkpoint_of_candle_s_layer_is_one_of_this_layer() -> Result<()> {
+    let theirs = VarMap::new();
+    let vb = |map: &VarMap| VarBuilder::from_varmap(map, DType::F32, &Device::Cpu);
+    let candle = candle_nn::batch_norm(3, 1e-3, vb(&theirs).pp("bn1"))?;
+    candle.forward_t(&input()?, true)?;
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("model.safetensors");
+    theirs.save(&path)?;
+
+    let mut map = VarMap::new();
+    let ours = batch_norm(3, 1e-3, vb(&map).pp("bn1"))?;
+    let mut names: Vec<String> = map.data().lock().expect("names").keys().cloned().collect();
+    names.sort();
+    assert_eq!(
+        names,
+        [
+            "bn1.bias",
+            "bn1.running_mean",
+            "bn1.running_var",
+            "bn1.weight"
+        ]
+    );
+    map.load(&path)?;
+    let expected = candle.forward_t(&input()?, false)?;
+    assert!(distance(&ours.forward_t(&input()?, false)?, &expected)? < 1e-6);
+    Ok(())
+}
+
+#[test]
+fn running_statistics_are_variables_of_the_map() -> Result<()> {
+    let map = VarMap::new();
+    let vb = VarBuilder::from_varmap(&map, DType::F32, &Device::Cpu);
+    let layer = batch_norm(3, 1e-5, vb)?;
+    layer.forward_t(&input()?, true)?;
+    let data = map.data().lock().expect("variables");
+    let stored = data["running_mean"].to_vec1::<f32>()?;
+    assert_eq!(stored, layer.running_mean().to_vec1::<f32>()?);
+    assert_ne!(stored, [0.0; 3]);
+    Ok(())
+}
+
+#[test]
+fn taking_over_candle_s_layer_shares_its_variables() -> Result<()> {
+    let candle = Both::new(3, 1e-3, 0.2)?.candle;
+    let ours = BatchNorm::from(candle.clone());
+    assert_eq!((ours.eps(), ours.momentum()), (1e-3, 0.2));
+    ours.forward_t(&input()?, true)?;
+    assert_eq!(distance(candle.running_mean(), ours.running_mean())?, 0.0);
+    assert_eq!(distance(candle.running_var(), ours.running_var())?, 0.0);
+    let (weight, bias) = ours.weight_and_bias().expect("affine");
+    assert_eq!(
+        distance(weight, candle.weight_and_bias().expect("affine").0)?,
+        0.0
+    );
+    assert_eq!(
+        distance(bias, candle.weight_and_bias().expect("affine").1)?,
+        0.0
+    );
+    let plain = candle_nn::BatchNorm::new_no_bias(
+        3,
+        candle.running_mean().copy()?,
+        candle.running_var().copy()?,
+        1e-3,
+    )?;
+    assert!(BatchNorm::from(plain).weight_and_bias().is_none());
+    Ok(())
+}
+
+#[test]
+fn a_frozen_layer_keeps_its_statistics_and_passes_gradients() -> Result<()> {
+    let mut layer = Both::new(3, 1e-3, 0.2)?.ours;
+    let before = [layer.running_mean().copy()?, layer.running_var().copy()?];
+    let x = Var::from_tensor(&input()?)?;
+    let expected = layer.forward_t(&x, false)?;
+    layer.freeze();
+    assert!(layer.is_frozen());
+    let y = layer.forward_t(&x, true)?;
+    assert_eq!(distance(&y, &expected)?, 0.0);
+    let gradients = y.sum_all()?.backward()?;
+    // With constant statistics the gradient of Σy is γ·inv_std; through the batch's it would be zero.
+    let (gamma, _) = layer.weight_and_bias().expect("affine");
+    let slope = (gamma / (layer.running_var() + 1e-3)?.sqrt()?)?.detach();
+    let slope = slope
+        .reshape((1, 3, 1))?
+        .broadcast_as((4, 3, 2))?
+        .contiguous()?;
+    assert!(distance(gradients.get(&x).expect("dx"), &slope)? < 1e-6);
+    assert!(gradients.get(gamma).is_some());
+    assert_eq!(distance(layer.running_mean(), &before[0])?, 0.0);
+    assert_eq!(distance(layer.running_var(), &before[1])?, 0.0);
+    layer.unfreeze();
+    layer.forward_t(&x, true)?;
+    assert!(distance(layer.running_mean(), &before[0])? > 0.1);
+    Ok(())
+}
