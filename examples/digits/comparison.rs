@@ -4,9 +4,10 @@
 use batchnorm::{Device, Result};
 use indicatif::ProgressBar;
 
-use crate::data::{Digits, Scaling};
+use crate::data::Digits;
 use crate::network::Network;
 use crate::random::Random;
+use crate::scaling::Scaling;
 
 pub(crate) const BATCH: usize = 32;
 pub(crate) const RATES: [f32; 5] = [0.01, 0.03, 0.1, 0.3, 1.0];

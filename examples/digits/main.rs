@@ -10,6 +10,7 @@ mod dense;
 mod hidden;
 mod network;
 mod random;
+mod scaling;
 
 use std::error::Error;
 use std::time::Instant;
