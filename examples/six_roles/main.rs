@@ -82,8 +82,17 @@ impl Place {
 /// candle reads its number of threads from here at every matrix product, and counts the cores where there is nothing.
 const CANDLE_THREADS: &str = "RAYON_NUM_THREADS";
 
-fn main() -> Result<ExitCode, Box<dyn Error>> {
-    let options = Options::parse();
+fn main() -> ExitCode {
+    match run(&Options::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
     // One run a core is several times faster than all cores in one run, whose matrices are small.
     if env::var_os(CANDLE_THREADS).is_none() {
         let status = Command::new(env::current_exe()?)
@@ -102,7 +111,9 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
         first_seed: options.seed,
         seeds: options.seeds,
     };
-    fs::create_dir_all(&options.out)?;
+    let out = &options.out;
+    fs::create_dir_all(out)
+        .map_err(|error| format!("cannot write to {}: {error}", out.display()))?;
     let roles = options.role.map_or(1..=roles::COUNT, |role| role..=role);
     if options.quick {
         println!("Quick form: fewer seeds and learning rates than the bands are made for.\n");
@@ -111,14 +122,14 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     for role in roles {
         let start = Instant::now();
         let report = roles::measure(role, &context)?;
-        report.save(&options.out)?;
+        report.save(out)?;
         let seconds = start.elapsed().as_secs_f64();
         println!("{report}\n({seconds:.0} s)\n");
     }
     let seconds = start.elapsed().as_secs_f64();
     println!(
         "{seconds:.0} s in all; numbers and figures are in {}",
-        options.out.display()
+        out.display()
     );
     Ok(ExitCode::SUCCESS)
 }
