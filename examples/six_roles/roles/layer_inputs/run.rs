@@ -3,9 +3,9 @@
 use candle_core::Result;
 use serde_json::{Value, json};
 
-use super::architecture;
 use super::gradient_shift::GradientShift;
 use super::reading::{Reading, drift, width_change};
+use super::{RATE, architecture};
 use crate::context::Context;
 use crate::network::Network;
 use crate::normalization::Normalize;
@@ -87,7 +87,8 @@ pub(super) fn run(context: &Context, arm: Normalize, rate: f64, seed: u64) -> Re
 impl Run {
     pub(super) fn json(&self) -> Value {
         let accuracies = self.record.accuracies.iter();
-        let typical_unit = self.typical_unit.iter();
+        // At the other rates nobody looks at it.
+        let typical_unit = self.typical_unit.iter().filter(|_| self.rate == RATE);
         json!({
             "arm": format!("{:?}", self.arm),
             "rate": rounded(self.rate),

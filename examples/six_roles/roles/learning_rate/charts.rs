@@ -1,6 +1,6 @@
 //! The charts of role 2.
 
-use plotters::chart::SeriesLabelPosition::{LowerLeft, UpperLeft};
+use plotters::chart::SeriesLabelPosition::{LowerLeft, UpperRight};
 
 use super::comparison::{Comparison, to_accuracy};
 use crate::axis::Axis;
@@ -36,6 +36,6 @@ pub(super) fn steps_chart(network: &Comparison) -> Chart {
         x: rate_axis(network),
         y: Axis::logarithmic("training steps (nothing: never)", &marks),
         series: network.arms.series(|runs| runs.over_rates(to_accuracy)),
-        legend: UpperLeft,
+        legend: UpperRight,
     }
 }
