@@ -185,7 +185,7 @@ fn limits(runs: &Runs) -> Vec<String> {
     let cosines = runs.medians(cosine);
     vec![
             format!(
-                "Less drift is not what makes training fast: with noise in batch norm the inputs drift {} times as \
+                "Less drift is not what makes training fast: with noise after batch norm the inputs drift {} times as \
                  much as in the plain network, and it still takes {} steps to 85 % instead of {} (after Santurkar et al. \
                  2018).",
                 short(drifts[2] / drifts[0]),
