@@ -1,6 +1,6 @@
 //! The figure of role 6.
 
-use plotters::chart::SeriesLabelPosition::{LowerRight, MiddleRight};
+use plotters::chart::SeriesLabelPosition::{LowerRight, MiddleLeft, MiddleRight};
 
 use super::Results;
 use super::stack::TANH;
@@ -25,7 +25,7 @@ pub(super) fn figure(results: &Results) -> Figure {
             x: Axis::linear("training step", &steps),
             y: Axis::accuracy(),
             series: arms.series(|runs| runs.over_steps(runs.tuned_rate())),
-            legend: legend.clone(),
+            legend,
         });
         charts.push(Chart {
             title: format!("{}, after 600 steps", stack.name()),
@@ -33,7 +33,7 @@ pub(super) fn figure(results: &Results) -> Figure {
                 .covering(&arms.plain.rates),
             y: Axis::accuracy(),
             series: arms.series(|runs| runs.over_rates(Record::final_accuracy)),
-            legend,
+            legend: MiddleLeft,
         });
     }
     Figure {
