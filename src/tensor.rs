@@ -218,6 +218,11 @@ impl<C: Compute, B: Backend> ChannelArray<C, B> {
         B::lend_mut(&mut self.buffer)
     }
 
+    /// Where it is.
+    pub(crate) fn backend(&self) -> &B {
+        &self.backend
+    }
+
     /// Another array with the same values.
     pub(crate) fn duplicate(&self) -> Result<Self> {
         Self::copied(&self.backend, self.slice())

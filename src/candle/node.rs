@@ -73,22 +73,18 @@ impl CustomOp3 for Node {
     fn bwd(
         &self,
         x: &Tensor,
-        second: &Tensor,
-        third: &Tensor,
+        _: &Tensor,
+        _: &Tensor,
         _: &Tensor,
         dy: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        match self.inputs {
-            Inputs::Affine => {
-                let d = self.backward.backward(x, second, third, dy)?;
-                Ok((Some(d.input), Some(d.gamma), Some(d.beta)))
-            }
+        let d = self.backward.backward(x, dy)?;
+        Ok(match self.inputs {
+            Inputs::Affine => (Some(d.input), Some(d.gamma), Some(d.beta)),
             Inputs::Residual => {
-                let (gamma, beta) = (third.get(0)?, third.get(1)?);
-                let d = self.backward.backward(x, &gamma, &beta, dy)?;
                 let affine = Tensor::stack(&[d.gamma, d.beta], 0)?;
-                Ok((Some(d.input), d.residual, Some(affine)))
+                (Some(d.input), d.residual, Some(affine))
             }
-        }
+        })
     }
 }

@@ -5,7 +5,7 @@ use candle_core::{Error, Result, Storage, Tensor};
 
 use super::memory::{Lent, Value, device_of, give, to_logical_order};
 use crate::backend::{Backend, InOut};
-use crate::pass::{Forward, Inputs, Remembered};
+use crate::pass::{Forward, Inputs, Kept, Remembered};
 use crate::running::RunningStatistics;
 use crate::{BatchNormConfig, Compute, Device, DeviceBuffer, Shape};
 
@@ -45,8 +45,7 @@ pub(super) struct Output {
 /// A backward pass: the data type is known to the pass alone.
 pub(super) trait Backward: Send + Sync {
     /// All gradients; dy in memory order.
-    fn backward(&self, x: &Tensor, gamma: &Tensor, beta: &Tensor, dy: &Tensor)
-    -> Result<Gradients>;
+    fn backward(&self, x: &Tensor, dy: &Tensor) -> Result<Gradients>;
 }
 
 /// The gradients of one pass.
@@ -71,15 +70,17 @@ pub(super) fn forward<T: Value<Compute: Value>>(
     let device = device_of(operands.x.device())?;
     let mut y = device.zeros::<T>(shape.len()).map_err(Error::wrap)?;
     let mut running = lend_running::<T>(&device, operands)?;
-    let (x, residual) = (Lent::of(operands.x), operands.residual.map(Lent::of));
+    // candle's variables can be set between the passes.
     let (gamma, beta) = (Lent::of(operands.gamma), Lent::of(operands.beta));
+    let kept = Kept::copied(&device, gamma.slice()?, beta.slice()?).map_err(Error::wrap)?;
+    let (x, residual) = (Lent::of(operands.x), operands.residual.map(Lent::of));
     let pass = Forward::<T, Device> {
         backend: &device,
         config,
         shape,
         x: x.slice()?,
-        gamma: gamma.slice()?,
-        beta: beta.slice()?,
+        gamma: kept.gamma(),
+        beta: kept.beta(),
         residual: residual.as_ref().map(Lent::slice).transpose()?,
         y: Device::lend_mut(&mut y),
     };
@@ -103,7 +104,11 @@ pub(super) fn forward<T: Value<Compute: Value>>(
     Ok(Output {
         y: give(y),
         running,
-        backward: Box::new(Typed::<T> { device, remembered }),
+        backward: Box::new(Typed::<T> {
+            device,
+            kept,
+            remembered,
+        }),
     })
 }
 
@@ -128,17 +133,12 @@ fn tensor<T: Value>(buffer: DeviceBuffer<T>, dims: &[usize]) -> Tensor {
 
 struct Typed<T: Value<Compute: Value>> {
     device: Device,
+    kept: Kept<T::Compute, Device>,
     remembered: Remembered<T::Compute, Device>,
 }
 
 impl<T: Value<Compute: Value>> Backward for Typed<T> {
-    fn backward(
-        &self,
-        x: &Tensor,
-        gamma: &Tensor,
-        beta: &Tensor,
-        dy: &Tensor,
-    ) -> Result<Gradients> {
+    fn backward(&self, x: &Tensor, dy: &Tensor) -> Result<Gradients> {
         let shape = self.remembered.shape();
         let zeros = || self.device.zeros::<T>(shape.len()).map_err(Error::wrap);
         let mut dx = zeros()?;
@@ -149,11 +149,10 @@ impl<T: Value<Compute: Value>> Backward for Typed<T> {
         };
         let dy = dy.contiguous()?;
         let (x, dy) = (Lent::of(x), Lent::of(&dy));
-        let (gamma, beta) = (Lent::of(gamma), Lent::of(beta));
         let inputs = Inputs::<T, Device> {
             x: x.slice()?,
-            gamma: gamma.slice()?,
-            beta: beta.slice()?,
+            gamma: self.kept.gamma(),
+            beta: self.kept.beta(),
         };
         let affine = self
             .remembered

@@ -22,9 +22,17 @@ pub(crate) struct Kept<C: Compute, B: Backend> {
 
 impl<C: Compute, B: Backend> Kept<C, B> {
     pub(crate) fn affine(gamma: &ChannelArray<C, B>, beta: &ChannelArray<C, B>) -> Result<Self> {
+        Self::copied(gamma.backend(), gamma.slice(), beta.slice())
+    }
+
+    pub(crate) fn copied(
+        backend: &B,
+        gamma: B::Slice<'_, C>,
+        beta: B::Slice<'_, C>,
+    ) -> Result<Self> {
         Ok(Self {
-            gamma: gamma.duplicate()?,
-            beta: beta.duplicate()?,
+            gamma: ChannelArray::copied(backend, gamma)?,
+            beta: ChannelArray::copied(backend, beta)?,
         })
     }
 

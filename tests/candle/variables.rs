@@ -1,5 +1,6 @@
 //! The layer among candle's variables: names, sharing, taking over candle's own layer, freezing.
 
+use batchnorm::Activation;
 use batchnorm::candle::{BatchNorm, batch_norm};
 use candle_core::{DType, Device, Result, Tensor, Var};
 use candle_nn::{ModuleT, VarBuilder, VarMap};
@@ -104,5 +105,26 @@ fn a_frozen_layer_keeps_its_statistics_and_passes_gradients() -> Result<()> {
     layer.unfreeze();
     layer.forward_t(&x, true)?;
     assert!(distance(layer.running_mean(), &before[0])? > 0.1);
+    Ok(())
+}
+
+/// An optimizer may set γ and β between a forward pass and its backward.
+#[test]
+fn gradients_are_those_of_the_parameters_as_they_were() -> Result<()> {
+    let dx = |change: bool| {
+        let layer = Both::new(3, 1e-3, 0.2)?
+            .ours
+            .with_activation(Activation::Relu);
+        let x = Var::from_tensor(&input()?)?;
+        let loss = layer.forward_t(&x, true)?.sqr()?.sum_all()?;
+        if change {
+            let (weight, bias) = layer.weight_and_bias().expect("affine");
+            Var::from_tensor(weight)?.set(&(weight * -3.0)?.detach())?;
+            Var::from_tensor(bias)?.set(&(bias + 2.0)?.detach())?;
+        }
+        let gradients = loss.backward()?;
+        Ok::<_, candle_core::Error>(gradients.get(&x).expect("dx").clone())
+    };
+    assert_eq!(distance(&dx(true)?, &dx(false)?)?, 0.0);
     Ok(())
 }
