@@ -78,7 +78,7 @@ impl<T: Element> Subject<T> {
                 dy: values(len, 4 * set as u64 + 1),
                 out: values(len, 4 * set as u64 + 2),
                 second: values(len, 4 * set as u64 + 3),
-                mask: cpu.mask(&shape).expect("memory for a mask"),
+                mask: cpu.mask::<T>(&shape).expect("memory for a mask"),
             })
             .collect();
         let channels = [0, 1, 2, 3, 4, 5, 6].map(|seed| {
@@ -128,6 +128,7 @@ fn steps<T: Element>() -> Vec<Pass<T>> {
                 mean_low,
                 variance,
                 inv_std,
+                running: None,
             };
             cpu.statistics::<T>(shape, &arrays.x, 1e-5, out)
                 .expect("statistics");
@@ -200,6 +201,7 @@ fn train<T: Element>(
         mean_low,
         variance,
         inv_std,
+        running: None,
     };
     cpu.forward_training::<T>(shape, x, affine, epilogue, y, out)
         .expect("forward training");

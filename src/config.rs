@@ -197,12 +197,7 @@ impl BatchNormConfig {
         if self.channels == 0 {
             return Err(Error::NoChannels);
         }
-        if !(self.epsilon.is_finite() && self.epsilon >= 0.0) {
-            return Err(Error::Epsilon {
-                found: self.epsilon,
-                needed: "not negative",
-            });
-        }
+        check_inference_epsilon(self.epsilon)?;
         if self.ghost_batch == Some(0) {
             return Err(Error::Value {
                 what: "a ghost batch",
@@ -232,5 +227,16 @@ pub(crate) fn check_training_epsilon(epsilon: f64) -> Result<()> {
     Err(Error::Epsilon {
         found: epsilon,
         needed: "above zero with batch statistics",
+    })
+}
+
+/// With statistics that are given, ε may be zero.
+pub(crate) fn check_inference_epsilon(epsilon: f64) -> Result<()> {
+    if epsilon.is_finite() && epsilon >= 0.0 {
+        return Ok(());
+    }
+    Err(Error::Epsilon {
+        found: epsilon,
+        needed: "not negative",
     })
 }

@@ -6,6 +6,8 @@ use half::{bf16, f16};
 
 use crate::cpu::kernels::KernelElement;
 use crate::cpu::simd::SimdElement;
+#[cfg(feature = "cuda")]
+use crate::cuda::CudaElement;
 
 /// The name of a data type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -32,10 +34,17 @@ impl fmt::Display for DType {
     }
 }
 
+/// Without the feature `cuda`, nothing.
+#[cfg(not(feature = "cuda"))]
+pub trait CudaElement {}
+#[cfg(not(feature = "cuda"))]
+impl<T> CudaElement for T {}
+
 /// A data type of the values x, y, dx, dy: `f32`, `f16`, `bf16` or `f64`. Sealed.
 pub trait Element:
     SimdElement<Scalar = <Self as Element>::Compute>
     + KernelElement
+    + CudaElement
     + Copy
     + Default
     + Debug

@@ -124,6 +124,66 @@ pub enum Error {
         /// Why it cannot be had.
         reason: String,
     },
+    /// There is no CUDA driver on this machine.
+    #[error(
+        "there is no CUDA driver here, which a GPU needs ({found}): install NVIDIA's, of CUDA 11.8 or newer"
+    )]
+    NoDriver {
+        /// What was found instead.
+        found: String,
+    },
+    /// The CUDA driver has no such device.
+    #[error("there is no GPU {asked}: the CUDA driver has {found}, counted from 0")]
+    NoSuchDevice {
+        /// The ordinal asked for.
+        asked: usize,
+        /// The number of devices there are.
+        found: usize,
+    },
+    /// The GPU is older than the kernels can run on.
+    #[error("{device} has compute capability {found}, needed is {needed} or newer")]
+    UnsupportedDevice {
+        /// The device's name.
+        device: String,
+        /// Its compute capability.
+        found: String,
+        /// The oldest that the kernels run on.
+        needed: String,
+    },
+    /// This build has no CUDA kernels, or not the one needed.
+    #[error(
+        "the CUDA kernels needed are not in this build ({reason}): build again with nvcc, found by NVCC, CUDA_HOME or PATH"
+    )]
+    KernelsNotBuilt {
+        /// Why not: where the compiler was looked for, or which kernel is missing.
+        reason: String,
+    },
+    /// The CUDA driver is older than what it is needed for.
+    #[error("the CUDA driver supports CUDA {found}, needed is {needed} or newer")]
+    DriverTooOld {
+        /// The newest version of CUDA that it supports.
+        found: String,
+        /// The oldest that will do.
+        needed: String,
+    },
+    /// The CUDA driver failed, now or in work given to it before.
+    #[error("the CUDA driver could not {operation}: {reason}")]
+    Driver {
+        /// What it was asked to do.
+        operation: &'static str,
+        /// What it said.
+        reason: String,
+    },
+    /// An operand is in the memory of another device than the one that is to work on it.
+    #[error(
+        "an operand is in the memory of {found}, needed is that of {needed}: upload it there first (Tensor::new)"
+    )]
+    DeviceMismatch {
+        /// The device that it is on.
+        found: String,
+        /// The device that it must be on.
+        needed: String,
+    },
     /// An instruction set was asked for that this machine does not have.
     #[error("this machine cannot run {asked}; it has {available}")]
     LevelUnavailable {
@@ -145,6 +205,14 @@ pub enum Error {
     OutOfMemory {
         /// Its size.
         bytes: usize,
+    },
+    /// A kernel could not be run.
+    #[error("kernel {kernel} could not be run: {reason}")]
+    Launch {
+        /// Its name.
+        kernel: String,
+        /// What the device said.
+        reason: String,
     },
     /// A checkpoint is not a readable safetensors file, or cannot be written.
     #[error("the checkpoint cannot be used: {reason}")]

@@ -1,6 +1,6 @@
 //! The statistics of batches, and the running ones that follow them.
 
-use crate::backend::{Backend, Statistics, StatisticsMut};
+use crate::backend::{Backend, RunningMut, Statistics, StatisticsMut};
 use crate::pooled::PooledStatistics;
 use crate::tensor::ChannelArray;
 use crate::{Averaging, BatchNormConfig, Compute, Element, Error, Result, RunningVariance, Shape};
@@ -41,6 +41,7 @@ impl<C: Compute, B: Backend> BatchStatistics<C, B> {
                 mean_low: statistics.mean_low.slice_mut(),
                 variance: statistics.variance.slice_mut(),
                 inv_std: statistics.inv_std.slice_mut(),
+                running: None,
             };
             backend.statistics::<T>(shape, x, epsilon, out)?;
         }
@@ -204,22 +205,45 @@ impl<C: Compute, B: Backend> RunningStatistics<C, B> {
         batch: &BatchStatistics<C, B>,
     ) -> Result<()> {
         if batch.count > 0 {
-            let factor = match config.averaging_kind() {
-                Averaging::Exponential { momentum } => momentum,
-                _ => 1.0 / (self.batches as f64 + 1.0),
-            };
-            let correction = correction(config.running_variance_kind(), batch.count);
             let of_batch = Statistics {
                 mean: batch.mean.slice(),
                 mean_low: batch.mean_low.slice(),
                 variance: batch.variance.slice(),
                 inv_std: batch.inv_std.slice(),
             };
-            let (mean, variance) = (self.mean.slice_mut(), self.variance.slice_mut());
+            let RunningMut {
+                mean,
+                variance,
+                factor,
+                correction,
+            } = self.lend_to_follow(config, batch.count);
             backend.update_running(of_batch, factor, correction, mean, variance)?;
         }
-        self.batches = self.batches.saturating_add(1);
+        self.count();
         Ok(())
+    }
+
+    /// Lends them to a step that has them follow a batch of `count` values per channel.
+    pub(crate) fn lend_to_follow(
+        &mut self,
+        config: &BatchNormConfig,
+        count: usize,
+    ) -> RunningMut<'_, B, C> {
+        let factor = match config.averaging_kind() {
+            Averaging::Exponential { momentum } => momentum,
+            _ => 1.0 / (self.batches as f64 + 1.0),
+        };
+        RunningMut {
+            mean: self.mean.slice_mut(),
+            variance: self.variance.slice_mut(),
+            factor,
+            correction: correction(config.running_variance_kind(), count),
+        }
+    }
+
+    /// Counts a batch, followed or empty.
+    pub(crate) fn count(&mut self) {
+        self.batches = self.batches.saturating_add(1);
     }
 
     /// As a pass normalizes with them.

@@ -29,6 +29,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
+use batchnorm::backend::Backend;
 use batchnorm::{Cpu, Device, Error};
 use case::Result;
 use clap::{Parser, ValueEnum};
@@ -59,7 +60,18 @@ enum DeviceName {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let device = open(arguments.device, arguments.threads);
+    match arguments.device {
+        DeviceName::Cpu => replay_all(&arguments, &cpu(arguments.threads)),
+        DeviceName::Cuda => replay_all(&arguments, &Device::cuda(0)),
+        DeviceName::Simt => replay_all(&arguments, &simt()),
+    }
+}
+
+/// Replays every case. A device that is not there fails each of them, with a line of its own.
+fn replay_all(
+    arguments: &Arguments,
+    device: &batchnorm::Result<impl Backend + Display>,
+) -> ExitCode {
     let jobs = match files::jobs(&arguments.input, &arguments.output) {
         Ok(jobs) => jobs,
         Err(error) => {
@@ -77,20 +89,31 @@ fn main() -> ExitCode {
     status
 }
 
-fn open(name: DeviceName, threads: Option<usize>) -> batchnorm::Result<Device> {
-    match (name, threads) {
-        (DeviceName::Cpu, None) => Ok(Device::cpu()),
-        (DeviceName::Cpu, Some(threads)) => Ok(Cpu::with_threads(threads)?.into()),
-        (DeviceName::Cuda, _) => Device::cuda(0),
-        (DeviceName::Simt, _) => Err(Error::DeviceUnavailable {
-            device: "simt".to_owned(),
-            reason: "this build has no SIMT host".to_owned(),
-        }),
-    }
+fn cpu(threads: Option<usize>) -> batchnorm::Result<Cpu> {
+    threads.map_or_else(|| Ok(Cpu::new()), Cpu::with_threads)
 }
 
-/// Replays one case. A device that is not there fails every case, each with its own line.
-fn run(input: &Path, output: &Path, device: batchnorm::Result<&Device, &Error>) -> Result<()> {
+/// The GPU's kernels, run by the processor.
+#[cfg(feature = "simt")]
+fn simt() -> batchnorm::Result<batchnorm::simt::Simt> {
+    use batchnorm::simt::{Simt, SimtDevice, SimtDriver};
+    SimtDriver::new(SimtDevice::hopper()).map(Simt::on)
+}
+
+#[cfg(not(feature = "simt"))]
+fn simt() -> batchnorm::Result<Device> {
+    Err(Error::DeviceUnavailable {
+        device: "simt".to_owned(),
+        reason: "this build has no SIMT host (feature `simt`)".to_owned(),
+    })
+}
+
+/// Replays one case.
+fn run(
+    input: &Path,
+    output: &Path,
+    device: batchnorm::Result<&(impl Backend + Display), &Error>,
+) -> Result<()> {
     let device = device.map_err(Error::clone)?;
     let case = files::read(input)?;
     let start = Instant::now();

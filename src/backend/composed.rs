@@ -2,7 +2,7 @@
 
 use super::{
     Affine, Backend, Epilogue, Gate, GradientSums, GradientSumsMut, InOut, Normalization,
-    StatisticsMut, StatisticsSource,
+    RunningMut, StatisticsMut, StatisticsSource,
 };
 use crate::{Element, Result, Shape};
 
@@ -24,6 +24,7 @@ pub fn forward_training<B: Backend, T: Element>(
         mean_low: B::relend_mut(&mut out.mean_low),
         variance: B::relend_mut(&mut out.variance),
         inv_std: B::relend_mut(&mut out.inv_std),
+        running: out.running.as_mut().map(RunningMut::relend),
     };
     backend.statistics::<T>(shape, x, affine.epsilon, written)?;
     let with = Normalization {

@@ -14,6 +14,7 @@
 //!
 //! Every method checks every length before it writes anything.
 
+pub(crate) mod checks;
 pub mod composed;
 mod operands;
 
@@ -22,8 +23,8 @@ use std::ops::Range;
 
 use crate::{Compute, Element, Result, Shape};
 pub use operands::{
-    Affine, Epilogue, Gate, GradientSums, GradientSumsMut, InOut, Normalization, Statistics,
-    StatisticsMut, StatisticsSource,
+    Affine, Epilogue, Gate, GradientSums, GradientSumsMut, InOut, Normalization, RunningMut,
+    Statistics, StatisticsMut, StatisticsSource,
 };
 
 /// Memory and the five steps. Sealed.
@@ -59,11 +60,11 @@ pub trait Backend: sealed::Sealed + Clone + Debug + Send + Sync + 'static {
     /// # Errors
     /// [`crate::Error::Length`] when the lengths differ.
     fn copy<T: Element>(&self, from: Self::Slice<'_, T>, to: Self::SliceMut<'_, T>) -> Result<()>;
-    /// A mask for arrays of this shape.
+    /// A mask for arrays of `T` of this shape.
     ///
     /// # Errors
     /// When the device has no room.
-    fn mask(&self, shape: &Shape) -> Result<Self::Mask>;
+    fn mask<T: Element>(&self, shape: &Shape) -> Result<Self::Mask>;
     /// Lends a buffer for reading.
     fn lend<T: Element>(buffer: &Self::Buffer<T>) -> Self::Slice<'_, T>;
     /// Lends a buffer for writing.
@@ -95,7 +96,8 @@ pub trait Backend: sealed::Sealed + Clone + Debug + Send + Sync + 'static {
     /// The number of values lent.
     fn len<T: Element>(slice: &Self::Slice<'_, T>) -> usize;
 
-    /// Step 1: mean and variance of each channel, and `1 / sqrt(variance + ε)`.
+    /// Step 1: mean and variance of each channel, and `1 / sqrt(variance + ε)`; and step 2, if running statistics are to
+    /// follow at once.
     ///
     /// # Errors
     /// [`crate::Error::Length`]; [`crate::Error::Epsilon`] unless ε is finite and above zero;

@@ -24,6 +24,33 @@ pub struct StatisticsMut<'a, B: Backend, C: Compute> {
     pub variance: B::SliceMut<'a, C>,
     /// `1 / sqrt(variance + ε)`.
     pub inv_std: B::SliceMut<'a, C>,
+    /// Running statistics that follow these as soon as they are known.
+    pub running: Option<RunningMut<'a, B, C>>,
+}
+
+/// Running statistics to follow a batch, both (C,). See [`Backend::update_running`].
+#[derive(Debug)]
+pub struct RunningMut<'a, B: Backend, C: Compute> {
+    /// The running mean.
+    pub mean: B::SliceMut<'a, C>,
+    /// The running variance.
+    pub variance: B::SliceMut<'a, C>,
+    /// The weight of the batch.
+    pub factor: f64,
+    /// From the biased variance of the batch to the estimate that is followed.
+    pub correction: f64,
+}
+
+impl<B: Backend, C: Compute> RunningMut<'_, B, C> {
+    /// The same, lent on.
+    pub fn relend(&mut self) -> RunningMut<'_, B, C> {
+        RunningMut {
+            mean: B::relend_mut(&mut self.mean),
+            variance: B::relend_mut(&mut self.variance),
+            factor: self.factor,
+            correction: self.correction,
+        }
+    }
 }
 
 /// Per-channel statistics, all (C,). See [`StatisticsMut`].

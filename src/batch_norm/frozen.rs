@@ -54,7 +54,7 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
         X: Data<B, Element = T>,
     {
         let Some(running) = &self.running else {
-            return self.forward_batch(x, residual, y, None);
+            return self.forward_batch(x, residual, y, None, None);
         };
         let (view, kept) = (x.lend()?, Kept::affine(&self.gamma, &self.beta)?);
         let statistics = running.as_batch(&self.backend, self.config.epsilon_value())?;

@@ -3,7 +3,7 @@
 use super::BatchNorm;
 use crate::backend::Backend;
 use crate::pass::{Kept, Pass, check_channels};
-use crate::running::BatchStatistics;
+use crate::running::{BatchStatistics, RunningStatistics};
 use crate::tensor::{Data, DataMut, Tensor, View};
 use crate::{Compute, Element, Result};
 
@@ -21,8 +21,8 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
         T: Element<Compute = C>,
         X: Data<B, Element = T>,
     {
-        let (y, pass) = self.forward_training_deferred(x)?;
-        self.follow(pass.statistics())?;
+        let mut y = Tensor::zeros(&self.backend, x.lend()?.shape)?;
+        let pass = self.forward_training_into(x, None, &mut y)?;
         Ok((y, pass))
     }
 
@@ -58,9 +58,12 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
         T: Element<Compute = C>,
         X: Data<B, Element = T>,
     {
-        let pass = self.forward_training_deferred_into(x, residual, y)?;
-        self.follow(pass.statistics())?;
-        Ok(pass)
+        // Out of the layer for the time of the pass, which also reads the layer.
+        let mut running = self.running.take();
+        let ghost_batch = self.config.ghost_batch_size();
+        let pass = self.forward_batch(x, residual, y, ghost_batch, running.as_mut());
+        self.running = running;
+        pass
     }
 
     /// Normalizes with the batch's statistics and leaves the running ones alone, until the caller has them
@@ -93,16 +96,17 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
         T: Element<Compute = C>,
         X: Data<B, Element = T>,
     {
-        self.forward_batch(x, residual, y, self.config.ghost_batch_size())
+        self.forward_batch(x, residual, y, self.config.ghost_batch_size(), None)
     }
 
-    /// Normalizes with the statistics of the batch, or of groups of it.
+    /// Normalizes with the statistics of the batch, or of groups of it, which the running ones follow if they are given.
     pub(super) fn forward_batch<T, X>(
         &self,
         x: X,
         residual: Option<&dyn Data<B, Element = T>>,
         y: &mut impl DataMut<B, Element = T>,
         ghost_batch: Option<usize>,
+        running: Option<&mut RunningStatistics<C, B>>,
     ) -> Result<Pass<X, B>>
     where
         T: Element<Compute = C>,
@@ -110,7 +114,7 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
     {
         let (view, kept) = (x.lend()?, Kept::affine(&self.gamma, &self.beta)?);
         let forward = self.lend(&view, &kept, residual, y)?;
-        let remembered = forward.training(ghost_batch)?;
+        let remembered = forward.training(ghost_batch, running)?;
         Ok(Pass::new(&self.backend, &self.config, x, kept, remembered))
     }
 

@@ -44,9 +44,11 @@ impl<'a> Lent<'a> {
 }
 
 /// Gives memory of this crate's to candle.
-pub(super) fn give<T: Value>(buffer: DeviceBuffer<T>) -> Storage {
+pub(super) fn give<T: Value>(buffer: DeviceBuffer<T>) -> Result<Storage> {
     match buffer {
-        DeviceBuffer::Cpu(values) => Storage::Cpu(T::to_cpu_storage_owned(values)),
+        DeviceBuffer::Cpu(values) => Ok(Storage::Cpu(T::to_cpu_storage_owned(values))),
+        #[cfg(feature = "cuda")]
+        DeviceBuffer::Cuda(_) => Err(elsewhere("CUDA")),
     }
 }
 

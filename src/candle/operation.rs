@@ -87,12 +87,9 @@ pub(super) fn forward<T: Value<Compute: Value>>(
     let (remembered, running) = match statistics {
         Statistics::Batch => {
             let remembered = pass
-                .training(config.ghost_batch_size())
+                .training(config.ghost_batch_size(), Some(&mut running))
                 .map_err(Error::wrap)?;
-            running
-                .follow(&device, config, remembered.statistics())
-                .map_err(Error::wrap)?;
-            (remembered, Some(give_running(running)))
+            (remembered, Some(give_running(running)?))
         }
         Statistics::Running => {
             let running = running
@@ -102,7 +99,7 @@ pub(super) fn forward<T: Value<Compute: Value>>(
         }
     };
     Ok(Output {
-        y: give(y),
+        y: give(y)?,
         running,
         backward: Box::new(Typed::<T> {
             device,
@@ -121,14 +118,22 @@ fn lend_running<T: Value<Compute: Value>>(
     RunningStatistics::copied(device, mean.slice()?, variance.slice()?).map_err(Error::wrap)
 }
 
-fn give_running<C: Value + Compute>(running: RunningStatistics<C, Device>) -> (Tensor, Tensor) {
+fn give_running<C: Value + Compute>(
+    running: RunningStatistics<C, Device>,
+) -> Result<(Tensor, Tensor)> {
     let channels = running.mean().len();
     let (mean, variance) = running.into_buffers();
-    (tensor(mean, &[channels]), tensor(variance, &[channels]))
+    Ok((tensor(mean, &[channels])?, tensor(variance, &[channels])?))
 }
 
-fn tensor<T: Value>(buffer: DeviceBuffer<T>, dims: &[usize]) -> Tensor {
-    Tensor::from_storage(give(buffer), dims, BackpropOp::none(), false)
+fn tensor<T: Value>(buffer: DeviceBuffer<T>, dims: &[usize]) -> Result<Tensor> {
+    let storage = give(buffer)?;
+    Ok(Tensor::from_storage(
+        storage,
+        dims,
+        BackpropOp::none(),
+        false,
+    ))
 }
 
 struct Typed<T: Value<Compute: Value>> {
@@ -165,10 +170,12 @@ impl<T: Value<Compute: Value>> Backward for Typed<T> {
             .map_err(Error::wrap)?;
         let channels = [shape.channels()];
         Ok(Gradients {
-            input: to_logical_order(&tensor(dx, shape.dims()), shape.layout())?,
-            residual: dresidual.map(|dresidual| tensor(dresidual, shape.dims())),
-            gamma: tensor(affine.gamma.into_buffer(), &channels),
-            beta: tensor(affine.beta.into_buffer(), &channels),
+            input: to_logical_order(&tensor(dx, shape.dims())?, shape.layout())?,
+            residual: dresidual
+                .map(|dresidual| tensor(dresidual, shape.dims()))
+                .transpose()?,
+            gamma: tensor(affine.gamma.into_buffer(), &channels)?,
+            beta: tensor(affine.beta.into_buffer(), &channels)?,
         })
     }
 }

@@ -3,20 +3,21 @@
 use std::ops::Range;
 
 use super::fused::{self, Behind};
-use super::operands::{
-    check_backward, check_epilogue, check_gate, check_gradients_out, check_in_out,
-    check_normalization, check_statistics_out, write_gradients, write_statistics,
-};
+use super::operands::{check_epilogue, check_gate, write_gradients, write_statistics};
 use super::tiles::Matrix;
 use super::{
     Cpu, CpuMask, Normalization, backward_input, backward_reduce, finish, normalize, running,
     statistics,
 };
+use crate::backend::checks::{
+    check_backward, check_gradients_out, check_in_out, check_normalization, check_part,
+    check_statistics_out, check_sums,
+};
 use crate::backend::{
-    self, Affine, Backend, Epilogue, GradientSums, GradientSumsMut, InOut, Statistics,
+    self, Affine, Backend, Epilogue, GradientSums, GradientSumsMut, InOut, RunningMut, Statistics,
     StatisticsMut, StatisticsSource,
 };
-use crate::config::check_training_epsilon;
+use crate::config::{check_inference_epsilon, check_training_epsilon};
 use crate::shape::check_len;
 use crate::{Compute, Element, Error, Result, Shape};
 
@@ -46,7 +47,7 @@ impl Backend for Cpu {
         Ok(())
     }
 
-    fn mask(&self, shape: &Shape) -> Result<CpuMask> {
+    fn mask<T: Element>(&self, shape: &Shape) -> Result<CpuMask> {
         Ok(CpuMask(filled(Matrix::of(shape).mask_bytes(), 0)?))
     }
 
@@ -72,8 +73,8 @@ impl Backend for Cpu {
     }
 
     fn part<'a, T: Element>(slice: &'a &[T], range: Range<usize>) -> Result<&'a [T]> {
-        let missing = outside(slice.len(), &range);
-        slice.get(range).ok_or(missing)
+        check_part(slice.len(), &range)?;
+        Ok(&slice[range])
     }
 
     #[expect(clippy::mut_mut, reason = "a slice lent on")]
@@ -81,8 +82,8 @@ impl Backend for Cpu {
         slice: &'a mut &mut [T],
         range: Range<usize>,
     ) -> Result<&'a mut [T]> {
-        let missing = outside(slice.len(), &range);
-        slice.get_mut(range).ok_or(missing)
+        check_part(slice.len(), &range)?;
+        Ok(&mut slice[range])
     }
 
     fn len<T: Element>(slice: &&[T]) -> usize {
@@ -108,7 +109,7 @@ impl Backend for Cpu {
         let matrix = Matrix::of(shape);
         let moments = statistics::moments(self, &matrix.for_statistics(size_of::<T>()), x);
         write_statistics(&finish::finish(&moments, &matrix, 0, x, epsilon), &mut out);
-        Ok(())
+        self.follow(out)
     }
 
     fn inverse_std<C: Compute>(
@@ -118,12 +119,7 @@ impl Backend for Cpu {
         inv_std: &mut [C],
     ) -> Result<()> {
         check_len("inv_std", inv_std.len(), variance.len())?;
-        if !(epsilon.is_finite() && epsilon >= 0.0) {
-            return Err(Error::Epsilon {
-                found: epsilon,
-                needed: "not negative",
-            });
-        }
+        check_inference_epsilon(epsilon)?;
         for (inv_std, variance) in inv_std.iter_mut().zip(variance) {
             *inv_std = C::from_f64(1.0 / (variance.to_f64() + epsilon).sqrt());
         }
@@ -160,7 +156,7 @@ impl Backend for Cpu {
         epilogue: Epilogue<'_, Self, T>,
     ) -> Result<()> {
         let matrix = Matrix::of(shape);
-        check_in_out(shape, "x", "y", &x_to_y)?;
+        check_in_out::<Self, T>(shape, "x", "y", &x_to_y)?;
         check_normalization(shape, &with)?;
         let (epilogue, mask) = check_epilogue(shape, &matrix, epilogue)?;
         if !shape.is_empty() {
@@ -211,7 +207,7 @@ impl Backend for Cpu {
         dresidual: Option<&mut [T]>,
     ) -> Result<()> {
         let matrix = Matrix::of(shape);
-        check_backward(shape, &dy_to_dx, x, &with, dresidual.as_deref())?;
+        check_backward::<Self, T>(shape, &dy_to_dx, &x, &with, dresidual.as_ref())?;
         let gate = check_gate(&matrix, gate)?;
         let source = if sums.is_some() {
             StatisticsSource::Batch
@@ -219,8 +215,7 @@ impl Backend for Cpu {
             StatisticsSource::Running
         };
         if let Some(sums) = &sums {
-            shape.check_channels("the gradient sum of gamma", sums.gamma.len())?;
-            shape.check_channels("the gradient sum of beta", sums.beta.len())?;
+            check_sums(shape, sums)?;
         }
         if shape.is_empty() {
             return Ok(());
@@ -269,7 +264,7 @@ impl Backend for Cpu {
             &fused::forward_training(self, &matrix, x, affine, epilogue, mask, y),
             &mut out,
         );
-        Ok(())
+        self.follow(out)
     }
 
     fn backward<T: Element>(
@@ -284,7 +279,7 @@ impl Backend for Cpu {
         mut out: GradientSumsMut<'_, Self, T::Compute>,
     ) -> Result<()> {
         let matrix = Matrix::of(shape);
-        check_backward(shape, &dy_to_dx, x, &with, dresidual.as_deref())?;
+        check_backward::<Self, T>(shape, &dy_to_dx, &x, &with, dresidual.as_ref())?;
         let gate = check_gate(&matrix, gate)?;
         check_gradients_out(shape, &out)?;
         let sums = if shape.is_empty() {
@@ -304,12 +299,25 @@ impl Backend for Cpu {
     }
 }
 
-/// The error that a range is not in memory of so many values.
-fn outside(len: usize, range: &Range<usize>) -> Error {
-    Error::Length {
-        what: "the memory that a part was asked of",
-        found: len,
-        needed: range.end.max(range.start),
+impl Cpu {
+    /// Has the running statistics follow what was written, if any are to.
+    fn follow<C: Compute>(&self, written: StatisticsMut<'_, Self, C>) -> Result<()> {
+        let Some(running) = written.running else {
+            return Ok(());
+        };
+        let batch = Statistics {
+            mean: &*written.mean,
+            mean_low: &*written.mean_low,
+            variance: &*written.variance,
+            inv_std: &*written.inv_std,
+        };
+        let RunningMut {
+            mean,
+            variance,
+            factor,
+            correction,
+        } = running;
+        self.update_running(batch, factor, correction, mean, variance)
     }
 }
 

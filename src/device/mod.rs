@@ -7,9 +7,16 @@ use std::fmt;
 
 use ndarray::{ArrayBase, Dimension, RawData};
 
+#[cfg(not(feature = "cuda"))]
+use crate::Error;
 use crate::backend::sealed;
 use crate::tensor::{Data, DataMut, View, ViewMut};
-use crate::{Cpu, CpuMask, Element, Error, Result};
+use crate::{Cpu, CpuMask, Element, Result};
+#[cfg(feature = "cuda")]
+use crate::{
+    Cuda,
+    cuda::{CudaBuffer, CudaMask, CudaMemory, CudaMemoryMut},
+};
 
 /// A backend chosen at run time. Use [`Cpu`] itself where the program knows.
 ///
@@ -23,12 +30,16 @@ use crate::{Cpu, CpuMask, Element, Error, Result};
 pub enum Device {
     /// The processor.
     Cpu(Cpu),
+    /// An NVIDIA GPU (feature `cuda`).
+    #[cfg(feature = "cuda")]
+    Cuda(Cuda),
 }
 
 impl Device {
-    /// The fastest device this build and this machine have. Never fails: there is always a processor.
+    /// The fastest device this build and this machine have: GPU 0 if it can be used, else the processor. Never fails:
+    /// there is always a processor.
     pub fn best_available() -> Self {
-        Device::Cpu(Cpu::new())
+        Self::cuda(0).unwrap_or_else(|_| Self::cpu())
     }
 
     /// The processor, on its best SIMD level and rayon's pool.
@@ -39,11 +50,21 @@ impl Device {
     /// The `ordinal`-th NVIDIA GPU.
     ///
     /// # Errors
+    /// With the feature `cuda`, those of [`crate::Cuda`]'s `new`; without it [`crate::Error::DeviceUnavailable`].
+    #[cfg(feature = "cuda")]
+    pub fn cuda(ordinal: usize) -> Result<Self> {
+        Cuda::new(ordinal).map(Device::Cuda)
+    }
+
+    /// The `ordinal`-th NVIDIA GPU, which takes the feature `cuda`.
+    ///
+    /// # Errors
     /// [`Error::DeviceUnavailable`]: this build has no CUDA backend.
+    #[cfg(not(feature = "cuda"))]
     pub fn cuda(ordinal: usize) -> Result<Self> {
         Err(Error::DeviceUnavailable {
             device: format!("cuda:{ordinal}"),
-            reason: "this build has no CUDA backend".to_owned(),
+            reason: "this build has no CUDA backend (feature `cuda`)".to_owned(),
         })
     }
 }
@@ -58,6 +79,8 @@ impl fmt::Display for Device {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Device::Cpu(cpu) => cpu.fmt(f),
+            #[cfg(feature = "cuda")]
+            Device::Cuda(gpu) => gpu.fmt(f),
         }
     }
 }
@@ -68,12 +91,22 @@ impl From<Cpu> for Device {
     }
 }
 
+#[cfg(feature = "cuda")]
+impl From<Cuda> for Device {
+    fn from(gpu: Cuda) -> Self {
+        Device::Cuda(gpu)
+    }
+}
+
 /// Memory of a [`Device`].
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum DeviceBuffer<T: Element> {
     /// The processor's.
     Cpu(Vec<T>),
+    /// A GPU's.
+    #[cfg(feature = "cuda")]
+    Cuda(CudaBuffer<T>),
 }
 
 /// Memory of a [`Device`], lent for reading.
@@ -82,6 +115,9 @@ pub enum DeviceBuffer<T: Element> {
 pub enum DeviceSlice<'a, T: Element> {
     /// The processor's.
     Cpu(&'a [T]),
+    /// A GPU's.
+    #[cfg(feature = "cuda")]
+    Cuda(CudaMemory<'a, T>),
 }
 
 /// Memory of a [`Device`], lent for writing.
@@ -90,6 +126,9 @@ pub enum DeviceSlice<'a, T: Element> {
 pub enum DeviceSliceMut<'a, T: Element> {
     /// The processor's.
     Cpu(&'a mut [T]),
+    /// A GPU's.
+    #[cfg(feature = "cuda")]
+    Cuda(CudaMemoryMut<'a, T>),
 }
 
 /// The mask of a [`Device`].
@@ -98,11 +137,15 @@ pub enum DeviceSliceMut<'a, T: Element> {
 pub enum DeviceMask {
     /// The processor's.
     Cpu(CpuMask),
+    /// A GPU's.
+    #[cfg(feature = "cuda")]
+    Cuda(CudaMask),
 }
 
 impl sealed::Sealed for Device {}
 
-/// On the processor, an array is used in place.
+/// On the processor, an array is used in place. A GPU cannot reach it ([`crate::Error::DeviceMismatch`]): upload it as
+/// a [`crate::Tensor`].
 impl<S, D> Data<Device> for ArrayBase<S, D>
 where
     S: ndarray::Data + RawData<Elem: Element>,

@@ -3,9 +3,14 @@
 use super::{Device, DeviceMask, DeviceSlice, DeviceSliceMut};
 use crate::backend::{
     Affine, Backend, Epilogue, Gate, GradientSums, GradientSumsMut, InOut, Normalization,
-    Statistics, StatisticsMut,
+    RunningMut, Statistics, StatisticsMut,
 };
 use crate::{Compute, Cpu, CpuMask, Element, Result};
+#[cfg(feature = "cuda")]
+use crate::{
+    Cuda, Error,
+    cuda::{CudaMask, CudaMemory, CudaMemoryMut},
+};
 
 /// A backend that a [`Device`] can be.
 pub(super) trait Place: Backend {
@@ -19,22 +24,74 @@ impl Place for Cpu {
     fn slice<T: Element>(slice: DeviceSlice<'_, T>) -> Result<&[T]> {
         match slice {
             DeviceSlice::Cpu(slice) => Ok(slice),
+            #[cfg(feature = "cuda")]
+            DeviceSlice::Cuda(_) => Err(on_gpu()),
         }
     }
     fn slice_mut<T: Element>(slice: DeviceSliceMut<'_, T>) -> Result<&mut [T]> {
         match slice {
             DeviceSliceMut::Cpu(slice) => Ok(slice),
+            #[cfg(feature = "cuda")]
+            DeviceSliceMut::Cuda(_) => Err(on_gpu()),
         }
     }
     fn lend_mask(mask: &DeviceMask) -> Result<&CpuMask> {
         match mask {
             DeviceMask::Cpu(mask) => Ok(mask),
+            #[cfg(feature = "cuda")]
+            DeviceMask::Cuda(_) => Err(on_gpu()),
         }
     }
     fn lend_mask_mut(mask: &mut DeviceMask) -> Result<&mut CpuMask> {
         match mask {
             DeviceMask::Cpu(mask) => Ok(mask),
+            #[cfg(feature = "cuda")]
+            DeviceMask::Cuda(_) => Err(on_gpu()),
         }
+    }
+}
+
+#[cfg(feature = "cuda")]
+impl Place for Cuda {
+    fn slice<T: Element>(slice: DeviceSlice<'_, T>) -> Result<CudaMemory<'_, T>> {
+        match slice {
+            DeviceSlice::Cuda(slice) => Ok(slice),
+            DeviceSlice::Cpu(_) => Err(on_processor()),
+        }
+    }
+    fn slice_mut<T: Element>(slice: DeviceSliceMut<'_, T>) -> Result<CudaMemoryMut<'_, T>> {
+        match slice {
+            DeviceSliceMut::Cuda(slice) => Ok(slice),
+            DeviceSliceMut::Cpu(_) => Err(on_processor()),
+        }
+    }
+    fn lend_mask(mask: &DeviceMask) -> Result<&CudaMask> {
+        match mask {
+            DeviceMask::Cuda(mask) => Ok(mask),
+            DeviceMask::Cpu(_) => Err(on_processor()),
+        }
+    }
+    fn lend_mask_mut(mask: &mut DeviceMask) -> Result<&mut CudaMask> {
+        match mask {
+            DeviceMask::Cuda(mask) => Ok(mask),
+            DeviceMask::Cpu(_) => Err(on_processor()),
+        }
+    }
+}
+
+#[cfg(feature = "cuda")]
+fn on_gpu() -> Error {
+    Error::DeviceMismatch {
+        found: "a GPU".to_owned(),
+        needed: "the processor".to_owned(),
+    }
+}
+
+#[cfg(feature = "cuda")]
+fn on_processor() -> Error {
+    Error::DeviceMismatch {
+        found: "the processor".to_owned(),
+        needed: "a GPU".to_owned(),
     }
 }
 
@@ -58,8 +115,8 @@ impl<'a, T: Element, P: Place> On<P> for DeviceSliceMut<'a, T> {
     }
 }
 
-impl<'a, T: Element, P: Place> On<P> for InOut<DeviceSlice<'a, T>, DeviceSliceMut<'a, T>> {
-    type Operand = InOut<P::Slice<'a, T>, P::SliceMut<'a, T>>;
+impl<'a, 'b, T: Element, P: Place> On<P> for InOut<DeviceSlice<'a, T>, DeviceSliceMut<'b, T>> {
+    type Operand = InOut<P::Slice<'a, T>, P::SliceMut<'b, T>>;
     fn on(self) -> Result<Self::Operand> {
         Ok(match self {
             InOut::Separate(from, to) => InOut::Separate(P::slice(from)?, P::slice_mut(to)?),
@@ -76,6 +133,19 @@ impl<'a, C: Compute, P: Place> On<P> for StatisticsMut<'a, Device, C> {
             mean_low: P::slice_mut(self.mean_low)?,
             variance: P::slice_mut(self.variance)?,
             inv_std: P::slice_mut(self.inv_std)?,
+            running: self.running.on()?,
+        })
+    }
+}
+
+impl<'a, C: Compute, P: Place> On<P> for RunningMut<'a, Device, C> {
+    type Operand = RunningMut<'a, P, C>;
+    fn on(self) -> Result<Self::Operand> {
+        Ok(RunningMut {
+            mean: P::slice_mut(self.mean)?,
+            variance: P::slice_mut(self.variance)?,
+            factor: self.factor,
+            correction: self.correction,
         })
     }
 }
@@ -166,5 +236,41 @@ impl<O: On<P>, P: Place> On<P> for Option<O> {
     type Operand = Option<O::Operand>;
     fn on(self) -> Result<Self::Operand> {
         self.map(On::on).transpose()
+    }
+}
+
+#[cfg(all(test, feature = "cuda"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_on_the_processor_is_refused_on_a_gpu() {
+        let mut values = [1.0f32, 2.0];
+        let read = <DeviceSlice<'_, f32> as On<Cuda>>::on(DeviceSlice::Cpu(&values));
+        assert!(
+            matches!(read, Err(Error::DeviceMismatch { .. })),
+            "{read:?}"
+        );
+        let on = DeviceSliceMut::Cpu(&mut values);
+        let message = <DeviceSliceMut<'_, f32> as On<Cuda>>::on(on)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            message.contains("the processor") && message.contains("a GPU"),
+            "{message}"
+        );
+        assert!(message.contains("upload"), "{message}");
+    }
+
+    #[test]
+    fn what_is_on_a_gpu_is_refused_on_the_processor() {
+        #[expect(
+            unsafe_code,
+            reason = "memory of a GPU without one: nothing uses the address"
+        )]
+        // SAFETY: no work is ever given to a stream with it.
+        let memory = unsafe { CudaMemory::<f32>::from_address(0, 2) };
+        let read = <DeviceSlice<'_, f32> as On<Cpu>>::on(DeviceSlice::Cuda(memory));
+        assert_eq!(read.unwrap_err(), on_gpu());
     }
 }

@@ -1,17 +1,40 @@
-//! The contract on whatever the device is: one `match` for each step.
+//! The contract on whatever the device is.
 
 use std::ops::Range;
 
 use super::operands::On;
 use super::{Device, DeviceBuffer, DeviceMask, DeviceSlice, DeviceSliceMut};
+#[cfg(feature = "cuda")]
+use crate::Cuda;
 use crate::backend::{
     Affine, Backend, Epilogue, Gate, GradientSums, GradientSumsMut, InOut, Normalization,
     Statistics, StatisticsMut, StatisticsSource,
 };
 use crate::{Compute, Cpu, Element, Result, Shape};
 
-/// An operand on the processor, or the error that it is elsewhere.
+/// Calls a step of whichever backend the device is, with its operands moved there, or fails with where they are.
+macro_rules! on_its_backend {
+    ($device:expr, $backend:ident, $on:ident => $step:expr) => {
+        match $device {
+            Device::Cpu($backend) => {
+                use on_cpu as $on;
+                $step
+            }
+            #[cfg(feature = "cuda")]
+            Device::Cuda($backend) => {
+                use on_cuda as $on;
+                $step
+            }
+        }
+    };
+}
+
 fn on_cpu<O: On<Cpu>>(operand: O) -> Result<O::Operand> {
+    operand.on()
+}
+
+#[cfg(feature = "cuda")]
+fn on_cuda<O: On<Cuda>>(operand: O) -> Result<O::Operand> {
     operand.on()
 }
 
@@ -24,54 +47,64 @@ impl Backend for Device {
     fn zeros<T: Element>(&self, len: usize) -> Result<DeviceBuffer<T>> {
         match self {
             Device::Cpu(cpu) => cpu.zeros(len).map(DeviceBuffer::Cpu),
+            #[cfg(feature = "cuda")]
+            Device::Cuda(gpu) => gpu.zeros(len).map(DeviceBuffer::Cuda),
         }
     }
 
     fn upload<T: Element>(&self, values: &[T]) -> Result<DeviceBuffer<T>> {
         match self {
             Device::Cpu(cpu) => cpu.upload(values).map(DeviceBuffer::Cpu),
+            #[cfg(feature = "cuda")]
+            Device::Cuda(gpu) => gpu.upload(values).map(DeviceBuffer::Cuda),
         }
     }
 
     fn download<T: Element>(&self, memory: DeviceSlice<'_, T>) -> Result<Vec<T>> {
-        match self {
-            Device::Cpu(cpu) => cpu.download::<T>(on_cpu(memory)?),
-        }
+        on_its_backend!(self, backend, on => backend.download::<T>(on(memory)?))
     }
 
     fn copy<T: Element>(&self, from: DeviceSlice<'_, T>, to: DeviceSliceMut<'_, T>) -> Result<()> {
-        match self {
-            Device::Cpu(cpu) => cpu.copy::<T>(on_cpu(from)?, on_cpu(to)?),
-        }
+        on_its_backend!(self, backend, on => backend.copy::<T>(on(from)?, on(to)?))
     }
 
-    fn mask(&self, shape: &Shape) -> Result<DeviceMask> {
+    fn mask<T: Element>(&self, shape: &Shape) -> Result<DeviceMask> {
         match self {
-            Device::Cpu(cpu) => cpu.mask(shape).map(DeviceMask::Cpu),
+            Device::Cpu(cpu) => cpu.mask::<T>(shape).map(DeviceMask::Cpu),
+            #[cfg(feature = "cuda")]
+            Device::Cuda(gpu) => gpu.mask::<T>(shape).map(DeviceMask::Cuda),
         }
     }
 
     fn lend<T: Element>(buffer: &DeviceBuffer<T>) -> DeviceSlice<'_, T> {
         match buffer {
             DeviceBuffer::Cpu(buffer) => DeviceSlice::Cpu(buffer),
+            #[cfg(feature = "cuda")]
+            DeviceBuffer::Cuda(buffer) => DeviceSlice::Cuda(buffer.into()),
         }
     }
 
     fn lend_mut<T: Element>(buffer: &mut DeviceBuffer<T>) -> DeviceSliceMut<'_, T> {
         match buffer {
             DeviceBuffer::Cpu(buffer) => DeviceSliceMut::Cpu(buffer),
+            #[cfg(feature = "cuda")]
+            DeviceBuffer::Cuda(buffer) => DeviceSliceMut::Cuda(buffer.into()),
         }
     }
 
     fn relend<'a, T: Element>(slice: &'a DeviceSliceMut<'_, T>) -> DeviceSlice<'a, T> {
         match slice {
             DeviceSliceMut::Cpu(slice) => DeviceSlice::Cpu(slice),
+            #[cfg(feature = "cuda")]
+            DeviceSliceMut::Cuda(slice) => DeviceSlice::Cuda(Cuda::relend(slice)),
         }
     }
 
     fn relend_mut<'a, T: Element>(slice: &'a mut DeviceSliceMut<'_, T>) -> DeviceSliceMut<'a, T> {
         match slice {
             DeviceSliceMut::Cpu(slice) => DeviceSliceMut::Cpu(slice),
+            #[cfg(feature = "cuda")]
+            DeviceSliceMut::Cuda(slice) => DeviceSliceMut::Cuda(Cuda::relend_mut(slice)),
         }
     }
 
@@ -87,6 +120,8 @@ impl Backend for Device {
     ) -> Result<DeviceSlice<'a, T>> {
         match slice {
             DeviceSlice::Cpu(slice) => Cpu::part(slice, range).map(DeviceSlice::Cpu),
+            #[cfg(feature = "cuda")]
+            DeviceSlice::Cuda(slice) => Cuda::part(slice, range).map(DeviceSlice::Cuda),
         }
     }
 
@@ -96,12 +131,16 @@ impl Backend for Device {
     ) -> Result<DeviceSliceMut<'a, T>> {
         match slice {
             DeviceSliceMut::Cpu(slice) => Cpu::part_mut(slice, range).map(DeviceSliceMut::Cpu),
+            #[cfg(feature = "cuda")]
+            DeviceSliceMut::Cuda(slice) => Cuda::part_mut(slice, range).map(DeviceSliceMut::Cuda),
         }
     }
 
     fn len<T: Element>(slice: &DeviceSlice<'_, T>) -> usize {
         match slice {
             DeviceSlice::Cpu(slice) => slice.len(),
+            #[cfg(feature = "cuda")]
+            DeviceSlice::Cuda(slice) => slice.len(),
         }
     }
 
@@ -112,9 +151,7 @@ impl Backend for Device {
         epsilon: f64,
         out: StatisticsMut<'_, Self, T::Compute>,
     ) -> Result<()> {
-        match self {
-            Device::Cpu(cpu) => cpu.statistics::<T>(shape, on_cpu(x)?, epsilon, on_cpu(out)?),
-        }
+        on_its_backend!(self, backend, on => backend.statistics::<T>(shape, on(x)?, epsilon, on(out)?))
     }
 
     fn inverse_std<C: Compute>(
@@ -123,9 +160,7 @@ impl Backend for Device {
         epsilon: f64,
         inv_std: DeviceSliceMut<'_, C>,
     ) -> Result<()> {
-        match self {
-            Device::Cpu(cpu) => cpu.inverse_std::<C>(on_cpu(variance)?, epsilon, on_cpu(inv_std)?),
-        }
+        on_its_backend!(self, backend, on => backend.inverse_std::<C>(on(variance)?, epsilon, on(inv_std)?))
     }
 
     fn update_running<C: Compute>(
@@ -136,15 +171,13 @@ impl Backend for Device {
         running_mean: DeviceSliceMut<'_, C>,
         running_variance: DeviceSliceMut<'_, C>,
     ) -> Result<()> {
-        match self {
-            Device::Cpu(cpu) => cpu.update_running::<C>(
-                on_cpu(batch)?,
-                factor,
-                correction,
-                on_cpu(running_mean)?,
-                on_cpu(running_variance)?,
-            ),
-        }
+        on_its_backend!(self, backend, on => backend.update_running::<C>(
+            on(batch)?,
+            factor,
+            correction,
+            on(running_mean)?,
+            on(running_variance)?,
+        ))
     }
 
     fn normalize<T: Element>(
@@ -154,11 +187,7 @@ impl Backend for Device {
         with: Normalization<'_, Self, T::Compute>,
         epilogue: Epilogue<'_, Self, T>,
     ) -> Result<()> {
-        match self {
-            Device::Cpu(cpu) => {
-                cpu.normalize::<T>(shape, on_cpu(x_to_y)?, on_cpu(with)?, on_cpu(epilogue)?)
-            }
-        }
+        on_its_backend!(self, backend, on => backend.normalize::<T>(shape, on(x_to_y)?, on(with)?, on(epilogue)?))
     }
 
     fn backward_reduce<T: Element>(
@@ -170,16 +199,14 @@ impl Backend for Device {
         gate: Gate<'_, Self>,
         out: GradientSumsMut<'_, Self, T::Compute>,
     ) -> Result<()> {
-        match self {
-            Device::Cpu(cpu) => cpu.backward_reduce::<T>(
-                shape,
-                on_cpu(dy)?,
-                on_cpu(x)?,
-                on_cpu(with)?,
-                on_cpu(gate)?,
-                on_cpu(out)?,
-            ),
-        }
+        on_its_backend!(self, backend, on => backend.backward_reduce::<T>(
+            shape,
+            on(dy)?,
+            on(x)?,
+            on(with)?,
+            on(gate)?,
+            on(out)?,
+        ))
     }
 
     fn backward_input<T: Element>(
@@ -192,17 +219,15 @@ impl Backend for Device {
         sums: Option<GradientSums<'_, Self, T::Compute>>,
         dresidual: Option<DeviceSliceMut<'_, T>>,
     ) -> Result<()> {
-        match self {
-            Device::Cpu(cpu) => cpu.backward_input::<T>(
-                shape,
-                on_cpu(dy_to_dx)?,
-                on_cpu(x)?,
-                on_cpu(with)?,
-                on_cpu(gate)?,
-                on_cpu(sums)?,
-                on_cpu(dresidual)?,
-            ),
-        }
+        on_its_backend!(self, backend, on => backend.backward_input::<T>(
+            shape,
+            on(dy_to_dx)?,
+            on(x)?,
+            on(with)?,
+            on(gate)?,
+            on(sums)?,
+            on(dresidual)?,
+        ))
     }
 
     fn forward_training<T: Element>(
@@ -214,16 +239,14 @@ impl Backend for Device {
         y: DeviceSliceMut<'_, T>,
         out: StatisticsMut<'_, Self, T::Compute>,
     ) -> Result<()> {
-        match self {
-            Device::Cpu(cpu) => cpu.forward_training::<T>(
-                shape,
-                on_cpu(x)?,
-                on_cpu(affine)?,
-                on_cpu(epilogue)?,
-                on_cpu(y)?,
-                on_cpu(out)?,
-            ),
-        }
+        on_its_backend!(self, backend, on => backend.forward_training::<T>(
+            shape,
+            on(x)?,
+            on(affine)?,
+            on(epilogue)?,
+            on(y)?,
+            on(out)?,
+        ))
     }
 
     fn backward<T: Element>(
@@ -237,17 +260,15 @@ impl Backend for Device {
         dresidual: Option<DeviceSliceMut<'_, T>>,
         out: GradientSumsMut<'_, Self, T::Compute>,
     ) -> Result<()> {
-        match self {
-            Device::Cpu(cpu) => cpu.backward::<T>(
-                shape,
-                on_cpu(dy_to_dx)?,
-                on_cpu(x)?,
-                on_cpu(with)?,
-                source,
-                on_cpu(gate)?,
-                on_cpu(dresidual)?,
-                on_cpu(out)?,
-            ),
-        }
+        on_its_backend!(self, backend, on => backend.backward::<T>(
+            shape,
+            on(dy_to_dx)?,
+            on(x)?,
+            on(with)?,
+            source,
+            on(gate)?,
+            on(dresidual)?,
+            on(out)?,
+        ))
     }
 }

@@ -6,7 +6,7 @@ use super::remembered::Remembered;
 use crate::backend::{
     Affine, Backend, Epilogue, InOut, Normalization, StatisticsMut, StatisticsSource,
 };
-use crate::running::BatchStatistics;
+use crate::running::{BatchStatistics, RunningStatistics};
 use crate::{Activation, BatchNormConfig, Element, Error, Result, Shape};
 
 /// The settings and the memory of a forward pass.
@@ -23,13 +23,15 @@ pub(crate) struct Forward<'a, T: Element, B: Backend> {
 }
 
 impl<T: Element, B: Backend> Forward<'_, T, B> {
-    /// Normalizes with the statistics of the batch, or of groups of `ghost_batch` samples.
+    /// Normalizes with the statistics of the batch, or of groups of `ghost_batch` samples, and has the running statistics
+    /// follow them if they are given.
     ///
     /// # Errors
     /// [`Error::Channels`], [`Error::TooFewValues`] for one value per channel, [`Error::Epsilon`] for ε = 0.
     pub(crate) fn training(
         mut self,
         ghost_batch: Option<usize>,
+        mut running: Option<&mut RunningStatistics<T::Compute, B>>,
     ) -> Result<Remembered<T::Compute, B>> {
         check_channels(self.config, &self.shape)?;
         self.config.check_epsilon_for_batch_statistics()?;
@@ -43,7 +45,7 @@ impl<T: Element, B: Backend> Forward<'_, T, B> {
         let mut remembered =
             Remembered::new(self.shape, StatisticsSource::Batch, self.residual.is_some());
         for group in groups {
-            self.training_group(group, &mut remembered)?;
+            self.training_group(group, running.as_deref_mut(), &mut remembered)?;
         }
         Ok(remembered)
     }
@@ -51,6 +53,7 @@ impl<T: Element, B: Backend> Forward<'_, T, B> {
     fn training_group(
         &mut self,
         group: Group,
+        mut running: Option<&mut RunningStatistics<T::Compute, B>>,
         remembered: &mut Remembered<T::Compute, B>,
     ) -> Result<()> {
         let (shape, range) = (&group.shape, group.values.clone());
@@ -58,6 +61,9 @@ impl<T: Element, B: Backend> Forward<'_, T, B> {
             BatchStatistics::zeros(self.backend, shape.channels(), shape.values_per_channel())?;
         let mut gate = self.gate(shape)?;
         if shape.is_empty() {
+            if let Some(running) = running {
+                running.count();
+            }
             remembered.add(group, statistics, gate);
             return Ok(());
         }
@@ -76,11 +82,17 @@ impl<T: Element, B: Backend> Forward<'_, T, B> {
             mean_low: statistics.mean_low.slice_mut(),
             variance: statistics.variance.slice_mut(),
             inv_std: statistics.inv_std.slice_mut(),
+            running: running
+                .as_deref_mut()
+                .map(|running| running.lend_to_follow(self.config, shape.values_per_channel())),
         };
         let x = B::part(&self.x, range.clone())?;
         let y = B::part_mut(&mut self.y, range)?;
         self.backend
             .forward_training::<T>(shape, x, affine, epilogue, y, out)?;
+        if let Some(running) = running {
+            running.count();
+        }
         remembered.add(group, statistics, gate);
         Ok(())
     }
@@ -121,7 +133,7 @@ impl<T: Element, B: Backend> Forward<'_, T, B> {
 
     fn gate(&self, shape: &Shape) -> Result<PassGate<B>> {
         let activation = self.config.activation_kind();
-        PassGate::of(self.backend, shape, activation, self.residual.is_some())
+        PassGate::of::<T>(self.backend, shape, activation, self.residual.is_some())
     }
 }
 

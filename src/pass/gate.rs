@@ -1,7 +1,7 @@
 //! What a pass remembers of its activation.
 
 use crate::backend::{Backend, Gate};
-use crate::{Activation, Result, Shape};
+use crate::{Activation, Element, Result, Shape};
 
 /// Which gradients pass the activation.
 #[derive(Debug)]
@@ -13,7 +13,7 @@ pub(crate) enum PassGate<B: Backend> {
 
 impl<B: Backend> PassGate<B> {
     /// What must be remembered of this activation.
-    pub(crate) fn of(
+    pub(crate) fn of<T: Element>(
         backend: &B,
         shape: &Shape,
         activation: Activation,
@@ -22,7 +22,7 @@ impl<B: Backend> PassGate<B> {
         Ok(match (activation, has_residual) {
             (Activation::None, _) => PassGate::Open,
             (Activation::Relu, false) => PassGate::Relu,
-            (Activation::Relu, true) => PassGate::Mask(backend.mask(shape)?),
+            (Activation::Relu, true) => PassGate::Mask(backend.mask::<T>(shape)?),
         })
     }
 

@@ -40,6 +40,7 @@ fn call<B: Backend>(backend: &B, shape: &Shape, lengths: Lengths, epsilon: f64) 
         mean_low: B::lend_mut(mean_low),
         variance: B::lend_mut(variance),
         inv_std: B::lend_mut(inv_std),
+        running: None,
     };
     let affine = Affine {
         gamma: B::lend(&gamma),

@@ -6,7 +6,7 @@ use half::{bf16, f16};
 
 use crate::data::{add_residual, add_running, ordinary};
 use crate::reference::Problem;
-use crate::run::{How, check_forward};
+use crate::run::{How, check_forward, follow};
 use crate::shapes;
 
 /// A problem with each epilogue.
@@ -74,5 +74,20 @@ pub(crate) fn forward_composed_of_steps_matches_the_textbook<B: Backend>(backend
         with_each_epilogue::<f32>(ordinary::<f32>(shape, seed as u64), |problem| {
             check_forward::<f32, B>(backend, problem, How::Composed);
         });
+    }
+}
+
+/// Running statistics that follow in the pass are those that follow afterwards, to the bit.
+pub(crate) fn running_statistics_follow_at_once<B: Backend>(backend: &B) {
+    for (seed, shape) in shapes::ranks()
+        .into_iter()
+        .chain(shapes::large().into_iter().step_by(5))
+        .enumerate()
+    {
+        let problem = ordinary::<f32>(shape, seed as u64);
+        for how in [How::Fused, How::Composed] {
+            let (at_once, afterwards) = follow(backend, &problem, how);
+            assert_eq!(at_once, afterwards, "{shape}");
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! The contract suite: one set of checks, run on every backend and at every SIMD level, against the textbook in f64.
 //!
-//! A level that this machine lacks is skipped, and says so.
+//! A level or a GPU that this machine lacks is skipped, and says so.
 
 #[path = "../reference/mod.rs"]
 mod reference;
@@ -9,6 +9,8 @@ mod backward;
 mod data;
 mod determinism;
 mod errors;
+#[cfg(feature = "simt")]
+mod faults;
 mod forward;
 mod memory;
 mod precision;
@@ -17,17 +19,30 @@ mod shapes;
 mod tolerance;
 
 use std::io::Write;
+#[cfg(feature = "cuda")]
+use std::sync::OnceLock;
 
-use batchnorm::{Cpu, Device, Level};
+#[cfg(feature = "cuda")]
+use batchnorm::Cuda;
+use batchnorm::{Cpu, Device, Error, Level};
 
 /// A CPU at a level, or the word that this machine has none: written past the test harness, which keeps what a passing
 /// test prints to itself.
 fn at_level(level: Level, check: &str) -> Option<Cpu> {
     let cpu = Cpu::with_threads(2).expect("two threads").at_level(level);
-    if let Err(error) = &cpu {
-        writeln!(std::io::stderr(), "skipped {check}: {error}").expect("standard error");
-    }
-    cpu.ok()
+    cpu.map_err(|error| skipped(check, &error)).ok()
+}
+
+/// GPU 0, which all checks share, or the word that it cannot be used.
+#[cfg(feature = "cuda")]
+fn on_gpu(check: &str) -> Option<Cuda> {
+    static GPU: OnceLock<Result<Cuda, Error>> = OnceLock::new();
+    let gpu = GPU.get_or_init(|| Cuda::new(0)).as_ref();
+    gpu.map_err(|error| skipped(check, error)).ok().cloned()
+}
+
+fn skipped(check: &str, why: &Error) {
+    writeln!(std::io::stderr(), "skipped {check}: {why}").expect("standard error");
 }
 
 /// Makes a test of each check, at one SIMD level.
@@ -50,8 +65,32 @@ macro_rules! on_every_backend {
         on_level!(neon Neon $($module::$check),*);
         on_level!(avx2 Avx2 $($module::$check),*);
         on_level!(avx512 Avx512 $($module::$check),*);
+        #[cfg(feature = "cuda")]
+        mod cuda {
+            $(#[test] fn $check() {
+                if let Some(gpu) = super::on_gpu(stringify!($check)) {
+                    crate::$module::$check(&gpu);
+                }
+            })*
+        }
         mod device {
             $(#[test] fn $check() { crate::$module::$check(&super::Device::best_available()); })*
+        }
+        on_simt!(simt_hopper hopper $($module::$check),*);
+        on_simt!(simt_tiny tiny $($module::$check),*);
+    };
+}
+
+/// Makes a test of each check, on the GPU's kernels run by the processor as one device.
+macro_rules! on_simt {
+    ($name:ident $device:ident $($module:ident::$check:ident),*) => {
+        #[cfg(feature = "simt")]
+        mod $name {
+            use batchnorm::simt::{Simt, SimtDevice, SimtDriver};
+            $(#[test] fn $check() {
+                let driver = SimtDriver::new(SimtDevice::$device()).expect("memory");
+                crate::$module::$check(&Simt::on(driver));
+            })*
         }
     };
 }
@@ -76,6 +115,7 @@ on_every_backend!(
     forward::forward_of_large_arrays_matches_the_textbook,
     forward::forward_of_streamed_arrays_matches_the_textbook,
     forward::forward_composed_of_steps_matches_the_textbook,
+    forward::running_statistics_follow_at_once,
     backward::backward_training_matches_the_textbook_in_f32,
     backward::backward_training_matches_the_textbook_in_f16,
     backward::backward_training_matches_the_textbook_in_bf16,
@@ -101,6 +141,35 @@ on_every_backend!(
     errors::wrong_lengths_are_refused_and_nothing_is_written,
     errors::bad_epsilon_is_refused,
     errors::too_few_values_are_refused,
+);
+
+/// Makes a test of each check, on the GPU's kernels with the plan told the way.
+#[cfg(feature = "simt")]
+macro_rules! on_every_way {
+    ($($module:ident::$check:ident),* $(,)?) => {
+        mod simt_ways {
+            use batchnorm::gpu::plan::Tuning;
+            use batchnorm::simt::{Simt, SimtDevice, SimtDriver};
+            $(#[test] fn $check() {
+                for way in ["split", "on-chip,cluster=4", "ticketed,group=2", "persistent"] {
+                    let tuning = Tuning::parse(&format!("way={way}")).expect("a way");
+                    let driver = SimtDriver::new(SimtDevice::hopper()).expect("memory");
+                    crate::$module::$check(&Simt::on(driver).tuned(tuning));
+                }
+            })*
+        }
+    };
+}
+
+#[cfg(feature = "simt")]
+on_every_way!(
+    forward::forward_of_large_arrays_matches_the_textbook,
+    backward::backward_training_matches_the_textbook_in_f32,
+    backward::backward_training_matches_the_textbook_in_bf16,
+    precision::infinity_stays_in_its_channel,
+    precision::values_near_the_largest,
+    determinism::runs_change_no_bit,
+    forward::running_statistics_follow_at_once,
 );
 
 on_every_level!(

@@ -77,6 +77,7 @@ fn train_at_offset<T: Element>(cpu: &Cpu, problem: &Problem, offset: usize) -> V
         mean_low,
         variance,
         inv_std,
+        running: None,
     };
     let affine = Affine {
         gamma: gamma.as_slice(),

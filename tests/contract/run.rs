@@ -2,8 +2,8 @@
 
 use batchnorm::Element;
 use batchnorm::backend::{
-    Affine, Backend, Epilogue, Gate, GradientSumsMut, InOut, Normalization, StatisticsMut,
-    StatisticsSource, composed,
+    Affine, Backend, Epilogue, Gate, GradientSumsMut, InOut, Normalization, RunningMut, Statistics,
+    StatisticsMut, StatisticsSource, composed,
 };
 
 use crate::data::{round, typed, wide};
@@ -54,7 +54,7 @@ pub(crate) fn forward<T: Element, B: Backend>(
     let mut y = backend
         .upload(&vec![T::from_f64(-77.0); shape.len()])
         .unwrap();
-    let mut mask = backend.mask(shape).unwrap();
+    let mut mask = backend.mask::<T>(shape).unwrap();
     {
         let epilogue: Epilogue<B, T> = match (&residual, problem.relu) {
             (None, false) => Epilogue::None,
@@ -83,6 +83,7 @@ pub(crate) fn forward<T: Element, B: Backend>(
                 mean_low: B::lend_mut(mean_low),
                 variance: B::lend_mut(variance),
                 inv_std: B::lend_mut(inv_std),
+                running: None,
             };
             let affine = Affine {
                 gamma: B::lend(&gamma),
@@ -106,6 +107,74 @@ pub(crate) fn forward<T: Element, B: Backend>(
         mask,
         y,
     }
+}
+
+/// Running mean and variance after a training pass, followed in it and after it.
+pub(crate) fn follow<B: Backend>(
+    backend: &B,
+    problem: &Problem,
+    how: How,
+) -> ([Vec<f32>; 2], [Vec<f32>; 2]) {
+    let (factor, correction) = (0.25, 1.5);
+    let channels = problem.shape.channels();
+    let before: Vec<f32> = (0u8..100)
+        .cycle()
+        .take(channels)
+        .map(|c| 0.5 + f32::from(c))
+        .collect();
+    let running = || [0; 2].map(|_| backend.upload(&before).unwrap());
+    let answered = |running: [B::Buffer<f32>; 2]| {
+        running.map(|running| backend.download::<f32>(B::lend(&running)).unwrap())
+    };
+
+    let mut afterwards = running();
+    let [mean, mean_low, variance, inv_std] = &forward::<f32, B>(backend, problem, how).statistics;
+    let batch = Statistics {
+        mean: B::lend(mean),
+        mean_low: B::lend(mean_low),
+        variance: B::lend(variance),
+        inv_std: B::lend(inv_std),
+    };
+    let [running_mean, running_variance] = &mut afterwards;
+    let (running_mean, running_variance) =
+        (B::lend_mut(running_mean), B::lend_mut(running_variance));
+    backend
+        .update_running::<f32>(batch, factor, correction, running_mean, running_variance)
+        .unwrap();
+
+    let mut at_once = running();
+    let x = backend.upload(&typed::<f32>(&problem.x)).unwrap();
+    let gamma = backend.upload(&typed::<f32>(&problem.gamma)).unwrap();
+    let mut y = backend.zeros::<f32>(problem.shape.len()).unwrap();
+    let mut statistics = [0; 4].map(|_| backend.zeros::<f32>(channels).unwrap());
+    let [mean, mean_low, variance, inv_std] = &mut statistics;
+    let [running_mean, running_variance] = &mut at_once;
+    let out = StatisticsMut {
+        mean: B::lend_mut(mean),
+        mean_low: B::lend_mut(mean_low),
+        variance: B::lend_mut(variance),
+        inv_std: B::lend_mut(inv_std),
+        running: Some(RunningMut {
+            mean: B::lend_mut(running_mean),
+            variance: B::lend_mut(running_variance),
+            factor,
+            correction,
+        }),
+    };
+    let affine = Affine {
+        gamma: B::lend(&gamma),
+        beta: B::lend(&gamma),
+        epsilon: problem.epsilon,
+    };
+    let (shape, x, y) = (&problem.shape, B::lend(&x), B::lend_mut(&mut y));
+    match how {
+        How::Fused => backend.forward_training::<f32>(shape, x, affine, Epilogue::None, y, out),
+        How::Composed => {
+            composed::forward_training::<B, f32>(backend, shape, x, affine, Epilogue::None, y, out)
+        }
+    }
+    .unwrap();
+    (answered(at_once), answered(afterwards))
 }
 
 fn normalization<'a, T: Element, B: Backend>(

@@ -1,11 +1,14 @@
 //! Every golden case (README.md) goes through the code of the `replay` example and must give what PyTorch
-//! gave, on every SIMD level of this machine. bounds.rs says how near, and why.
+//! gave, on every SIMD level of this machine and on its GPU. bounds.rs says how near, and why.
 
 mod bounds;
 #[path = "../../examples/replay/case/mod.rs"]
 mod case;
 mod compare;
 mod file;
+
+#[cfg(feature = "cuda")]
+use std::io::Write;
 
 use batchnorm::{Averaging, BatchNorm, BatchNormConfig, Cpu, Device, Level, Shape, Tensor};
 use bounds::bound;
@@ -14,13 +17,21 @@ use compare::Findings;
 use file::{Golden, GoldenFile, bytes_of, names};
 use safetensors::Dtype;
 
-/// Every SIMD level, on one thread and on three.
+/// Every SIMD level, on one thread and on three; and GPU 0, or the word that there is none.
 fn devices() -> Vec<Device> {
     let mut devices = Vec::new();
     for level in Level::available() {
         for threads in [1, 3] {
             let cpu = Cpu::with_threads(threads).unwrap().at_level(level).unwrap();
             devices.push(cpu.into());
+        }
+    }
+    #[cfg(feature = "cuda")]
+    match Device::cuda(0) {
+        Ok(gpu) => devices.push(gpu),
+        // Past the test harness, which keeps what a passing test prints to itself.
+        Err(error) => {
+            writeln!(std::io::stderr(), "skipped on a GPU: {error}").expect("standard error");
         }
     }
     devices

@@ -1,6 +1,7 @@
 //! From a case's file to a layer and the arrays that go through it.
 
-use batchnorm::{Averaging, BatchNorm, BatchNormConfig, Compute, Device, Shape, Tensor};
+use batchnorm::backend::Backend;
+use batchnorm::{Averaging, BatchNorm, BatchNormConfig, Compute, Shape, Tensor};
 use safetensors::SafeTensors;
 use safetensors::tensor::TensorView;
 
@@ -20,18 +21,14 @@ const NAMES: [&str; 7] = [
 ];
 
 /// The arrays of a case.
-pub(crate) struct Inputs<T: Stored> {
-    pub(crate) x: Tensor<T, Device>,
-    pub(crate) dy: Option<Tensor<T, Device>>,
-    pub(crate) residual: Option<Tensor<T, Device>>,
+pub(crate) struct Inputs<T: Stored, B: Backend> {
+    pub(crate) x: Tensor<T, B>,
+    pub(crate) dy: Option<Tensor<T, B>>,
+    pub(crate) residual: Option<Tensor<T, B>>,
 }
 
-impl<T: Stored> Inputs<T> {
-    pub(crate) fn read(
-        file: &SafeTensors<'_>,
-        settings: &Settings,
-        device: &Device,
-    ) -> Result<Self> {
+impl<T: Stored, B: Backend> Inputs<T, B> {
+    pub(crate) fn read(file: &SafeTensors<'_>, settings: &Settings, device: &B) -> Result<Self> {
         let mut names = file.names();
         names.sort_unstable();
         if let Some(other) = names.iter().find(|name| !NAMES.contains(name)) {
@@ -44,7 +41,7 @@ impl<T: Stored> Inputs<T> {
         }
         let x = file.tensor("x")?;
         let shape = Shape::new(x.shape(), settings.layout)?;
-        let like_x = |name| -> Result<Option<Tensor<T, Device>>> {
+        let like_x = |name| -> Result<Option<Tensor<T, B>>> {
             let Ok(tensor) = file.tensor(name) else {
                 return Ok(None);
             };
@@ -79,12 +76,12 @@ fn described(tensor: &TensorView<'_>) -> String {
 }
 
 /// The layer of a case: what the file has no tensor for is off.
-pub(crate) fn layer<C: Stored + Compute>(
+pub(crate) fn layer<C: Stored + Compute, B: Backend>(
     file: &SafeTensors<'_>,
     settings: &Settings,
-    device: &Device,
+    device: &B,
     channels: usize,
-) -> Result<BatchNorm<Device, C>> {
+) -> Result<BatchNorm<B, C>> {
     let read = |name| per_channel::<C>(file, name, channels);
     let (weight, bias) = (read("weight")?, read("bias")?);
     let running = match (read("running_mean")?, read("running_var")?) {

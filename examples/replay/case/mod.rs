@@ -5,7 +5,8 @@ mod outputs;
 mod settings;
 pub(crate) mod tensors;
 
-use batchnorm::{BatchNorm, Compute, Data, Device, Element, Pass, Tensor};
+use batchnorm::backend::Backend;
+use batchnorm::{BatchNorm, Compute, Data, Element, Pass, Tensor};
 use half::{bf16, f16};
 use safetensors::{Dtype, SafeTensors};
 
@@ -17,7 +18,7 @@ use tensors::Stored;
 pub(crate) type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 /// Replays a case on a device.
-pub(crate) fn replay(case: &[u8], device: &Device) -> Result<Vec<u8>> {
+pub(crate) fn replay(case: &[u8], device: &impl Backend) -> Result<Vec<u8>> {
     let unreadable = |error| format!("not a readable safetensors file: {error}");
     let (_, header) = SafeTensors::read_metadata(case).map_err(unreadable)?;
     let file = SafeTensors::deserialize(case).map_err(unreadable)?;
@@ -35,12 +36,16 @@ pub(crate) fn replay(case: &[u8], device: &Device) -> Result<Vec<u8>> {
 }
 
 /// Replays a case whose x is of type T.
-fn replay_as<T, C>(file: &SafeTensors<'_>, settings: &Settings, device: &Device) -> Result<Vec<u8>>
+fn replay_as<T, C>(
+    file: &SafeTensors<'_>,
+    settings: &Settings,
+    device: &impl Backend,
+) -> Result<Vec<u8>>
 where
     T: Stored + Element<Compute = C>,
     C: Stored + Compute,
 {
-    let inputs = Inputs::<T>::read(file, settings, device)?;
+    let inputs = Inputs::<T, _>::read(file, settings, device)?;
     let mut layer = inputs::layer(file, settings, device, inputs.x.shape().channels())?;
     let (y, pass) = forward(&mut layer, settings.pass, &inputs)?;
 
@@ -70,14 +75,15 @@ where
 }
 
 /// y, and the pass, which knows the statistics and can go backward.
-type Passed<'a, T> = (Tensor<T, Device>, Pass<&'a Tensor<T, Device>, Device>);
+type Passed<'a, T, B> = (Tensor<T, B>, Pass<&'a Tensor<T, B>, B>);
 
-fn forward<'a, T, C>(
-    layer: &mut BatchNorm<Device, C>,
+fn forward<'a, T, C, B>(
+    layer: &mut BatchNorm<B, C>,
     pass: Kind,
-    inputs: &'a Inputs<T>,
-) -> Result<Passed<'a, T>>
+    inputs: &'a Inputs<T, B>,
+) -> Result<Passed<'a, T, B>>
 where
+    B: Backend,
     T: Stored + Element<Compute = C>,
     C: Compute,
 {
@@ -85,7 +91,7 @@ where
     let residual = inputs
         .residual
         .as_ref()
-        .map(|residual| residual as &dyn Data<Device, Element = T>);
+        .map(|residual| residual as &dyn Data<B, Element = T>);
     let mut y = Tensor::zeros(layer.backend(), x.shape())?;
     let pass = match pass {
         Kind::Training => layer.forward_training_into(x, residual, &mut y)?,

@@ -1,6 +1,7 @@
 //! From the results of a case to a file.
 
-use batchnorm::{ChannelArray, Compute, Device, Tensor};
+use batchnorm::backend::Backend;
+use batchnorm::{ChannelArray, Compute, Tensor};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 
@@ -19,19 +20,19 @@ struct Output {
 }
 
 impl Outputs {
-    pub(crate) fn add_tensor<T: Stored>(
+    pub(crate) fn add_tensor<T: Stored, B: Backend>(
         &mut self,
         name: &'static str,
-        tensor: &Tensor<T, Device>,
+        tensor: &Tensor<T, B>,
     ) -> Result<()> {
         self.add(name, tensor.shape().dims().to_vec(), &tensor.to_vec()?);
         Ok(())
     }
 
-    pub(crate) fn add_channels<C: Stored + Compute>(
+    pub(crate) fn add_channels<C: Stored + Compute, B: Backend>(
         &mut self,
         name: &'static str,
-        array: &ChannelArray<C, Device>,
+        array: &ChannelArray<C, B>,
     ) -> Result<()> {
         self.add(name, vec![array.len()], &array.to_vec()?);
         Ok(())

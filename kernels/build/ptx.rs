@@ -1,0 +1,50 @@
+//! PTX that the oldest driver can read: nvcc writes its own, newest version, though these kernels need far less.
+
+/// A version of the PTX language.
+pub(super) type Version = (u32, u32);
+
+/// The last minor version of each major one.
+const LAST: [Version; 4] = [(6, 5), (7, 8), (8, 8), (9, 9)];
+
+/// The oldest version in which everything that the kernels do on an architecture can be said: 6.3 knows sm_75, 7.0
+/// sm_80, and 8.0 the cluster barriers of sm_90.
+pub(super) fn oldest(architecture: u32) -> Version {
+    match architecture {
+        ..80 => (6, 3),
+        80..90 => (7, 0),
+        _ => (8, 0),
+    }
+}
+
+/// Versions to be tried, oldest first: from the architecture's oldest to the one that nvcc wrote.
+pub(super) fn candidates(architecture: u32, written: Version) -> impl Iterator<Item = Version> {
+    let from = oldest(architecture).min(written);
+    let all = LAST
+        .into_iter()
+        .flat_map(|(major, last)| (0..=last).map(move |minor| (major, minor)));
+    all.filter(move |version| (from..written).contains(version))
+        .chain([written])
+}
+
+/// The version that a text says it is of.
+pub(super) fn version(ptx: &str) -> Option<Version> {
+    let (major, minor) = ptx
+        .lines()
+        .find_map(|line| line.strip_prefix(".version "))?
+        .trim()
+        .split_once('.')?;
+    Some((major.parse().ok()?, minor.parse().ok()?))
+}
+
+/// The same text as another version, without the hint to the assembler (which bytes of a load are used) that came
+/// with version 8.3.
+pub(super) fn with_version(ptx: &str, (major, minor): Version) -> String {
+    let version = format!(".version {major}.{minor}");
+    let lines = ptx.lines().filter(|line| !line.contains("used_bytes_mask"));
+    lines
+        .flat_map(|line| {
+            let is_version = line.starts_with(".version ");
+            [if is_version { &version } else { line }, "\n"]
+        })
+        .collect()
+}

@@ -1,0 +1,65 @@
+// A group of channels kept on the chip while it is reduced, by columns: the blocks of a cluster each have a part of its
+// rows, all of which they keep.
+//
+//     forward     reads x, writes y          2 T: the least there is (T = the bytes of x)
+//     backward    reads x and dy, writes dx  3 T: the least there is
+//
+// Each block reads the sums of the others in their shared memory, all in the same order, so all find the same bits.
+#include "columns_resident.cuh"
+
+namespace {
+
+DEVICE ColumnTile part_of_block(const Arguments& a) {
+    return column_tile(a, block_index() / cluster_blocks(), cluster_rank());
+}
+
+// One channel's sums over the cluster.
+DEVICE Sums cluster_sum(const Sums* of_channel, u32 channel) {
+    Sums sums = Sums::zero();
+    for (u32 rank = 0; rank < cluster_blocks(); rank++) sums.add(in_cluster(of_channel, rank)[channel]);
+    return sums;
+}
+
+// The others' sums are there.
+DEVICE void meet() {
+    if (cluster_blocks() > 1) CLUSTER_BARRIER();
+}
+
+template <class T>
+DEVICE void columns_on_chip_forward(const Arguments& a) {
+    DYNAMIC_SHARED(dynamic);
+    const ColumnTile tile = part_of_block(a);
+    columns_resident_forward<T>(
+        a, tile, dynamic, [](const ColumnShared<T>&) { meet(); },
+        [&](const ColumnShared<T>& shared, u32 i) {
+            const Sums sums = cluster_sum(shared.of_channel, i);
+            return finish_statistics<T>(a, tile.first_channel + i, sums, cluster_rank() == 0);
+        });
+    // A block's shared memory must last until the others have read its sums.
+    meet();
+}
+
+template <class T>
+DEVICE void columns_on_chip_backward(const Arguments& a) {
+    typedef typename T::Compute Compute;
+    DYNAMIC_SHARED(dynamic);
+    const ColumnTile tile = part_of_block(a);
+    columns_resident_backward<T>(
+        a, tile, dynamic, [](const ColumnShared<T>&) { meet(); },
+        [&](const ColumnShared<T>& shared, u32 i) {
+            const Sums sums = cluster_sum(shared.of_channel, i);
+            return finish_gradients<Compute>(a, tile.first_channel + i, sums, cluster_rank() == 0);
+        });
+    // A block's shared memory must last until the others have read its sums.
+    meet();
+}
+
+}  // namespace
+
+#define KERNELS(T)                                                                 \
+    KERNEL(columns_on_chip_forward, T, 256, 2) { columns_on_chip_forward<T>(a); }   \
+    KERNEL(columns_on_chip_backward, T, 256, 2) { columns_on_chip_backward<T>(a); }
+
+KERNELS(f32)
+KERNELS(f16)
+KERNELS(bf16)

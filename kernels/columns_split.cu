@@ -1,0 +1,128 @@
+// The steps one by one, by columns. Every part of the rows of every group of channels is a block; the kernels that reduce
+// leave their sums in the workspace, and the last block of a group finishes its channels.
+//
+//     statistics        reads x                       1 of T = the bytes of x
+//     normalize         reads x, writes y             2 T (3 with a residual)
+//     backward_reduce   reads x and dy                2 T; with constant statistics writes dx in the same pass, 3 T
+//     backward_input    reads x and dy, writes dx     3 T
+//
+// Neighbouring blocks have neighbouring groups of the same rows. The second of two passes goes through the rows in
+// reverse: it finds in the cache what the first read last.
+#include "columns.cuh"
+
+namespace {
+
+struct GroupPart {
+    i64 group;
+    u32 part;
+};
+
+DEVICE GroupPart part_of_block(const Arguments& a) {
+    const u32 block = a.reverse != 0 ? grid_blocks() - 1 - block_index() : block_index();
+    const i64 groups = (a.channels + a.group_channels - 1) / a.group_channels;
+    return GroupPart{block % groups, static_cast<u32>(block / groups)};
+}
+
+// The sums of the whole of each channel in of_channel of the one block that finds them, and whether this is that block.
+DEVICE bool gather(const Arguments& a, GroupPart here, const ColumnTile& tile, Sums* of_channel) {
+    if (a.tiles == 1) return true;
+    for (u32 channel = thread_index(); channel < tile.channels; channel += block_threads())
+        leave_sums(a, (tile.first_channel + channel) * a.tiles + here.part, of_channel[channel]);
+    if (!arrives_last(a.counters + here.group, a.tiles)) return false;
+    sum_by_channel(
+        tile.channels, a.tiles,
+        [&](u32 channel, u32 part) { return left_sums(a, (tile.first_channel + channel) * a.tiles + part); }, of_channel);
+    return true;
+}
+
+template <class T>
+DEVICE void columns_statistics(const Arguments& a) {
+    DYNAMIC_SHARED(dynamic);
+    const ColumnShared<T> shared(a, dynamic, 0);
+    const GroupPart here = part_of_block(a);
+    const ColumnTile tile = column_tile(a, here.group, here.part);
+    const Column<T> column(a, tile);
+    sum_rows(
+        a, column, tile, [&](u32 row) { return load_x<T, AGAIN>(a, column, row); }, shared.scratch, shared.of_channel);
+    if (!gather(a, here, tile, shared.of_channel)) return;
+    for (u32 channel = thread_index(); channel < tile.channels; channel += block_threads())
+        finish_statistics<T>(a, tile.first_channel + channel, shared.of_channel[channel], true);
+}
+
+template <class T>
+DEVICE void columns_normalize(const Arguments& a) {
+    typedef typename T::Compute Compute;
+    DYNAMIC_SHARED(dynamic);
+    Coefficients<Compute>* of_channel = reinterpret_cast<Coefficients<Compute>*>(dynamic);
+    const GroupPart here = part_of_block(a);
+    const ColumnTile tile = column_tile(a, here.group, here.part);
+    const Column<T> column(a, tile);
+    for (u32 i = thread_index(); i < tile.channels; i += block_threads()) {
+        const i64 channel = tile.first_channel + i;
+        of_channel[i] = coefficients_of(a, channel, known_statistics<Compute>(a, channel));
+    }
+    BLOCK_BARRIER();
+    normalize_rows<T, FORWARD>(
+        a, column, tile, of_channel, [&](u32 row) { return load_x<T, ONCE>(a, column, row); });
+}
+
+template <class T>
+DEVICE void columns_backward_reduce(const Arguments& a) {
+    typedef typename T::Compute Compute;
+    DYNAMIC_SHARED(dynamic);
+    const ColumnShared<T> shared(a, dynamic, 0);
+    ReduceCoefficients<Compute>* coefficients = static_cast<ReduceCoefficients<Compute>*>(shared.coefficients);
+    const GroupPart here = part_of_block(a);
+    const ColumnTile tile = column_tile(a, here.group, here.part);
+    const Column<T> column(a, tile);
+    for (u32 i = thread_index(); i < tile.channels; i += block_threads())
+        coefficients[i] = reduce_coefficients_of<Compute>(a, tile.first_channel + i);
+    BLOCK_BARRIER();
+    const bool writes = a.out != nullptr;
+    sum_row_gradients(
+        a, column, tile, coefficients,
+        [&](u32 row) { return RowPair<T>{load_x<T, AGAIN>(a, column, row), load_dy<T, AGAIN>(a, column, row)}; },
+        [&](u32 row, const RowPair<T>& pair, auto of_lane) {
+            if (!writes) return;
+            const u32 marks = marks_at(a, column, row);
+            const auto of_input = [&](int lane) { return InputCoefficients<Compute>{of_lane(lane).forward, 0, 0, 0}; };
+            write_gradient<T>(a, pair.x, pair.dy, of_input, marks, column.at(row), column.lanes);
+        },
+        shared.scratch, shared.of_channel);
+    if (!gather(a, here, tile, shared.of_channel)) return;
+    for (u32 channel = thread_index(); channel < tile.channels; channel += block_threads())
+        finish_gradients<Compute>(a, tile.first_channel + channel, shared.of_channel[channel], true);
+}
+
+template <class T>
+DEVICE void columns_backward_input(const Arguments& a) {
+    typedef typename T::Compute Compute;
+    DYNAMIC_SHARED(dynamic);
+    InputCoefficients<Compute>* of_channel = reinterpret_cast<InputCoefficients<Compute>*>(dynamic);
+    const GroupPart here = part_of_block(a);
+    const ColumnTile tile = column_tile(a, here.group, here.part);
+    const Column<T> column(a, tile);
+    for (u32 i = thread_index(); i < tile.channels; i += block_threads()) {
+        const i64 channel = tile.first_channel + i;
+        of_channel[i] = input_coefficients_of<Compute>(a, channel, known_gradients<Compute>(a, channel));
+    }
+    BLOCK_BARRIER();
+    const bool reads_x = needs_x(a);
+    write_row_gradients<T, FORWARD>(a, column, tile, of_channel, [&](u32 row) {
+        return RowPair<T>{
+            reads_x ? load_x<T, ONCE>(a, column, row) : Packet<T>::zero(), load_dy<T, ONCE>(a, column, row)};
+    });
+}
+
+}  // namespace
+
+#define KERNELS(T)                                                                \
+    KERNEL(columns_statistics, T, 256, 2) { columns_statistics<T>(a); }           \
+    KERNEL(columns_normalize, T, 256, 2) { columns_normalize<T>(a); }             \
+    KERNEL(columns_backward_reduce, T, 256, 2) { columns_backward_reduce<T>(a); } \
+    KERNEL(columns_backward_input, T, 256, 2) { columns_backward_input<T>(a); }
+
+KERNELS(f32)
+KERNELS(f16)
+KERNELS(bf16)
+KERNELS(f64)

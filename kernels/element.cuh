@@ -1,0 +1,165 @@
+// The data types, and the 16-byte packets of them that memory is read and written in.
+#pragma once
+#include "device.cuh"
+
+struct f32 {
+    typedef float Compute;
+    typedef u32 Bits;
+    // Values above this are stored above zero.
+    static constexpr float ROUNDS_TO_ZERO = 0.0f;
+    DEVICE static float decode(u32 bits) { return bits_to_float(bits); }
+    DEVICE static u32 encode(float value) { return float_to_bits(value); }
+};
+
+struct f64 {
+    typedef double Compute;
+    typedef u64 Bits;
+    static constexpr double ROUNDS_TO_ZERO = 0.0;
+    DEVICE static double decode(u64 bits) { return bits_to_double(bits); }
+    DEVICE static u64 encode(double value) { return double_to_bits(value); }
+};
+
+struct f16 {
+    typedef float Compute;
+    typedef u16 Bits;
+    // Half the smallest half, a tie that goes to zero: 2^-25.
+    static constexpr float ROUNDS_TO_ZERO = 0x1p-25f;
+    DEVICE static float decode(u16 bits) { return half_to_float(bits); }
+    DEVICE static u16 encode(float value) { return float_to_half(value); }
+};
+
+struct bf16 {
+    typedef float Compute;
+    typedef u16 Bits;
+    // 2^-134.
+    static constexpr float ROUNDS_TO_ZERO = 0x1p-134f;
+    DEVICE static float decode(u16 bits) { return bits_to_float(static_cast<u32>(bits) << 16); }
+    DEVICE static u16 encode(float value) { return float_to_bfloat(value); }
+};
+
+// Values of a packet.
+template <class T>
+struct Width {
+    static constexpr int LANES = 16 / static_cast<int>(sizeof(typename T::Bits));
+};
+
+// 16 bytes of values, in registers.
+template <class T>
+struct Packet {
+    typedef typename T::Bits Bits;
+    typedef typename T::Compute Compute;
+    static constexpr int LANES = Width<T>::LANES;
+
+    u32 word[4];
+
+    // Constants for `lane` keep the words in registers: every loop over lanes is unrolled.
+    DEVICE Bits bits(int lane) const {
+        if constexpr (sizeof(Bits) == 8)
+            return static_cast<u64>(word[2 * lane]) | static_cast<u64>(word[2 * lane + 1]) << 32;
+        else if constexpr (sizeof(Bits) == 4)
+            return word[lane];
+        else
+            return static_cast<u16>(word[lane / 2] >> (lane % 2 * 16));
+    }
+    DEVICE void set_bits(int lane, Bits bits) {
+        if constexpr (sizeof(Bits) == 8) {
+            word[2 * lane] = static_cast<u32>(bits);
+            word[2 * lane + 1] = static_cast<u32>(bits >> 32);
+        } else if constexpr (sizeof(Bits) == 4) {
+            word[lane] = bits;
+        } else {
+            const u32 keep = lane % 2 == 0 ? 0xffff0000u : 0x0000ffffu;
+            word[lane / 2] = (word[lane / 2] & keep) | static_cast<u32>(bits) << (lane % 2 * 16);
+        }
+    }
+    DEVICE Compute operator[](int lane) const { return T::decode(bits(lane)); }
+    DEVICE void set(int lane, Compute value) { set_bits(lane, T::encode(value)); }
+
+    DEVICE static Packet zero() { return Packet{{0, 0, 0, 0}}; }
+    DEVICE static Packet of(uint4 raw) { return Packet{{raw.x, raw.y, raw.z, raw.w}}; }
+    DEVICE uint4 raw() const { return uint4{word[0], word[1], word[2], word[3]}; }
+};
+
+// The lanes of a packet that are values of the channel or row at hand: begin to end.
+struct Lanes {
+    u8 begin;
+    u8 end;
+
+    DEVICE bool has(int lane) const { return lane >= begin && lane < end; }
+    DEVICE u32 count() const { return end > begin ? end - begin : 0; }
+    template <class T>
+    DEVICE bool full() const {
+        return begin == 0 && end == Width<T>::LANES;
+    }
+};
+
+// The lanes from `begin` on of a packet with `behind` values from its lane 0 to the end of what it is a part of.
+template <class T>
+DEVICE Lanes lanes_of(int begin, i64 behind) {
+    constexpr int LANES = Width<T>::LANES;
+    const int end = behind >= LANES ? LANES : behind > 0 ? static_cast<int>(behind) : 0;
+    return Lanes{static_cast<u8>(begin), static_cast<u8>(end)};
+}
+
+// Calls visit(lane) for each lane, without a question where there are all of them.
+template <class T, class Visit>
+DEVICE void each_lane(Lanes lanes, Visit visit) {
+    if (lanes.full<T>()) {
+#pragma unroll
+        for (int lane = 0; lane < Width<T>::LANES; lane++) visit(lane);
+    } else {
+#pragma unroll
+        for (int lane = 0; lane < Width<T>::LANES; lane++)
+            if (PLANT(4, lanes.has(lane), true)) visit(lane);
+    }
+}
+
+// Whether the caches should keep what is read.
+enum Reuse { ONCE, AGAIN };
+
+// The packet that begins at value `at`; lanes that are not asked for are zero. `at` may be before the array's begin
+// where its first lanes are not asked for.
+template <class T, Reuse REUSE>
+DEVICE Packet<T> load(const void* array, i64 at, Lanes lanes, bool aligned) {
+    typedef typename T::Bits Bits;
+    const u64 address = reinterpret_cast<u64>(array) + static_cast<u64>(at) * sizeof(Bits);
+    if (aligned && lanes.full<T>()) {
+        const void* from = reinterpret_cast<const void*>(address);
+        return Packet<T>::of(REUSE == ONCE ? load_16_once(from) : load_16(from));
+    }
+    Packet<T> packet = Packet<T>::zero();
+#pragma unroll
+    for (int lane = 0; lane < Width<T>::LANES; lane++)
+        if (lanes.has(lane)) packet.set_bits(lane, reinterpret_cast<const Bits*>(address)[lane]);
+    return packet;
+}
+
+// Writes the lanes asked for, past the caches where they are all asked for.
+template <class T>
+DEVICE void store(void* array, i64 at, Lanes lanes, bool aligned, const Packet<T>& packet) {
+    typedef typename T::Bits Bits;
+    const u64 address = reinterpret_cast<u64>(array) + static_cast<u64>(at) * sizeof(Bits);
+    if (aligned && lanes.full<T>()) {
+        store_16_once(reinterpret_cast<void*>(address), packet.raw());
+        return;
+    }
+#pragma unroll
+    for (int lane = 0; lane < Width<T>::LANES; lane++)
+        if (lanes.has(lane)) reinterpret_cast<Bits*>(address)[lane] = packet.bits(lane);
+}
+
+// One value.
+template <class T>
+DEVICE typename T::Compute value_at(const void* array, i64 at) {
+    return T::decode(static_cast<const typename T::Bits*>(array)[at]);
+}
+
+// A value of one channel.
+template <class Compute>
+DEVICE Compute channel_value(const void* array, i64 channel) {
+    return static_cast<const Compute*>(array)[channel];
+}
+template <class Compute>
+DEVICE void set_channel_value(void* array, i64 channel, Compute value) {
+    static_cast<Compute*>(array)[channel] = value;
+}

@@ -1,0 +1,94 @@
+// The steps one by one, on planes. Every tile of every channel is a block; the kernels that reduce leave their sums in
+// the workspace, and the last block of a channel finishes it.
+//
+//     statistics        reads x                       1 of T = the bytes of x
+//     normalize         reads x, writes y             2 T (3 with a residual)
+//     backward_reduce   reads x and dy                2 T; with constant statistics writes dx in the same pass, 3 T
+//     backward_input    reads x and dy, writes dx     3 T
+//
+// Neighbouring blocks have neighbouring channels, so that what runs at one time lies together in memory. The second of
+// two passes goes through the tiles in reverse: it finds in the cache what the first read last.
+#include "planes.cuh"
+
+namespace {
+
+template <class T>
+DEVICE PlaneTile tile_of_block(const Arguments& a, u32& index) {
+    const u32 block = a.reverse != 0 ? grid_blocks() - 1 - block_index() : block_index();
+    const i64 channel = block % a.channels;
+    index = static_cast<u32>(block / a.channels);
+    const i64 packets = a.batch * a.packets, first = index * a.tile;
+    return PlaneTile{channel, first, PLANT(10, first + a.tile < packets, true) ? first + a.tile : packets};
+}
+
+// The sums of the whole channel in thread 0 of the one block that finds them, and whether this is that block.
+DEVICE bool gather(const Arguments& a, i64 channel, u32 index, Sums& sums) {
+    if (a.tiles == 1) return true;
+    if (thread_index() == 0) leave_sums(a, channel * a.tiles + index, sums);
+    if (!arrives_last(a.counters + channel, a.tiles)) return false;
+    sums = sum_places(a, channel * a.tiles, a.tiles);
+    return true;
+}
+
+template <class T>
+DEVICE void planes_statistics(const Arguments& a) {
+    u32 index;
+    const PlaneTile tile = tile_of_block<T>(a, index);
+    Sums sums = sum_tile<T, AGAIN>(a, tile, [](i64, const Packet<T>&) {});
+    if (gather(a, tile.channel, index, sums) && thread_index() == 0) finish_statistics<T>(a, tile.channel, sums, true);
+}
+
+template <class T>
+DEVICE void planes_normalize(const Arguments& a) {
+    typedef typename T::Compute Compute;
+    u32 index;
+    const PlaneTile tile = tile_of_block<T>(a, index);
+    const Statistics<Compute> statistics = known_statistics<Compute>(a, tile.channel);
+    normalize_tile<T>(a, tile, coefficients_of(a, tile.channel, statistics), [&](i64, const PlanePlace& place) {
+        return load_x<T, ONCE>(a, place);
+    });
+}
+
+template <class T>
+DEVICE void planes_backward_reduce(const Arguments& a) {
+    typedef typename T::Compute Compute;
+    u32 index;
+    const PlaneTile tile = tile_of_block<T>(a, index);
+    const ReduceCoefficients<Compute> coefficients = reduce_coefficients_of<Compute>(a, tile.channel);
+    const bool writes = a.out != nullptr;
+    const InputCoefficients<Compute> of_input{coefficients.forward, 0, 0, 0};
+    Sums sums = sum_gradients<T, AGAIN>(
+        a, tile, coefficients, [&](i64, const PlanePlace& place, const PacketPair<T>& pair) {
+            if (!writes) return;
+            const u32 marks = marks_at<T>(a, place);
+            write_gradient<T>(a, pair.x, pair.dy, [&](int) { return of_input; }, marks, place.at, place.lanes);
+        });
+    if (gather(a, tile.channel, index, sums) && thread_index() == 0)
+        finish_gradients<Compute>(a, tile.channel, sums, true);
+}
+
+template <class T>
+DEVICE void planes_backward_input(const Arguments& a) {
+    typedef typename T::Compute Compute;
+    u32 index;
+    const PlaneTile tile = tile_of_block<T>(a, index);
+    const Sums sums = known_gradients<Compute>(a, tile.channel);
+    const bool reads_x = needs_x(a);
+    write_gradients<T>(
+        a, tile, input_coefficients_of<Compute>(a, tile.channel, sums), [&](i64, const PlanePlace& place) {
+            return PacketPair<T>{reads_x ? load_x<T, ONCE>(a, place) : Packet<T>::zero(), load_dy<T, ONCE>(a, place)};
+        });
+}
+
+}  // namespace
+
+#define KERNELS(T)                                                              \
+    KERNEL(planes_statistics, T, 256, 2) { planes_statistics<T>(a); }           \
+    KERNEL(planes_normalize, T, 256, 3) { planes_normalize<T>(a); }             \
+    KERNEL(planes_backward_reduce, T, 256, 2) { planes_backward_reduce<T>(a); } \
+    KERNEL(planes_backward_input, T, 256, 3) { planes_backward_input<T>(a); }
+
+KERNELS(f32)
+KERNELS(f16)
+KERNELS(bf16)
+KERNELS(f64)

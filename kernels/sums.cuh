@@ -1,0 +1,71 @@
+// The two sums that every reduction takes per channel, and how threads, blocks and clusters add theirs up.
+//
+// Forward: Σ(x − r) and Σ(x − r)², with r the channel's first value; backward: Σ dv and Σ dv·x̂. A thread adds a few dozen
+// terms in the compute type, everything above a thread is added in f64, in an order fixed by the launch's shape.
+#pragma once
+#include "element.cuh"
+
+struct Sums {
+    double first;
+    double second;
+
+    DEVICE static Sums zero() { return Sums{0.0, 0.0}; }
+    DEVICE void add(Sums other) {
+        first += other.first;
+        second += other.second;
+    }
+};
+
+static constexpr u32 WARP = 32;
+static constexpr u32 MOST_THREADS = 256;
+
+// The sum over `lanes` neighbouring lanes of a warp, a power of two, in the first of them. All lanes of the warp call it.
+DEVICE Sums warp_sum(Sums sums, u32 lanes) {
+    for (u32 offset = lanes / 2; offset > 0; offset /= 2) {
+        const Sums above{shuffle_down(sums.first, offset), shuffle_down(sums.second, offset)};
+        sums.add(above);
+    }
+    return sums;
+}
+
+// The sum over the block, in thread 0. All threads call it, and may write what they read before it.
+DEVICE Sums block_sum(Sums sums) {
+    SHARED(Sums, of_warp, MOST_THREADS / WARP);
+    const u32 thread = thread_index(), warps = block_threads() / WARP;
+    sums = warp_sum(sums, WARP);
+    // A sum before this one may still be read.
+    BLOCK_BARRIER();
+    if (thread % WARP == 0) of_warp[thread / WARP] = sums;
+    PLANT(1, BLOCK_BARRIER(), (void)0);
+    if (thread < WARP) {
+        sums = thread < warps ? of_warp[thread] : Sums::zero();
+        sums = warp_sum(sums, MOST_THREADS / WARP);
+    }
+    return sums;
+}
+
+// Sums over a run of terms, each lane of a packet on its own, so that chains are short and independent.
+template <class T>
+struct Run {
+    typedef typename T::Compute Compute;
+    static constexpr int LANES = Width<T>::LANES;
+
+    Compute first[LANES];
+    Compute second[LANES];
+
+    DEVICE static Run zero() {
+        Run run;
+#pragma unroll
+        for (int lane = 0; lane < LANES; lane++) run.first[lane] = run.second[lane] = 0;
+        return run;
+    }
+    DEVICE Sums of_lane(int lane) const {
+        return Sums{static_cast<double>(first[lane]), static_cast<double>(second[lane])};
+    }
+    DEVICE Sums total() const {
+        Sums sums = of_lane(0);
+#pragma unroll
+        for (int lane = 1; lane < LANES; lane++) sums.add(of_lane(lane));
+        return sums;
+    }
+};

@@ -1,0 +1,119 @@
+//! THE ONLY KERNEL LOOKUP: a kernel's name to its function on the device, loaded when it is first asked for.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use cudarc::driver::sys::CUfunction_attribute as Attribute;
+use cudarc::driver::{CudaContext, CudaFunction, CudaModule, DriverError, sys};
+use cudarc::nvrtc::Ptx;
+
+use super::version::CudaVersion;
+use super::{driver_error, modules};
+use crate::gpu::Attributes;
+use crate::gpu::kernel::Kernel;
+use crate::{Error, Result};
+
+/// The kernels of one context.
+#[derive(Debug)]
+pub(super) struct Kernels {
+    context: Arc<CudaContext>,
+    architecture: u32,
+    shared_per_block: u32,
+    driver: CudaVersion,
+    loaded: RwLock<Loaded>,
+}
+
+#[derive(Debug, Default)]
+struct Loaded {
+    modules: HashMap<&'static str, Arc<CudaModule>>,
+    functions: HashMap<Kernel, CudaFunction>,
+}
+
+impl Kernels {
+    pub(super) fn new(
+        context: &Arc<CudaContext>,
+        attributes: &Attributes,
+        driver: CudaVersion,
+    ) -> Self {
+        Self {
+            context: context.clone(),
+            architecture: attributes.architecture,
+            shared_per_block: attributes.shared_per_block,
+            driver,
+            loaded: RwLock::default(),
+        }
+    }
+
+    /// A kernel, ready to be launched with any cluster and all the shared memory that the device has.
+    ///
+    /// # Errors
+    /// [`Error::KernelsNotBuilt`], [`Error::DriverTooOld`], [`Error::Driver`].
+    pub(super) fn get(&self, kernel: Kernel) -> Result<CudaFunction> {
+        // A panic elsewhere leaves the tables as they were: an entry is made in one step.
+        let loaded = self.loaded.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(function) = loaded.functions.get(&kernel) {
+            return Ok(function.clone());
+        }
+        drop(loaded);
+        let mut loaded = self.loaded.write().unwrap_or_else(PoisonError::into_inner);
+        let module = self.module(&mut loaded, kernel)?;
+        let function = self
+            .function(&module, kernel)
+            .map_err(|error| driver_error("find a kernel", error))?;
+        loaded.functions.insert(kernel, function.clone());
+        Ok(function)
+    }
+
+    /// Whether the device's form of a kernel knows clusters: those compiled for Hopper do.
+    pub(super) fn knows_clusters(&self, kernel: Kernel) -> bool {
+        let module = kernel.operation.module();
+        let form = modules::of_build(module, self.architecture, self.driver);
+        form.is_ok_and(|form| form.architecture >= 90)
+    }
+
+    fn module(&self, loaded: &mut Loaded, kernel: Kernel) -> Result<Arc<CudaModule>> {
+        let name = kernel.operation.module();
+        if let Some(module) = loaded.modules.get(name) {
+            return Ok(module.clone());
+        }
+        let form = modules::of_build(name, self.architecture, self.driver)?;
+        let module = self
+            .context
+            .load_module(Ptx::from_src(form.ptx))
+            .map_err(|error| {
+                let DriverError(code) = error;
+                if code == sys::CUresult::CUDA_ERROR_UNSUPPORTED_PTX_VERSION {
+                    Error::DriverTooOld {
+                        found: self.driver.to_string(),
+                        needed: CudaVersion::of_ptx(form.version).to_string(),
+                    }
+                } else {
+                    driver_error("load kernels", error)
+                }
+            })?;
+        loaded.modules.insert(name, module.clone());
+        Ok(module)
+    }
+
+    fn function(
+        &self,
+        module: &Arc<CudaModule>,
+        kernel: Kernel,
+    ) -> Result<CudaFunction, DriverError> {
+        self.context.bind_to_thread()?;
+        let function = module.load_function(&kernel.name())?;
+        let bytes = |number: u32| i32::try_from(number).unwrap_or(i32::MAX);
+        let dynamic = bytes(self.shared_per_block) - function.shared_size_bytes()?;
+        function.set_attribute(
+            Attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES,
+            dynamic,
+        )?;
+        if self.architecture >= 90 {
+            function.set_attribute(
+                Attribute::CU_FUNC_ATTRIBUTE_NON_PORTABLE_CLUSTER_SIZE_ALLOWED,
+                1,
+            )?;
+        }
+        Ok(function)
+    }
+}

@@ -1,0 +1,159 @@
+//! NVIDIA GPUs through the CUDA driver (feature `cuda`): the driver as a [`crate::gpu::Driver`].
+//!
+//! ```no_run
+//! use batchnorm::{BatchNorm, BatchNormConfig, Cuda, Shape, Tensor};
+//! let gpu = Cuda::new(0)?;
+//! let mut layer = BatchNorm::new(&gpu, BatchNormConfig::new(64))?;
+//! let shape = Shape::channels_first(&[8, 64, 32, 32])?;
+//! let x = Tensor::new(&gpu, shape, &vec![0.5f32; shape.len()])?;
+//! let y = layer.forward_inference(&x)?;
+//! println!("{gpu}: {:?}", &y.to_vec()?[..4]);
+//! # let _ = layer.forward_training(&x)?;
+//! # Ok::<(), batchnorm::Error>(())
+//! ```
+//!
+//! # Memory and order
+//!
+//! The steps of [`crate::backend::Backend`] take cudarc's slices and views and bare addresses alike ([`CudaMemory`],
+//! [`CudaMemoryMut`]). They neither allocate nor wait: work goes into the stream that the backend was made on.
+//!
+//! A step can be captured in a CUDA graph: on a stream of the caller's ([`Cuda::on_stream`]; the default stream cannot be
+//! captured), after [`Cuda::load_kernels`] or one call of the same step, and with memory whose uses cudarc does not
+//! track (bare addresses, or slices made after `CudaContext::disable_event_tracking`): an event of before the capture
+//! must not be waited for within it. One backend's graph and its other work use the same workspace, so they must not
+//! run at the same time; another backend on another stream has its own.
+
+mod attributes;
+mod driver;
+mod kernels;
+mod launch;
+mod library;
+mod memory;
+mod modules;
+mod transfer;
+mod version;
+
+use std::fmt;
+use std::sync::Arc;
+
+use cudarc::driver::{CudaContext, CudaStream, DriverError};
+
+pub use driver::CudaDriver;
+pub(crate) use memory::CudaElement;
+pub use memory::{CudaMemory, CudaMemoryMut};
+
+use crate::gpu::{Gpu, GpuMask};
+use crate::{Error, Result};
+
+/// An NVIDIA GPU: a stream of its, on which the steps run. Clones share the stream.
+pub type Cuda = Gpu<CudaDriver>;
+
+/// The mask of a GPU.
+pub type CudaMask = GpuMask<CudaDriver>;
+
+/// Memory of a GPU's, owned.
+pub type CudaBuffer<T> = cudarc::driver::CudaSlice<T>;
+
+impl Cuda {
+    /// The `ordinal`-th GPU of the driver, on its default stream.
+    ///
+    /// # Errors
+    /// [`Error::KernelsNotBuilt`], [`Error::NoDriver`], [`Error::DriverTooOld`], [`Error::NoSuchDevice`],
+    /// [`Error::UnsupportedDevice`] below compute capability 7.5, [`Error::OutOfMemory`], [`Error::Driver`].
+    pub fn new(ordinal: usize) -> Result<Self> {
+        CudaDriver::new(ordinal).map(Self::on)
+    }
+
+    /// A GPU that is in use already, on its default stream.
+    ///
+    /// # Errors
+    /// As [`Cuda::new`].
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a handle, given as cudarc's own functions take it"
+    )]
+    pub fn on_context(context: Arc<CudaContext>) -> Result<Self> {
+        Self::on_stream(context.default_stream())
+    }
+
+    /// A stream of the caller's, or of another library: the steps are then in order with the other work in it.
+    ///
+    /// # Errors
+    /// As [`Cuda::new`].
+    pub fn on_stream(stream: Arc<CudaStream>) -> Result<Self> {
+        CudaDriver::on_stream(stream).map(Self::on)
+    }
+
+    /// The stream.
+    pub fn stream(&self) -> &Arc<CudaStream> {
+        self.driver().stream()
+    }
+
+    /// Loads every kernel now. Else each file of kernels is loaded when one of them is first needed, which takes a
+    /// moment and is not allowed while a graph is captured.
+    ///
+    /// # Errors
+    /// [`Error::KernelsNotBuilt`], [`Error::DriverTooOld`], [`Error::Driver`].
+    pub fn load_kernels(&self) -> Result<()> {
+        self.driver().load_kernels()
+    }
+}
+
+impl fmt::Display for Cuda {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.driver().fmt(f)
+    }
+}
+
+fn driver_error(operation: &'static str, error: DriverError) -> Error {
+    Error::Driver {
+        operation,
+        reason: error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The first thing that is missing is named: kernels, then a driver, then the device.
+    #[test]
+    fn a_gpu_that_cannot_be_had_is_an_error() {
+        let found = Cuda::new(1_000_000).unwrap_err();
+        if modules::check_built().is_err() {
+            assert!(matches!(found, Error::KernelsNotBuilt { .. }), "{found}");
+        } else if let Err(missing) = library::driver_version() {
+            // Which device was asked for is the only difference.
+            assert_eq!(
+                std::mem::discriminant(&found),
+                std::mem::discriminant(&missing)
+            );
+            assert!(
+                matches!(missing, Error::NoDriver { .. } | Error::NoSuchDevice { .. })
+                    || matches!(missing, Error::DriverTooOld { .. } | Error::Driver { .. }),
+                "{missing}"
+            );
+        } else {
+            assert!(
+                matches!(
+                    found,
+                    Error::NoSuchDevice {
+                        asked: 1_000_000,
+                        ..
+                    }
+                ),
+                "{found}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_missing_driver_is_told_with_what_was_looked_for() {
+        match library::driver_version() {
+            Err(error @ Error::NoDriver { .. }) => {
+                assert!(error.to_string().contains("libcuda.so"), "{error}");
+            }
+            other => eprintln!("skipped: this machine has a CUDA driver ({other:?})"),
+        }
+    }
+}

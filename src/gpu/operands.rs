@@ -1,0 +1,209 @@
+//! A launch's arguments from a step's operands.
+
+use super::arguments::Arguments;
+use super::driver::{COUNTER_BYTES, Driver};
+use super::kernel::{Kernel, Operation};
+use super::plan::{self, Cut, View};
+use super::{GpuMask, Normalization, StatisticsMut};
+use crate::backend::{GradientSumsMut, InOut};
+use crate::{Compute, DType, Element, Error, Result};
+
+/// Bits of `Arguments::aligned`.
+pub(super) mod aligned {
+    pub(crate) const X: u32 = 1;
+    pub(crate) const DY: u32 = 2;
+    pub(crate) const OUT: u32 = 4;
+    pub(crate) const RESIDUAL: u32 = 8;
+    pub(crate) const DRESIDUAL: u32 = 16;
+}
+
+/// The arguments of one or more launches on the same operands, and what must be held until they are in the stream.
+pub(super) struct Operands<'a, D: Driver> {
+    driver: &'a D,
+    view: View,
+    arguments: Arguments,
+    held: Vec<D::Guard<'a>>,
+}
+
+impl<'a, D: Driver> Operands<'a, D> {
+    pub(super) fn new(driver: &'a D, view: View) -> Self {
+        let workspace = driver.workspace();
+        let arguments = Arguments {
+            counters: workspace,
+            partials: workspace + COUNTER_BYTES as u64,
+            ..Arguments::default()
+        };
+        // The most that any step has.
+        let held = Vec::with_capacity(16);
+        Self {
+            driver,
+            view,
+            arguments,
+            held,
+        }
+    }
+
+    /// For kernels of one value per channel.
+    pub(super) fn without_arrays(driver: &'a D) -> Self {
+        Self::new(driver, View::none())
+    }
+
+    /// Leaves the output out of the launches that follow, and says where it was.
+    pub(super) fn take_out(&mut self) -> u64 {
+        std::mem::take(&mut self.arguments.out)
+    }
+
+    /// What is not memory.
+    pub(super) fn set(&mut self, set: impl FnOnce(&mut Arguments)) {
+        set(&mut self.arguments);
+    }
+
+    /// Memory that is read.
+    pub(super) fn read<'longer: 'a, T: Element>(&mut self, slice: D::Slice<'longer, T>) -> u64 {
+        let (address, guard) = self.driver.address(D::narrow(slice));
+        self.held.push(guard);
+        address
+    }
+
+    /// Memory that is written.
+    pub(super) fn write<T: Element>(&mut self, slice: &'a mut D::SliceMut<'_, T>) -> u64 {
+        self.write_lent(D::relend_mut(slice))
+    }
+
+    /// Memory that is written, lent for no longer than it must be.
+    pub(super) fn write_lent<T: Element>(&mut self, slice: D::SliceMut<'a, T>) -> u64 {
+        let (address, guard) = self.driver.address_mut(slice);
+        self.held.push(guard);
+        address
+    }
+
+    /// Remembers whether an array's packets are aligned.
+    fn align(&mut self, address: u64, bit: u32) {
+        if address.is_multiple_of(16) && self.view.keeps_alignment() {
+            self.arguments.aligned |= bit;
+        }
+    }
+
+    pub(super) fn x<'longer: 'a, T: Element>(&mut self, x: D::Slice<'longer, T>) {
+        self.arguments.x = self.read(x);
+        self.align(self.arguments.x, aligned::X);
+    }
+
+    pub(super) fn out<T: Element>(&mut self, out: &'a mut D::SliceMut<'_, T>) {
+        self.arguments.out = self.write(out);
+        self.align(self.arguments.out, aligned::OUT);
+    }
+
+    pub(super) fn residual<'longer: 'a, T: Element>(&mut self, residual: D::Slice<'longer, T>) {
+        self.arguments.residual = self.read(residual);
+        self.align(self.arguments.residual, aligned::RESIDUAL);
+    }
+
+    pub(super) fn dresidual<T: Element>(&mut self, dresidual: &'a mut D::SliceMut<'_, T>) {
+        self.arguments.dresidual = self.write(dresidual);
+        self.align(self.arguments.dresidual, aligned::DRESIDUAL);
+    }
+
+    /// x to y.
+    pub(super) fn x_to_out<'longer: 'a, T: Element>(
+        &mut self,
+        x_to_y: &'a mut InOut<D::Slice<'longer, T>, D::SliceMut<'_, T>>,
+    ) {
+        match x_to_y {
+            InOut::Separate(x, y) => {
+                self.x(*x);
+                self.out(y);
+            }
+            InOut::InPlace(both) => {
+                self.out(both);
+                self.arguments.x = self.arguments.out;
+                self.align(self.arguments.x, aligned::X);
+            }
+        }
+    }
+
+    /// dy to dx.
+    pub(super) fn dy_to_out<'longer: 'a, T: Element>(
+        &mut self,
+        dy_to_dx: &'a mut InOut<D::Slice<'longer, T>, D::SliceMut<'_, T>>,
+    ) {
+        match dy_to_dx {
+            InOut::Separate(dy, dx) => {
+                self.dy(*dy);
+                self.out(dx);
+            }
+            InOut::InPlace(both) => {
+                self.out(both);
+                self.arguments.dy = self.arguments.out;
+                self.align(self.arguments.dy, aligned::DY);
+            }
+        }
+    }
+
+    pub(super) fn dy<'longer: 'a, T: Element>(&mut self, dy: D::Slice<'longer, T>) {
+        self.arguments.dy = self.read(dy);
+        self.align(self.arguments.dy, aligned::DY);
+    }
+
+    pub(super) fn normalization<'longer: 'a, C: Compute>(
+        &mut self,
+        with: Normalization<'longer, D, C>,
+    ) {
+        self.arguments.mean = self.read(with.mean);
+        self.arguments.mean_low = self.read(with.mean_low);
+        self.arguments.inv_std = self.read(with.inv_std);
+        self.arguments.gamma = self.read(with.gamma);
+        self.arguments.beta = self.read(with.beta);
+    }
+
+    pub(super) fn statistics_out<C: Compute>(&mut self, out: &'a mut StatisticsMut<'_, D, C>) {
+        self.arguments.mean = self.write(&mut out.mean);
+        self.arguments.mean_low = self.write(&mut out.mean_low);
+        self.arguments.variance = self.write(&mut out.variance);
+        self.arguments.inv_std = self.write(&mut out.inv_std);
+        if let Some(running) = &mut out.running {
+            self.arguments.running_mean = self.write(&mut running.mean);
+            self.arguments.running_variance = self.write(&mut running.variance);
+            self.arguments.factor = running.factor;
+            self.arguments.correction = running.correction;
+        }
+    }
+
+    pub(super) fn gradients_out<C: Compute>(
+        &mut self,
+        out: &'a mut GradientSumsMut<'_, super::Gpu<D>, C>,
+    ) {
+        self.arguments.sum_gamma = self.write(&mut out.gamma);
+        self.arguments.sum_beta = self.write(&mut out.beta);
+    }
+
+    /// Puts one kernel into the stream.
+    pub(super) fn launch(&mut self, cut: &Cut) -> Result<()> {
+        cut.tell(&self.view, &mut self.arguments);
+        self.driver.launch(&cut.launch, &self.arguments)
+    }
+
+    /// Puts a kernel of one value per channel into the stream.
+    pub(super) fn launch_channels(
+        &mut self,
+        operation: Operation,
+        dtype: DType,
+        channels: usize,
+    ) -> Result<()> {
+        self.arguments.channels = plan::signed(channels);
+        let launch = plan::per_channel(Kernel { operation, dtype }, channels);
+        self.driver.launch(&launch, &self.arguments)
+    }
+}
+
+/// Checks that a mask was made for arrays like this.
+pub(super) fn check_mask<D: Driver>(view: &View, mask: &GpuMask<D>) -> Result<()> {
+    if mask.bytes == view.mask_bytes() {
+        return Ok(());
+    }
+    Err(Error::Length {
+        what: "the mask (in bytes)",
+        found: mask.bytes,
+        needed: view.mask_bytes(),
+    })
+}

@@ -1,0 +1,52 @@
+//! How columns are grouped, and the shared memory that a block needs for its group: `ColumnShared` of
+//! `kernels/columns.cuh` in numbers.
+
+use super::THREADS;
+use super::view::{PACKET_BYTES, View};
+
+/// Slots of lane sums: `SUM_SLOTS` of `kernels/columns.cuh`.
+const SUM_SLOTS: usize = 128;
+/// Bytes of two `f64` sums.
+const SUMS_BYTES: usize = 16;
+/// Numbers of a channel that dx needs, the most of any step.
+const MOST_COEFFICIENTS: usize = 6;
+
+/// Neighbouring channels that one block has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Group {
+    /// How many.
+    pub channels: usize,
+    /// Packets of a row of them.
+    pub packets: usize,
+}
+
+impl Group {
+    /// Of about so many packets: whole channels that end where a packet does.
+    pub(super) fn of(view: &View, packets: usize) -> Self {
+        let lanes = view.lanes();
+        let least = lanes / common_divisor(lanes, view.spatial);
+        let least_packets = least * view.spatial / lanes;
+        // No wider than a row, and than a block has threads.
+        let times = (packets.min(view.packets()) / least_packets).max(1);
+        let group = Self {
+            channels: times * least,
+            packets: times * least_packets,
+        };
+        debug_assert!(group.packets <= THREADS);
+        group
+    }
+}
+
+/// Both are powers of two times something; only the power of two that `lanes` is matters.
+fn common_divisor(lanes: usize, spatial: usize) -> usize {
+    lanes.min(1 << spatial.trailing_zeros())
+}
+
+/// Bytes of dynamic shared memory of a block that keeps some packets.
+pub(super) fn shared_bytes(view: &View, group: &Group, kept_packets: usize) -> usize {
+    let slots = group.packets.max(SUM_SLOTS);
+    let compute_bytes = view.value_bytes.max(size_of::<f32>());
+    kept_packets * PACKET_BYTES
+        + slots * view.lanes() * SUMS_BYTES
+        + group.channels * (SUMS_BYTES + MOST_COEFFICIENTS * compute_bytes)
+}

@@ -1,0 +1,93 @@
+//! THE ONLY CHOICE OF LAUNCH: which kernel, how many blocks, how much shared memory, which part of the work to whom.
+//!
+//! Pure: a shape, a type and a device's numbers in, a launch out. Nothing here knows a driver.
+
+mod columns;
+mod fused;
+mod split;
+#[cfg(test)]
+mod tests;
+mod tuning;
+mod view;
+
+pub use fused::fused;
+pub use split::{Step, step};
+pub use tuning::{Tuning, Way};
+pub use view::{Family, View};
+
+use super::arguments::Arguments;
+use super::driver::Launch;
+use super::kernel::{Kernel, Operation};
+
+/// Threads of a block: `MOST_THREADS` of `kernels/sums.cuh`.
+pub(crate) const THREADS: usize = 256;
+
+/// A pass with batch statistics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pass {
+    /// x to y.
+    Forward,
+    /// dy and x to dx.
+    Backward,
+}
+
+impl Pass {
+    /// Arrays that are read: x, or x and dy.
+    fn arrays(self) -> usize {
+        match self {
+            Pass::Forward => 1,
+            Pass::Backward => 2,
+        }
+    }
+
+    fn of(self, forward: Operation, backward: Operation) -> Operation {
+        match self {
+            Pass::Forward => forward,
+            Pass::Backward => backward,
+        }
+    }
+}
+
+/// A launch, and how the kernel is told to cut the work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cut {
+    /// The launch.
+    pub launch: Launch,
+    /// Packets of a channel, or rows, of a tile.
+    pub tile: usize,
+    /// Tiles of a channel, or of a group of columns.
+    pub tiles: usize,
+    /// Channels of a block by columns, or of a group of tickets.
+    pub group_channels: usize,
+    /// Rows that a block keeps in shared memory.
+    pub kept_rows: usize,
+}
+
+impl Cut {
+    /// Tells a kernel.
+    pub(crate) fn tell(&self, view: &View, arguments: &mut Arguments) {
+        arguments.batch = signed(view.batch);
+        arguments.channels = signed(view.channels);
+        arguments.spatial = signed(view.spatial);
+        arguments.packets = signed(view.packets());
+        arguments.tile = signed(self.tile);
+        arguments.tiles = unsigned(self.tiles);
+        arguments.group_channels = unsigned(self.group_channels);
+        arguments.kept_rows = unsigned(self.kept_rows);
+    }
+}
+
+/// One thread a channel.
+pub(crate) fn per_channel(kernel: Kernel, channels: usize) -> Launch {
+    split::launch(kernel, channels.div_ceil(THREADS), 0)
+}
+
+/// A size as the kernels count: no array has 2^63 values.
+pub(crate) fn signed(size: usize) -> i64 {
+    i64::try_from(size).expect("a size in memory")
+}
+
+/// A count that is far below 2^32: of blocks, threads, tiles, bytes of shared memory.
+fn unsigned(count: usize) -> u32 {
+    u32::try_from(count).expect("a count that the plan has bounded")
+}

@@ -1,0 +1,144 @@
+//! How the separate steps are cut: every tile is a block, and none waits for another.
+
+use super::columns::{Group, shared_bytes};
+use super::view::{Family, View};
+use super::{Cut, THREADS, unsigned};
+use crate::DType;
+use crate::gpu::driver::{Attributes, COUNTER_BYTES, Launch, PARTIAL_BYTES};
+use crate::gpu::kernel::{Kernel, Operation};
+
+/// A step that is a launch of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Reduces x.
+    Statistics,
+    /// x to y.
+    Normalize,
+    /// Reduces dy.
+    BackwardReduce,
+    /// dy to dx.
+    BackwardInput,
+}
+
+impl Step {
+    fn operation(self, family: Family) -> Operation {
+        match (family, self) {
+            (Family::Planes, Step::Statistics) => Operation::PlanesStatistics,
+            (Family::Planes, Step::Normalize) => Operation::PlanesNormalize,
+            (Family::Planes, Step::BackwardReduce) => Operation::PlanesBackwardReduce,
+            (Family::Planes, Step::BackwardInput) => Operation::PlanesBackwardInput,
+            (Family::Columns, Step::Statistics) => Operation::ColumnsStatistics,
+            (Family::Columns, Step::Normalize) => Operation::ColumnsNormalize,
+            (Family::Columns, Step::BackwardReduce) => Operation::ColumnsBackwardReduce,
+            (Family::Columns, Step::BackwardInput) => Operation::ColumnsBackwardInput,
+        }
+    }
+
+    fn reduces(self) -> bool {
+        matches!(self, Step::Statistics | Step::BackwardReduce)
+    }
+}
+
+/// Waves of blocks that a reduction is cut into, if there is work for them: enough that the last one hardly counts.
+const WAVES: usize = 2;
+/// Blocks of a multiprocessor, by the registers of the kernels that reduce.
+pub(super) const BLOCKS_PER_MULTIPROCESSOR: usize = 2;
+/// Terms that a thread adds up in the compute type before a block adds in `f64`: more would cost digits.
+const LONGEST_CHAIN: usize = 128;
+/// Packets or rows that a thread takes at least, so that a block's beginning and end do not count.
+const SHORTEST_CHAIN: usize = 4;
+/// The same for a thread by columns, which begins with the numbers of each of its columns.
+const SHORTEST_COLUMN: usize = 16;
+
+/// The most tiles of a channel that leave every tile a place for its sums.
+pub(super) fn most_tiles(channels: usize, counters: usize) -> usize {
+    if channels * counters * size_of::<u32>() > COUNTER_BYTES - 64 {
+        return 1;
+    }
+    (PARTIAL_BYTES / (2 * size_of::<f64>()) / channels).max(1)
+}
+
+/// A step's launch.
+pub fn step(step: Step, view: &View, dtype: DType, device: &Attributes) -> Cut {
+    let kernel = Kernel {
+        operation: step.operation(view.family),
+        dtype,
+    };
+    let wanted = WAVES * BLOCKS_PER_MULTIPROCESSOR * device.multiprocessors as usize;
+    match view.family {
+        Family::Planes => {
+            let packets = view.channel_packets();
+            let tile = tile(
+                packets,
+                view.channels,
+                wanted,
+                THREADS,
+                SHORTEST_CHAIN,
+                step,
+            );
+            let tiles = packets.div_ceil(tile);
+            Cut {
+                launch: launch(kernel, tiles * view.channels, 0),
+                tile,
+                tiles,
+                group_channels: 0,
+                kept_rows: 0,
+            }
+        }
+        Family::Columns => {
+            let group = Group::of(view, 16);
+            let groups = view.channels.div_ceil(group.channels);
+            let rows_at_once = THREADS / group.packets;
+            let mut tile = tile(
+                view.batch,
+                groups,
+                wanted,
+                rows_at_once,
+                SHORTEST_COLUMN,
+                step,
+            );
+            if step.reduces() {
+                let most = most_tiles(view.channels, 1);
+                tile = tile.max(view.batch.div_ceil(most));
+            }
+            let tiles = view.batch.div_ceil(tile);
+            Cut {
+                launch: launch(kernel, tiles * groups, shared_bytes(view, &group, 0)),
+                tile,
+                tiles,
+                group_channels: group.channels,
+                kept_rows: 0,
+            }
+        }
+    }
+}
+
+/// Packets or rows of a tile, of `len` that each of `units` has, `at_once` of which a block takes together.
+fn tile(
+    len: usize,
+    units: usize,
+    wanted: usize,
+    at_once: usize,
+    shortest: usize,
+    step: Step,
+) -> usize {
+    let whole = |tiles: usize| len.div_ceil(tiles.max(1)).next_multiple_of(at_once);
+    if !step.reduces() {
+        return (shortest * at_once).min(whole(1));
+    }
+    whole(wanted.div_ceil(units))
+        .clamp(shortest * at_once, LONGEST_CHAIN * at_once)
+        .max(whole(most_tiles(units, 1)))
+        .min(whole(1))
+}
+
+pub(super) fn launch(kernel: Kernel, blocks: usize, shared_bytes: usize) -> Launch {
+    Launch {
+        kernel,
+        blocks: unsigned(blocks),
+        threads: unsigned(THREADS),
+        cluster: 1,
+        shared_bytes: unsigned(shared_bytes),
+        cooperative: false,
+    }
+}

@@ -1,0 +1,234 @@
+//! How the kernels see an array: as planes of one channel, or as rows of columns that belong to channels.
+
+use crate::{DType, Layout, Shape};
+
+/// Bytes of a plane from which a block walks planes; below, a sample is a row.
+const SMALLEST_PLANE: usize = 512;
+
+/// Bytes of a packet, the most that a thread reads at once.
+pub(super) const PACKET_BYTES: usize = 16;
+
+/// The arrangement of values that a kernel is written for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Family {
+    /// N·C planes of S neighbouring values.
+    Planes,
+    /// N rows of C·S columns, S neighbouring columns to a channel.
+    Columns,
+}
+
+/// An array as the kernels see it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct View {
+    /// Which kernels.
+    pub family: Family,
+    /// Samples, or rows.
+    pub batch: usize,
+    /// Channels.
+    pub channels: usize,
+    /// Values of a plane, or columns of a channel.
+    pub spatial: usize,
+    /// Bytes of a value.
+    pub value_bytes: usize,
+}
+
+impl View {
+    /// That of an array of a shape and type. It depends on nothing else, so that a mask written by one kernel can be
+    /// read by any other.
+    pub fn of(shape: &Shape, dtype: DType) -> Self {
+        let value_bytes = bytes_of(dtype);
+        let (values, channels) = (shape.values_per_channel(), shape.channels());
+        let (batch, spatial) = if channels == 1 {
+            (1, values)
+        } else if shape.layout() == Layout::ChannelsLast || shape.spatial() == 1 {
+            (values, 1)
+        } else {
+            (shape.batch(), shape.spatial())
+        };
+        let family = if spatial * value_bytes < SMALLEST_PLANE {
+            Family::Columns
+        } else {
+            Family::Planes
+        };
+        Self {
+            family,
+            batch,
+            channels,
+            spatial,
+            value_bytes,
+        }
+    }
+
+    /// No array.
+    pub(crate) fn none() -> Self {
+        Self {
+            family: Family::Columns,
+            batch: 0,
+            channels: 0,
+            spatial: 0,
+            value_bytes: 1,
+        }
+    }
+
+    /// Values of a packet.
+    pub fn lanes(&self) -> usize {
+        PACKET_BYTES / self.value_bytes
+    }
+
+    /// Packets of a plane (of the one that lies worst) or of a row.
+    pub fn packets(&self) -> usize {
+        let lanes = self.lanes();
+        match self.family {
+            Family::Planes if self.spatial.is_multiple_of(lanes) => self.spatial / lanes,
+            Family::Planes => (self.spatial + 2 * (lanes - 1)) / lanes,
+            Family::Columns => self.row_values().div_ceil(lanes),
+        }
+    }
+
+    /// Packets of a channel, where it has whole planes.
+    pub fn channel_packets(&self) -> usize {
+        self.batch * self.packets()
+    }
+
+    /// Values of a row.
+    pub fn row_values(&self) -> usize {
+        self.channels * self.spatial
+    }
+
+    /// Bytes of the whole array.
+    pub fn bytes(&self) -> usize {
+        self.batch * self.row_values() * self.value_bytes
+    }
+
+    /// Bytes of a mask: one for each packet.
+    pub fn mask_bytes(&self) -> usize {
+        match self.family {
+            // One more for each plane, where planes share packets.
+            Family::Planes => {
+                self.batch * self.row_values() / self.lanes() + self.batch * self.channels + 1
+            }
+            Family::Columns => self.batch * self.packets(),
+        }
+    }
+
+    /// Whether the packets of an array that begins at a multiple of 16 bytes do so too.
+    pub fn keeps_alignment(&self) -> bool {
+        self.family == Family::Planes || self.row_values().is_multiple_of(self.lanes())
+    }
+}
+
+/// Bytes of a value.
+pub(super) fn bytes_of(dtype: DType) -> usize {
+    match dtype {
+        DType::F16 | DType::BF16 => 2,
+        DType::F32 => 4,
+        DType::F64 => 8,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn view(dims: &[usize], layout: Layout, dtype: DType) -> View {
+        View::of(&Shape::new(dims, layout).unwrap(), dtype)
+    }
+
+    #[test]
+    fn large_planes_are_planes_and_small_ones_columns() {
+        let large = view(&[32, 64, 128], Layout::ChannelsFirst, DType::F32);
+        assert_eq!(
+            (large.family, large.batch, large.channels, large.spatial),
+            (Family::Planes, 32, 64, 128)
+        );
+        let small = view(&[32, 64, 127], Layout::ChannelsFirst, DType::F32);
+        assert_eq!(
+            (small.family, small.batch, small.spatial),
+            (Family::Columns, 32, 127)
+        );
+        assert_eq!(
+            view(&[32, 64, 128], Layout::ChannelsFirst, DType::F16).family,
+            Family::Columns
+        );
+        assert_eq!(
+            view(&[32, 64, 256], Layout::ChannelsFirst, DType::F16).family,
+            Family::Planes
+        );
+    }
+
+    #[test]
+    fn channels_last_is_columns_of_one() {
+        let last = view(&[32, 56, 56, 64], Layout::ChannelsLast, DType::BF16);
+        assert_eq!(
+            (last.family, last.batch, last.channels, last.spatial),
+            (Family::Columns, 32 * 56 * 56, 64, 1)
+        );
+        assert_eq!(last.packets(), 8);
+        let flat = view(&[4096, 1024], Layout::ChannelsFirst, DType::F32);
+        assert_eq!(
+            (flat.family, flat.batch, flat.spatial),
+            (Family::Columns, 4096, 1)
+        );
+    }
+
+    #[test]
+    fn one_channel_is_one_plane_in_either_layout() {
+        for (dims, layout) in [
+            (&[7, 1, 300][..], Layout::ChannelsFirst),
+            (&[7, 300, 1], Layout::ChannelsLast),
+        ] {
+            let one = view(dims, layout, DType::F32);
+            assert_eq!(
+                (one.family, one.batch, one.spatial),
+                (Family::Planes, 1, 2100)
+            );
+        }
+    }
+
+    #[test]
+    fn odd_planes_have_a_packet_for_the_worst_place() {
+        // 129 values from any of four places: 33 packets from the first two, 33 from place 3 (3 + 129 = 132 = 33·4).
+        assert_eq!(
+            view(&[2, 3, 129], Layout::ChannelsFirst, DType::F32).packets(),
+            33
+        );
+        // 130 from place 3 end in the 34th.
+        assert_eq!(
+            view(&[2, 3, 130], Layout::ChannelsFirst, DType::F32).packets(),
+            34
+        );
+        assert_eq!(
+            view(&[2, 3, 132], Layout::ChannelsFirst, DType::F32).packets(),
+            33
+        );
+    }
+
+    #[test]
+    fn every_packet_of_every_plane_has_a_mask_byte_of_its_own() {
+        for (batch, channels, spatial) in [(3, 5, 129), (2, 7, 131), (1, 3, 200), (2, 2, 257)] {
+            let view = view(
+                &[batch, channels, spatial],
+                Layout::ChannelsFirst,
+                DType::F32,
+            );
+            let mut seen = std::collections::HashSet::new();
+            for plane in 0..batch * channels {
+                let begin = plane * spatial;
+                let shift = begin % 4;
+                for packet in 0..view.packets() {
+                    // As planes.cuh counts: the packets that have lanes.
+                    let at = begin - shift + packet * 4;
+                    if at < begin + spatial {
+                        let first = at.max(begin);
+                        let extra = if spatial % 4 == 0 { 0 } else { first / spatial };
+                        let place = at / 4 + extra;
+                        assert!(
+                            seen.insert(place) && place < view.mask_bytes(),
+                            "{place} twice or outside"
+                        );
+                    }
+                }
+            }
+        }
+    }
+}
