@@ -14,8 +14,8 @@ impl BatchNorm {
     /// Normalizes with the batch's statistics, which the running ones follow; in a frozen layer with the running ones.
     ///
     /// # Errors
-    /// Those of [`crate::BatchNorm::forward_training`], for data types that do not go together, and on devices other
-    /// than the CPU. Then nothing has changed.
+    /// Those of [`crate::BatchNorm::forward_training`], for data types or devices that do not go together, on a GPU those
+    /// of [`crate::Device::cuda`], and without the feature `candle-cuda` on any GPU. Then nothing has changed.
     pub fn forward_train(&self, x: &Tensor) -> Result<Tensor> {
         self.forward_t(x, true)
     }
@@ -31,6 +31,7 @@ impl BatchNorm {
     fn forward(&self, x: &Tensor, residual: Option<&Tensor>, train: bool) -> Result<Tensor> {
         let channels = self.running_mean.elem_count();
         let settings = self.config.settings(channels)?;
+        self.check_device(x, residual)?;
         let (x, shape) = one_run(x)?;
         let residual = match residual {
             Some(residual) => Some(like(&x, residual, &shape)?),
@@ -78,6 +79,23 @@ impl BatchNorm {
             Var::from_tensor(&self.running_var)?.set(variance)?;
         }
         to_logical_order(&y, shape.layout())
+    }
+}
+
+impl BatchNorm {
+    /// candle's own operations refuse operands of two devices, even of two on the same GPU, whose streams differ.
+    fn check_device(&self, x: &Tensor, residual: Option<&Tensor>) -> Result<()> {
+        let affine = self.weight_and_bias.iter().flat_map(|(w, b)| [w, b]);
+        let running = [&self.running_mean, &self.running_var];
+        let (needed, layer) = (x.device(), "the layer's variables");
+        let others = affine.chain(running).map(|variable| (layer, variable));
+        for (name, other) in others.chain(residual.map(|residual| ("the residual", residual))) {
+            if !other.device().same_device(needed) {
+                let (found, needed) = (other.device(), needed);
+                candle_core::bail!("{name} must be on the device of x, {needed:?}, found {found:?}")
+            }
+        }
+        Ok(())
     }
 }
 

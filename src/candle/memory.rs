@@ -1,18 +1,21 @@
 //! THE ONLY MATCH on where a candle tensor is: its memory as an operand of this crate's, without a copy.
 
+use candle_core::{CpuStorage, CudaStorage, Result, Storage, StorageRef, Tensor, WithDType};
+
+use super::gpu::{self, CudaDType};
 use crate::{Device, DeviceBuffer, DeviceSlice, Element, Error, Layout, Shape};
-use candle_core::{CpuStorage, Result, Storage, StorageRef, Tensor, WithDType};
 
 /// A data type that both candle and this crate have.
-pub(super) trait Value: Element + WithDType {}
+pub(super) trait Value: Element + WithDType + CudaDType {}
 
-impl<T: Element + WithDType> Value for T {}
+impl<T: Element + WithDType + CudaDType> Value for T {}
 
 /// The device of this crate's for tensors on that device of candle's.
 pub(super) fn device_of(device: &candle_core::Device) -> Result<Device> {
     match device {
         candle_core::Device::Cpu => Ok(Device::cpu()),
-        other => Err(elsewhere(&format!("{:?}", other.location()))),
+        candle_core::Device::Cuda(device) => gpu::device_of(device),
+        candle_core::Device::Metal(_) => Err(metal()),
     }
 }
 
@@ -37,18 +40,26 @@ impl<'a> Lent<'a> {
             Storage::Cpu(storage) => {
                 Ok(DeviceSlice::Cpu(&T::cpu_storage_as_slice(storage)?[range]))
             }
-            Storage::Cuda(_) => Err(elsewhere("CUDA")),
-            Storage::Metal(_) => Err(elsewhere("Metal")),
+            Storage::Cuda(storage) => gpu::lend(storage, range),
+            Storage::Metal(_) => Err(metal()),
         }
     }
 }
 
-/// Gives memory of this crate's to candle.
-pub(super) fn give<T: Value>(buffer: DeviceBuffer<T>) -> Result<Storage> {
-    match buffer {
-        DeviceBuffer::Cpu(values) => Ok(Storage::Cpu(T::to_cpu_storage_owned(values))),
-        #[cfg(feature = "cuda")]
-        DeviceBuffer::Cuda(_) => Err(elsewhere("CUDA")),
+/// Gives memory of this crate's to candle, on the device of candle's that it was made for.
+pub(super) fn give<T: Value>(
+    buffer: DeviceBuffer<T>,
+    device: &candle_core::Device,
+) -> Result<Storage> {
+    match (buffer, device) {
+        (DeviceBuffer::Cpu(values), candle_core::Device::Cpu) => {
+            Ok(Storage::Cpu(T::to_cpu_storage_owned(values)))
+        }
+        #[cfg(feature = "candle-cuda")]
+        (DeviceBuffer::Cuda(values), candle_core::Device::Cuda(device)) => {
+            Ok(Storage::Cuda(gpu::give(values, device)))
+        }
+        _ => Err(elsewhere("the tensor's device")),
     }
 }
 
@@ -56,14 +67,29 @@ pub(super) fn give<T: Value>(buffer: DeviceBuffer<T>) -> Result<Storage> {
 pub(super) fn on_cpu(storage: Storage) -> Result<CpuStorage> {
     match storage {
         Storage::Cpu(storage) => Ok(storage),
-        Storage::Cuda(_) | Storage::Metal(_) => Err(elsewhere("a GPU")),
+        Storage::Cuda(_) | Storage::Metal(_) => Err(elsewhere("the processor")),
     }
 }
 
-fn elsewhere(device: &str) -> candle_core::Error {
+/// A GPU's memory, where it must be.
+pub(super) fn on_cuda(storage: Storage) -> Result<CudaStorage> {
+    match storage {
+        Storage::Cuda(storage) => Ok(storage),
+        Storage::Cpu(_) | Storage::Metal(_) => Err(elsewhere("a GPU")),
+    }
+}
+
+fn elsewhere(needed: &str) -> candle_core::Error {
+    candle_core::Error::wrap(Error::DeviceMismatch {
+        found: "another device".to_owned(),
+        needed: needed.to_owned(),
+    })
+}
+
+fn metal() -> candle_core::Error {
     candle_core::Error::wrap(Error::DeviceUnavailable {
-        device: device.to_owned(),
-        reason: "this build normalizes candle tensors on the CPU only".to_owned(),
+        device: "Metal".to_owned(),
+        reason: "candle's tensors are normalized on the CPU and on NVIDIA GPUs".to_owned(),
     })
 }
 

@@ -12,6 +12,18 @@
 //! - an error for one value per channel in training, where candle's running variance becomes NaN; an empty batch
 //!   leaves the running statistics alone.
 //!
+//! # On NVIDIA GPUs
+//!
+//! With the feature `candle-cuda`, tensors on candle's CUDA devices are normalized there, both passes, under the same
+//! autograd. The work goes into candle's own stream and nothing waits for it; candle's memory is read in place, and what
+//! is made becomes candle's without a copy. The feature brings candle's own kernels, which do not build without nvcc, and
+//! a program with them starts only where CUDA's libraries are; the features `candle` and `cuda` alone do neither, and
+//! then tensors on a GPU are an error that names the feature.
+//!
+//! On `candle_core::Device::new_cuda` each thread has a stream of its own, candle's operations and this layer's alike: what
+//! one thread makes, another may use after `synchronize`. The kernels are loaded, and their workspace is made, on a
+//! thread's first call on a device.
+//!
 //! ```
 //! use batchnorm::Activation;
 //! use batchnorm::candle::{BatchNormConfig, batch_norm};
@@ -34,6 +46,11 @@
 mod config;
 mod construct;
 mod forward;
+#[cfg(feature = "candle-cuda")]
+mod gpu;
+#[cfg(not(feature = "candle-cuda"))]
+#[path = "no_gpu.rs"]
+mod gpu;
 mod layer;
 mod memory;
 mod node;

@@ -3,9 +3,9 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Storage, Tensor};
+use candle_core::{CpuStorage, CudaStorage, CustomOp3, Layout, Result, Shape, Storage, Tensor};
 
-use super::memory::on_cpu;
+use super::memory::{on_cpu, on_cuda};
 use super::operation::Backward;
 
 /// y, and how to go back from it.
@@ -49,6 +49,17 @@ pub(super) fn attach(
     }
 }
 
+impl Node {
+    /// y, which there is once, and its shape.
+    fn hand_over(&self) -> Result<(Storage, Shape)> {
+        let mut y = self.y.lock().unwrap_or_else(PoisonError::into_inner);
+        match y.take() {
+            Some(y) => Ok((y, Shape::from(self.dims.as_slice()))),
+            None => candle_core::bail!("the result of a batch norm was handed over before"),
+        }
+    }
+}
+
 impl CustomOp3 for Node {
     fn name(&self) -> &'static str {
         "batch-norm"
@@ -63,11 +74,21 @@ impl CustomOp3 for Node {
         _: &CpuStorage,
         _: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let mut y = self.y.lock().unwrap_or_else(PoisonError::into_inner);
-        match y.take() {
-            Some(y) => Ok((on_cpu(y)?, Shape::from(self.dims.as_slice()))),
-            None => candle_core::bail!("the result of a batch norm was handed over before"),
-        }
+        let (y, shape) = self.hand_over()?;
+        Ok((on_cpu(y)?, shape))
+    }
+
+    fn cuda_fwd(
+        &self,
+        _: &CudaStorage,
+        _: &Layout,
+        _: &CudaStorage,
+        _: &Layout,
+        _: &CudaStorage,
+        _: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        let (y, shape) = self.hand_over()?;
+        Ok((on_cuda(y)?, shape))
     }
 
     fn bwd(

@@ -67,7 +67,8 @@ pub(super) fn forward<T: Value<Compute: Value>>(
     operands: &Operands<'_>,
     statistics: Statistics,
 ) -> Result<Output> {
-    let device = device_of(operands.x.device())?;
+    let candle_device = operands.x.device();
+    let device = device_of(candle_device)?;
     let mut y = device.zeros::<T>(shape.len()).map_err(Error::wrap)?;
     let mut running = lend_running::<T>(&device, operands)?;
     // candle's variables can be set between the passes.
@@ -89,7 +90,7 @@ pub(super) fn forward<T: Value<Compute: Value>>(
             let remembered = pass
                 .training(config.ghost_batch_size(), Some(&mut running))
                 .map_err(Error::wrap)?;
-            (remembered, Some(give_running(running)?))
+            (remembered, Some(give_running(running, candle_device)?))
         }
         Statistics::Running => {
             let running = running
@@ -99,13 +100,9 @@ pub(super) fn forward<T: Value<Compute: Value>>(
         }
     };
     Ok(Output {
-        y: give(y)?,
+        y: give(y, candle_device)?,
         running,
-        backward: Box::new(Typed::<T> {
-            device,
-            kept,
-            remembered,
-        }),
+        backward: Box::new(Typed::<T> { kept, remembered }),
     })
 }
 
@@ -120,14 +117,20 @@ fn lend_running<T: Value<Compute: Value>>(
 
 fn give_running<C: Value + Compute>(
     running: RunningStatistics<C, Device>,
+    device: &candle_core::Device,
 ) -> Result<(Tensor, Tensor)> {
     let channels = running.mean().len();
     let (mean, variance) = running.into_buffers();
-    Ok((tensor(mean, &[channels])?, tensor(variance, &[channels])?))
+    let vector = |buffer| tensor(buffer, &[channels], device);
+    Ok((vector(mean)?, vector(variance)?))
 }
 
-fn tensor<T: Value>(buffer: DeviceBuffer<T>, dims: &[usize]) -> Result<Tensor> {
-    let storage = give(buffer)?;
+fn tensor<T: Value>(
+    buffer: DeviceBuffer<T>,
+    dims: &[usize],
+    device: &candle_core::Device,
+) -> Result<Tensor> {
+    let storage = give(buffer, device)?;
     Ok(Tensor::from_storage(
         storage,
         dims,
@@ -137,7 +140,6 @@ fn tensor<T: Value>(buffer: DeviceBuffer<T>, dims: &[usize]) -> Result<Tensor> {
 }
 
 struct Typed<T: Value<Compute: Value>> {
-    device: Device,
     kept: Kept<T::Compute, Device>,
     remembered: Remembered<T::Compute, Device>,
 }
@@ -145,7 +147,10 @@ struct Typed<T: Value<Compute: Value>> {
 impl<T: Value<Compute: Value>> Backward for Typed<T> {
     fn backward(&self, x: &Tensor, dy: &Tensor) -> Result<Gradients> {
         let shape = self.remembered.shape();
-        let zeros = || self.device.zeros::<T>(shape.len()).map_err(Error::wrap);
+        // Of this thread, which need not be the one that went forward.
+        let candle_device = x.device();
+        let device = device_of(candle_device)?;
+        let zeros = || device.zeros::<T>(shape.len()).map_err(Error::wrap);
         let mut dx = zeros()?;
         let mut dresidual = if self.remembered.has_residual() {
             Some(zeros()?)
@@ -162,20 +167,19 @@ impl<T: Value<Compute: Value>> Backward for Typed<T> {
         let affine = self
             .remembered
             .backward(
-                &self.device,
+                &device,
                 &inputs,
                 InOut::Separate(dy.slice()?, Device::lend_mut(&mut dx)),
                 dresidual.as_mut().map(Device::lend_mut),
             )
             .map_err(Error::wrap)?;
-        let channels = [shape.channels()];
+        let like_x = |buffer| tensor(buffer, shape.dims(), candle_device);
+        let vector = |buffer| tensor(buffer, &[shape.channels()], candle_device);
         Ok(Gradients {
-            input: to_logical_order(&tensor(dx, shape.dims())?, shape.layout())?,
-            residual: dresidual
-                .map(|dresidual| tensor(dresidual, shape.dims()))
-                .transpose()?,
-            gamma: tensor(affine.gamma.into_buffer(), &channels)?,
-            beta: tensor(affine.beta.into_buffer(), &channels)?,
+            input: to_logical_order(&like_x(dx)?, shape.layout())?,
+            residual: dresidual.map(like_x).transpose()?,
+            gamma: vector(affine.gamma.into_buffer())?,
+            beta: vector(affine.beta.into_buffer())?,
         })
     }
 }

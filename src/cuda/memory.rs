@@ -150,7 +150,7 @@ impl<'a, T> CudaMemory<'a, T> {
     }
 
     /// The values of a range that is in it.
-    pub(super) fn part(&self, range: Range<usize>) -> Self {
+    pub(crate) fn part(&self, range: Range<usize>) -> Self {
         Self {
             first: self.first + range.start,
             len: range.len(),

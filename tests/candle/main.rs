@@ -1,6 +1,7 @@
 //! The layer on candle's tensors: against candle's own layer where that one is right, and where it is not.
 
 mod block;
+mod cuda;
 mod data;
 mod fused;
 mod half;
