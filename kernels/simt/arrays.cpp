@@ -10,9 +10,21 @@
 
 namespace simt {
 
+static constexpr std::size_t alignment = 256;
+
+#if SIMT_ADDRESS_SANITIZER
+
+void* allocate_array(std::size_t bytes) {
+    void* memory = nullptr;
+    return posix_memalign(&memory, alignment, bytes) == 0 ? memory : nullptr;
+}
+
+void free_array(void* array) { std::free(array); }
+
+#else
+
 namespace {
 
-constexpr std::size_t alignment = 256;
 // Before an array and behind it. Before the first guard is the array's length.
 constexpr std::size_t guard_bytes = alignment - sizeof(std::size_t);
 
@@ -24,9 +36,6 @@ bool intact(const char* guard) {
 
 void* allocate_array(std::size_t bytes) {
     void* memory = nullptr;
-#if SIMT_ADDRESS_SANITIZER
-    return posix_memalign(&memory, alignment, bytes) == 0 ? memory : nullptr;
-#else
     if (bytes > SIZE_MAX - 2 * alignment) return nullptr;
     if (posix_memalign(&memory, alignment, alignment + bytes + guard_bytes) != 0) return nullptr;
     char* array = static_cast<char*>(memory) + alignment;
@@ -34,13 +43,9 @@ void* allocate_array(std::size_t bytes) {
     std::memset(array - guard_bytes, 0xff, guard_bytes);
     std::memset(array + bytes, 0xff, guard_bytes);
     return array;
-#endif
 }
 
 void free_array(void* array) {
-#if SIMT_ADDRESS_SANITIZER
-    std::free(array);
-#else
     char* begin = static_cast<char*>(array);
     std::size_t bytes;
     std::memcpy(&bytes, begin - alignment, sizeof(bytes));
@@ -49,7 +54,8 @@ void free_array(void* array) {
         std::abort();
     }
     std::free(begin - alignment);
-#endif
 }
+
+#endif
 
 }  // namespace simt

@@ -9,11 +9,11 @@ mod backward;
 mod data;
 mod determinism;
 mod errors;
-#[cfg(feature = "simt")]
-mod faults;
 mod forward;
 mod memory;
 mod precision;
+#[cfg(feature = "simt")]
+mod reach;
 mod run;
 mod shapes;
 mod tolerance;
