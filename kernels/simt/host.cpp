@@ -19,8 +19,8 @@ u32 Fault::planted;
 
 namespace {
 
-// ThreadSanitizer does not see how other languages' threads wait for each other: that memory is had before a launch uses
-// it shows by this lock.
+// One launch at a time, as in a stream. ThreadSanitizer does not see how other languages' threads wait for each other: that
+// memory is had before a launch uses it, and filled after, shows by this lock too.
 std::mutex order;
 
 std::string run(const SimtLaunch& wanted, const Arguments& arguments) {
@@ -52,7 +52,6 @@ using namespace simt;
 bool simt_launch(const SimtLaunch* launch, const Arguments* arguments, char* reason, std::size_t capacity) {
     std::string error;
     try {
-        // One launch at a time, as in a stream.
         std::lock_guard<std::mutex> lock(order);
         error = run(*launch, *arguments);
     } catch (const std::exception& exception) {
@@ -80,6 +79,11 @@ void* simt_allocate(std::size_t bytes) {
     std::lock_guard<std::mutex> lock(order);
 #endif
     return memory;
+}
+
+void simt_forget(void* memory, std::size_t bytes) {
+    std::lock_guard<std::mutex> lock(order);
+    std::memset(memory, 0xff, bytes);
 }
 
 void simt_free(void* memory) { free_array(memory); }

@@ -38,6 +38,8 @@ std::size_t simt_layout(std::size_t* numbers, std::size_t capacity);
 // Memory for arrays: aligned as the device's is, and as long as asked for. Null: there is none.
 void* simt_allocate(std::size_t bytes);
 void simt_free(void* memory);
+// Makes memory NaN, as if no launch had written it.
+void simt_forget(void* memory, std::size_t bytes);
 // Which sanitizer this was compiled with, for tests of what only they see.
 bool simt_address_sanitizer();
 bool simt_thread_sanitizer();

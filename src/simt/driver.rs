@@ -21,9 +21,6 @@ use crate::{Element, Error, Result};
 /// The environment variable that gives every driver its seed.
 const SEED: &str = "BATCHNORM_SIMT_SEED";
 
-/// Partial sums that no kernel has written: NaN.
-const UNWRITTEN: u32 = u32::MAX;
-
 /// The processor in place of a GPU.
 #[derive(Debug, Clone)]
 pub struct SimtDriver {
@@ -167,7 +164,7 @@ impl SimtDriver {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         // Those that a launch before this one left would hide that this one does not wait for its own.
-        workspace[COUNTER_BYTES / 4..].fill(UNWRITTEN);
+        host::forget(&mut workspace[COUNTER_BYTES / 4..]);
         let before = self.stream.count(found.name);
         let launch = HostLaunch {
             kernel: std::ptr::null(),

@@ -49,6 +49,7 @@ unsafe extern "C" {
     fn simt_layout(numbers: *mut usize, capacity: usize) -> usize;
     fn simt_allocate(bytes: usize) -> *mut c_void;
     fn simt_free(memory: *mut c_void);
+    fn simt_forget(memory: *mut c_void, bytes: usize);
     fn simt_address_sanitizer() -> bool;
     fn simt_thread_sanitizer() -> bool;
 }
@@ -193,6 +194,12 @@ pub(super) fn allocate(bytes: usize) -> Option<NonNull<c_void>> {
 pub(super) unsafe fn free(memory: NonNull<c_void>) {
     // SAFETY: the caller's promise.
     unsafe { simt_free(memory.as_ptr()) };
+}
+
+/// Makes memory NaN, as if no launch had written it.
+pub(super) fn forget(memory: &mut [u32]) {
+    // SAFETY: the memory is lent for writing, and every pattern is a number.
+    unsafe { simt_forget(memory.as_mut_ptr().cast(), size_of_val(memory)) };
 }
 
 fn text(text: *const c_char) -> &'static str {
