@@ -5,12 +5,14 @@
 
 use std::ops::Range;
 
-use super::coefficients::{Coefficient, Coefficients, PerColumn};
+use super::ahead::Ahead;
+use super::coefficients::{Coefficient, Coefficients, Columns, PerColumn};
 use super::fused::Behind;
 use super::gate::{Gate, Marked, Open, Passes, Recomputed};
-use super::memory::{Outputs, Run, RunMut, TileMemory, scatter};
+use super::lockstep::{Pass, Step, along_runs, asked_in_loop, through_tile};
+use super::memory::{Outputs, Run, Runs, RunsMut, TileMemory, scatter};
 use super::normalize::{TILE_VALUES, center_of, coefficients_of};
-use super::simd::{Kernel, LANES, Simd, Vector};
+use super::simd::{Kernel, Simd, Vector};
 use super::tiles::{Matrix, Span, Tile};
 use super::{Cpu, Normalization};
 use crate::backend::{InOut, StatisticsSource};
@@ -60,6 +62,7 @@ pub struct InputTile<'a, 'm, T: Element> {
     pub(crate) of_batch: bool,
     pub(crate) gate: Gate<'a>,
     pub(crate) memory: &'a mut TileMemory<'m, T>,
+    pub(crate) ahead: Ahead,
 }
 
 impl<T: Element> Kernel for InputTile<'_, '_, T> {
@@ -84,139 +87,134 @@ impl<T: Element> Kernel for InputTile<'_, '_, T> {
 impl<T: Element> InputTile<'_, '_, T> {
     #[inline(always)]
     fn behind<S: Simd, G: Passes<T>, const OF_BATCH: bool>(self, simd: S, gate: G) {
-        let Self {
-            matrix,
-            tile,
-            x,
-            coefficients,
-            memory,
-            ..
-        } = self;
-        if matrix.by_columns() {
-            let columns = coefficients.of_columns(matrix, tile);
-            let columns = columns
-                .each_ref()
-                .map(|column| PerColumn(column.as_slice()));
-            for row in tile.rows.clone() {
-                input_run::<S, T, _, G, OF_BATCH>(
-                    simd,
-                    memory,
-                    tile.run(matrix, row),
-                    x,
-                    columns,
-                    gate,
-                );
-            }
-        } else {
-            for row in tile.rows.clone() {
-                for unit in tile.units.clone() {
-                    let coefficients = coefficients.of_channel::<S, T>(simd, unit);
-                    input_run::<S, T, _, G, OF_BATCH>(
-                        simd,
-                        memory,
-                        tile.unit_run(matrix, row, unit),
-                        x,
-                        coefficients,
-                        gate,
-                    );
-                }
+        let mut pass = InputPass::<T, G, OF_BATCH> {
+            memory: self.memory,
+            ahead: self.ahead,
+            x: self.x,
+            gate,
+        };
+        through_tile::<S, T, _, 6>(simd, self.matrix, self.tile, self.coefficients, &mut pass);
+    }
+}
+
+/// Writes dx of some runs after the other.
+struct InputPass<'a, 'm, T, G, const OF_BATCH: bool> {
+    memory: &'a mut TileMemory<'m, T>,
+    ahead: Ahead,
+    x: Run<'a, T>,
+    gate: G,
+}
+
+impl<S: Simd, T: Element, G: Passes<T>, const OF_BATCH: bool> Pass<S, T, 6>
+    for InputPass<'_, '_, T, G, OF_BATCH>
+{
+    #[inline(always)]
+    fn runs<const A: usize>(
+        &mut self,
+        simd: S,
+        spans: [Span; A],
+        columns: &Columns<'_, T::Compute, 6>,
+    ) {
+        let dy = self.memory.inputs(spans);
+        let mut gate_runs = [self.gate.run(spans[0]); A];
+        for i in 1..A {
+            gate_runs[i] = self.gate.run(spans[i]);
+        }
+        let dresidual = self.memory.seconds(spans);
+        let mut step = InputStep::<T, G, OF_BATCH, A> {
+            dy,
+            dx: self.memory.outputs(spans),
+            has_residual: dresidual.is_some(),
+            dresidual: dresidual.unwrap_or_else(RunsMut::none),
+            // Where x is not needed, it may be empty.
+            x: if OF_BATCH || G::NEEDS_X {
+                self.x.parts(spans)
+            } else {
+                dy
+            },
+            columns: columns.values,
+            gate: self.gate,
+            gate_runs,
+            ahead: self.ahead,
+        };
+        let head = step.dx.unaligned_head();
+        along_runs(simd, &mut step, head, spans[0].len(), columns.period);
+    }
+}
+
+/// Everything that some runs need.
+struct InputStep<'a, T: Element, G: Passes<T>, const OF_BATCH: bool, const A: usize> {
+    dy: Runs<'a, T, A>,
+    dx: RunsMut<'a, T, A>,
+    has_residual: bool,
+    dresidual: RunsMut<'a, T, A>,
+    x: Runs<'a, T, A>,
+    columns: [PerColumn<'a, T::Compute>; 6],
+    gate: G,
+    gate_runs: [G::Run; A],
+    ahead: Ahead,
+}
+
+impl<S: Simd, T: Element, G: Passes<T>, const OF_BATCH: bool, const A: usize> Step<S>
+    for InputStep<'_, T, G, OF_BATCH, A>
+{
+    type Coefficients = [T::Vector<S>; 6];
+
+    #[inline(always)]
+    fn coefficients(&self, simd: S, column: usize) -> [T::Vector<S>; 6] {
+        let [center, scale, shift, mean_gradient, slope, offset] = self.columns;
+        [
+            Coefficient::<S, T>::load(center, simd, column),
+            Coefficient::<S, T>::load(scale, simd, column),
+            Coefficient::<S, T>::load(shift, simd, column),
+            Coefficient::<S, T>::load(mean_gradient, simd, column),
+            Coefficient::<S, T>::load(slope, simd, column),
+            Coefficient::<S, T>::load(offset, simd, column),
+        ]
+    }
+
+    #[inline(always)]
+    fn at(&mut self, simd: S, with: [T::Vector<S>; 6], at: usize, count: usize) {
+        if asked_in_loop(self.ahead.fetches) {
+            self.dy.fetch(simd, at, self.ahead.distance);
+            if OF_BATCH || G::NEEDS_X {
+                self.x.fetch(simd, at, self.ahead.distance);
             }
         }
-    }
-}
-
-/// Writes dx of one run of memory.
-#[inline(always)]
-fn input_run<S: Simd, T: Element, K: Coefficient<S, T>, G: Passes<T>, const OF_BATCH: bool>(
-    simd: S,
-    memory: &mut TileMemory<'_, T>,
-    span: Span,
-    x: Run<'_, T>,
-    coefficients: [K; 6],
-    gate: G,
-) {
-    let mut step = InputStep::<T, K, G, OF_BATCH> {
-        dy: memory.input(span),
-        dx: memory.output(span),
-        dresidual: memory.second(span),
-        x: if OF_BATCH || G::NEEDS_X {
-            x.part(span.range())
-        } else {
-            x
-        },
-        coefficients,
-        gate,
-        gate_run: gate.run(span),
-    };
-    let (mut at, len) = (step.dx.unaligned_head(), span.len());
-    if at > 0 {
-        step.at(simd, 0, at);
-    }
-    while len - at >= LANES {
-        step.at(simd, at, LANES);
-        at += LANES;
-    }
-    if at < len {
-        step.at(simd, at, len - at);
-    }
-}
-
-/// Everything that one run needs.
-struct InputStep<'a, T: Element, K, G: Passes<T>, const OF_BATCH: bool> {
-    dy: Run<'a, T>,
-    dx: RunMut<'a, T>,
-    dresidual: Option<RunMut<'a, T>>,
-    x: Run<'a, T>,
-    coefficients: [K; 6],
-    gate: G,
-    gate_run: G::Run,
-}
-
-impl<T: Element, K, G: Passes<T>, const OF_BATCH: bool> InputStep<'_, T, K, G, OF_BATCH> {
-    /// The `count` values from `at` on, at most sixteen.
-    #[inline(always)]
-    fn at<S: Simd>(&mut self, simd: S, at: usize, count: usize)
-    where
-        K: Coefficient<S, T>,
-    {
+        let dy = self.dy.read(simd, at, count);
         let x = if OF_BATCH || G::NEEDS_X {
             self.x.read(simd, at, count)
         } else {
-            T::splat(simd, T::Compute::default())
+            dy
         };
-        let gate = (self.gate, self.gate_run);
-        let (dv, value) = gradient::<S, T, K, G, OF_BATCH>(
-            simd,
-            at,
-            self.dy.read(simd, at, count),
-            x,
-            self.coefficients,
-            gate,
-        );
-        if let Some(dresidual) = &mut self.dresidual {
-            dresidual.write(simd, at, count, dv);
+        let (mut dv, mut dx) = (dy, dy);
+        for i in 0..A {
+            let gate = (self.gate, self.gate_runs[i]);
+            (dv[i], dx[i]) = gradient::<S, T, G, OF_BATCH>(simd, at, dy[i], x[i], with, gate);
         }
-        self.dx.write(simd, at, count, value);
+        if asked_in_loop(self.has_residual) {
+            self.dresidual.write(simd, at, count, dv);
+        }
+        self.dx.write(simd, at, count, dx);
     }
 }
 
 /// dv and dx of sixteen values.
 #[inline(always)]
-fn gradient<S: Simd, T: Element, K: Coefficient<S, T>, G: Passes<T>, const OF_BATCH: bool>(
+fn gradient<S: Simd, T: Element, G: Passes<T>, const OF_BATCH: bool>(
     simd: S,
     at: usize,
     dy: T::Vector<S>,
     x: T::Vector<S>,
-    [center, scale, shift, mean_gradient, slope, offset]: [K; 6],
+    [center, scale, shift, mean_gradient, slope, offset]: [T::Vector<S>; 6],
     (gate, run): (G, G::Run),
 ) -> (T::Vector<S>, T::Vector<S>) {
-    let centred = x.sub(center.load(simd, at));
+    let centred = x.sub(center);
     let dv = gate.pass(simd, run, at, dy, centred, [scale, shift]);
-    let scale = scale.load(simd, at);
     if OF_BATCH {
-        let less_mean = dv.sub(mean_gradient.load(simd, at));
-        let less_both = centred.mul_add(slope.load(simd, at), less_mean);
-        (dv, less_both.mul_add(scale, offset.load(simd, at)))
+        let less_mean = dv.sub(mean_gradient);
+        let less_both = centred.mul_add(slope, less_mean);
+        (dv, less_both.mul_add(scale, offset))
     } else {
         (dv, dv.mul(scale))
     }
@@ -244,7 +242,7 @@ pub(crate) fn input<T: Element>(
         &cpu.threads,
         &matrix.by_rows(TILE_VALUES),
         outputs,
-        |tile, memory| {
+        |tile, _, memory| {
             let x = Run::new(x);
             T::input(
                 cpu,
@@ -256,6 +254,7 @@ pub(crate) fn input<T: Element>(
                     of_batch,
                     gate,
                     memory,
+                    ahead: Ahead::nothing(),
                 },
             );
         },

@@ -4,10 +4,10 @@ use std::ops::Range;
 
 use super::coefficients::{Coefficient, Coefficients, PerColumn, Same, gather_columns};
 use super::gate::{Gate, Marked, Open, Passes, Recomputed};
-use super::memory::{Run, TileMemory};
+use super::memory::{Rows, Run, TileMemory};
 use super::normalize::center_of;
-use super::simd::{Kernel, Simd, Vector};
-use super::sums::{ColumnSums, Reduction, Terms, UnitSums, add_columns, add_units};
+use super::simd::{Kernel, LANES, Simd, Vector};
+use super::sums::{ColumnSums, Reduction, Terms, TermsOf, add_columns, add_units};
 use super::tiles::{Matrix, Span, Tile, Tiling};
 use super::{Cpu, Normalization};
 use crate::{Compute, Element};
@@ -25,6 +25,14 @@ impl<'a, T: Element> Gradient<'a, '_, T> {
         match self {
             Gradient::Array(dy) => dy.part(span.range()),
             Gradient::Tile(memory) => memory.input(span),
+        }
+    }
+
+    #[inline(always)]
+    fn rows(&self, first: Span, count: usize, row_len: usize) -> Rows<'a, T> {
+        match self {
+            Gradient::Array(dy) => dy.rows(first, count, row_len),
+            Gradient::Tile(memory) => memory.input_rows(first, count),
         }
     }
 }
@@ -72,36 +80,35 @@ impl<T: Element> Kernel for ReduceTile<'_, '_, T> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) -> Sums {
+        let matrix = self.matrix;
         match self.gate {
             Gate::Open => self.behind(simd, Open),
             Gate::Recomputed => self.behind(simd, Recomputed),
-            Gate::Marked(mask) => self.behind(
-                simd,
-                Marked {
-                    matrix: self.matrix,
-                    mask,
-                },
-            ),
+            Gate::Marked(mask) => self.behind(simd, Marked { matrix, mask }),
         }
     }
 }
 
 impl<T: Element> ReduceTile<'_, '_, T> {
     #[inline(always)]
-    fn behind<S: Simd, G: Passes<T>>(&self, simd: S, gate: G) -> Sums {
+    fn behind<S: Simd, G: Passes<T>>(self, simd: S, gate: G) -> Sums {
         let (matrix, tile) = (self.matrix, self.tile);
         let channels = tile.channels(matrix).len();
         let mut out = Sums::none(channels);
-        if matrix.by_columns() {
+        if matrix.sums_columns() {
             let columns = self.coefficients.of_columns(matrix, tile);
+            let columns = columns.lend().values;
             let mut sums = ColumnSums::zero(tile.columns(matrix).len());
             add_columns::<S, T, _>(
                 simd,
                 matrix,
                 tile,
                 &Gradients {
-                    of: self,
-                    columns: &columns,
+                    tile,
+                    dy: self.dy,
+                    x: self.x,
+                    coefficients: self.coefficients,
+                    columns,
                     gate,
                 },
                 &mut sums,
@@ -109,22 +116,20 @@ impl<T: Element> ReduceTile<'_, '_, T> {
             gather_columns(matrix, tile, &sums.first, &mut out.beta);
             gather_columns(matrix, tile, &sums.second, &mut out.gamma);
         } else {
-            let mut sums = vec![UnitSums::zero(simd); channels];
-            let columns = [const { Vec::new() }; 4];
             add_units::<S, T, _>(
                 simd,
                 matrix,
                 tile,
                 &Gradients {
-                    of: self,
-                    columns: &columns,
+                    tile,
+                    dy: self.dy,
+                    x: self.x,
+                    coefficients: self.coefficients,
+                    columns: [PerColumn(&[]); 4],
                     gate,
                 },
-                &mut sums,
+                [&mut out.beta, &mut out.gamma],
             );
-            for (c, sums) in sums.into_iter().enumerate() {
-                (out.beta[c], out.gamma[c]) = sums.total();
-            }
         }
         out
     }
@@ -132,9 +137,12 @@ impl<T: Element> ReduceTile<'_, '_, T> {
 
 /// a = dv, b = x̂.
 struct Gradients<'a, 'm, T: Element, G> {
-    of: &'a ReduceTile<'a, 'm, T>,
+    tile: &'a Tile,
+    dy: Gradient<'a, 'm, T>,
+    x: Run<'a, T>,
+    coefficients: &'a Coefficients<T::Compute, 4>,
     /// Where work is by columns.
-    columns: &'a [Vec<T::Compute>; 4],
+    columns: [PerColumn<'a, T::Compute>; 4],
     gate: G,
 }
 
@@ -157,26 +165,22 @@ impl<'a, 'm, T: Element, G: Passes<T>> Reduction<T> for Gradients<'a, 'm, T, G> 
 
     #[inline(always)]
     fn of_unit<S: Simd>(&self, simd: S, i: usize) -> Self::OfUnit<'_, S> {
-        let channel = self.of.tile.units.start + i;
-        let coefficients = self.of.coefficients.of_channel::<S, T>(simd, channel);
+        let channel = self.tile.units.start + i;
+        let coefficients = self.coefficients.of_channel::<S, T>(simd, channel);
         GradientTerms {
-            dy: self.of.dy,
-            x: self.of.x,
+            dy: self.dy,
+            x: self.x,
             gate: self.gate,
             coefficients,
         }
     }
     #[inline(always)]
     fn of_columns<S: Simd>(&self, _: S) -> Self::OfColumns<'_, S> {
-        let coefficients = self
-            .columns
-            .each_ref()
-            .map(|column| PerColumn(column.as_slice()));
         GradientTerms {
-            dy: self.of.dy,
-            x: self.of.x,
+            dy: self.dy,
+            x: self.x,
             gate: self.gate,
-            coefficients,
+            coefficients: self.columns,
         }
     }
 }
@@ -185,6 +189,9 @@ impl<'a, S: Simd, T: Element, G: Passes<T>, K: Coefficient<S, T>> Terms<S, T>
     for GradientTerms<'a, '_, T, G, K>
 {
     type Run = (Run<'a, T>, Run<'a, T>, G::Run);
+    /// With the first run, for the gate.
+    type Rows = (Rows<'a, T>, Rows<'a, T>, Span);
+    type Coefficients<const N: usize> = [[T::Vector<S>; N]; 4];
 
     #[inline(always)]
     fn run(&self, span: Span) -> Self::Run {
@@ -195,43 +202,71 @@ impl<'a, S: Simd, T: Element, G: Passes<T>, K: Coefficient<S, T>> Terms<S, T>
         )
     }
     #[inline(always)]
-    fn terms(&self, simd: S, (dy, x, gate): Self::Run, at: usize) -> (T::Vector<S>, T::Vector<S>) {
-        self.of(simd, gate, at, dy.load(simd, at), x.load(simd, at))
+    fn rows(&self, first: Span, count: usize, row_len: usize) -> Self::Rows {
+        let x = self.x.rows(first, count, row_len);
+        (self.dy.rows(first, count, row_len), x, first)
+    }
+    #[inline(always)]
+    fn row(&self, (dy, x, first): Self::Rows, i: usize) -> Self::Run {
+        (dy.row(i), x.row(i), self.gate.run(dy.span(first, i)))
+    }
+    #[inline(always)]
+    fn coefficients<const N: usize>(&self, simd: S, at: usize) -> [[T::Vector<S>; N]; 4] {
+        let [center, scale, shift, inv_std] = self.coefficients;
+        [
+            center.load_each(simd, at),
+            scale.load_each(simd, at),
+            shift.load_each(simd, at),
+            inv_std.load_each(simd, at),
+        ]
+    }
+    #[inline(always)]
+    fn terms<const N: usize>(
+        &self,
+        simd: S,
+        (dy, x, gate): Self::Run,
+        with: [[T::Vector<S>; N]; 4],
+        at: usize,
+    ) -> TermsOf<S, T, N> {
+        let (dy, x) = (dy.load::<S, N>(simd, at), x.load::<S, N>(simd, at));
+        self.of(simd, gate, at, (dy, x), with)
     }
     #[inline(always)]
     fn last_terms(
         &self,
         simd: S,
         (dy, x, gate): Self::Run,
+        with: [[T::Vector<S>; 1]; 4],
         at: usize,
         count: usize,
-    ) -> (T::Vector<S>, T::Vector<S>) {
+    ) -> TermsOf<S, T, 1> {
         // dy is zero past the end, and so is dv.
         let (dy, x) = (dy.load_some(simd, at, count), x.load_some(simd, at, count));
-        self.of(simd, gate, at, dy, x)
+        self.of(simd, gate, at, ([dy], [x]), with)
     }
 }
 
 impl<T: Element, G: Passes<T>, K> GradientTerms<'_, '_, T, G, K> {
+    /// dv and x̂ of dy and x.
     #[inline(always)]
-    fn of<S: Simd>(
+    fn of<S: Simd, const N: usize>(
         &self,
         simd: S,
         gate: G::Run,
         at: usize,
-        dy: T::Vector<S>,
-        x: T::Vector<S>,
-    ) -> (T::Vector<S>, T::Vector<S>)
-    where
-        K: Coefficient<S, T>,
-    {
-        let [center, scale, shift, inv_std] = self.coefficients;
-        let centred = x.sub(center.load(simd, at));
-        // Multiplied before it is summed: dv·(x − mean) can overflow where dv·x̂ cannot.
-        (
-            self.gate.pass(simd, gate, at, dy, centred, [scale, shift]),
-            centred.mul(inv_std.load(simd, at)),
-        )
+        (mut dv, mut x): TermsOf<S, T, N>,
+        [center, scale, shift, inv_std]: [[T::Vector<S>; N]; 4],
+    ) -> TermsOf<S, T, N> {
+        for i in 0..N {
+            let centred = x[i].sub(center[i]);
+            let affine = [scale[i], shift[i]];
+            dv[i] = self
+                .gate
+                .pass(simd, gate, at + i * LANES, dv[i], centred, affine);
+            // Multiplied before it is summed: dv·(x − mean) can overflow where dv·x̂ cannot.
+            x[i] = centred.mul(inv_std[i]);
+        }
+        (dv, x)
     }
 }
 
@@ -261,7 +296,7 @@ pub(crate) fn reduce<T: Element>(
     let matrix = &tiling.matrix;
     let coefficients = coefficients(with, 0..matrix.channels);
     let bytes = size_of_val(dy) + size_of_val(x);
-    let parts = cpu.threads.map(tiling.count(), bytes, |index| {
+    let parts = cpu.threads.map(tiling.count(), bytes, |index, _| {
         let tile = tiling.tile(index);
         let (dy, x) = (Gradient::Array(Run::new(dy)), Run::new(x));
         let sums = T::reduce(

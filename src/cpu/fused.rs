@@ -3,6 +3,7 @@
 //! Where a tile has whole channels, forward training reads x from memory once and writes y once; backward reads x and dy
 //! once and writes dx once. Where channels are cut (channels last, or few and large ones) the passes are the steps.
 
+use super::ahead::Ahead;
 use super::backward_input::{self, InputTile};
 use super::backward_reduce::{self, Gradient, ReduceTile, Sums};
 use super::coefficients::Coefficients;
@@ -39,8 +40,9 @@ pub(crate) fn forward_training<T: Element>(
         second: None,
         mask,
     };
-    let parts = scatter(&cpu.threads, &tiling, outputs, |tile, memory| {
+    let parts = scatter(&cpu.threads, &tiling, outputs, |tile, next, memory| {
         let channels = tile.channels(matrix);
+        let ahead = Ahead::of(matrix, tile, next, size_of::<T>());
         let moments = T::moments(
             cpu,
             TileMoments {
@@ -65,6 +67,7 @@ pub(crate) fn forward_training<T: Element>(
                 coefficients: &coefficients,
                 epilogue,
                 memory,
+                ahead,
             },
         );
         finished
@@ -108,9 +111,10 @@ pub(crate) fn backward<T: Element>(
         second: dresidual,
         mask: None,
     };
-    let parts = scatter(&cpu.threads, &tiling, outputs, |tile, memory| {
+    let parts = scatter(&cpu.threads, &tiling, outputs, |tile, next, memory| {
         let channels = tile.channels(matrix);
         let first = channels.start;
+        let ahead = Ahead::of(matrix, tile, next, 2 * size_of::<T>());
         let coefficients = backward_reduce::coefficients(&with, channels.clone());
         let reduce = ReduceTile {
             matrix,
@@ -137,6 +141,7 @@ pub(crate) fn backward<T: Element>(
                 of_batch,
                 gate,
                 memory,
+                ahead,
             },
         );
         sums

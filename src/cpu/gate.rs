@@ -1,7 +1,6 @@
 //! Which gradients pass ReLU on the way back.
 
-use super::coefficients::Coefficient;
-use super::memory::mask_range;
+use super::memory::mask_bits;
 use super::simd::{Simd, Vector};
 use super::tiles::{Matrix, Span};
 use crate::Element;
@@ -23,14 +22,14 @@ pub(crate) trait Passes<T: Element>: Copy {
     /// Lends the run at a span of the array.
     fn run(self, span: Span) -> Self::Run;
     /// dv from dy, of the sixteen values from `at` on; `centred` is x − mean, `affine` scale and shift.
-    fn pass<S: Simd, K: Coefficient<S, T>>(
+    fn pass<S: Simd>(
         self,
         simd: S,
         run: Self::Run,
         at: usize,
         dy: T::Vector<S>,
         centred: T::Vector<S>,
-        affine: [K; 2],
+        affine: [T::Vector<S>; 2],
     ) -> T::Vector<S>;
 }
 
@@ -44,14 +43,14 @@ impl<T: Element> Passes<T> for Open {
     #[inline(always)]
     fn run(self, _: Span) {}
     #[inline(always)]
-    fn pass<S: Simd, K: Coefficient<S, T>>(
+    fn pass<S: Simd>(
         self,
         _: S,
         (): (),
         _: usize,
         dy: T::Vector<S>,
         _: T::Vector<S>,
-        _: [K; 2],
+        _: [T::Vector<S>; 2],
     ) -> T::Vector<S> {
         dy
     }
@@ -67,17 +66,46 @@ impl<T: Element> Passes<T> for Recomputed {
     #[inline(always)]
     fn run(self, _: Span) {}
     #[inline(always)]
-    fn pass<S: Simd, K: Coefficient<S, T>>(
+    fn pass<S: Simd>(
         self,
         simd: S,
         (): (),
-        at: usize,
+        _: usize,
         dy: T::Vector<S>,
         centred: T::Vector<S>,
-        [scale, shift]: [K; 2],
+        [scale, shift]: [T::Vector<S>; 2],
     ) -> T::Vector<S> {
-        let v = centred.mul_add(scale.load(simd, at), shift.load(simd, at));
+        let v = centred.mul_add(scale, shift);
         dy.keep(v.above_bits(T::splat(simd, T::ROUNDS_TO_ZERO)))
+    }
+}
+
+/// A run of mask bits.
+#[derive(Clone, Copy)]
+pub(crate) struct Bits<'a> {
+    mask: &'a [u8],
+    first: usize,
+}
+
+impl Bits<'_> {
+    /// Sixteen bits from `at` on, clear past the end of the mask.
+    #[inline(always)]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "sixteen bits are what is wanted"
+    )]
+    fn sixteen(self, at: usize) -> u16 {
+        let bit = self.first + at;
+        let mask = &self.mask[bit / 8..];
+        // They may lie over three bytes.
+        let bytes = if let Some(bytes) = mask.first_chunk::<4>() {
+            *bytes
+        } else {
+            let mut bytes = [0; 4];
+            bytes[..mask.len()].copy_from_slice(mask);
+            bytes
+        };
+        (u32::from_le_bytes(bytes) >> (bit % 8)) as u16
     }
 }
 
@@ -90,30 +118,25 @@ pub(crate) struct Marked<'a> {
 
 impl<'a, T: Element> Passes<T> for Marked<'a> {
     const NEEDS_X: bool = false;
-    type Run = &'a [u8];
+    type Run = Bits<'a>;
     #[inline(always)]
-    fn run(self, span: Span) -> &'a [u8] {
-        &self.mask[mask_range(self.matrix, span)]
+    fn run(self, span: Span) -> Bits<'a> {
+        let (first, _) = mask_bits(self.matrix, span);
+        Bits {
+            mask: self.mask,
+            first,
+        }
     }
     #[inline(always)]
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "sixteen bits are what is wanted"
-    )]
-    fn pass<S: Simd, K: Coefficient<S, T>>(
+    fn pass<S: Simd>(
         self,
         _: S,
-        mask: &'a [u8],
+        bits: Bits<'a>,
         at: usize,
         dy: T::Vector<S>,
         _: T::Vector<S>,
-        _: [K; 2],
+        _: [T::Vector<S>; 2],
     ) -> T::Vector<S> {
-        // Sixteen bits may lie over three bytes.
-        let mut bytes = [0; 4];
-        for (byte, marked) in bytes[..3].iter_mut().zip(&mask[at / 8..]) {
-            *byte = *marked;
-        }
-        dy.keep((u32::from_le_bytes(bytes) >> (at % 8)) as u16)
+        dy.keep(bits.sixteen(at))
     }
 }

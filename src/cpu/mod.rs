@@ -1,5 +1,6 @@
 //! The CPU backend: a SIMD level and the threads to run it on.
 
+mod ahead;
 mod backward_input;
 mod backward_reduce;
 mod coefficients;
@@ -7,6 +8,8 @@ mod finish;
 mod fused;
 mod gate;
 pub(crate) mod kernels;
+mod lockstep;
+mod mask_writer;
 mod memory;
 mod moments;
 mod normalize;

@@ -52,15 +52,19 @@ impl Moments {
         self.count = total;
     }
 
-    /// Adds the values of `other`, whose channels are these from `first` on.
-    pub(crate) fn merge_at(&mut self, first: usize, counts: &mut [f64], other: &Moments) {
-        for (i, (mean, m2)) in other.mean.iter().zip(&other.m2).enumerate() {
-            let c = first + i;
-            let total = counts[c] + other.count;
-            let delta = mean - self.mean[c];
-            self.mean[c] += delta * (other.count / total);
-            self.m2[c] += m2 + delta * delta * (counts[c] * other.count / total);
-            counts[c] = total;
+    /// Adds the values of `other`, whose channels are these from `first` on, of each of which there are `count` values so far.
+    pub(crate) fn merge_at(&mut self, first: usize, count: f64, other: &Moments) {
+        let total = count + other.count;
+        let (weight, spread) = (other.count / total, count * other.count / total);
+        let channels = other.mean.len();
+        let (means, m2s) = (
+            &mut self.mean[first..first + channels],
+            &mut self.m2[first..first + channels],
+        );
+        for c in 0..channels {
+            let delta = other.mean[c] - means[c];
+            means[c] += delta * weight;
+            m2s[c] += other.m2[c] + delta * delta * spread;
         }
     }
 }
@@ -73,19 +77,20 @@ mod tests {
     fn merging_parts_gives_the_whole() {
         let values = [3.0, -1.0, 4.0, 1.0, -5.0, 9.0, 2.0];
         let mut whole = Moments::none(1);
-        let mut counts = [0.0];
+        let mut count = 0.0;
         for part in [&values[..3], &values[3..4], &values[4..]] {
             let mut moments = Moments::none(1);
             let shift = part[0];
             let sum = part.iter().map(|x| x - shift).sum();
             let squares = part.iter().map(|x| (x - shift) * (x - shift)).sum();
             moments.add_shifted(part.len() as f64, &[shift], &[sum], &[squares]);
-            whole.merge_at(0, &mut counts, &moments);
+            whole.merge_at(0, count, &moments);
+            count += part.len() as f64;
         }
         let mean: f64 = values.iter().sum::<f64>() / 7.0;
         let m2: f64 = values.iter().map(|x| (x - mean) * (x - mean)).sum();
         assert!((whole.mean[0] - mean).abs() < 1e-14 && (whole.m2[0] - m2).abs() < 1e-12);
-        assert!(counts[0] == 7.0);
+        assert!(count == 7.0);
     }
 
     #[test]

@@ -4,9 +4,14 @@
 //! it plus the residual, rounded once. Subtracting first keeps y exact where the mean is large: the usual
 //! `x·scale + (β − mean·scale)` is off by 2e-3 at a mean of 1e5 deviations.
 
-use super::coefficients::{Coefficient, Coefficients, PerColumn};
-use super::memory::{Outputs, Run, RunMut, TileMemory, scatter};
-use super::simd::{Kernel, LANES, Simd, Vector};
+use std::marker::PhantomData;
+
+use super::ahead::Ahead;
+use super::coefficients::{Coefficient, Coefficients, Columns, PerColumn};
+use super::lockstep::{Pass, Step, along_runs, asked_in_loop, through_tile};
+use super::mask_writer::MaskWriter;
+use super::memory::{Outputs, Run, Runs, RunsMut, TileMemory, scatter};
+use super::simd::{Kernel, Simd, Vector};
 use super::tiles::{Matrix, Span, Tile};
 use super::{Cpu, Normalization};
 use crate::backend::InOut;
@@ -29,6 +34,7 @@ pub struct NormalizeTile<'a, 'm, T: Element> {
     pub(crate) coefficients: &'a Coefficients<T::Compute, 3>,
     pub(crate) epilogue: Epilogue<'a, T>,
     pub(crate) memory: &'a mut TileMemory<'m, T>,
+    pub(crate) ahead: Ahead,
 }
 
 impl<T: Element> Kernel for NormalizeTile<'_, '_, T> {
@@ -54,157 +60,162 @@ impl<T: Element> NormalizeTile<'_, '_, T> {
         residual: R,
         activate: A,
     ) {
-        let Self {
-            matrix,
-            tile,
-            coefficients,
-            memory,
-            ..
-        } = self;
-        if matrix.by_columns() {
-            let columns = coefficients.of_columns(matrix, tile);
-            let [center, scale, shift] = columns
-                .each_ref()
-                .map(|column| PerColumn(column.as_slice()));
-            for row in tile.rows.clone() {
-                let span = tile.run(matrix, row);
-                normalize_run(
-                    simd,
-                    memory,
-                    span,
-                    [center, scale, shift],
-                    residual,
-                    activate,
-                );
-            }
-        } else {
-            for row in tile.rows.clone() {
-                for unit in tile.units.clone() {
-                    let span = tile.unit_run(matrix, row, unit);
-                    normalize_run(
-                        simd,
-                        memory,
-                        span,
-                        coefficients.of_channel::<S, T>(simd, unit),
-                        residual,
-                        activate,
-                    );
-                }
-            }
-        }
+        let mut pass = NormalizePass {
+            memory: self.memory,
+            ahead: self.ahead,
+            residual,
+            activate,
+        };
+        through_tile::<S, T, _, 3>(simd, self.matrix, self.tile, self.coefficients, &mut pass);
     }
 }
 
-/// Normalizes one run of memory.
-#[inline(always)]
-fn normalize_run<S, T, K, R, A>(
-    simd: S,
-    memory: &mut TileMemory<'_, T>,
-    span: Span,
-    coefficients: [K; 3],
+/// Normalizes some runs after the other.
+struct NormalizePass<'a, 'm, T, R, A> {
+    memory: &'a mut TileMemory<'m, T>,
+    ahead: Ahead,
     residual: R,
     activate: A,
-) where
+}
+
+impl<S, T, R, V> Pass<S, T, 3> for NormalizePass<'_, '_, T, R, V>
+where
     S: Simd,
     T: Element,
-    K: Coefficient<S, T>,
     R: Residual<S, T>,
-    A: Activate<S, T>,
+    V: Activate<S, T>,
 {
-    let (x, y, residual) = (memory.input(span), memory.output(span), residual.part(span));
-    let mask = memory.mask(span);
-    let mut step = NormalizeStep {
-        x,
-        y,
-        mask,
-        coefficients,
-        residual,
-        activate,
-    };
-    let (mut at, len) = (step.y.unaligned_head(), span.len());
-    if at > 0 {
-        step.at(simd, 0, at);
-    }
-    while len - at >= LANES {
-        step.at(simd, at, LANES);
-        at += LANES;
-    }
-    if at < len {
-        step.at(simd, at, len - at);
-    }
-}
-
-/// Everything that one run needs.
-struct NormalizeStep<'a, 'm, T, K, R, A> {
-    x: Run<'a, T>,
-    y: RunMut<'a, T>,
-    mask: Option<&'m mut [u8]>,
-    coefficients: [K; 3],
-    residual: R,
-    activate: A,
-}
-
-impl<T: Element, K, R, A> NormalizeStep<'_, '_, T, K, R, A> {
-    /// The `count` values from `at` on, at most sixteen.
     #[inline(always)]
-    fn at<S: Simd>(&mut self, simd: S, at: usize, count: usize)
-    where
-        K: Coefficient<S, T>,
-        R: Residual<S, T>,
-        A: Activate<S, T>,
-    {
-        // One by one: an intrinsic behind the closure of `map` is a call.
-        let [center, scale, shift] = self.coefficients;
-        let (center, scale) = (center.load(simd, at), scale.load(simd, at));
-        let shift = shift.load(simd, at);
-        let x = self.x.read(simd, at, count);
-        let v = self
-            .residual
-            .add(simd, at, count, x.sub(center).mul_add(scale, shift));
-        if let Some(mask) = &mut self.mask {
-            mark(mask, at, v.above_bits(T::splat(simd, T::ROUNDS_TO_ZERO)));
-        }
-        let y = self.activate.activate(v);
-        self.y.write(simd, at, count, y);
+    fn runs<const A: usize>(
+        &mut self,
+        simd: S,
+        spans: [Span; A],
+        columns: &Columns<'_, T::Compute, 3>,
+    ) {
+        let mask = self.memory.masks(spans);
+        let mut step = NormalizeStep {
+            x: self.memory.inputs(spans),
+            y: self.memory.outputs(spans),
+            marks: mask.is_some(),
+            mask: MaskWriter::new(mask.unwrap_or_else(no_bytes)),
+            columns: columns.values,
+            residual: self.residual.parts(spans),
+            activate: self.activate,
+            ahead: self.ahead,
+            types: PhantomData::<R>,
+        };
+        let head = step.y.unaligned_head();
+        along_runs(simd, &mut step, head, spans[0].len(), columns.period);
+        step.mask.finish();
     }
 }
 
-/// Writes sixteen bits of the mask, or the last eight.
-#[inline(always)]
-fn mark(mask: &mut [u8], at: usize, bits: u16) {
-    for (byte, bits) in mask[at / 8..].iter_mut().zip(bits.to_le_bytes()) {
-        *byte = bits;
+/// What is written where there is no mask.
+fn no_bytes<'m, const A: usize>() -> [&'m mut [u8]; A] {
+    std::array::from_fn(|_| -> &'m mut [u8] { &mut [] })
+}
+
+/// Everything that some runs need.
+struct NormalizeStep<'a, 'm, T: Element, R, P, V, const A: usize> {
+    x: Runs<'a, T, A>,
+    y: RunsMut<'a, T, A>,
+    marks: bool,
+    mask: MaskWriter<'m, A>,
+    columns: [PerColumn<'a, T::Compute>; 3],
+    residual: P,
+    activate: V,
+    ahead: Ahead,
+    types: PhantomData<R>,
+}
+
+impl<S, T, R, V, const A: usize> Step<S> for NormalizeStep<'_, '_, T, R, R::Parts<A>, V, A>
+where
+    S: Simd,
+    T: Element,
+    R: Residual<S, T>,
+    V: Activate<S, T>,
+{
+    type Coefficients = [T::Vector<S>; 3];
+
+    #[inline(always)]
+    fn coefficients(&self, simd: S, column: usize) -> [T::Vector<S>; 3] {
+        // One by one: an intrinsic behind the closure of `map` is a call.
+        let [center, scale, shift] = self.columns;
+        [
+            Coefficient::<S, T>::load(center, simd, column),
+            Coefficient::<S, T>::load(scale, simd, column),
+            Coefficient::<S, T>::load(shift, simd, column),
+        ]
+    }
+
+    #[inline(always)]
+    fn at(&mut self, simd: S, [center, scale, shift]: [T::Vector<S>; 3], at: usize, count: usize) {
+        if asked_in_loop(self.ahead.fetches) {
+            self.x.fetch(simd, at, self.ahead.distance);
+        }
+        let mut v = self.x.read(simd, at, count);
+        for i in 0..A {
+            v[i] = v[i].sub(center).mul_add(scale, shift);
+        }
+        R::add(simd, &self.residual, at, count, &mut v);
+        if asked_in_loop(self.marks) {
+            let threshold = T::splat(simd, T::ROUNDS_TO_ZERO);
+            let mut bits = [0; A];
+            for i in 0..A {
+                bits[i] = v[i].above_bits(threshold);
+            }
+            self.mask.push(bits, count);
+        }
+        for i in 0..A {
+            v[i] = self.activate.activate(v[i]);
+        }
+        self.y.write(simd, at, count, v);
     }
 }
 
 /// What is added to v.
 trait Residual<S: Simd, T: Element>: Copy {
-    fn part(self, span: Span) -> Self;
-    fn add(self, simd: S, at: usize, count: usize, v: T::Vector<S>) -> T::Vector<S>;
+    /// Some runs of it.
+    type Parts<const A: usize>;
+    fn parts<const A: usize>(self, spans: [Span; A]) -> Self::Parts<A>;
+    fn add<const A: usize>(
+        simd: S,
+        parts: &Self::Parts<A>,
+        at: usize,
+        count: usize,
+        v: &mut [T::Vector<S>; A],
+    );
 }
 
 #[derive(Clone, Copy)]
 struct NoResidual;
 
 impl<S: Simd, T: Element> Residual<S, T> for NoResidual {
+    type Parts<const A: usize> = ();
     #[inline(always)]
-    fn part(self, _: Span) -> Self {
-        self
-    }
+    fn parts<const A: usize>(self, _: [Span; A]) {}
     #[inline(always)]
-    fn add(self, _: S, _: usize, _: usize, v: T::Vector<S>) -> T::Vector<S> {
-        v
-    }
+    fn add<const A: usize>(_: S, (): &(), _: usize, _: usize, _: &mut [T::Vector<S>; A]) {}
 }
 
-impl<S: Simd, T: Element> Residual<S, T> for Run<'_, T> {
+impl<'a, S: Simd, T: Element> Residual<S, T> for Run<'a, T> {
+    type Parts<const A: usize> = Runs<'a, T, A>;
     #[inline(always)]
-    fn part(self, span: Span) -> Self {
-        Run::part(&self, span.range())
+    fn parts<const A: usize>(self, spans: [Span; A]) -> Runs<'a, T, A> {
+        Run::parts(&self, spans)
     }
     #[inline(always)]
-    fn add(self, simd: S, at: usize, count: usize, v: T::Vector<S>) -> T::Vector<S> {
-        v.add(self.read(simd, at, count))
+    fn add<const A: usize>(
+        simd: S,
+        parts: &Runs<'a, T, A>,
+        at: usize,
+        count: usize,
+        v: &mut [T::Vector<S>; A],
+    ) {
+        let residual = parts.read(simd, at, count);
+        for i in 0..A {
+            v[i] = v[i].add(residual[i]);
+        }
     }
 }
 
@@ -272,7 +283,7 @@ pub(crate) fn normalize<T: Element>(
         &cpu.threads,
         &matrix.by_rows(TILE_VALUES),
         outputs,
-        |tile, memory| {
+        |tile, _, memory| {
             T::normalize(
                 cpu,
                 NormalizeTile {
@@ -281,6 +292,7 @@ pub(crate) fn normalize<T: Element>(
                     coefficients: &coefficients,
                     epilogue,
                     memory,
+                    ahead: Ahead::nothing(),
                 },
             );
         },

@@ -8,17 +8,17 @@ use std::ops::Range;
 
 use super::Cpu;
 use super::coefficients::{Coefficient, PerColumn, Same, gather_columns, spread_over_columns};
-use super::memory::Run;
+use super::memory::{Rows, Run};
 use super::moments::Moments;
 use super::simd::{Kernel, LANES, Simd, Vector};
 use super::sums::{
-    ColumnSums, Reduction, Terms, UnitSums, add_columns, add_units, chunks, low_bits, sum_lanes,
+    ColumnSums, Reduction, Terms, TermsOf, add_columns, add_units, chunks, low_bits, sum_lanes,
 };
 use super::tiles::{Matrix, Span, Tile, Tiling};
 use crate::Element;
 
 /// Values (of one channel, where work is by units) after which a new shift is chosen.
-const BLOCK_VALUES: usize = 8 << 10;
+const BLOCK_VALUES: usize = 32 << 10;
 /// Rows, where work is by columns, after which a new shift is chosen.
 const BLOCK_ROWS: usize = 1 << 10;
 
@@ -34,7 +34,7 @@ impl<T: Element> Kernel for TileMoments<'_, T> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) -> Moments {
-        if self.matrix.by_columns() {
+        if self.matrix.sums_columns() {
             self.by_columns(simd)
         } else {
             self.by_units(simd)
@@ -44,10 +44,9 @@ impl<T: Element> Kernel for TileMoments<'_, T> {
 
 impl<T: Element> TileMoments<'_, T> {
     #[inline(always)]
-    fn by_units<S: Simd>(&self, simd: S) -> Moments {
+    fn by_units<S: Simd>(self, simd: S) -> Moments {
         let channels = self.tile.units.len();
         let mut moments = Moments::none(channels);
-        let mut sums = vec![UnitSums::zero(simd); channels];
         let mut shifts = vec![0.0; channels];
         let (mut first, mut second) = (vec![0.0; channels], vec![0.0; channels]);
         let width = self.tile.within.len();
@@ -58,8 +57,7 @@ impl<T: Element> TileMoments<'_, T> {
                     units: self.tile.units.clone(),
                     within,
                 };
-                self.choose_shifts(&block, block.units.clone(), &mut shifts);
-                sums.fill(UnitSums::zero(simd));
+                self.choose_shifts(simd, &block, block.units.clone(), &mut shifts);
                 add_units(
                     simd,
                     self.matrix,
@@ -69,11 +67,8 @@ impl<T: Element> TileMoments<'_, T> {
                         shifts: &shifts,
                         columns: &[],
                     },
-                    &mut sums,
+                    [&mut first, &mut second],
                 );
-                for i in 0..channels {
-                    (first[i], second[i]) = sums[i].total();
-                }
                 moments.add_shifted(
                     (block.rows.len() * block.within.len()) as f64,
                     &shifts,
@@ -98,7 +93,7 @@ impl<T: Element> TileMoments<'_, T> {
                 rows,
                 ..self.tile.clone()
             };
-            self.choose_shifts(&block, channels.clone(), &mut shifts);
+            self.choose_shifts(simd, &block, channels.clone(), &mut shifts);
             spread_over_columns(
                 self.matrix,
                 &block,
@@ -128,15 +123,42 @@ impl<T: Element> TileMoments<'_, T> {
         moments
     }
 
-    /// For each of some channels the mean of 16 values spread over a block, as the vectors can hold it.
+    /// For each of some channels the mean of 16 values spread over a block, as the vectors can hold it: exact for 16 equal ones.
     #[inline(always)]
-    fn choose_shifts(&self, block: &Tile, channels: Range<usize>, shifts: &mut [f64]) {
+    fn choose_shifts<S: Simd>(
+        &self,
+        simd: S,
+        block: &Tile,
+        channels: Range<usize>,
+        shifts: &mut [f64],
+    ) {
         let (width, values) = (block.within.len(), block.rows.len() * block.within.len());
         let mut places = [0; LANES];
         for (i, place) in places.iter_mut().enumerate() {
             let at = i * values / LANES;
             let row = block.rows.start + at / width;
             *place = row * self.matrix.row_len() + block.within.start + at % width;
+        }
+        if self.matrix.width == 1 {
+            // Neighbouring values are of neighbouring channels.
+            for (shifts, at) in shifts.chunks_mut(LANES).zip(channels.step_by(LANES)) {
+                let mut samples = [T::splat(simd, T::Compute::default()); LANES];
+                for i in 0..LANES {
+                    let run = self.x.part(places[i] + at..places[i] + at + shifts.len());
+                    samples[i] = run.read(simd, 0, shifts.len());
+                }
+                let mut half = LANES / 2;
+                while half > 0 {
+                    for i in 0..half {
+                        samples[i] = samples[i].add(samples[i + half]);
+                    }
+                    half /= 2;
+                }
+                let sixteenth = T::splat(simd, T::Compute::from_f64(1.0 / LANES as f64));
+                let mean = samples[0].mul(sixteenth).widen().to_array();
+                shifts.copy_from_slice(&mean[..shifts.len()]);
+            }
+            return;
         }
         for (shift, channel) in shifts.iter_mut().zip(channels) {
             let mut samples = [0.0; LANES];
@@ -191,14 +213,37 @@ impl<T: Element> Reduction<T> for Deviations<'_, T> {
 
 impl<'a, S: Simd, T: Element, K: Coefficient<S, T>> Terms<S, T> for DeviationTerms<'a, T, K> {
     type Run = Run<'a, T>;
+    type Rows = Rows<'a, T>;
+    type Coefficients<const N: usize> = [T::Vector<S>; N];
 
     #[inline(always)]
     fn run(&self, span: Span) -> Run<'a, T> {
         self.x.part(span.range())
     }
     #[inline(always)]
-    fn terms(&self, simd: S, run: Run<'a, T>, at: usize) -> (T::Vector<S>, T::Vector<S>) {
-        let deviation = run.load(simd, at).sub(self.shift.load(simd, at));
+    fn rows(&self, first: Span, count: usize, row_len: usize) -> Rows<'a, T> {
+        self.x.rows(first, count, row_len)
+    }
+    #[inline(always)]
+    fn row(&self, rows: Rows<'a, T>, i: usize) -> Run<'a, T> {
+        rows.row(i)
+    }
+    #[inline(always)]
+    fn coefficients<const N: usize>(&self, simd: S, at: usize) -> [T::Vector<S>; N] {
+        self.shift.load_each(simd, at)
+    }
+    #[inline(always)]
+    fn terms<const N: usize>(
+        &self,
+        simd: S,
+        run: Run<'a, T>,
+        shift: [T::Vector<S>; N],
+        at: usize,
+    ) -> TermsOf<S, T, N> {
+        let mut deviation = run.load::<S, N>(simd, at);
+        for i in 0..N {
+            deviation[i] = deviation[i].sub(shift[i]);
+        }
         (deviation, deviation)
     }
     #[inline(always)]
@@ -206,21 +251,22 @@ impl<'a, S: Simd, T: Element, K: Coefficient<S, T>> Terms<S, T> for DeviationTer
         &self,
         simd: S,
         run: Run<'a, T>,
+        [shift]: [T::Vector<S>; 1],
         at: usize,
         count: usize,
-    ) -> (T::Vector<S>, T::Vector<S>) {
+    ) -> TermsOf<S, T, 1> {
         let deviation = run
             .load_some(simd, at, count)
-            .sub(self.shift.load(simd, at))
+            .sub(shift)
             .keep(low_bits(count));
-        (deviation, deviation)
+        ([deviation], [deviation])
     }
 }
 
 /// The moments of all channels, tile by tile.
 pub(crate) fn moments<T: Element>(cpu: &Cpu, tiling: &Tiling, x: &[T]) -> Moments {
     let matrix = &tiling.matrix;
-    let parts = cpu.threads.map(tiling.count(), size_of_val(x), |index| {
+    let parts = cpu.threads.map(tiling.count(), size_of_val(x), |index, _| {
         let tile = tiling.tile(index);
         (
             tile.channels(matrix).start,
@@ -235,9 +281,12 @@ pub(crate) fn moments<T: Element>(cpu: &Cpu, tiling: &Tiling, x: &[T]) -> Moment
         )
     });
     let mut whole = Moments::none(matrix.channels);
+    // A channel's parts have its count so far beside them: where channels are cut, not all are equally far.
     let mut counts = vec![0.0; matrix.channels];
     for (first, part) in &parts {
-        whole.merge_at(*first, &mut counts, part);
+        let count = &mut counts[*first..first + part.mean.len()];
+        whole.merge_at(*first, count[0], part);
+        count.fill(count[0] + part.count);
     }
     whole.count = counts[0];
     whole

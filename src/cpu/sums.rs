@@ -5,31 +5,54 @@
 
 use std::ops::Range;
 
-use super::simd::{LANES, Simd, Vector};
+use super::simd::{LANES, Simd, SimdElement, Vector};
 use super::tiles::{Matrix, Span, Tile};
 use crate::Element;
 
-/// Values that one lane adds up before it is emptied into `f64`.
-pub(crate) const CHAIN: usize = 8;
-/// Vectors of columns worked on side by side, so that one addition need not wait for the one before.
+/// Values that one lane of a sum adds up before it is emptied into `f64`.
+pub(crate) const CHAIN: usize = 32;
+/// Vectors worked on side by side, so that one addition need not wait for the one before.
 const ABREAST: usize = 4;
+
+/// The terms a and b of `N` vectors.
+pub(crate) type TermsOf<S, T, const N: usize> = (
+    [<T as SimdElement>::Vector<S>; N],
+    [<T as SimdElement>::Vector<S>; N],
+);
 
 /// The two terms of every value of a run of memory.
 pub(crate) trait Terms<S: Simd, T: Element> {
     /// What is needed of one run.
     type Run: Copy;
+    /// What is needed of `N` times sixteen columns.
+    type Coefficients<const N: usize>: Copy;
+    /// What is needed of neighbouring rows.
+    type Rows: Copy;
     /// Lends a run.
     fn run(&self, span: Span) -> Self::Run;
-    /// a and b of the sixteen values from `at` on.
-    fn terms(&self, simd: S, run: Self::Run, at: usize) -> (T::Vector<S>, T::Vector<S>);
+    /// Lends a run and the same columns of the rows that follow, `count` rows in all.
+    fn rows(&self, first: Span, count: usize, row_len: usize) -> Self::Rows;
+    /// The run of the `i`-th of the rows.
+    fn row(&self, rows: Self::Rows, i: usize) -> Self::Run;
+    /// What the columns from `at` on need.
+    fn coefficients<const N: usize>(&self, simd: S, at: usize) -> Self::Coefficients<N>;
+    /// a and b of the `N` times sixteen values from `at` on.
+    fn terms<const N: usize>(
+        &self,
+        simd: S,
+        run: Self::Run,
+        with: Self::Coefficients<N>,
+        at: usize,
+    ) -> TermsOf<S, T, N>;
     /// a and b of the last values from `at` on, `count` < 16 of them; the other lanes of a are zero, those of b finite.
     fn last_terms(
         &self,
         simd: S,
         run: Self::Run,
+        with: Self::Coefficients<1>,
         at: usize,
         count: usize,
-    ) -> (T::Vector<S>, T::Vector<S>);
+    ) -> TermsOf<S, T, 1>;
 }
 
 /// A step's terms, for a channel or for columns.
@@ -48,99 +71,120 @@ pub(crate) trait Reduction<T: Element> {
     fn of_columns<S: Simd>(&self, simd: S) -> Self::OfColumns<'_, S>;
 }
 
-/// Σa and Σa·b of one channel, in sixteen lanes.
-#[derive(Clone, Copy)]
-pub(crate) struct UnitSums<W> {
-    first: W,
-    second: W,
+/// Σa and Σa·b of one channel, in sixteen lanes: short chains, and what they were emptied into.
+struct UnitSums<S: Simd, T: Element> {
+    simd: S,
+    first: [T::Vector<S>; ABREAST],
+    second: [T::Vector<S>; ABREAST],
+    /// Values in a lane of the chains.
+    chained: usize,
+    wide: [S::F64; 2],
 }
 
-impl<W: Vector<Scalar = f64>> UnitSums<W> {
+impl<S: Simd, T: Element> UnitSums<S, T> {
     #[inline(always)]
-    pub(crate) fn zero<S: Simd<F64 = W>>(simd: S) -> Self {
+    fn zero(simd: S) -> Self {
+        let zero = [T::splat(simd, T::Compute::default()); ABREAST];
         Self {
-            first: simd.splat_f64(0.0),
-            second: simd.splat_f64(0.0),
+            simd,
+            first: zero,
+            second: zero,
+            chained: 0,
+            wide: [simd.splat_f64(0.0); 2],
+        }
+    }
+
+    #[inline(always)]
+    fn empty(&mut self) {
+        let zero = T::splat(self.simd, T::Compute::default());
+        for (sums, wide) in [&mut self.first, &mut self.second]
+            .into_iter()
+            .zip(&mut self.wide)
+        {
+            let sum = sums[0].add(sums[1]).add(sums[2].add(sums[3]));
+            *wide = wide.add(sum.widen());
+            *sums = [zero; ABREAST];
+        }
+        self.chained = 0;
+    }
+
+    /// Adds one run of the channel.
+    #[inline(always)]
+    fn add_run<R: Terms<S, T>>(&mut self, of: &R, span: Span) {
+        const STEP: usize = ABREAST * LANES;
+        let (run, len, simd) = (of.run(span), span.len(), self.simd);
+        let with = of.coefficients::<ABREAST>(simd, 0);
+        let with_one = of.coefficients::<1>(simd, 0);
+        let mut at = 0;
+        while at < len {
+            if len - at >= STEP {
+                let steps = ((len - at) / STEP).min(CHAIN - self.chained);
+                // Copies, which stay in registers.
+                let (mut first, mut second) = (self.first, self.second);
+                for _ in 0..steps {
+                    let (a, b) = of.terms::<ABREAST>(simd, run, with, at);
+                    for i in 0..ABREAST {
+                        first[i] = first[i].add(a[i]);
+                        second[i] = a[i].mul_add(b[i], second[i]);
+                    }
+                    at += STEP;
+                }
+                (self.first, self.second) = (first, second);
+                self.chained += steps;
+            } else {
+                for i in 0..ABREAST {
+                    if at >= len {
+                        break;
+                    }
+                    let ([a], [b]) = if len >= LANES {
+                        // At the end the last vector of the run, without what was added before.
+                        let start = at.min(len - LANES);
+                        let ([a], [b]) = of.terms::<1>(simd, run, with_one, start);
+                        let new = u16::MAX << (at - start);
+                        ([a.keep(new)], [b.keep(new)])
+                    } else {
+                        of.last_terms(simd, run, with_one, at, len)
+                    };
+                    self.first[i] = self.first[i].add(a);
+                    self.second[i] = a.mul_add(b, self.second[i]);
+                    at += LANES;
+                }
+                self.chained += 1;
+            }
+            if self.chained == CHAIN {
+                self.empty();
+            }
         }
     }
 
     /// Both sums.
     #[inline(always)]
-    pub(crate) fn total(self) -> (f64, f64) {
+    fn total(mut self) -> (f64, f64) {
+        self.empty();
         (
-            sum_lanes(self.first.to_array()),
-            sum_lanes(self.second.to_array()),
+            sum_lanes(self.wide[0].to_array()),
+            sum_lanes(self.wide[1].to_array()),
         )
     }
 }
 
-/// Adds some rows of every unit of a tile: the lanes of a vector are values of one channel.
+/// Adds up every unit of a tile: the lanes of a vector are values of one channel.
 #[inline(always)]
 pub(crate) fn add_units<S: Simd, T: Element, R: Reduction<T>>(
     simd: S,
     matrix: &Matrix,
     tile: &Tile,
     reduction: &R,
-    sums: &mut [UnitSums<S::F64>],
+    [first, second]: [&mut [f64]; 2],
 ) {
-    for row in tile.rows.clone() {
-        for (i, unit) in tile.units.clone().enumerate() {
-            let span = tile.unit_run(matrix, row, unit);
-            sums[i] = add_run::<S, T, _>(simd, &reduction.of_unit(simd, i), span, sums[i]);
+    for (i, unit) in tile.units.clone().enumerate() {
+        let of = reduction.of_unit(simd, i);
+        let mut sums = UnitSums::<S, T>::zero(simd);
+        for row in tile.rows.clone() {
+            sums.add_run(&of, tile.unit_run(matrix, row, unit));
         }
+        (first[i], second[i]) = sums.total();
     }
-}
-
-/// Adds one run of one channel.
-#[inline(always)]
-fn add_run<S: Simd, T: Element, R: Terms<S, T>>(
-    simd: S,
-    of: &R,
-    span: Span,
-    mut sums: UnitSums<S::F64>,
-) -> UnitSums<S::F64> {
-    let len = span.len();
-    let run = of.run(span);
-    let zero = T::splat(simd, T::Compute::default());
-    let mut at = 0;
-    while len - at >= CHAIN * LANES {
-        let (mut first, mut second) = ([zero; 4], [zero; 4]);
-        for half in 0..CHAIN / 4 {
-            for i in 0..4 {
-                let (a, b) = of.terms(simd, run, at + (4 * half + i) * LANES);
-                first[i] = first[i].add(a);
-                second[i] = a.mul_add(b, second[i]);
-            }
-        }
-        sums.first = sums
-            .first
-            .add(first[0].add(first[1]).add(first[2].add(first[3])).widen());
-        sums.second = sums.second.add(
-            second[0]
-                .add(second[1])
-                .add(second[2].add(second[3]))
-                .widen(),
-        );
-        at += CHAIN * LANES;
-    }
-    if at == len {
-        return sums;
-    }
-    let (mut first, mut second) = (zero, zero);
-    while len - at >= LANES {
-        let (a, b) = of.terms(simd, run, at);
-        first = first.add(a);
-        second = a.mul_add(b, second);
-        at += LANES;
-    }
-    if at < len {
-        let (a, b) = of.last_terms(simd, run, at, len - at);
-        first = first.add(a);
-        second = a.mul_add(b, second);
-    }
-    sums.first = sums.first.add(first.widen());
-    sums.second = sums.second.add(second.widen());
-    sums
 }
 
 /// Σa and Σa·b of every column, padded to whole vectors.
@@ -186,23 +230,16 @@ pub(crate) fn add_columns<S: Simd, T: Element, R: Reduction<T>>(
     sums: &mut ColumnSums,
 ) {
     let of = reduction.of_columns(simd);
-    for rows in chunks(tile.rows.clone(), CHAIN) {
-        let last = tile.run(matrix, rows.end - 1).len();
-        let whole = tile.run(matrix, rows.start).len();
-        if last == whole {
-            add_rows::<S, T, _>(simd, matrix, tile, &of, rows, whole, sums);
-        } else {
-            add_rows::<S, T, _>(
-                simd,
-                matrix,
-                tile,
-                &of,
-                rows.start..rows.end - 1,
-                whole,
-                sums,
-            );
-            add_rows::<S, T, _>(simd, matrix, tile, &of, rows.end - 1..rows.end, last, sums);
+    let len_of = |row: usize| tile.run(matrix, row).len();
+    let mut start = tile.rows.start;
+    while start < tile.rows.end {
+        let mut end = (start + CHAIN).min(tile.rows.end);
+        // A short last row is added alone.
+        if len_of(end - 1) < len_of(start) {
+            end -= 1;
         }
+        add_rows::<S, T, _>(simd, matrix, tile, &of, start..end, len_of(start), sums);
+        start = end;
     }
 }
 
@@ -217,21 +254,18 @@ fn add_rows<S: Simd, T: Element, R: Terms<S, T>>(
     len: usize,
     sums: &mut ColumnSums,
 ) {
-    if rows.is_empty() {
-        return;
-    }
     let count = rows.len();
-    let runs: [R::Run; CHAIN] =
-        std::array::from_fn(|i| of.run(tile.run(matrix, rows.start + i.min(count - 1))));
+    let rows = of.rows(tile.run(matrix, rows.start), count, matrix.row_len());
     let zero = T::splat(simd, T::Compute::default());
     let mut at = 0;
     while len - at >= ABREAST * LANES {
         let (mut first, mut second) = ([zero; ABREAST], [zero; ABREAST]);
-        for run in &runs[..count] {
+        let with = of.coefficients::<ABREAST>(simd, at);
+        for i in 0..count {
+            let (a, b) = of.terms::<ABREAST>(simd, of.row(rows, i), with, at);
             for i in 0..ABREAST {
-                let (a, b) = of.terms(simd, *run, at + i * LANES);
-                first[i] = first[i].add(a);
-                second[i] = a.mul_add(b, second[i]);
+                first[i] = first[i].add(a[i]);
+                second[i] = a[i].mul_add(b[i], second[i]);
             }
         }
         for i in 0..ABREAST {
@@ -241,11 +275,13 @@ fn add_rows<S: Simd, T: Element, R: Terms<S, T>>(
     }
     while at < len {
         let (mut first, mut second) = (zero, zero);
-        for run in &runs[..count] {
-            let (a, b) = if len - at >= LANES {
-                of.terms(simd, *run, at)
+        let with = of.coefficients::<1>(simd, at);
+        for i in 0..count {
+            let run = of.row(rows, i);
+            let ([a], [b]) = if len - at >= LANES {
+                of.terms::<1>(simd, run, with, at)
             } else {
-                of.last_terms(simd, *run, at, len - at)
+                of.last_terms(simd, run, with, at, len - at)
             };
             first = first.add(a);
             second = a.mul_add(b, second);

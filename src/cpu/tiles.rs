@@ -8,9 +8,11 @@ use std::ops::Range;
 
 use crate::{Layout, Shape};
 
-/// Up to this many neighbouring values of one channel, a row is worked on as columns, each with its own coefficients;
-/// above, unit by unit with the channel's coefficients in registers.
-const COLUMNS_UP_TO: usize = 64;
+/// Up to this many neighbouring values of one channel, what is done to each value is done along whole rows, with
+/// coefficients for every column; above, unit by unit. (Units of 784 values begin and end off the cache lines too often.)
+const COLUMNS_UP_TO: usize = 1024;
+/// From this many on, the values of a unit are added up as one: a vector holds one channel's.
+const UNITS_FROM: usize = 64;
 /// Channels-last rows shorter than this are joined.
 const SHORT_ROW: usize = 64;
 
@@ -62,14 +64,26 @@ impl Matrix {
         (self.len / self.channels) as f64
     }
 
-    /// Whether a row is worked on as columns.
+    /// Whether what is done to each value is done along rows, with coefficients for every column.
     pub(crate) fn by_columns(&self) -> bool {
         self.width <= COLUMNS_UP_TO
     }
 
-    /// Values with one run of mask bytes: a unit, or where work is by columns a row.
+    /// Whether sums are taken column by column: units are too narrow to fill vectors.
+    pub(crate) fn sums_columns(&self) -> bool {
+        self.width < UNITS_FROM
+    }
+
+    /// Whether neighbouring rows are one run of memory, of masks too.
+    pub(crate) fn rows_are_one_run(&self) -> bool {
+        self.by_columns() && (self.width == 1 || self.row_len().is_multiple_of(8))
+    }
+
+    /// Values with one run of mask bytes: all of them, a row, or a unit.
     pub(crate) fn mask_segment(&self) -> usize {
-        if self.by_columns() {
+        if self.rows_are_one_run() {
+            self.len.max(1)
+        } else if self.by_columns() {
             self.row_len()
         } else {
             self.width
@@ -79,6 +93,21 @@ impl Matrix {
     /// Bytes of a mask with one bit a value, each segment beginning a byte.
     pub(crate) fn mask_bytes(&self) -> usize {
         self.len.div_ceil(self.mask_segment()) * self.mask_segment().div_ceil(8)
+    }
+
+    /// So many rows fill whole cache lines (of halves) and mask bytes.
+    pub(crate) fn rows_of_lines(&self) -> usize {
+        LINE_VALUES / gcd(LINE_VALUES, self.row_len())
+    }
+
+    /// So many units do.
+    fn units_of_lines(&self) -> usize {
+        LINE_VALUES / gcd(LINE_VALUES, self.width)
+    }
+
+    /// Whether a tile may have some columns of a row only: not where rows share bytes of a mask, or channels.
+    fn splits_rows(&self) -> bool {
+        !self.joins_rows() && (self.width > 1 || self.row_len().is_multiple_of(8))
     }
 
     /// Whether units of all channels are in every row (otherwise each unit of a row is a channel of its own).
@@ -96,40 +125,40 @@ impl Matrix {
         }
     }
 
-    /// Cuts into tiles of about `values` values, whole rows where rows are not larger than that.
+    /// Cuts into tiles of about `values` values, for work on each value alone: several rows, so that there are runs of
+    /// memory to work on side by side, and so that a column's coefficients are made once and found in cache.
     pub(crate) fn by_rows(&self, values: usize) -> Tiling {
         let row = self.row_len();
-        if row <= values || self.joins_rows() {
-            return Tiling {
-                matrix: *self,
-                tile_rows: (values / row).max(1),
-                tile_units: self.units,
-                piece: self.width,
-            };
+        let whole_rows = |rows: usize, step: usize| Tiling {
+            matrix: *self,
+            tile_rows: rows.max(1).next_multiple_of(ABREAST * step),
+            tile_units: self.units,
+            piece: self.width,
+        };
+        if !self.splits_rows() || (self.width == 1 && row <= values) {
+            return whole_rows(values / row, self.rows_of_lines());
         }
         if self.by_columns() {
-            // Several rows of some columns, so that the columns' coefficients are made once and found in cache.
-            let units = (MAX_RUN_VALUES / self.width).next_multiple_of(8);
+            let units = (MAX_RUN_VALUES / self.width)
+                .max(1)
+                .next_multiple_of(self.units_of_lines());
+            if units >= self.units {
+                return whole_rows(values / row, 1);
+            }
             return Tiling {
-                matrix: *self,
-                tile_rows: (4 * values / MAX_RUN_VALUES).max(1),
-                tile_units: units.min(self.units),
-                piece: self.width,
-            };
-        }
-        if self.width <= values {
-            return Tiling {
-                matrix: *self,
-                tile_rows: 1,
-                tile_units: (values / self.width).min(self.units),
-                piece: self.width,
+                tile_units: units,
+                ..whole_rows(2 * values / (units * self.width), 1)
             };
         }
         Tiling {
             matrix: *self,
-            tile_rows: 1,
-            tile_units: 1,
-            piece: values.next_multiple_of(64),
+            tile_rows: ABREAST,
+            tile_units: (values / (ABREAST * self.width)).clamp(1, self.units),
+            piece: if self.width <= values {
+                self.width
+            } else {
+                (values / 2).next_multiple_of(64)
+            },
         }
     }
 
@@ -139,22 +168,25 @@ impl Matrix {
         if self.len * bytes <= SINGLE_TILE_BYTES {
             return self.by_channel(self.units);
         }
-        if self.joins_rows() {
+        if !self.splits_rows() {
             return self.by_rows(PART_VALUES);
         }
         let channel_bytes = (self.rows * self.width * bytes).max(1);
         if self.width > 1 || channel_bytes * MIN_COLUMNS <= CACHED_BYTES {
             let fitting = CACHED_BYTES / channel_bytes;
+            let step = if self.by_columns() {
+                self.units_of_lines()
+            } else {
+                1
+            };
             let wanted = if self.by_columns() {
                 // At least some run of memory at a time, even where that does not fit the cache.
-                fitting.max(MIN_COLUMNS / self.width).next_multiple_of(8)
+                fitting.max(MIN_COLUMNS / self.width)
             } else {
                 fitting.min((MAX_RUN_VALUES / self.width).max(1))
             };
-            let enough = self
-                .units
-                .div_ceil(MIN_TILES)
-                .next_multiple_of(if self.by_columns() { 8 } else { 1 });
+            let wanted = wanted.next_multiple_of(step);
+            let enough = self.units.div_ceil(MIN_TILES).next_multiple_of(step);
             let group = wanted.clamp(1, enough.max(1));
             if self.units.div_ceil(group) >= MIN_TILES.min(self.len * bytes / SINGLE_TILE_BYTES) {
                 return self.by_channel(group);
@@ -190,6 +222,14 @@ impl Matrix {
     }
 }
 
+fn gcd(a: usize, b: usize) -> usize {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
+/// Runs of memory worked on side by side (see [`super::lockstep`]).
+pub(crate) const ABREAST: usize = 4;
+/// Values in a cache line (of halves, in half of one).
+const LINE_VALUES: usize = 16;
 /// Below this, one tile: there is nothing to share out.
 const SINGLE_TILE_BYTES: usize = 128 << 10;
 /// What a tile of whole channels may take of a core's second-level cache.
@@ -281,6 +321,21 @@ impl Tile {
         }
     }
 
+    /// Whether the tile's rows follow one another in memory.
+    pub(crate) fn has_whole_rows(&self, matrix: &Matrix) -> bool {
+        self.columns(matrix).len() == matrix.row_len()
+    }
+
+    /// Some rows of a tile of whole rows.
+    pub(crate) fn rows_run(&self, matrix: &Matrix, rows: Range<usize>) -> Span {
+        debug_assert!(self.has_whole_rows(matrix));
+        Span {
+            row: rows.start,
+            start: rows.start * matrix.row_len(),
+            end: (rows.end * matrix.row_len()).min(matrix.len),
+        }
+    }
+
     /// The tile's part of one unit of a row.
     pub(crate) fn unit_run(&self, matrix: &Matrix, row: usize, unit: usize) -> Span {
         let start = row * matrix.row_len() + unit * matrix.width;
@@ -292,7 +347,7 @@ impl Tile {
     }
 }
 
-/// Values that follow one another in memory, inside one row.
+/// Values that follow one another in memory, from a place in a row on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Span {
     pub row: usize,

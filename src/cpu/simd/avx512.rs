@@ -305,6 +305,23 @@ impl Simd for Avx512 {
         stream_halves(self, &halves, to);
     }
     #[inline(always)]
+    fn load_some_f32(self, from: &[f32]) -> Self::F32 {
+        // SAFETY: `self` proves AVX-512 F; the lanes whose bits are set are in the slice, and no others are touched.
+        Lanes([R32(unsafe {
+            _mm512_maskz_loadu_ps(first_lanes(from.len()), from.as_ptr())
+        })])
+    }
+    #[inline(always)]
+    fn store_some_f32(self, value: Self::F32, to: &mut [f32]) {
+        // SAFETY: `self` proves AVX-512 F; the lanes whose bits are set are in the slice, and no others are touched.
+        unsafe { _mm512_mask_storeu_ps(to.as_mut_ptr(), first_lanes(to.len()), value.0[0].0) }
+    }
+    #[inline(always)]
+    fn fetch(self, line: *const u8) {
+        // SAFETY: SSE is part of x86-64, and a prefetch never faults.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.cast()) }
+    }
+    #[inline(always)]
     fn vectorize<K: Kernel>(self, kernel: K) -> K::Output {
         #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
         fn enabled<K: Kernel>(simd: Avx512, kernel: K) -> K::Output {
@@ -316,6 +333,13 @@ impl Simd for Avx512 {
         // SAFETY: `self` proves the four features.
         unsafe { enabled(self, kernel) }
     }
+}
+
+/// The bits of the first lanes, fewer than 16.
+#[inline(always)]
+fn first_lanes(count: usize) -> u16 {
+    assert!(count < LANES);
+    (1 << count) - 1
 }
 
 /// Writes 16 values of 2 bytes past the caches, if the place is aligned to them.

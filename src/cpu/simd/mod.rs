@@ -99,6 +99,65 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn stream_bf16(self, value: Self::F32, to: &mut [bf16; LANES]) {
         self.store_bf16(value, to);
     }
+    /// Has a cache line fetched, where the level can. Any place will do.
+    #[inline(always)]
+    fn fetch(self, _: *const u8) {}
+    /// Reads fewer than 16 values, then zeros.
+    #[inline(always)]
+    fn load_some_f32(self, from: &[f32]) -> Self::F32 {
+        let mut values = [f32::default(); LANES];
+        values[..from.len()].copy_from_slice(from);
+        self.load_f32(&values)
+    }
+    /// Writes the first of the values, fewer than 16.
+    #[inline(always)]
+    fn store_some_f32(self, value: Self::F32, to: &mut [f32]) {
+        let mut values = [f32::default(); LANES];
+        self.store_f32(value, &mut values);
+        to.copy_from_slice(&values[..to.len()]);
+    }
+    /// Reads fewer than 16 values, then zeros.
+    #[inline(always)]
+    fn load_some_f64(self, from: &[f64]) -> Self::F64 {
+        let mut values = [f64::default(); LANES];
+        values[..from.len()].copy_from_slice(from);
+        self.load_f64(&values)
+    }
+    /// Writes the first of the values, fewer than 16.
+    #[inline(always)]
+    fn store_some_f64(self, value: Self::F64, to: &mut [f64]) {
+        let mut values = [f64::default(); LANES];
+        self.store_f64(value, &mut values);
+        to.copy_from_slice(&values[..to.len()]);
+    }
+    /// Reads fewer than 16 halves, then zeros.
+    #[inline(always)]
+    fn load_some_f16(self, from: &[f16]) -> Self::F32 {
+        let mut values = [f16::default(); LANES];
+        values[..from.len()].copy_from_slice(from);
+        self.load_f16(&values)
+    }
+    /// Writes the first of the values, fewer than 16.
+    #[inline(always)]
+    fn store_some_f16(self, value: Self::F32, to: &mut [f16]) {
+        let mut values = [f16::default(); LANES];
+        self.store_f16(value, &mut values);
+        to.copy_from_slice(&values[..to.len()]);
+    }
+    /// Reads fewer than 16 bfloat16, then zeros.
+    #[inline(always)]
+    fn load_some_bf16(self, from: &[bf16]) -> Self::F32 {
+        let mut values = [bf16::default(); LANES];
+        values[..from.len()].copy_from_slice(from);
+        self.load_bf16(&values)
+    }
+    /// Writes the first of the values, fewer than 16.
+    #[inline(always)]
+    fn store_some_bf16(self, value: Self::F32, to: &mut [bf16]) {
+        let mut values = [bf16::default(); LANES];
+        self.store_bf16(value, &mut values);
+        to.copy_from_slice(&values[..to.len()]);
+    }
     /// Runs a kernel with the instruction set enabled.
     fn vectorize<K: Kernel>(self, kernel: K) -> K::Output;
 }
@@ -106,7 +165,7 @@ pub trait Simd: Copy + Send + Sync + 'static {
 /// What an element type needs of an instruction set. Sealed: only this crate can name it.
 pub trait SimdElement: Sized {
     /// The type computed in.
-    type Scalar: Copy;
+    type Scalar: Copy + Default;
     /// Sixteen of them.
     type Vector<S: Simd>: Vector<Scalar = Self::Scalar, Wide = S::F64>;
     /// The greatest computed value that is stored as zero: ReLU's output is positive above it.
@@ -122,6 +181,10 @@ pub trait SimdElement: Sized {
     fn store<S: Simd>(simd: S, value: Self::Vector<S>, to: &mut [Self; LANES]);
     /// Rounds and writes 16 elements past the caches, where the level can and the place is aligned to them.
     fn stream<S: Simd>(simd: S, value: Self::Vector<S>, to: &mut [Self; LANES]);
+    /// Reads fewer than 16 elements, then zeros.
+    fn load_some<S: Simd>(simd: S, from: &[Self]) -> Self::Vector<S>;
+    /// Rounds and writes the first of the values, fewer than 16.
+    fn store_some<S: Simd>(simd: S, value: Self::Vector<S>, to: &mut [Self]);
 }
 
 impl SimdElement for f32 {
@@ -148,6 +211,14 @@ impl SimdElement for f32 {
     fn stream<S: Simd>(simd: S, value: S::F32, to: &mut [f32; LANES]) {
         simd.stream_f32(value, to);
     }
+    #[inline(always)]
+    fn load_some<S: Simd>(simd: S, from: &[f32]) -> S::F32 {
+        simd.load_some_f32(from)
+    }
+    #[inline(always)]
+    fn store_some<S: Simd>(simd: S, value: S::F32, to: &mut [f32]) {
+        simd.store_some_f32(value, to);
+    }
 }
 
 impl SimdElement for f64 {
@@ -173,6 +244,14 @@ impl SimdElement for f64 {
     #[inline(always)]
     fn stream<S: Simd>(simd: S, value: S::F64, to: &mut [f64; LANES]) {
         simd.stream_f64(value, to);
+    }
+    #[inline(always)]
+    fn load_some<S: Simd>(simd: S, from: &[f64]) -> S::F64 {
+        simd.load_some_f64(from)
+    }
+    #[inline(always)]
+    fn store_some<S: Simd>(simd: S, value: S::F64, to: &mut [f64]) {
+        simd.store_some_f64(value, to);
     }
 }
 
@@ -201,6 +280,14 @@ impl SimdElement for f16 {
     fn stream<S: Simd>(simd: S, value: S::F32, to: &mut [f16; LANES]) {
         simd.stream_f16(value, to);
     }
+    #[inline(always)]
+    fn load_some<S: Simd>(simd: S, from: &[f16]) -> S::F32 {
+        simd.load_some_f16(from)
+    }
+    #[inline(always)]
+    fn store_some<S: Simd>(simd: S, value: S::F32, to: &mut [f16]) {
+        simd.store_some_f16(value, to);
+    }
 }
 
 impl SimdElement for bf16 {
@@ -227,6 +314,14 @@ impl SimdElement for bf16 {
     #[inline(always)]
     fn stream<S: Simd>(simd: S, value: S::F32, to: &mut [bf16; LANES]) {
         simd.stream_bf16(value, to);
+    }
+    #[inline(always)]
+    fn load_some<S: Simd>(simd: S, from: &[bf16]) -> S::F32 {
+        simd.load_some_bf16(from)
+    }
+    #[inline(always)]
+    fn store_some<S: Simd>(simd: S, value: S::F32, to: &mut [bf16]) {
+        simd.store_some_bf16(value, to);
     }
 }
 

@@ -1,0 +1,227 @@
+//! The way through a tile where something is done to each value alone: four runs of memory side by side.
+//!
+//! A core that copies at four places at a time moves more: on a Xeon, 23 to 25 GB/s past the caches instead of 17, where the
+//! places are a page or more apart. And what a column needs is fetched once for four values.
+
+use super::coefficients::{Coefficients, Columns};
+use super::simd::{LANES, Simd};
+use super::tiles::{ABREAST, Matrix, Span, Tile};
+use crate::Element;
+
+/// What is done to every value of a tile.
+pub(crate) trait Pass<S: Simd, T: Element, const N: usize> {
+    /// Does it to some runs of equal length.
+    fn runs<const A: usize>(
+        &mut self,
+        simd: S,
+        spans: [Span; A],
+        columns: &Columns<'_, T::Compute, N>,
+    );
+}
+
+/// What is done to every value of some runs.
+pub(crate) trait Step<S: Simd> {
+    /// What sixteen columns need.
+    type Coefficients: Copy;
+    /// Those of the columns from `column` on.
+    fn coefficients(&self, simd: S, column: usize) -> Self::Coefficients;
+    /// Does it to the `count` values, at most sixteen, from `at` on in each run.
+    fn at(&mut self, simd: S, with: Self::Coefficients, at: usize, count: usize);
+}
+
+/// Leads a pass through a tile.
+#[inline(always)]
+pub(crate) fn through_tile<S: Simd, T: Element, P: Pass<S, T, N>, const N: usize>(
+    simd: S,
+    matrix: &Matrix,
+    tile: &Tile,
+    coefficients: &Coefficients<T::Compute, N>,
+    pass: &mut P,
+) {
+    let by_columns = matrix
+        .by_columns()
+        .then(|| coefficients.of_columns(matrix, tile));
+    for group in Groups::of(matrix, tile) {
+        let by_unit;
+        let columns = if let Some(columns) = &by_columns {
+            columns.lend()
+        } else {
+            by_unit = coefficients.of_unit(group.unit);
+            by_unit.lend()
+        };
+        match group.runs {
+            Abreast::Four(spans) => pass.runs(simd, spans, &columns),
+            Abreast::One(span) => pass.runs(simd, [span], &columns),
+        }
+    }
+}
+
+/// Runs of equal length.
+#[derive(Debug, Clone, Copy)]
+enum Abreast {
+    Four([Span; ABREAST]),
+    One(Span),
+}
+
+/// Runs that are worked on side by side.
+#[derive(Debug)]
+struct Group {
+    /// The unit that they are of, where work is by units.
+    unit: usize,
+    runs: Abreast,
+}
+
+/// The groups of a tile, in turn.
+struct Groups<'a> {
+    matrix: &'a Matrix,
+    tile: &'a Tile,
+    /// Rows of each of four runs over several rows, where rows follow one another in memory and the tile has so many.
+    each: usize,
+    /// Whether it is so, for the rest of the rows as well.
+    one_run: bool,
+    row: usize,
+    unit: usize,
+}
+
+impl<'a> Groups<'a> {
+    fn of(matrix: &'a Matrix, tile: &'a Tile) -> Self {
+        let one_run = matrix.rows_are_one_run() && tile.has_whole_rows(matrix);
+        // The last row of the matrix may be short: it goes with the rest.
+        let whole = tile.rows.end.min(matrix.len / matrix.row_len()) - tile.rows.start;
+        let step = matrix.rows_of_lines();
+        Self {
+            matrix,
+            tile,
+            each: if one_run {
+                whole / ABREAST / step * step
+            } else {
+                0
+            },
+            one_run,
+            row: tile.rows.start,
+            unit: tile.units.start,
+        }
+    }
+
+    /// The run that begins at a row, over so many rows where there can be more than one.
+    fn run(&self, row: usize, rows: usize) -> Span {
+        if self.one_run {
+            self.tile.rows_run(self.matrix, row..row + rows)
+        } else if self.matrix.by_columns() {
+            self.tile.run(self.matrix, row)
+        } else {
+            self.tile.unit_run(self.matrix, row, self.unit)
+        }
+    }
+}
+
+impl Iterator for Groups<'_> {
+    type Item = Group;
+
+    fn next(&mut self) -> Option<Group> {
+        let left = self.tile.rows.end - self.row;
+        if left == 0 {
+            return None;
+        }
+        let (row, unit) = (self.row, self.unit);
+        let (runs, rows) = if self.one_run && self.each == 0 {
+            (Abreast::One(self.run(row, left)), left)
+        } else if left >= ABREAST {
+            let each = self.each.max(1);
+            let run = |i: usize| self.run(row + i * each, each);
+            let spans = [run(0), run(1), run(2), run(3)];
+            self.each = 0;
+            (Abreast::Four(spans), ABREAST * each)
+        } else {
+            (Abreast::One(self.run(row, 1)), 1)
+        };
+        if !self.matrix.by_columns() && unit + 1 < self.tile.units.end {
+            self.unit += 1;
+        } else {
+            self.unit = self.tile.units.start;
+            self.row += rows;
+        }
+        Some(Group { unit, runs })
+    }
+}
+
+/// Leads a step along runs of `len` values, whose first `head` are not where whole vectors are to begin, and whose columns come
+/// again after `period`.
+#[inline(always)]
+pub(crate) fn along_runs<S: Simd>(
+    simd: S,
+    step: &mut impl Step<S>,
+    head: usize,
+    len: usize,
+    period: usize,
+) {
+    let (mut at, mut column) = (0, 0);
+    let mut count = if head > 0 { head } else { LANES.min(len) };
+    // One loop for the head, the whole vectors and the tail: the code of a step is large, and there is much of it.
+    while at < len {
+        let with = step.coefficients(simd, column);
+        step.at(simd, with, at, count);
+        at += count;
+        column += count;
+        if column >= period {
+            column -= period;
+        }
+        count = LANES.min(len - at);
+    }
+}
+
+/// A question that stays in the loop. (Otherwise the compiler writes the loop once for every answer to all such questions, which
+/// takes it minutes and gains nothing.)
+#[inline(always)]
+pub(crate) fn asked_in_loop(question: bool) -> bool {
+    std::hint::black_box(question)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Shape;
+
+    #[test]
+    fn every_value_of_a_tile_is_in_one_run() {
+        let dims: [&[usize]; 9] = [
+            &[1, 1],
+            &[37, 3],
+            &[64, 65],
+            &[70, 64],
+            &[9, 3, 7, 7],
+            &[7, 40, 14, 14],
+            &[6, 2, 33, 70],
+            &[300, 1000],
+            &[5, 16, 2],
+        ];
+        for dims in dims {
+            for shape in [Shape::channels_first(dims), Shape::channels_last(dims)] {
+                let matrix = Matrix::of(&shape.unwrap());
+                let mut seen = vec![0; matrix.len];
+                let mut fours = 0;
+                for tiling in [matrix.by_rows(4000)] {
+                    for index in 0..tiling.count() {
+                        let tile = tiling.tile(index);
+                        for group in Groups::of(&matrix, &tile) {
+                            let spans = match &group.runs {
+                                Abreast::Four(spans) => &spans[..],
+                                Abreast::One(span) => std::slice::from_ref(span),
+                            };
+                            fours += usize::from(spans.len() == ABREAST);
+                            for span in spans {
+                                assert_eq!(span.len(), spans[0].len());
+                                span.range().for_each(|at| seen[at] += 1);
+                            }
+                        }
+                    }
+                }
+                assert!(seen.iter().all(|&times| times == 1), "{matrix:?}");
+                assert!(
+                    matrix.rows < 8 * matrix.rows_of_lines() || fours > 0,
+                    "{matrix:?}"
+                );
+            }
+        }
+    }
+}
