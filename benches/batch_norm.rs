@@ -4,6 +4,9 @@
 //! `cargo bench -- forward_training/channels_first/f32` runs those whose name has that in it; the names are
 //! `pass/layout/dtype/shape`. Each shape rotates through enough buffers that none is found in cache, unless it is small.
 
+#[path = "../examples/roofline/shapes.rs"]
+mod shapes;
+
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
@@ -14,26 +17,7 @@ use batchnorm::backend::{
 use batchnorm::{Cpu, CpuMask, Element, Layout, Shape};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use half::{bf16, f16};
-
-/// Bytes of buffers that a measurement rotates through.
-const ROTATION: usize = 256 << 20;
-
-/// (N, C, spatial...) of the convolutional networks, the dense layers and the volumes that people train.
-const SHAPES: [&[usize]; 13] = [
-    &[32, 64, 112, 112],
-    &[32, 64, 56, 56],
-    &[32, 256, 56, 56],
-    &[32, 128, 28, 28],
-    &[32, 512, 28, 28],
-    &[32, 256, 14, 14],
-    &[32, 1024, 14, 14],
-    &[32, 512, 7, 7],
-    &[32, 2048, 7, 7],
-    &[4096, 1024],
-    &[65536, 64],
-    &[4, 32, 32, 64, 64],
-    &[8, 16, 8, 8],
-];
+use shapes::{SHAPES, name, values};
 
 /// The arrays of one shape.
 struct Arrays<T: Element> {
@@ -52,27 +36,10 @@ struct Subject<T: Element> {
     channels: [Vec<T::Compute>; 7],
 }
 
-/// Irregular values, with a mean and a deviation: 4096 of them, over and over.
-fn values<T: Element>(len: usize, seed: u64) -> Vec<T> {
-    let mut state = seed;
-    let pattern: Vec<T> = (0..4096)
-        .map(|_| {
-            state = state
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
-            T::from_f64((state >> 40) as f64 / f64::from(1 << 23) - 0.7)
-        })
-        .collect();
-    (0..len)
-        .map(|i| pattern[(i * 7 + i / 4096) % 4096])
-        .collect()
-}
-
 impl<T: Element> Subject<T> {
     fn new(cpu: &Cpu, shape: Shape) -> Self {
         let len = shape.len();
-        let bytes = 4 * len * size_of::<T>();
-        let sets = (0..(ROTATION / bytes).clamp(1, 4))
+        let sets = (0..shapes::sets(len * size_of::<T>()))
             .map(|set| Arrays {
                 x: values(len, 4 * set as u64),
                 dy: values(len, 4 * set as u64 + 1),
@@ -317,15 +284,6 @@ fn passes<T: Element>() -> Vec<Pass<T>> {
     ]
 }
 
-fn name(shape: &Shape) -> String {
-    shape
-        .logical_dims()
-        .iter()
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join("x")
-}
-
 fn bench_dtype<T: Element>(criterion: &mut Criterion, cpu: &Cpu, shapes: &[&[usize]]) {
     for dims in shapes {
         for layout in [Layout::ChannelsFirst, Layout::ChannelsLast] {
@@ -348,7 +306,7 @@ fn bench_dtype<T: Element>(criterion: &mut Criterion, cpu: &Cpu, shapes: &[&[usi
                 group.throughput(Throughput::Bytes(
                     (arrays * shape.len() * size_of::<T>()) as u64,
                 ));
-                group.bench_function(BenchmarkId::from_parameter(name(&shape)), |bencher| {
+                group.bench_function(BenchmarkId::from_parameter(name(dims)), |bencher| {
                     let subject = subject.get_or_insert_with(|| Subject::new(cpu, shape));
                     let count = subject.sets.len();
                     let mut next = 0;
