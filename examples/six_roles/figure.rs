@@ -1,20 +1,14 @@
 //! The figure of a role: some charts side by side, as SVG and as PNG.
 
 use std::error::Error;
-use std::fs;
 use std::path::Path;
 
 use plotters::chart::{ChartBuilder, SeriesLabelPosition};
-use plotters::coord::Shift;
-use plotters::prelude::{
-    BLACK, Circle, Color, DrawingArea, IntoDrawingArea, PathElement, Polygon, RGBColor, Rectangle,
-    SVGBackend, WHITE,
-};
-use plotters::style::{FontStyle, IntoFont, register_font};
-use resvg::tiny_skia::{Pixmap, Transform};
-use resvg::usvg::{Options, Tree};
+use plotters::prelude::{BLACK, Circle, Color, PathElement, Polygon, RGBColor, Rectangle, WHITE};
+use plotters::style::IntoFont;
 
 use crate::axis::Axis;
+use crate::picture::{self, Area, FONT};
 use crate::spread::Spread;
 
 pub(crate) const PLAIN: RGBColor = RGBColor(213, 94, 0);
@@ -50,45 +44,23 @@ pub(crate) struct Figure {
 
 const CHART_SIZE: (u32, u32) = (480, 360);
 const HEADING: u32 = 66;
-/// Pixels of the PNG for each of the SVG.
-const MAGNIFICATION: f32 = 1.5;
-const FONT: &str = "sans-serif";
-
-type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
 impl Figure {
     /// Writes `name.svg` and `name.png` into the folder.
     pub(crate) fn save(&self, folder: &Path, name: &str) -> Result<(), Box<dyn Error>> {
-        let svg = self.svg()?;
-        fs::write(folder.join(name).with_extension("svg"), &svg)?;
-        fs::write(folder.join(name).with_extension("png"), png(&svg)?)?;
-        Ok(())
-    }
-
-    fn svg(&self) -> Result<String, Box<dyn Error>> {
-        // So that text has its size on a machine without fonts.
-        register_font(FONT, FontStyle::Normal, dejavu::sans::regular())
-            .map_err(|_| "plotters cannot read the font of the charts")?;
         let rows = self.charts.len().div_ceil(self.columns);
         let width = CHART_SIZE.0 * u32::try_from(self.columns)?;
         let height = HEADING + CHART_SIZE.1 * u32::try_from(rows)?;
-        let mut svg = String::new();
-        {
-            let root = SVGBackend::with_string(&mut svg, (width, height)).into_drawing_area();
-            root.fill(&WHITE)?;
+        picture::save(folder, name, (width, height), |root| {
             let body = root.titled(&self.title, (FONT, 20))?;
             let grey = BLACK.mix(0.7);
             let body = body.titled(&self.caption, (FONT, 13).into_font().color(&grey))?;
-            for (chart, area) in self
-                .charts
-                .iter()
-                .zip(body.split_evenly((rows, self.columns)))
-            {
+            let areas = body.split_evenly((rows, self.columns));
+            for (chart, area) in self.charts.iter().zip(areas) {
                 chart.draw(&area)?;
             }
-            root.present()?;
-        }
-        Ok(svg)
+            Ok(())
+        })
     }
 }
 
@@ -160,21 +132,4 @@ impl Chart {
             .collect::<Vec<_>>()
             .into_iter()
     }
-}
-
-fn png(svg: &str) -> Result<Vec<u8>, Box<dyn Error>> {
-    let mut options = Options::default();
-    let fonts = options.fontdb_mut();
-    fonts.load_font_data(dejavu::sans::regular().to_vec());
-    fonts.set_sans_serif_family("DejaVu Sans");
-    let tree = Tree::from_str(svg, &options)?;
-    let size = tree
-        .size()
-        .to_int_size()
-        .scale_by(MAGNIFICATION)
-        .ok_or("the figure is empty")?;
-    let mut pixels = Pixmap::new(size.width(), size.height()).ok_or("the figure is empty")?;
-    let scale = Transform::from_scale(MAGNIFICATION, MAGNIFICATION);
-    resvg::render(&tree, scale, &mut pixels.as_mut());
-    Ok(pixels.encode_png()?)
 }

@@ -15,6 +15,7 @@ mod initialization;
 mod network;
 mod noise;
 mod normalization;
+mod picture;
 #[path = "../digits/random.rs"]
 mod random;
 mod report;
