@@ -4,284 +4,145 @@
 //! `cargo bench -- forward_training/channels_first/f32` runs those whose name has that in it; the names are
 //! `pass/layout/dtype/shape`. Each shape rotates through enough buffers that none is found in cache, unless it is small.
 
+#[path = "../examples/roofline/passes.rs"]
+mod passes;
+#[path = "../examples/roofline/problem.rs"]
+mod problem;
 #[path = "../examples/roofline/shapes.rs"]
 mod shapes;
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use batchnorm::backend::{
-    Affine, Backend, Epilogue, Gate, GradientSums, GradientSumsMut, InOut, Normalization,
-    Statistics, StatisticsMut, StatisticsSource,
-};
-use batchnorm::{Cpu, CpuMask, Element, Layout, Shape};
+use batchnorm::backend::{Backend, Epilogue, Gate, GradientSums, InOut, Statistics};
+use batchnorm::{Cpu, Element, Layout, Result, Shape};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use half::{bf16, f16};
+use passes::Pass;
+use problem::{Arrays, Channels, Problem};
 use shapes::{SHAPES, name, values};
 
-/// The arrays of one shape.
-struct Arrays<T: Element> {
-    x: Vec<T>,
-    dy: Vec<T>,
-    out: Vec<T>,
-    second: Vec<T>,
-    mask: CpuMask,
+/// The five steps but the one that touches channels only.
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    Statistics,
+    Normalize,
+    NormalizeInPlace,
+    BackwardReduce,
+    BackwardInput,
 }
 
-/// Everything that a pass is measured with.
-struct Subject<T: Element> {
-    cpu: Cpu,
-    shape: Shape,
-    sets: Vec<Arrays<T>>,
-    channels: [Vec<T::Compute>; 7],
-}
+impl Step {
+    const ALL: [Self; 5] = [
+        Self::Statistics,
+        Self::Normalize,
+        Self::NormalizeInPlace,
+        Self::BackwardReduce,
+        Self::BackwardInput,
+    ];
 
-impl<T: Element> Subject<T> {
-    fn new(cpu: &Cpu, shape: Shape) -> Self {
-        let len = shape.len();
-        let sets = (0..shapes::sets(len * size_of::<T>()))
-            .map(|set| Arrays {
-                x: values(len, 4 * set as u64),
-                dy: values(len, 4 * set as u64 + 1),
-                out: values(len, 4 * set as u64 + 2),
-                second: values(len, 4 * set as u64 + 3),
-                mask: cpu.mask::<T>(&shape).expect("memory for a mask"),
-            })
-            .collect();
-        let channels = [0, 1, 2, 3, 4, 5, 6].map(|seed| {
-            values::<T::Compute>(shape.channels(), seed)
-                .into_iter()
-                .map(|value| T::Compute::from_f64(value.to_f64().abs() + 0.5))
-                .collect()
-        });
-        Self {
-            cpu: cpu.clone(),
-            shape,
-            sets,
-            channels,
+    fn name(self) -> &'static str {
+        match self {
+            Self::Statistics => "statistics",
+            Self::Normalize => "normalize",
+            Self::NormalizeInPlace => "normalize_in_place",
+            Self::BackwardReduce => "backward_reduce",
+            Self::BackwardInput => "backward_input",
+        }
+    }
+
+    /// How many arrays of x's shape must be read or written.
+    fn arrays(self) -> usize {
+        match self {
+            Self::Statistics => 1,
+            Self::Normalize | Self::NormalizeInPlace | Self::BackwardReduce => 2,
+            Self::BackwardInput => 3,
+        }
+    }
+
+    fn run<T: Element>(
+        self,
+        cpu: &Cpu,
+        shape: &Shape,
+        arrays: &mut Arrays<T>,
+        channels: &mut Channels<T::Compute>,
+    ) -> Result<()> {
+        let Arrays { x, dy, out, .. } = arrays;
+        match self {
+            Self::Statistics => {
+                let (affine, statistics) = channels.training();
+                cpu.statistics(shape, x, affine.epsilon, statistics)
+            }
+            Self::Normalize => {
+                let x_to_y = InOut::Separate(x.as_slice(), out.as_mut_slice());
+                cpu.normalize(shape, x_to_y, channels.backward().0, Epilogue::None)
+            }
+            Self::NormalizeInPlace => {
+                let x_to_y = InOut::InPlace(out.as_mut_slice());
+                cpu.normalize(shape, x_to_y, channels.backward().0, Epilogue::None)
+            }
+            Self::BackwardReduce => {
+                let (with, sums) = channels.backward();
+                cpu.backward_reduce(shape, dy, x, with, Gate::Open, sums)
+            }
+            Self::BackwardInput => {
+                let (with, sums) = channels.backward();
+                let sums = GradientSums {
+                    gamma: &*sums.gamma,
+                    beta: &*sums.beta,
+                    count: shape.values_per_channel(),
+                };
+                let dy_to_dx = InOut::Separate(dy.as_slice(), out.as_mut_slice());
+                cpu.backward_input(shape, dy_to_dx, x, with, Gate::Open, Some(sums), None)
+            }
         }
     }
 }
 
-/// The call that is measured.
-type Call<T, C> = fn(&Cpu, &Shape, &mut Arrays<T>, &mut [Vec<C>; 7]);
+/// What is measured.
+#[derive(Debug, Clone, Copy)]
+enum Work {
+    Step(Step),
+    Pass(Pass),
+}
 
-/// What is measured: its name, how many arrays of x's size it must read and write, and the call.
-struct Pass<T: Element>(&'static str, usize, Call<T, T::Compute>);
+impl Work {
+    fn all() -> impl Iterator<Item = Self> {
+        let passes = Pass::ALL.into_iter().map(Self::Pass);
+        Step::ALL.into_iter().map(Self::Step).chain(passes)
+    }
 
-/// Lends the per-channel arrays as a pass wants them.
-macro_rules! with {
-    ($channels:expr, |$with:ident, $mean:ident, $low:ident, $variance:ident, $inv_std:ident| $body:expr) => {{
-        let [$mean, $low, $variance, $inv_std, gamma, beta, _] =
-            $channels.each_mut().map(Vec::as_mut_slice);
-        let $with = Normalization {
-            mean: &*$mean,
-            mean_low: &*$low,
-            inv_std: &*$inv_std,
-            gamma: &*gamma,
-            beta: &*beta,
+    fn name(self) -> &'static str {
+        match self {
+            Self::Step(step) => step.name(),
+            Self::Pass(pass) => pass.name(),
+        }
+    }
+
+    fn bytes<T: Element>(self, shape: &Shape) -> usize {
+        match self {
+            Self::Step(step) => step.arrays() * shape.len() * size_of::<T>(),
+            Self::Pass(pass) => pass.bytes::<T>(shape),
+        }
+    }
+
+    /// The time of one call, on one of the sets of arrays.
+    fn time<T: Element>(self, cpu: &Cpu, problem: &mut Problem<T>, set: usize) -> Duration {
+        let Problem {
+            shape,
+            sets,
+            channels,
+        } = problem;
+        let start = Instant::now();
+        let done = match self {
+            Self::Step(step) => step.run(cpu, shape, &mut sets[set], channels),
+            Self::Pass(pass) => pass.run(cpu, shape, &mut sets[set], channels),
         };
-        $body
-    }};
-}
-
-fn steps<T: Element>() -> Vec<Pass<T>> {
-    vec![
-        Pass("statistics", 1, |cpu, shape, arrays, channels| {
-            let [mean, mean_low, variance, inv_std, ..] =
-                channels.each_mut().map(Vec::as_mut_slice);
-            let out = StatisticsMut {
-                mean,
-                mean_low,
-                variance,
-                inv_std,
-                running: None,
-            };
-            cpu.statistics::<T>(shape, &arrays.x, 1e-5, out)
-                .expect("statistics");
-        }),
-        Pass("normalize", 2, |cpu, shape, arrays, channels| {
-            with!(channels, |with, _mean, _low, _variance, _inv_std| {
-                let x_to_y = InOut::Separate(arrays.x.as_slice(), arrays.out.as_mut_slice());
-                cpu.normalize::<T>(shape, x_to_y, with, Epilogue::None)
-                    .expect("normalize");
-            });
-        }),
-        Pass("normalize_in_place", 2, |cpu, shape, arrays, channels| {
-            with!(channels, |with, _mean, _low, _variance, _inv_std| {
-                let x_to_y = InOut::InPlace(arrays.out.as_mut_slice());
-                cpu.normalize::<T>(shape, x_to_y, with, Epilogue::None)
-                    .expect("normalize");
-            });
-        }),
-        Pass("backward_reduce", 2, |cpu, shape, arrays, channels| {
-            let [mean, low, _, inv_std, gamma, beta, sums] =
-                channels.each_mut().map(Vec::as_mut_slice);
-            let mut dbeta = sums.to_vec();
-            let with = Normalization {
-                mean: &*mean,
-                mean_low: &*low,
-                inv_std: &*inv_std,
-                gamma: &*gamma,
-                beta: &*beta,
-            };
-            let out = GradientSumsMut {
-                gamma: sums,
-                beta: dbeta.as_mut_slice(),
-            };
-            cpu.backward_reduce::<T>(shape, &arrays.dy, &arrays.x, with, Gate::Open, out)
-                .expect("reduce");
-        }),
-        Pass("backward_input", 3, |cpu, shape, arrays, channels| {
-            with!(channels, |with, mean, _low, _variance, _inv_std| {
-                let count = shape.values_per_channel();
-                let sums = Some(GradientSums {
-                    gamma: &*mean,
-                    beta: &*mean,
-                    count,
-                });
-                let dy_to_dx = InOut::Separate(arrays.dy.as_slice(), arrays.out.as_mut_slice());
-                cpu.backward_input::<T>(shape, dy_to_dx, &arrays.x, with, Gate::Open, sums, None)
-                    .expect("input");
-            });
-        }),
-    ]
-}
-
-fn train<T: Element>(
-    cpu: &Cpu,
-    shape: &Shape,
-    x: &[T],
-    y: &mut [T],
-    channels: &mut [Vec<T::Compute>; 7],
-    epilogue: Epilogue<'_, Cpu, T>,
-) {
-    let [mean, mean_low, variance, inv_std, gamma, beta, _] =
-        channels.each_mut().map(Vec::as_mut_slice);
-    let affine = Affine {
-        gamma: &*gamma,
-        beta: &*beta,
-        epsilon: 1e-5,
-    };
-    let out = StatisticsMut {
-        mean,
-        mean_low,
-        variance,
-        inv_std,
-        running: None,
-    };
-    cpu.forward_training::<T>(shape, x, affine, epilogue, y, out)
-        .expect("forward training");
-}
-
-fn back<T: Element>(
-    cpu: &Cpu,
-    shape: &Shape,
-    arrays: &mut Arrays<T>,
-    channels: &mut [Vec<T::Compute>; 7],
-    source: StatisticsSource,
-    epilogue: (bool, bool),
-) {
-    let [mean, low, dbeta, inv_std, gamma, beta, dgamma] =
-        channels.each_mut().map(Vec::as_mut_slice);
-    let with = Normalization {
-        mean: &*mean,
-        mean_low: &*low,
-        inv_std: &*inv_std,
-        gamma: &*gamma,
-        beta: &*beta,
-    };
-    let (gate, dresidual) = match epilogue {
-        (false, _) => (Gate::Open, None),
-        (true, false) => (Gate::Relu, None),
-        (true, true) => (Gate::Mask(&arrays.mask), Some(arrays.second.as_mut_slice())),
-    };
-    let dy_to_dx = InOut::Separate(arrays.dy.as_slice(), arrays.out.as_mut_slice());
-    let out = GradientSumsMut {
-        gamma: dgamma,
-        beta: dbeta,
-    };
-    cpu.backward::<T>(
-        shape, dy_to_dx, &arrays.x, with, source, gate, dresidual, out,
-    )
-    .expect("backward");
-}
-
-fn passes<T: Element>() -> Vec<Pass<T>> {
-    vec![
-        Pass("forward_training", 2, |cpu, shape, arrays, channels| {
-            train(
-                cpu,
-                shape,
-                &arrays.x,
-                &mut arrays.out,
-                channels,
-                Epilogue::None,
-            );
-        }),
-        Pass(
-            "forward_training_relu",
-            2,
-            |cpu, shape, arrays, channels| {
-                train(
-                    cpu,
-                    shape,
-                    &arrays.x,
-                    &mut arrays.out,
-                    channels,
-                    Epilogue::Relu,
-                );
-            },
-        ),
-        Pass(
-            "forward_training_add_relu",
-            3,
-            |cpu, shape, arrays, channels| {
-                let epilogue = Epilogue::AddRelu(arrays.second.as_slice(), Some(&mut arrays.mask));
-                train(cpu, shape, &arrays.x, &mut arrays.out, channels, epilogue);
-            },
-        ),
-        Pass("backward", 3, |cpu, shape, arrays, channels| {
-            back(
-                cpu,
-                shape,
-                arrays,
-                channels,
-                StatisticsSource::Batch,
-                (false, false),
-            );
-        }),
-        Pass("backward_relu", 3, |cpu, shape, arrays, channels| {
-            back(
-                cpu,
-                shape,
-                arrays,
-                channels,
-                StatisticsSource::Batch,
-                (true, false),
-            );
-        }),
-        Pass("backward_add_relu", 4, |cpu, shape, arrays, channels| {
-            back(
-                cpu,
-                shape,
-                arrays,
-                channels,
-                StatisticsSource::Batch,
-                (true, true),
-            );
-        }),
-        Pass("backward_frozen", 3, |cpu, shape, arrays, channels| {
-            back(
-                cpu,
-                shape,
-                arrays,
-                channels,
-                StatisticsSource::Running,
-                (false, false),
-            );
-        }),
-    ]
+        let time = start.elapsed();
+        done.expect("a shape that every pass takes");
+        black_box(&sets[set].out);
+        time
+    }
 }
 
 fn bench_dtype<T: Element>(criterion: &mut Criterion, cpu: &Cpu, shapes: &[&[usize]]) {
@@ -295,34 +156,21 @@ fn bench_dtype<T: Element>(criterion: &mut Criterion, cpu: &Cpu, shapes: &[&[usi
                 continue; // (N, C) is the same memory in either layout
             }
             let shape = Shape::new(&ordered, layout).expect("a shape");
-            let mut subject: Option<Subject<T>> = None;
-            for Pass(pass, arrays, call) in steps().into_iter().chain(passes()) {
-                let group = format!(
-                    "{pass}/{}/{}",
-                    layout.to_string().replace(' ', "_"),
-                    T::DTYPE
-                );
+            let mut problem: Option<Problem<T>> = None;
+            for work in Work::all() {
+                let layout = layout.to_string().replace(' ', "_");
+                let group = format!("{}/{layout}/{}", work.name(), T::DTYPE);
                 let mut group = criterion.benchmark_group(group);
-                group.throughput(Throughput::Bytes(
-                    (arrays * shape.len() * size_of::<T>()) as u64,
-                ));
+                group.throughput(Throughput::Bytes(work.bytes::<T>(&shape) as u64));
                 group.bench_function(BenchmarkId::from_parameter(name(dims)), |bencher| {
-                    let subject = subject.get_or_insert_with(|| Subject::new(cpu, shape));
-                    let count = subject.sets.len();
-                    let mut next = 0;
+                    let problem = problem
+                        .get_or_insert_with(|| Problem::new(shape).expect("memory for the arrays"));
+                    let mut set = 0;
                     bencher.iter_custom(|iterations| {
                         let mut spent = Duration::ZERO;
                         for _ in 0..iterations {
-                            next = (next + 1) % count;
-                            let start = Instant::now();
-                            call(
-                                &subject.cpu,
-                                &subject.shape,
-                                &mut subject.sets[next],
-                                &mut subject.channels,
-                            );
-                            spent += start.elapsed();
-                            black_box(&subject.sets[next].out);
+                            set = (set + 1) % problem.sets.len();
+                            spent += work.time(cpu, problem, set);
                         }
                         spent
                     });

@@ -20,7 +20,7 @@ pub(crate) const SHAPES: [&[usize]; 13] = [
 ];
 
 /// x, dy, y or dx, and the residual or its gradient.
-const ARRAYS: usize = 4;
+pub(crate) const ARRAYS: usize = 4;
 /// Up to here, all arrays of a problem fit a core's own cache, and are meant to be found there.
 const CACHED: usize = 1 << 20;
 /// What is touched between two visits of the same arrays: more than any cache keeps.

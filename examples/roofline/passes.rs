@@ -1,0 +1,177 @@
+//! The passes that are measured: what each must read and write, and how it is called.
+
+use batchnorm::backend::{Backend, Epilogue, Gate, InOut, StatisticsSource};
+use batchnorm::{Cpu, Element, Result, Shape};
+
+use crate::problem::{Arrays, Channels};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pass {
+    /// The batch's statistics, and y.
+    ForwardTraining,
+    ForwardTrainingRelu,
+    ForwardTrainingAdd,
+    /// A mask is written, too.
+    ForwardTrainingAddRelu,
+    /// dγ, dβ and dx.
+    Backward,
+    /// ReLU is recomputed from x.
+    BackwardRelu,
+    /// A mask is read, and the residual's gradient written.
+    BackwardAddRelu,
+    /// dγ, dβ and dx of running statistics.
+    BackwardFrozen,
+    /// dx alone, which then takes no x: γ and β are frozen, too.
+    BackwardFrozenInput,
+    /// y of known statistics.
+    Inference,
+    InferenceRelu,
+    InferenceAddRelu,
+}
+
+impl Pass {
+    pub(crate) const ALL: [Self; 12] = [
+        Self::ForwardTraining,
+        Self::ForwardTrainingRelu,
+        Self::ForwardTrainingAdd,
+        Self::ForwardTrainingAddRelu,
+        Self::Backward,
+        Self::BackwardRelu,
+        Self::BackwardAddRelu,
+        Self::BackwardFrozen,
+        Self::BackwardFrozenInput,
+        Self::Inference,
+        Self::InferenceRelu,
+        Self::InferenceAddRelu,
+    ];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::ForwardTraining => "forward_training",
+            Self::ForwardTrainingRelu => "forward_training_relu",
+            Self::ForwardTrainingAdd => "forward_training_add",
+            Self::ForwardTrainingAddRelu => "forward_training_add_relu",
+            Self::Backward => "backward",
+            Self::BackwardRelu => "backward_relu",
+            Self::BackwardAddRelu => "backward_add_relu",
+            Self::BackwardFrozen => "backward_frozen",
+            Self::BackwardFrozenInput => "backward_frozen_input",
+            Self::Inference => "inference",
+            Self::InferenceRelu => "inference_relu",
+            Self::InferenceAddRelu => "inference_add_relu",
+        }
+    }
+
+    /// How many arrays of x's shape must be read or written, however clever the pass.
+    pub(crate) fn arrays(self) -> usize {
+        match self {
+            Self::ForwardTraining
+            | Self::ForwardTrainingRelu
+            | Self::Inference
+            | Self::InferenceRelu
+            | Self::BackwardFrozenInput => 2,
+            Self::ForwardTrainingAdd
+            | Self::ForwardTrainingAddRelu
+            | Self::InferenceAddRelu
+            | Self::Backward
+            | Self::BackwardRelu
+            | Self::BackwardFrozen => 3,
+            Self::BackwardAddRelu => 4,
+        }
+    }
+
+    /// The bytes that must be read and written: those arrays, and one bit a value of a mask.
+    pub(crate) fn bytes<T: Element>(self, shape: &Shape) -> usize {
+        let mask = match self {
+            Self::ForwardTrainingAddRelu | Self::BackwardAddRelu => shape.len().div_ceil(8),
+            _ => 0,
+        };
+        self.arrays() * shape.len() * size_of::<T>() + mask
+    }
+
+    /// Runs it once.
+    pub(crate) fn run<T: Element>(
+        self,
+        cpu: &Cpu,
+        shape: &Shape,
+        arrays: &mut Arrays<T>,
+        channels: &mut Channels<T::Compute>,
+    ) -> Result<()> {
+        let Arrays {
+            x,
+            dy,
+            out,
+            second,
+            mask,
+        } = arrays;
+        let (running, batch) = (StatisticsSource::Running, StatisticsSource::Batch);
+        let (source, gate, dresidual) = match self {
+            Self::ForwardTraining => return train(cpu, shape, x, Epilogue::None, out, channels),
+            Self::ForwardTrainingRelu => {
+                return train(cpu, shape, x, Epilogue::Relu, out, channels);
+            }
+            Self::ForwardTrainingAdd => {
+                return train(
+                    cpu,
+                    shape,
+                    x,
+                    Epilogue::Add(second.as_slice()),
+                    out,
+                    channels,
+                );
+            }
+            Self::ForwardTrainingAddRelu => {
+                let epilogue = Epilogue::AddRelu(second.as_slice(), Some(mask));
+                return train(cpu, shape, x, epilogue, out, channels);
+            }
+            Self::Inference => return infer(cpu, shape, x, Epilogue::None, out, channels),
+            Self::InferenceRelu => return infer(cpu, shape, x, Epilogue::Relu, out, channels),
+            Self::InferenceAddRelu => {
+                return infer(
+                    cpu,
+                    shape,
+                    x,
+                    Epilogue::AddRelu(second.as_slice(), None),
+                    out,
+                    channels,
+                );
+            }
+            Self::BackwardFrozenInput => {
+                let (with, _) = channels.backward();
+                let dy_to_dx = InOut::Separate(dy.as_slice(), out.as_mut_slice());
+                return cpu.backward_input(shape, dy_to_dx, x, with, Gate::Open, None, None);
+            }
+            Self::BackwardFrozen => (running, Gate::Open, None),
+            Self::Backward => (batch, Gate::Open, None),
+            Self::BackwardRelu => (batch, Gate::Relu, None),
+            Self::BackwardAddRelu => (batch, Gate::Mask(mask), Some(second.as_mut_slice())),
+        };
+        let (with, sums) = channels.backward();
+        let dy_to_dx = InOut::Separate(dy.as_slice(), out.as_mut_slice());
+        cpu.backward(shape, dy_to_dx, x, with, source, gate, dresidual, sums)
+    }
+}
+
+fn train<T: Element>(
+    cpu: &Cpu,
+    shape: &Shape,
+    x: &[T],
+    epilogue: Epilogue<'_, Cpu, T>,
+    y: &mut [T],
+    channels: &mut Channels<T::Compute>,
+) -> Result<()> {
+    let (affine, out) = channels.training();
+    cpu.forward_training(shape, x, affine, epilogue, y, out)
+}
+
+fn infer<T: Element>(
+    cpu: &Cpu,
+    shape: &Shape,
+    x: &[T],
+    epilogue: Epilogue<'_, Cpu, T>,
+    y: &mut [T],
+    channels: &mut Channels<T::Compute>,
+) -> Result<()> {
+    let (with, _) = channels.backward();
+    cpu.normalize(shape, InOut::Separate(x, y), with, epilogue)
+}
