@@ -2,8 +2,8 @@
 //!
 //! One read and one write ([`Limit::copy`]: `y = a·x + b`) for forward passes, two reads and one write
 //! ([`Limit::combine`]: `dx = a·dy + b·x + c`) for backward passes, over the same arrays, on as many threads, in the same
-//! run. There are several [`ways`](Limit::ways) to do it, and which is the fastest depends on the size: all of them are
-//! timed, taking turns with the passes, and the limit is the one with the least median ([`fastest`]).
+//! run. There are several [`ways`](Limit::ways) to do it, and which is the fastest depends on the size: time all of them,
+//! taking turns with the passes; the limit is the one with the least median.
 //!
 //! Half types are moved as what they are, bytes: `f32` of half as many.
 
@@ -85,7 +85,7 @@ impl Limit {
     }
 
     /// The time of `calls` times `y = a·x + b`.
-    pub(crate) fn copy(&self, way: Way, calls: usize, x: &[f32], y: &mut [f32]) -> Duration {
+    pub(crate) fn copy(&self, way: Way, calls: u32, x: &[f32], y: &mut [f32]) -> Duration {
         self.time(way, calls, [x], y)
     }
 
@@ -93,7 +93,7 @@ impl Limit {
     pub(crate) fn combine(
         &self,
         way: Way,
-        calls: usize,
+        calls: u32,
         dy: &[f32],
         x: &[f32],
         dx: &mut [f32],
@@ -104,7 +104,7 @@ impl Limit {
     fn time<const N: usize>(
         &self,
         way: Way,
-        calls: usize,
+        calls: u32,
         inputs: [&[f32]; N],
         out: &mut [f32],
     ) -> Duration {
@@ -160,23 +160,10 @@ impl Limit {
     }
 }
 
-fn timed(calls: usize, out: &mut [f32], call: impl Fn(&mut [f32])) -> Duration {
+fn timed(calls: u32, out: &mut [f32], call: impl Fn(&mut [f32])) -> Duration {
     let start = Instant::now();
     for _ in 0..calls {
         call(black_box(&mut *out));
     }
     start.elapsed()
-}
-
-/// Which of some ways' times, each in the order of the rounds, have the least median.
-pub(crate) fn fastest(times: &[Vec<f64>]) -> Option<usize> {
-    let median = |way: usize| {
-        let mut sorted = times[way].clone();
-        sorted.sort_by(f64::total_cmp);
-        sorted
-            .get(sorted.len() / 2)
-            .copied()
-            .unwrap_or(f64::INFINITY)
-    };
-    (0..times.len()).min_by(|&a, &b| median(a).total_cmp(&median(b)))
 }
