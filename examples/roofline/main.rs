@@ -1,6 +1,12 @@
 //! How near the memory limit each pass is: time, bytes a second, and share of what streaming the same bytes takes on the
 //! same threads in the same run.
 //!
+//! Bytes are those that must be read and written, however clever the pass: forward and inference x and y, backward x, dy
+//! and dx, and a residual, its gradient and a mask where there are such. The limit is one read and one write
+//! (`y = a·x + b`) of two arrays, or two reads and one write (`dx = a·dy + b·x + c`) of three; where a pass has more, in
+//! proportion to the bytes. Sets of arrays take turns, so that nothing is found in cache, unless the whole problem is small
+//! enough to stay in a core's own: then the limit is that of the same cached arrays.
+//!
 //! ```text
 //! cargo run --release --example roofline
 //! cargo run --release --example roofline -- --sizes --chart target/roofline

@@ -11,7 +11,7 @@ use crate::floats::{Floats, Type};
 use crate::limit::{Limit, Way};
 use crate::passes::Pass;
 use crate::problem::Problem;
-use crate::row::Row;
+use crate::row::{CHANNELS_FIRST, Row};
 use crate::shapes::{self, ARRAYS};
 use crate::spread::{Spread, median};
 
@@ -60,22 +60,22 @@ impl Measurement<'_> {
         }
     }
 
-    /// What the progress bar counts: values read or written.
+    /// What the progress bar counts, about: values read or written.
     pub(crate) fn work(&self, shape: &Shape) -> u64 {
         let turns = self
             .places
             .iter()
-            .flat_map(|place| self.turns(place, shape));
+            .flat_map(|place| self.turns(place, shape, size_of::<f32>()));
         let timed: usize = turns.map(|turn| work(turn, shape)).sum();
         (fill_work(shape) + self.rounds * timed) as u64
     }
 
-    /// Those of one round.
-    fn turns(&self, place: &Place, shape: &Shape) -> Vec<Turn> {
+    /// Those of one round, where a value has so many bytes.
+    fn turns(&self, place: &Place, shape: &Shape, value: usize) -> Vec<Turn> {
         let mut turns = Vec::new();
         for arrays in [2, 3] {
             if self.passes.iter().any(|&pass| limit_arrays(pass) == arrays) {
-                let ways = place.limit.ways(arrays * shape.len() * size_of::<f32>());
+                let ways = place.limit.ways(arrays * shape.len() * value);
                 turns.extend(ways.into_iter().map(|way| Turn::Limit(arrays, way)));
             }
         }
@@ -93,7 +93,7 @@ impl Measurement<'_> {
             for set in 0..problem.sets.len() {
                 time(place, first, &mut problem, set, 1)?;
             }
-            let turns = self.turns(place, &shape);
+            let turns = self.turns(place, &shape, size_of::<T>());
             let times = self.times(place, &turns, &mut problem)?;
             for (turn, seconds) in turns.iter().zip(&times) {
                 if let Turn::Pass(pass) = *turn {
@@ -241,7 +241,7 @@ fn row<T: Floats>(
 fn layout(shape: &Shape) -> &'static str {
     match (shape.spatial(), shape.layout()) {
         (1, _) => "(N, C)",
-        (_, Layout::ChannelsFirst) => "channels first",
+        (_, Layout::ChannelsFirst) => CHANNELS_FIRST,
         (_, Layout::ChannelsLast) => "channels last",
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::row::Row;
+use crate::row::{CHANNELS_FIRST, Row};
 use crate::shapes;
 use crate::sizes;
 use crate::table::Table;
@@ -137,7 +137,8 @@ fn megabytes(bytes: usize) -> String {
     format!("{:.1}", bytes as f64 / 1e6)
 }
 
-pub(crate) const FIRST: &str = "channels first";
+/// The columns.
+pub(crate) const FIRST: &str = CHANNELS_FIRST;
 pub(crate) const LAST: &str = "channels last, (N, C)";
 
 /// The column of a row: an (N, C) array has its channels last.

@@ -4,6 +4,9 @@ use serde::Serialize;
 
 use crate::spread::Spread;
 
+/// A layout of a row, which others are told from.
+pub(crate) const CHANNELS_FIRST: &str = "channels first";
+
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Row {
     /// With its SIMD level and the number of threads, if it has such.

@@ -3,9 +3,12 @@
 //!
 //! The fastest registers of an x86-64 machine; elsewhere what the compiler makes of a plain loop, with ordinary stores
 //! only.
-#![expect(
-    unsafe_code,
-    reason = "vendor intrinsics, and entering a function with target features"
+#![cfg_attr(
+    target_arch = "x86_64",
+    expect(
+        unsafe_code,
+        reason = "vendor intrinsics, and entering a function with target features"
+    )
 )]
 
 /// What the first and the second input are multiplied with. Powers of two: the products are exact, so that a sum has the
