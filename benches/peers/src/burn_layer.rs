@@ -6,18 +6,28 @@ use burn::module::{Param, RunningState};
 use burn::nn::{BatchNorm, BatchNormConfig};
 use burn::tensor::{Device, Tensor, TensorData};
 
-use crate::problem::{Contender, EPSILON, Output, Pass, Problem, Result};
+use crate::contender::{Column, InProcess};
+use crate::problem::{EPSILON, Pass, Problem, RUNNING_MEAN, RUNNING_VARIANCE, Result};
+
+/// As pinned in Cargo.toml.
+pub const NAME: &str = "burn 0.22.1";
 
 pub struct Burn {
     training: BatchNorm,
     inference: BatchNorm,
+    sets: Vec<Set>,
+    /// What the last pass made: it is not freed in the time of a pass.
+    made: Option<Tensor<4>>,
+}
+
+struct Set {
     x: Tensor<4>,
     x_autodiff: Tensor<4>,
     dy: Tensor<4>,
 }
 
 fn layer(problem: &Problem, device: &Device) -> BatchNorm {
-    let channels = problem.dims[1];
+    let channels = problem.channels();
     let vector =
         |values: Vec<f32>| Tensor::<1>::from_data(TensorData::new(values, [channels]), device);
     let mut layer = BatchNormConfig::new(channels)
@@ -25,9 +35,21 @@ fn layer(problem: &Problem, device: &Device) -> BatchNorm {
         .init(device);
     layer.gamma = Param::from_tensor(vector(problem.gamma.clone()));
     layer.beta = Param::from_tensor(vector(problem.beta.clone()));
-    layer.running_mean = RunningState::new(vector(vec![0.5; channels]));
-    layer.running_var = RunningState::new(vector(vec![1.5; channels]));
+    layer.running_mean = RunningState::new(vector(vec![RUNNING_MEAN; channels]));
+    layer.running_var = RunningState::new(vector(vec![RUNNING_VARIANCE; channels]));
     layer
+}
+
+/// The same values as two spatial dimensions, whatever there are.
+fn four(dims: &[usize]) -> [usize; 4] {
+    let spatial = &dims[2..];
+    let last = spatial.last().copied().unwrap_or(1);
+    [
+        dims[0],
+        dims[1],
+        spatial.iter().product::<usize>() / last,
+        last,
+    ]
 }
 
 impl Burn {
@@ -35,54 +57,75 @@ impl Burn {
         let plain = Device::flex();
         let autodiff = plain.clone().autodiff();
         let tensor = |values: &[f32], device: &Device| {
-            Tensor::from_data(TensorData::new(values.to_vec(), problem.dims), device)
+            Tensor::from_data(
+                TensorData::new(values.to_vec(), four(&problem.dims)),
+                device,
+            )
+        };
+        let set = |_| Set {
+            x: tensor(&problem.x, &plain),
+            x_autodiff: tensor(&problem.x, &autodiff).require_grad(),
+            dy: tensor(&problem.dy, &autodiff),
         };
         Self {
             training: layer(problem, &autodiff),
             inference: layer(problem, &plain),
-            x: tensor(&problem.x, &plain),
-            x_autodiff: tensor(&problem.x, &autodiff).require_grad(),
-            dy: tensor(&problem.dy, &autodiff),
+            sets: (0..problem.sets).map(set).collect(),
+            made: None,
         }
     }
 }
 
-impl Output for Tensor<4> {
-    fn values(&self) -> Result<Vec<f32>> {
-        let values = self.to_data().try_to_vec::<f32>();
-        Ok(values.map_err(|error| format!("{error:?}"))?)
-    }
-}
-
-impl Contender for Burn {
-    fn name(&self) -> &'static str {
-        "burn"
+impl InProcess for Burn {
+    fn name(&self) -> String {
+        NAME.into()
     }
 
-    fn run(&mut self, pass: Pass) -> Result<(Box<dyn Output + '_>, Duration)> {
-        Ok(match pass {
+    fn column(&self) -> Column {
+        Column::Burn
+    }
+
+    fn sets(&self) -> usize {
+        self.sets.len()
+    }
+
+    fn run(&mut self, pass: Pass, set: usize) -> Result<Duration> {
+        self.free();
+        let Set { x, x_autodiff, dy } = &self.sets[set];
+        let (made, time) = match pass {
             Pass::Forward => {
                 let start = Instant::now();
-                let y = self.training.forward(self.x_autodiff.clone());
+                let y = self.training.forward(x_autodiff.clone());
                 let time = start.elapsed();
-                (Box::new(y.inner()), time)
+                (y.inner(), time)
             }
             Pass::Backward => {
                 // dy comes to y through a product and a sum, which are timed too: burn has no other way.
-                let y = self.training.forward(self.x_autodiff.clone());
-                let loss = (y * self.dy.clone()).sum();
+                let y = self.training.forward(x_autodiff.clone());
+                let loss = (y * dy.clone()).sum();
                 let start = Instant::now();
                 let gradients = loss.backward();
                 let time = start.elapsed();
-                let dx = self.x_autodiff.grad(&gradients).ok_or("no dx")?;
-                (Box::new(dx), time)
+                (x_autodiff.grad(&gradients).ok_or("no dx")?, time)
             }
             Pass::Inference => {
                 let start = Instant::now();
-                let y = self.inference.forward(self.x.clone());
+                let y = self.inference.forward(x.clone());
                 let time = start.elapsed();
-                (Box::new(y), time)
+                (y, time)
             }
-        })
+        };
+        self.made = Some(made);
+        Ok(time)
+    }
+
+    fn written(&self, _: usize) -> Result<Option<Vec<f32>>> {
+        let made = self.made.as_ref().ok_or("no pass has run")?;
+        let values = made.to_data().try_to_vec::<f32>();
+        Ok(Some(values.map_err(|error| format!("{error:?}"))?))
+    }
+
+    fn free(&mut self) {
+        self.made = None;
     }
 }

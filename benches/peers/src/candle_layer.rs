@@ -6,51 +6,85 @@ use batchnorm::candle::BatchNorm;
 use candle_core::{CpuStorage, CustomOp1, Device, Layout, Shape, Tensor, Var};
 use candle_nn::ModuleT;
 
-use crate::problem::{Contender, EPSILON, Output, Pass, Problem, Result};
+use crate::contender::{Column, InProcess};
+use crate::problem::{EPSILON, Pass, Problem, RUNNING_MEAN, RUNNING_VARIANCE, Result};
+
+/// As pinned in Cargo.toml.
+pub const THEIRS: &str = "candle-nn 0.11.1";
 
 pub struct Candle<L> {
     name: &'static str,
-    layer: L,
-    running: [Var; 2],
-    x: Var,
-    dy: Tensor,
+    column: Column,
+    training: L,
+    /// Of parameters that want no gradients.
+    inference: L,
+    sets: Vec<(Var, Tensor)>,
+    /// What the last pass made: it is not freed in the time of a pass.
+    made: Option<Tensor>,
 }
 
 /// The signature of both layers' constructors: channels, running mean, running variance, γ, β, ε.
 type Constructor<L> = fn(usize, Tensor, Tensor, Tensor, Tensor, f64) -> candle_core::Result<L>;
 
 impl<L> Candle<L> {
-    fn new(name: &'static str, constructor: Constructor<L>, problem: &Problem) -> Result<Self> {
-        let channels = problem.dims[1];
+    fn new(
+        name: &'static str,
+        column: Column,
+        constructor: Constructor<L>,
+        problem: &Problem,
+    ) -> Result<Self> {
+        let channels = problem.channels();
         let vector = |values: &[f32]| Var::from_slice(values, channels, &Device::Cpu);
-        let running = [vector(&vec![0.0; channels])?, vector(&vec![1.0; channels])?];
-        let layer = constructor(
-            channels,
-            running[0].as_tensor().clone(),
-            running[1].as_tensor().clone(),
-            vector(&problem.gamma)?.into_inner(),
-            vector(&problem.beta)?.into_inner(),
-            EPSILON,
-        )?;
+        let layer = |detached: bool| {
+            let parameter = |values: &[f32]| {
+                let parameter = vector(values)?;
+                candle_core::Result::Ok(if detached {
+                    parameter.as_detached_tensor()
+                } else {
+                    parameter.into_inner()
+                })
+            };
+            constructor(
+                channels,
+                vector(&vec![RUNNING_MEAN; channels])?.into_inner(),
+                vector(&vec![RUNNING_VARIANCE; channels])?.into_inner(),
+                parameter(&problem.gamma)?,
+                parameter(&problem.beta)?,
+                EPSILON,
+            )
+        };
+        let dims = problem.dims.as_slice();
+        let sets: candle_core::Result<_> = (0..problem.sets)
+            .map(|_| {
+                let x = Var::from_slice(&problem.x, dims, &Device::Cpu)?;
+                Ok((x, Tensor::from_slice(&problem.dy, dims, &Device::Cpu)?))
+            })
+            .collect();
         Ok(Self {
             name,
-            layer,
-            running,
-            x: Var::from_slice(&problem.x, problem.dims.as_slice(), &Device::Cpu)?,
-            dy: Tensor::from_slice(&problem.dy, problem.dims.as_slice(), &Device::Cpu)?,
+            column,
+            training: layer(false)?,
+            inference: layer(true)?,
+            sets: sets?,
+            made: None,
         })
     }
 }
 
 impl Candle<BatchNorm> {
     pub fn ours(problem: &Problem) -> Result<Self> {
-        Self::new("batchnorm::candle", BatchNorm::new, problem)
+        Self::new(
+            "batchnorm::candle",
+            Column::OursInCandle,
+            BatchNorm::new,
+            problem,
+        )
     }
 }
 
 impl Candle<candle_nn::BatchNorm> {
     pub fn theirs(problem: &Problem) -> Result<Self> {
-        Self::new("candle-nn", candle_nn::BatchNorm::new, problem)
+        Self::new(THEIRS, Column::Candle, candle_nn::BatchNorm::new, problem)
     }
 }
 
@@ -71,51 +105,55 @@ impl CustomOp1 for Loss {
     }
 }
 
-impl Output for Tensor {
-    fn values(&self) -> Result<Vec<f32>> {
-        Ok(self.flatten_all()?.to_vec1()?)
-    }
-}
-
-impl<L: ModuleT> Contender for Candle<L> {
-    fn name(&self) -> &'static str {
-        self.name
+impl<L: ModuleT> InProcess for Candle<L> {
+    fn name(&self) -> String {
+        self.name.into()
     }
 
-    fn run(&mut self, pass: Pass) -> Result<(Box<dyn Output + '_>, Duration)> {
-        let detached = self.x.as_detached_tensor();
-        Ok(match pass {
+    fn column(&self) -> Column {
+        self.column
+    }
+
+    fn sets(&self) -> usize {
+        self.sets.len()
+    }
+
+    fn run(&mut self, pass: Pass, set: usize) -> Result<Duration> {
+        self.free();
+        let (x, dy) = &self.sets[set];
+        let (made, time) = match pass {
             Pass::Forward => {
                 let start = Instant::now();
-                let y = self.layer.forward_t(&self.x, true)?;
+                let y = self.training.forward_t(x, true)?;
                 let time = start.elapsed();
-                (Box::new(y), time)
+                (y, time)
             }
             Pass::Backward => {
-                let y = self.layer.forward_t(&self.x, true)?;
-                let loss = y.apply_op1(Loss {
-                    dy: self.dy.clone(),
-                })?;
+                let y = self.training.forward_t(x, true)?;
+                let loss = y.apply_op1(Loss { dy: dy.clone() })?;
                 let start = Instant::now();
                 let mut gradients = loss.backward()?;
                 let time = start.elapsed();
-                let dx = gradients.remove(&self.x).ok_or("no dx")?;
-                (Box::new(dx), time)
+                (gradients.remove(x).ok_or("no dx")?, time)
             }
             Pass::Inference => {
-                for (running, value) in self.running.iter().zip([0.5, 1.5]) {
-                    running.set(
-                        &running
-                            .as_detached_tensor()
-                            .ones_like()?
-                            .affine(value, 0.0)?,
-                    )?;
-                }
+                let x = x.as_detached_tensor();
                 let start = Instant::now();
-                let y = self.layer.forward_t(&detached, false)?;
+                let y = self.inference.forward_t(&x, false)?;
                 let time = start.elapsed();
-                (Box::new(y), time)
+                (y, time)
             }
-        })
+        };
+        self.made = Some(made);
+        Ok(time)
+    }
+
+    fn written(&self, _: usize) -> Result<Option<Vec<f32>>> {
+        let made = self.made.as_ref().ok_or("no pass has run")?;
+        Ok(Some(made.flatten_all()?.to_vec1()?))
+    }
+
+    fn free(&mut self) {
+        self.made = None;
     }
 }

@@ -1,110 +1,163 @@
-//! This crate's batch norm beside candle's and burn's, in `f32`, channels first, in one run: their passes take turns, each
-//! cell is a median, the data is random, and all results are compared before anything is timed.
+//! This crate's batch norm beside PyTorch's, oneDNN's, candle's and burn's, and the memory limit, in one run: their passes
+//! take turns, each cell is a median, the data is random, and all results are compared before anything is timed. README.md
+//! says more.
 //!
 //! ```sh
 //! cargo run --release --manifest-path benches/peers/Cargo.toml
 //! ```
 
+mod allocator;
+mod arguments;
 mod burn_layer;
 mod candle_layer;
+mod contender;
+mod environment;
+#[path = "../../../examples/roofline/limit.rs"]
+mod limit;
 mod native;
+mod peers;
 mod problem;
+#[path = "../../../examples/roofline/processor.rs"]
+mod processor;
+mod python;
+mod rounds;
+#[allow(dead_code, reason = "of another program, which uses more of it")]
+#[path = "../../../examples/roofline/shapes.rs"]
+mod shapes;
+mod table;
 
-use std::time::{Duration, Instant};
+use std::fs;
+use std::rc::Rc;
+use std::time::Duration;
 
 use batchnorm::Cpu;
-use problem::{Contender, Pass, Problem};
+use clap::Parser;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use rayon::ThreadPoolBuilder;
+use serde_json::json;
 
-/// N, C, H, W.
-const SHAPES: [[usize; 4]; 7] = [
-    [32, 64, 112, 112],
-    [32, 256, 28, 28],
-    [32, 512, 14, 14],
-    [32, 512, 7, 7],
-    [4096, 1024, 1, 1],
-    [60, 100, 1, 1],
-    [8, 16, 8, 8],
-];
-/// How long the passes of one cell take turns, and how often at least.
-const TIME: Duration = Duration::from_secs(4);
-const ROUNDS: usize = 7;
+use arguments::Arguments;
+use burn_layer::Burn;
+use candle_layer::Candle;
+use contender::{Contender, InTurn};
+use limit::Limit;
+use native::{Native, Sets, Streaming};
+use peers::Peers;
+use problem::{Layout, Pass, Problem, Result};
+use processor::Processor;
+use python::Peer;
+use table::{Row, Table};
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
-    println!(
-        "median ms of passes in turn, f32, channels first, {}",
-        Cpu::new()
-    );
-    println!(
-        "native: this crate into memory that is there; candle: its layer in candle, which allocates\nratios: candle-nn to candle, burn to native; backward begins with dy, for burn with its product and sum"
-    );
-    println!(
-        "{:>16} {:>9} | {:>9} {:>9} | {:>9} {:>6} | {:>9} {:>6}",
-        "N x C x H x W", "pass", "native", "candle", "candle-nn", "ratio", "burn", "ratio"
-    );
-    for dims in SHAPES {
-        let problem = Problem::random(dims);
-        let mut contenders: Vec<Box<dyn Contender>> = vec![
-            Box::new(native::Native::new(&problem)?),
-            Box::new(candle_layer::Candle::ours(&problem)?),
-            Box::new(candle_layer::Candle::theirs(&problem)?),
-            Box::new(burn_layer::Burn::new(&problem)),
-        ];
-        for pass in Pass::ALL {
-            compare(&mut contenders, pass)?;
-            let [native, candle, candle_nn, burn] = medians(&mut contenders, pass)?[..] else {
-                unreachable!("four contenders")
-            };
-            println!(
-                "{:>16} {:>9} | {native:>9.4} {candle:>9.4} | {candle_nn:>9.4} {:>6.1} | {burn:>9.4} {:>6.1}",
-                dims.map(|dim| dim.to_string()).join("x"),
-                pass.name(),
-                candle_nn / candle,
-                burn / native,
-            );
-        }
+fn main() -> Result<()> {
+    allocator::keep_freed_memory();
+    let arguments = Arguments::parse();
+    let threads = arguments.threads();
+    // candle's and burn's.
+    ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .build_global()?;
+    let bench = Bench {
+        cpu: Cpu::with_threads(threads)?,
+        limit: Rc::new(Limit::new(threads)?),
+        folder: tempfile::tempdir()?,
+    };
+    let peers = Peers::start(&arguments, bench.folder.path())?;
+    let processor = Processor::read();
+    println!("{processor}\nf32, {}; {}", bench.cpu, peers.versions());
+    for reason in &peers.not_run {
+        println!("not run: {reason}");
+    }
+    println!();
+    let table = Table {
+        missing: peers.missing(),
+    };
+    Table::head("milliseconds, share of the limit, and how many times as fast ours is");
+    let rows = bench.rows(&arguments, &peers, &table)?;
+    table.means(&rows);
+    table::disturbed(&rows);
+    if let Some(path) = &arguments.json {
+        let all = json!({
+            "processor": processor,
+            "cpu": bench.cpu.to_string(),
+            "threads": threads,
+            "not_run": peers.not_run,
+            "rows": rows,
+        });
+        fs::write(path, serde_json::to_string_pretty(&all)?)
+            .map_err(|error| format!("{}: {error}", path.display()))?;
     }
     Ok(())
 }
 
-/// Checks that all compute the same.
-fn compare(contenders: &mut [Box<dyn Contender>], pass: Pass) -> problem::Result<()> {
-    let expected = contenders[0].run(pass)?.0.values()?;
-    let largest = expected
-        .iter()
-        .fold(0f32, |largest, value| largest.max(value.abs()));
-    for contender in &mut contenders[1..] {
-        let found = contender.run(pass)?.0.values()?;
-        assert_eq!(found.len(), expected.len());
-        let difference = found
-            .iter()
-            .zip(&expected)
-            .fold(0f32, |difference, (a, b)| difference.max((a - b).abs()));
-        assert!(
-            difference <= 1e-4 * largest,
-            "{} differs by {difference:e} of {largest:e} in {}",
-            contender.name(),
-            pass.name()
-        );
-    }
-    Ok(())
+/// What this process needs for all problems.
+struct Bench {
+    cpu: Cpu,
+    limit: Rc<Limit>,
+    /// Of the files that the other processes read and write.
+    folder: tempfile::TempDir,
 }
 
-/// The median milliseconds of each, all taking turns.
-fn medians(contenders: &mut [Box<dyn Contender>], pass: Pass) -> problem::Result<Vec<f64>> {
-    let mut times = vec![vec![]; contenders.len()];
-    let start = Instant::now();
-    while times[0].len() < ROUNDS || start.elapsed() < TIME {
-        for (contender, times) in contenders.iter_mut().zip(&mut times) {
-            let (result, time) = contender.run(pass)?;
-            drop(result);
-            times.push(time.as_secs_f64() * 1e3);
+impl Bench {
+    /// Measures and prints all rows that are asked for.
+    fn rows(&self, arguments: &Arguments, peers: &Peers, table: &Table) -> Result<Vec<Row>> {
+        let mut random = StdRng::seed_from_u64(2);
+        let mut rows = vec![];
+        let shapes = match &arguments.shape[..] {
+            [] => shapes::SHAPES.iter().map(|dims| dims.to_vec()).collect(),
+            shapes => shapes.to_vec(),
+        };
+        for dims in shapes {
+            for &layout in Layout::of(&dims) {
+                if !wanted(&arguments.layout, &layout) {
+                    continue;
+                }
+                let problem = Problem::random(&dims, layout);
+                let mut contenders = self.contenders(&problem, peers)?;
+                for pass in Pass::ALL {
+                    if !wanted(&arguments.pass, &pass) {
+                        continue;
+                    }
+                    rounds::compare(&mut contenders, pass)?;
+                    let length = Duration::from_secs_f64(arguments.seconds);
+                    let medians = rounds::medians(&mut contenders, pass, length, &mut random)?;
+                    let row = Row {
+                        dims: dims.clone(),
+                        layout,
+                        pass,
+                        medians,
+                    };
+                    table.row(&row);
+                    rows.push(row);
+                }
+            }
         }
+        Ok(rows)
     }
-    Ok(times
-        .into_iter()
-        .map(|mut times| {
-            times.sort_by(f64::total_cmp);
-            times[times.len() / 2]
-        })
-        .collect())
+
+    /// Everybody who has such a layout; this crate comes first.
+    fn contenders(&self, problem: &Problem, peers: &Peers) -> Result<Vec<Box<dyn Contender>>> {
+        let sets = Sets::new(&self.cpu, problem)?;
+        let mut contenders = vec![InTurn::boxed(Native::new(&self.cpu, problem, &sets)?)];
+        let bytes = 3 * size_of_val(&problem.x[..]);
+        contenders.extend(Streaming::all(&self.limit, bytes, &sets).map(InTurn::boxed));
+        // Their tensors know channels first only; what is (N, C) is both.
+        if problem.layout != Layout::Last {
+            contenders.push(InTurn::boxed(Candle::theirs(problem)?));
+            contenders.push(InTurn::boxed(Burn::new(problem)));
+            contenders.push(InTurn::boxed(Candle::ours(problem)?));
+        }
+        problem.write(self.folder.path())?;
+        for peer in &peers.running {
+            if peer.borrow().takes(problem) {
+                contenders.push(Peer::prepare(peer, problem)?);
+            }
+        }
+        Ok(contenders)
+    }
+}
+
+/// All are, unless some are named.
+fn wanted<T: PartialEq>(named: &[T], one: &T) -> bool {
+    named.is_empty() || named.contains(one)
 }

@@ -1,73 +1,154 @@
-//! This crate on memory that is there.
+//! This crate on memory that is there, and the limit on the same arrays.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use batchnorm::{BatchNorm, BatchNormConfig, Cpu, Shape, Tensor};
+use batchnorm::{BatchNorm, BatchNormConfig, Cpu, Tensor};
 
-use crate::problem::{Contender, EPSILON, Output, Pass, Problem, Result};
+use crate::contender::{Column, InProcess};
+use crate::limit::{Limit, Way};
+use crate::problem::{EPSILON, Pass, Problem, RUNNING_MEAN, RUNNING_VARIANCE, Result};
 
-pub struct Native {
-    layer: BatchNorm<Cpu>,
-    x: Tensor<f32, Cpu>,
+struct Set {
+    x: Arc<Tensor<f32, Cpu>>,
     dy: Tensor<f32, Cpu>,
     out: Tensor<f32, Cpu>,
 }
 
+/// Arrays of a problem, for all here.
+#[derive(Clone)]
+pub struct Sets(Rc<RefCell<Vec<Set>>>);
+
+impl Sets {
+    pub fn new(cpu: &Cpu, problem: &Problem) -> Result<Self> {
+        let shape = problem.shape()?;
+        let sets: Result<Vec<Set>> = (0..problem.sets)
+            .map(|_| {
+                Ok(Set {
+                    x: Arc::new(Tensor::new(cpu, shape, &problem.x)?),
+                    dy: Tensor::new(cpu, shape, &problem.dy)?,
+                    out: Tensor::zeros(cpu, shape)?,
+                })
+            })
+            .collect();
+        Ok(Self(Rc::new(RefCell::new(sets?))))
+    }
+}
+
+pub struct Native {
+    training: BatchNorm<Cpu>,
+    inference: BatchNorm<Cpu>,
+    sets: Sets,
+    /// A forward pass over each set.
+    passes: Vec<batchnorm::Pass<Arc<Tensor<f32, Cpu>>, Cpu>>,
+}
+
+fn layer(cpu: &Cpu, problem: &Problem) -> Result<BatchNorm<Cpu>> {
+    let channels = problem.channels();
+    let mut layer = BatchNorm::new(cpu, BatchNormConfig::new(channels).epsilon(EPSILON))?;
+    layer.gamma_mut().expect("affine").set(&problem.gamma)?;
+    layer.beta_mut().expect("affine").set(&problem.beta)?;
+    let running = layer.running_mut().expect("running statistics");
+    running.set(
+        &vec![RUNNING_MEAN; channels],
+        &vec![RUNNING_VARIANCE; channels],
+        1,
+    )?;
+    Ok(layer)
+}
+
 impl Native {
-    pub fn new(problem: &Problem) -> Result<Self> {
-        let cpu = Cpu::new();
-        let shape = Shape::channels_first(&problem.dims)?;
-        let config = BatchNormConfig::new(problem.dims[1]).epsilon(EPSILON);
-        let mut layer = BatchNorm::new(&cpu, config)?;
-        layer.gamma_mut().expect("affine").set(&problem.gamma)?;
-        layer.beta_mut().expect("affine").set(&problem.beta)?;
+    pub fn new(cpu: &Cpu, problem: &Problem, sets: &Sets) -> Result<Self> {
+        let mut training = layer(cpu, problem)?;
+        let mut passes = vec![];
+        for Set { x, out, .. } in sets.0.borrow_mut().iter_mut() {
+            passes.push(training.forward_training_into(Arc::clone(x), None, out)?);
+        }
         Ok(Self {
-            layer,
-            x: Tensor::new(&cpu, shape, &problem.x)?,
-            dy: Tensor::new(&cpu, shape, &problem.dy)?,
-            out: Tensor::zeros(&cpu, shape)?,
+            training,
+            inference: layer(cpu, problem)?,
+            sets: sets.clone(),
+            passes,
         })
     }
 }
 
-impl Output for &mut Tensor<f32, Cpu> {
-    fn values(&self) -> Result<Vec<f32>> {
-        Ok(self.to_vec()?)
+impl InProcess for Native {
+    fn name(&self) -> String {
+        "batchnorm".into()
+    }
+
+    fn column(&self) -> Column {
+        Column::Ours
+    }
+
+    fn sets(&self) -> usize {
+        self.passes.len()
+    }
+
+    fn run(&mut self, pass: Pass, set: usize) -> Result<Duration> {
+        let Set { x, dy, out } = &mut self.sets.0.borrow_mut()[set];
+        let start = Instant::now();
+        match pass {
+            Pass::Forward => {
+                self.training.forward_training_into(&**x, None, out)?;
+            }
+            Pass::Backward => {
+                self.passes[set].backward_into(dy, out, None)?;
+            }
+            Pass::Inference => self.inference.forward_inference_into(&**x, None, out)?,
+        }
+        Ok(start.elapsed())
+    }
+
+    fn written(&self, set: usize) -> Result<Option<Vec<f32>>> {
+        Ok(Some(self.sets.0.borrow()[set].out.to_vec()?))
     }
 }
 
-impl Contender for Native {
-    fn name(&self) -> &'static str {
-        "batchnorm"
+/// Moves the same bytes, in one of the ways.
+pub struct Streaming {
+    limit: Rc<Limit>,
+    way: Way,
+    sets: Sets,
+}
+
+impl Streaming {
+    pub fn all(limit: &Rc<Limit>, bytes: usize, sets: &Sets) -> impl Iterator<Item = Self> {
+        let ways = limit.ways(bytes).into_iter();
+        ways.map(move |way| Self {
+            limit: Rc::clone(limit),
+            way,
+            sets: sets.clone(),
+        })
+    }
+}
+
+impl InProcess for Streaming {
+    fn name(&self) -> String {
+        format!("limit, {}", self.way)
     }
 
-    fn run(&mut self, pass: Pass) -> Result<(Box<dyn Output + '_>, Duration)> {
-        let time = match pass {
-            Pass::Forward => {
-                let start = Instant::now();
-                self.layer
-                    .forward_training_into(&self.x, None, &mut self.out)?;
-                start.elapsed()
-            }
-            Pass::Backward => {
-                let pass = self
-                    .layer
-                    .forward_training_into(&self.x, None, &mut self.out)?;
-                let start = Instant::now();
-                pass.backward_into(&self.dy, &mut self.out, None)?;
-                start.elapsed()
-            }
-            Pass::Inference => {
-                // Everybody else's running statistics moved with every forward pass; these must be the same to compare.
-                let channels = self.x.shape().channels();
-                let running = self.layer.running_mut().expect("running statistics");
-                running.set(&vec![0.5; channels], &vec![1.5; channels], 1)?;
-                let start = Instant::now();
-                self.layer
-                    .forward_inference_into(&self.x, None, &mut self.out)?;
-                start.elapsed()
-            }
-        };
-        Ok((Box::new(&mut self.out), time))
+    fn column(&self) -> Column {
+        Column::Limit
+    }
+
+    fn sets(&self) -> usize {
+        self.sets.0.borrow().len()
+    }
+
+    fn run(&mut self, pass: Pass, set: usize) -> Result<Duration> {
+        let Set { x, dy, out } = &mut self.sets.0.borrow_mut()[set];
+        let (x, dy, out) = (x.slice(), dy.slice(), out.slice_mut());
+        Ok(match pass {
+            Pass::Forward | Pass::Inference => self.limit.copy(self.way, 1, x, out),
+            Pass::Backward => self.limit.combine(self.way, 1, dy, x, out),
+        })
+    }
+
+    fn written(&self, _: usize) -> Result<Option<Vec<f32>>> {
+        Ok(None)
     }
 }

@@ -1,16 +1,26 @@
 //! What everybody is given, and what everybody must do.
 
-use std::time::Duration;
+use std::fs;
+use std::path::Path;
 
+use batchnorm::Shape;
+use clap::ValueEnum;
 use rand::distr::{Distribution, Uniform};
 use rand::{SeedableRng, rngs::StdRng};
+use serde::Serialize;
+
+use crate::shapes;
 
 pub type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 pub const EPSILON: f64 = 1e-5;
+/// Of every channel, at inference.
+pub const RUNNING_MEAN: f32 = 0.5;
+pub const RUNNING_VARIANCE: f32 = 1.5;
 
 /// What is timed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Pass {
     /// With the batch's statistics; the running ones follow.
     Forward,
@@ -32,9 +42,48 @@ impl Pass {
     }
 }
 
+/// The order of the values in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+pub enum Layout {
+    #[value(name = "first")]
+    #[serde(rename = "channels first")]
+    First,
+    #[value(name = "last")]
+    #[serde(rename = "channels last")]
+    Last,
+    /// No spatial dimensions: first and last are the same.
+    #[value(name = "nc")]
+    #[serde(rename = "(N, C)")]
+    Matrix,
+}
+
+impl Layout {
+    pub const ALL: [Layout; 3] = [Layout::First, Layout::Last, Layout::Matrix];
+
+    /// Those that a shape can have.
+    pub fn of(dims: &[usize]) -> &'static [Layout] {
+        match dims.len() {
+            2 => &[Layout::Matrix],
+            _ => &[Layout::First, Layout::Last],
+        }
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Layout::First => "channels first",
+            Layout::Last => "channels last",
+            Layout::Matrix => "(N, C)",
+        }
+    }
+}
+
 /// Random inputs.
 pub struct Problem {
-    pub dims: [usize; 4],
+    /// N, C, spatial dimensions.
+    pub dims: Vec<usize>,
+    pub layout: Layout,
+    /// How many sets of x, dy and a result everybody has, to be used in turn: so many that nothing large is in the cache.
+    pub sets: usize,
     pub x: Vec<f32>,
     pub dy: Vec<f32>,
     pub gamma: Vec<f32>,
@@ -42,29 +91,52 @@ pub struct Problem {
 }
 
 impl Problem {
-    pub fn random(dims: [usize; 4]) -> Self {
+    pub fn random(dims: &[usize], layout: Layout) -> Self {
         let mut random = StdRng::seed_from_u64(1);
         let between = Uniform::new(-1.5f32, 2.5).expect("a range");
         let mut values = |len: usize| (0..len).map(|_| between.sample(&mut random)).collect();
         let len = dims.iter().product();
         Self {
-            dims,
+            dims: dims.to_vec(),
+            layout,
+            sets: shapes::sets(len * size_of::<f32>()),
             x: values(len),
             dy: values(len),
             gamma: values(dims[1]),
             beta: values(dims[1]),
         }
     }
-}
 
-/// y, or dx.
-pub trait Output {
-    fn values(&self) -> Result<Vec<f32>>;
-}
+    pub fn channels(&self) -> usize {
+        self.dims[1]
+    }
 
-/// A batch norm.
-pub trait Contender {
-    fn name(&self) -> &'static str;
-    /// Runs a pass; the time is that of the pass alone.
-    fn run(&mut self, pass: Pass) -> Result<(Box<dyn Output + '_>, Duration)>;
+    pub fn shape(&self) -> Result<Shape> {
+        Ok(match self.layout {
+            Layout::First | Layout::Matrix => Shape::channels_first(&self.dims)?,
+            Layout::Last => {
+                let mut dims = self.dims.clone();
+                dims[1..].rotate_left(1);
+                Shape::channels_last(&dims)?
+            }
+        })
+    }
+
+    /// Writes the inputs as raw values, for those in other processes.
+    pub fn write(&self, folder: &Path) -> Result<()> {
+        let inputs = [
+            ("x", &self.x),
+            ("dy", &self.dy),
+            ("gamma", &self.gamma),
+            ("beta", &self.beta),
+        ];
+        for (name, values) in inputs {
+            let bytes: Vec<u8> = values
+                .iter()
+                .flat_map(|value| value.to_ne_bytes())
+                .collect();
+            fs::write(folder.join(name), bytes)?;
+        }
+        Ok(())
+    }
 }

@@ -1,0 +1,157 @@
+//! The table, in Markdown: a row as soon as there is one, and what they come to.
+
+use serde::Serialize;
+
+use crate::contender::Column;
+use crate::problem::{Layout, Pass};
+use crate::rounds::Median;
+use crate::shapes;
+
+/// How many times the least time a median can be on a machine that does nothing else.
+const DISTURBED: f64 = 3.0;
+
+/// A shape, layout and pass.
+#[derive(Debug, Serialize)]
+pub struct Row {
+    pub dims: Vec<usize>,
+    pub layout: Layout,
+    pub pass: Pass,
+    pub medians: Vec<Median>,
+}
+
+impl Row {
+    /// The fastest of those in the column; none, where nobody has this layout or none of them could be started.
+    fn seconds(&self, column: Column) -> Option<f64> {
+        let of_column = self.medians.iter().filter(|median| median.column == column);
+        of_column
+            .map(|median| median.seconds)
+            .min_by(f64::total_cmp)
+    }
+
+    /// Of the limit; 1 is as fast as memory.
+    fn share(&self, column: Column) -> Option<f64> {
+        Some(self.seconds(Column::Limit)? / self.seconds(column)?)
+    }
+
+    fn cell(&self, column: Column) -> Option<String> {
+        let (seconds, share) = (self.seconds(column)?, self.share(column)?);
+        let milliseconds = format!("{:.*}", decimals(seconds * 1e3), seconds * 1e3);
+        Some(match column {
+            Column::Limit => milliseconds,
+            Column::Ours => format!("{milliseconds} {share:.2}"),
+            _ => {
+                let faster = seconds / self.seconds(Column::Ours)?;
+                format!("{milliseconds} {share:.2} {faster:.1}x")
+            }
+        })
+    }
+}
+
+/// For four digits.
+fn decimals(milliseconds: f64) -> usize {
+    match milliseconds {
+        10.0.. => 2,
+        1.0.. => 3,
+        _ => 4,
+    }
+}
+
+/// Prints rows. Columns of which nobody could be started say so.
+pub struct Table {
+    pub missing: Vec<Column>,
+}
+
+impl Table {
+    /// What the cells are, and their heads.
+    pub fn head(cells: &str) {
+        println!("{cells}\n");
+        let columns = Column::ALL.map(|column| column.name().into());
+        line(["N x C x ...", "layout", "pass"].map(String::from), columns);
+        let dashes = "-".repeat(64);
+        line(
+            [&dashes[..16], &dashes[..14], &dashes[..9]].map(String::from),
+            Column::ALL.map(|column| dashes[..width(column)].into()),
+        );
+    }
+
+    pub fn row(&self, row: &Row) {
+        let first = [
+            shapes::name(&row.dims),
+            row.layout.name().into(),
+            row.pass.name().into(),
+        ];
+        let cells = Column::ALL.map(|column| self.or_why_not(row.cell(column), column));
+        line(first, cells);
+    }
+
+    /// Over all shapes of a pass and layout.
+    pub fn means(&self, rows: &[Row]) {
+        println!();
+        Self::head("geometric means of the shares of the limit");
+        for pass in Pass::ALL {
+            for layout in Layout::ALL {
+                let of = |row: &&Row| row.pass == pass && row.layout == layout;
+                let rows: Vec<&Row> = rows.iter().filter(of).collect();
+                if rows.is_empty() {
+                    continue;
+                }
+                let title = format!("mean of {}", rows.len());
+                let cells = Column::ALL.map(|column| {
+                    let shares: Option<Vec<f64>> =
+                        rows.iter().map(|row| row.share(column)).collect();
+                    let mean = shares.map(|shares| format!("{:.2}", geometric_mean(&shares)));
+                    self.or_why_not(mean, column)
+                });
+                line([title, layout.name().into(), pass.name().into()], cells);
+            }
+        }
+    }
+
+    fn or_why_not(&self, cell: Option<String>, column: Column) -> String {
+        let why_not = if self.missing.contains(&column) {
+            "not run"
+        } else {
+            "–"
+        };
+        cell.unwrap_or_else(|| why_not.into())
+    }
+}
+
+/// Prints whose medians are no figures: threads that wait for each other stand still where other programs want a processor.
+pub fn disturbed(rows: &[Row]) {
+    for row in rows {
+        for median in &row.medians {
+            let times = median.seconds / median.least;
+            if times > DISTURBED {
+                println!(
+                    "disturbed: {}, {}, {}: the median of {} is {times:.1} times its least",
+                    shapes::name(&row.dims),
+                    row.layout.name(),
+                    row.pass.name(),
+                    median.contender,
+                );
+            }
+        }
+    }
+}
+
+fn line([shape, layout, pass]: [String; 3], columns: [String; 8]) {
+    print!("| {shape:<16} | {layout:<14} | {pass:<9} |");
+    for (column, cell) in Column::ALL.into_iter().zip(columns) {
+        print!(" {cell:>width$} |", width = width(column));
+    }
+    println!();
+}
+
+fn width(column: Column) -> usize {
+    match column {
+        Column::Limit => 6,
+        Column::Ours => 11,
+        _ => 18,
+    }
+}
+
+fn geometric_mean(values: &[f64]) -> f64 {
+    let logarithms: f64 = values.iter().map(|value| value.ln()).sum();
+    (logarithms / values.len() as f64).exp()
+}
