@@ -56,15 +56,20 @@ pub(crate) struct Columns<'a, C, const N: usize> {
 /// The columns of a tile: often the channels' numbers as they are.
 pub(crate) struct TileColumns<'a, C: Clone, const N: usize> {
     period: usize,
-    values: [Cow<'a, [C]>; N],
+    /// Where each of the numbers begins.
+    starts: [usize; N],
+    values: Cow<'a, [C]>,
 }
 
 impl<C: Clone, const N: usize> TileColumns<'_, C, N> {
     #[inline(always)]
     pub(crate) fn lend(&self) -> Columns<'_, C, N> {
+        let padded = self.period + LANES;
         Columns {
             period: self.period,
-            values: self.values.each_ref().map(|values| PerColumn(values)),
+            values: self
+                .starts
+                .map(|start| PerColumn(&self.values[start..start + padded])),
         }
     }
 }
@@ -86,26 +91,30 @@ impl<C, const N: usize> UnitColumns<C, N> {
 #[derive(Debug)]
 pub(crate) struct Coefficients<C, const N: usize> {
     channels: Range<usize>,
-    /// Each followed by its own beginning, a vector of it.
-    values: [Vec<C>; N],
+    /// First numbers, second numbers and so on, each followed by their own beginning, a vector of it.
+    values: Vec<C>,
 }
 
 impl<C: Compute, const N: usize> Coefficients<C, N> {
     /// Those of the channels of a range.
     pub(crate) fn new(channels: Range<usize>, of_channel: impl Fn(usize) -> [C; N]) -> Self {
-        let mut values = [const { Vec::new() }; N];
-        for values in &mut values {
-            values.reserve_exact(channels.len() + LANES);
-        }
-        for channel in channels.clone() {
-            for (values, value) in values.iter_mut().zip(of_channel(channel)) {
-                values.push(value);
+        let padded = channels.len() + LANES;
+        let mut values = vec![C::default(); N * padded];
+        for (c, channel) in channels.clone().enumerate() {
+            for (i, value) in of_channel(channel).into_iter().enumerate() {
+                values[i * padded + c] = value;
             }
         }
-        for values in &mut values {
+        for values in values.chunks_mut(padded) {
             repeat_beginning(values, channels.len());
         }
         Self { channels, values }
+    }
+
+    /// Where the `i`-th number of a channel is.
+    #[inline(always)]
+    fn place(&self, i: usize, channel: usize) -> usize {
+        i * (self.channels.len() + LANES) + channel - self.channels.start
     }
 
     /// The numbers of one channel, in registers.
@@ -117,10 +126,7 @@ impl<C: Compute, const N: usize> Coefficients<C, N> {
     ) -> [Same<T::Vector<S>>; N] {
         let mut numbers = [Same(T::splat(simd, C::default())); N];
         for i in 0..N {
-            numbers[i] = Same(T::splat(
-                simd,
-                self.values[i][channel - self.channels.start],
-            ));
+            numbers[i] = Same(T::splat(simd, self.values[self.place(i, channel)]));
         }
         numbers
     }
@@ -130,7 +136,7 @@ impl<C: Compute, const N: usize> Coefficients<C, N> {
     pub(crate) fn of_unit(&self, unit: usize) -> UnitColumns<C, N> {
         let mut columns = [[C::default(); 2 * LANES]; N];
         for i in 0..N {
-            columns[i] = [self.values[i][unit - self.channels.start]; 2 * LANES];
+            columns[i] = [self.values[self.place(i, unit)]; 2 * LANES];
         }
         UnitColumns(columns)
     }
@@ -138,51 +144,57 @@ impl<C: Compute, const N: usize> Coefficients<C, N> {
     /// The numbers of every column of a tile.
     pub(crate) fn of_columns(&self, matrix: &Matrix, tile: &Tile) -> TileColumns<'_, C, N> {
         let channels = tile.channels(matrix);
-        let place = channels.start - self.channels.start..channels.end - self.channels.start;
-        let (len, mut period) = (tile.columns(matrix).len(), 0);
-        let values = self.values.each_ref().map(|values| {
-            if matrix.width == 1 && len == channels.len() && len >= LANES {
-                period = len;
-                return Cow::Borrowed(&values[place.start..place.end + LANES]);
-            }
-            let mut columns = Vec::new();
-            let values = &values[place.clone()];
-            period = spread_over_columns(matrix, tile, values, |value| value, &mut columns);
-            Cow::Owned(columns)
-        });
-        TileColumns { period, values }
+        let len = tile.columns(matrix).len();
+        let places = std::array::from_fn(|i| self.place(i, channels.start));
+        if matrix.width == 1 && len == channels.len() && len >= LANES {
+            return TileColumns {
+                period: len,
+                starts: places,
+                values: Cow::Borrowed(&self.values),
+            };
+        }
+        let period = period_of(len);
+        let mut columns = Vec::with_capacity(N * (period + LANES));
+        for place in places {
+            let values = &self.values[place..place + channels.len()];
+            spread_over_columns(matrix, tile, values, |value| value, &mut columns);
+        }
+        TileColumns {
+            period,
+            starts: std::array::from_fn(|i| i * (period + LANES)),
+            values: Cow::Owned(columns),
+        }
     }
 }
 
-/// Gives every column of a tile its channel's value, again and again until there is a vector of them; then once more the
-/// first vector. Returns after how many columns they come again.
+/// After how many columns a tile's so many come again: as they are, or if they do not fill a vector, as often as that takes.
+fn period_of(columns: usize) -> usize {
+    columns * LANES.div_ceil(columns)
+}
+
+/// Appends each channel's value for every column of a tile, until they come again and then a vector of them.
 pub(crate) fn spread_over_columns<A: Copy, C: Copy + Default>(
     matrix: &Matrix,
     tile: &Tile,
     per_channel: &[A],
     convert: impl Fn(A) -> C,
     columns: &mut Vec<C>,
-) -> usize {
+) {
     let len = tile.columns(matrix).len();
-    let width = matrix.width;
-    columns.clear();
-    columns.resize(len, C::default());
-    columns.reserve_exact(2 * LANES);
-    for (unit, value) in columns.chunks_mut(width).zip(per_channel.iter().cycle()) {
-        unit.fill(convert(*value));
+    let start = columns.len();
+    let end = start + period_of(len) + LANES;
+    columns.reserve(end - start);
+    for (unit, value) in (0..len / matrix.width).zip(per_channel.iter().cycle()) {
+        columns.resize(start + (unit + 1) * matrix.width, convert(*value));
     }
-    let period = len * LANES.div_ceil(len);
-    repeat_beginning(columns, len);
-    while columns.len() < period + LANES {
-        repeat_beginning(columns, len);
-    }
-    period
+    columns.resize(end, C::default());
+    repeat_beginning(&mut columns[start..], len);
 }
 
-/// Adds a vector to numbers that come again after `period`.
-fn repeat_beginning<C: Copy>(values: &mut Vec<C>, period: usize) {
-    for _ in 0..LANES {
-        values.push(values[values.len() - period]);
+/// Has values come again after `period` of them, to the end.
+fn repeat_beginning<C: Copy>(values: &mut [C], period: usize) {
+    for i in period..values.len() {
+        values[i] = values[i - period];
     }
 }
 

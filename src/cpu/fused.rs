@@ -40,7 +40,7 @@ pub(crate) fn forward_training<T: Element>(
         second: None,
         mask,
     };
-    let parts = scatter(&cpu.threads, &tiling, outputs, |tile, next, memory| {
+    let mut parts = scatter(&cpu.threads, &tiling, outputs, |tile, next, memory| {
         let channels = tile.channels(matrix);
         let ahead = Ahead::of(matrix, tile, next, size_of::<T>());
         let moments = T::moments(
@@ -72,6 +72,9 @@ pub(crate) fn forward_training<T: Element>(
         );
         finished
     });
+    if parts.len() == 1 {
+        return parts.remove(0);
+    }
     let mut whole = Finished::with_capacity(matrix.channels);
     for part in parts {
         whole.append(part);
@@ -111,7 +114,7 @@ pub(crate) fn backward<T: Element>(
         second: dresidual,
         mask: None,
     };
-    let parts = scatter(&cpu.threads, &tiling, outputs, |tile, next, memory| {
+    let mut parts = scatter(&cpu.threads, &tiling, outputs, |tile, next, memory| {
         let channels = tile.channels(matrix);
         let first = channels.start;
         let ahead = Ahead::of(matrix, tile, next, 2 * size_of::<T>());
@@ -146,6 +149,9 @@ pub(crate) fn backward<T: Element>(
         );
         sums
     });
+    if parts.len() == 1 {
+        return parts.remove(0);
+    }
     let mut whole = Sums {
         gamma: Vec::with_capacity(matrix.channels),
         beta: Vec::with_capacity(matrix.channels),

@@ -170,13 +170,6 @@ pub(crate) fn along_runs<S: Simd>(
     }
 }
 
-/// A question that stays in the loop. (Otherwise the compiler writes the loop once for every answer to all such questions, which
-/// takes it minutes and gains nothing.)
-#[inline(always)]
-pub(crate) fn asked_in_loop(question: bool) -> bool {
-    std::hint::black_box(question)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -11,7 +11,7 @@
 use std::marker::PhantomData;
 use std::ops::Range;
 
-use super::lockstep::asked_in_loop;
+use super::in_loop::asked_in_loop;
 use super::simd::{LANES, Simd, SimdElement};
 use super::threads::Threads;
 use super::tiles::{Matrix, Span, Tile, Tiling};

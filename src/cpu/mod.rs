@@ -7,6 +7,7 @@ mod coefficients;
 mod finish;
 mod fused;
 mod gate;
+mod in_loop;
 pub(crate) mod kernels;
 mod lockstep;
 mod mask_writer;

@@ -8,7 +8,8 @@ use std::marker::PhantomData;
 
 use super::ahead::Ahead;
 use super::coefficients::{Coefficient, Coefficients, Columns, PerColumn};
-use super::lockstep::{Pass, Step, along_runs, asked_in_loop, through_tile};
+use super::in_loop::asked_in_loop;
+use super::lockstep::{Pass, Step, along_runs, through_tile};
 use super::mask_writer::MaskWriter;
 use super::memory::{Outputs, Run, Runs, RunsMut, TileMemory, scatter};
 use super::simd::{Kernel, Simd, Vector};

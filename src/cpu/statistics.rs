@@ -94,6 +94,7 @@ impl<T: Element> TileMoments<'_, T> {
                 ..self.tile.clone()
             };
             self.choose_shifts(simd, &block, channels.clone(), &mut shifts);
+            columns.clear();
             spread_over_columns(
                 self.matrix,
                 &block,

@@ -11,6 +11,10 @@ use crate::{Layout, Shape};
 /// Up to this many neighbouring values of one channel, what is done to each value is done along whole rows, with
 /// coefficients for every column; above, unit by unit. (Units of 784 values begin and end off the cache lines too often.)
 const COLUMNS_UP_TO: usize = 1024;
+/// That takes so many rows: the coefficients of a column cost about as much as three or six values.
+const MANY_ROWS: usize = 16;
+/// Units so narrow are not worth beginning anew for.
+const ALWAYS_COLUMNS_UP_TO: usize = 128;
 /// From this many on, the values of a unit are added up as one: a vector holds one channel's.
 const UNITS_FROM: usize = 64;
 /// Channels-last rows shorter than this are joined.
@@ -66,7 +70,8 @@ impl Matrix {
 
     /// Whether what is done to each value is done along rows, with coefficients for every column.
     pub(crate) fn by_columns(&self) -> bool {
-        self.width <= COLUMNS_UP_TO
+        self.width <= ALWAYS_COLUMNS_UP_TO
+            || (self.width <= COLUMNS_UP_TO && self.rows >= MANY_ROWS)
     }
 
     /// Whether sums are taken column by column: units are too narrow to fill vectors.
