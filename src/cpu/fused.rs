@@ -27,7 +27,7 @@ pub(crate) fn forward_training<T: Element>(
     mask: Option<&mut [u8]>,
     y: &mut [T],
 ) -> Finished<T::Compute> {
-    let tiling = matrix.for_statistics(2 * size_of::<T>());
+    let tiling = matrix.for_statistics(2, size_of::<T>());
     if !tiling.has_whole_channels() {
         let moments = statistics::moments(cpu, &tiling, x);
         let finished = finish(&moments, matrix, 0, x, affine.epsilon);
@@ -102,7 +102,7 @@ pub(crate) fn backward<T: Element>(
     let Behind { with, source, gate } = behind;
     let of_batch = source == StatisticsSource::Batch;
     let count = matrix.values_per_channel();
-    let tiling = matrix.for_statistics(3 * size_of::<T>());
+    let tiling = matrix.for_statistics(3, size_of::<T>());
     if !tiling.has_whole_channels() {
         let sums = backward_reduce::reduce(cpu, &tiling, dy_to_dx.input(), x, &with, gate);
         let totals = |c: usize| of_batch.then(|| [sums.gamma[c] / count, sums.beta[c] / count]);

@@ -107,7 +107,7 @@ impl Backend for Cpu {
             });
         }
         let matrix = Matrix::of(shape);
-        let moments = statistics::moments(self, &matrix.for_statistics(size_of::<T>()), x);
+        let moments = statistics::moments(self, &matrix.for_statistics(1, size_of::<T>()), x);
         write_statistics(&finish::finish(&moments, &matrix, 0, x, epsilon), &mut out);
         self.follow(out)
     }
@@ -185,7 +185,7 @@ impl Backend for Cpu {
         } else {
             backward_reduce::reduce(
                 self,
-                &matrix.for_statistics(2 * size_of::<T>()),
+                &matrix.for_statistics(2, size_of::<T>()),
                 dy,
                 x,
                 &with,

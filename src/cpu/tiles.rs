@@ -105,9 +105,9 @@ impl Matrix {
         LINE_VALUES / gcd(LINE_VALUES, self.row_len())
     }
 
-    /// So many units do.
-    fn units_of_lines(&self) -> usize {
-        LINE_VALUES / gcd(LINE_VALUES, self.width)
+    /// So many units fill whole cache lines.
+    fn units_of_lines(&self, line_values: usize) -> usize {
+        line_values / gcd(line_values, self.width)
     }
 
     /// Whether a tile may have some columns of a row only: not where rows share bytes of a mask, or channels.
@@ -146,7 +146,7 @@ impl Matrix {
         if self.by_columns() {
             let units = (MAX_RUN_VALUES / self.width)
                 .max(1)
-                .next_multiple_of(self.units_of_lines());
+                .next_multiple_of(self.units_of_lines(LINE_VALUES));
             if units >= self.units {
                 return whole_rows(values / row, 1);
             }
@@ -168,8 +168,9 @@ impl Matrix {
     }
 
     /// How to take statistics: of whole channels where that gives enough tiles, in parts to be merged otherwise.
-    /// `bytes` is what one value costs in all arrays that the pass touches.
-    pub(crate) fn for_statistics(&self, bytes: usize) -> Tiling {
+    /// `arrays` is how many arrays of values of `value_bytes` the pass touches.
+    pub(crate) fn for_statistics(&self, arrays: usize, value_bytes: usize) -> Tiling {
+        let bytes = arrays * value_bytes;
         if self.len * bytes <= SINGLE_TILE_BYTES {
             return self.by_channel(self.units);
         }
@@ -180,7 +181,8 @@ impl Matrix {
         if self.width > 1 || channel_bytes * MIN_COLUMNS <= CACHED_BYTES {
             let fitting = CACHED_BYTES / channel_bytes;
             let step = if self.by_columns() {
-                self.units_of_lines()
+                // At least eight, for whole bytes of a mask.
+                self.units_of_lines((CACHE_LINE / value_bytes).max(8))
             } else {
                 1
             };
@@ -233,8 +235,10 @@ fn gcd(a: usize, b: usize) -> usize {
 
 /// Runs of memory worked on side by side (see [`super::lockstep`]).
 pub(crate) const ABREAST: usize = 4;
-/// Values in a cache line (of halves, in half of one).
-const LINE_VALUES: usize = 16;
+/// What memory moves by, in bytes.
+pub(crate) const CACHE_LINE: usize = 64;
+/// Values of the narrowest type in it.
+const LINE_VALUES: usize = CACHE_LINE / 2;
 /// Below this, one tile: there is nothing to share out.
 const SINGLE_TILE_BYTES: usize = 128 << 10;
 /// What a tile of whole channels may take of a core's second-level cache.
@@ -408,8 +412,8 @@ mod tests {
         for dims in dims {
             for shape in [Shape::channels_first(dims), Shape::channels_last(dims)] {
                 let matrix = Matrix::of(&shape.unwrap());
-                for bytes in [2, 8, 16] {
-                    covers(&matrix.for_statistics(bytes));
+                for (arrays, bytes) in [(1, 2), (2, 4), (3, 8)] {
+                    covers(&matrix.for_statistics(arrays, bytes));
                 }
                 for values in [1000, 65536] {
                     covers(&matrix.by_rows(values));
@@ -421,12 +425,13 @@ mod tests {
     #[test]
     fn whole_channels_are_known_as_such() {
         let first =
-            Matrix::of(&Shape::channels_first(&[32, 64, 56, 56]).unwrap()).for_statistics(8);
+            Matrix::of(&Shape::channels_first(&[32, 64, 56, 56]).unwrap()).for_statistics(2, 4);
         assert!(first.has_whole_channels() && first.count() >= MIN_TILES);
-        let last = Matrix::of(&Shape::channels_last(&[32, 56, 56, 64]).unwrap()).for_statistics(8);
+        let last =
+            Matrix::of(&Shape::channels_last(&[32, 56, 56, 64]).unwrap()).for_statistics(2, 4);
         assert!(!last.has_whole_channels() && last.count() >= MIN_TILES);
         let huge =
-            Matrix::of(&Shape::channels_first(&[1, 2, 3000, 3000]).unwrap()).for_statistics(8);
+            Matrix::of(&Shape::channels_first(&[1, 2, 3000, 3000]).unwrap()).for_statistics(2, 4);
         assert!(!huge.has_whole_channels() && huge.count() >= MIN_TILES);
     }
 }

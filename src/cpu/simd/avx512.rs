@@ -37,6 +37,46 @@ impl Avx512 {
     }
 }
 
+/// Sixteen values of 2 bytes, and back.
+impl Avx512 {
+    #[inline(always)]
+    fn of_f16(self, halves: __m256i) -> Lanes<R32, 1> {
+        // SAFETY: `self` proves AVX-512 F.
+        Lanes([R32(unsafe { _mm512_cvtph_ps(halves) })])
+    }
+    #[inline(always)]
+    fn of_bf16(self, halves: __m256i) -> Lanes<R32, 1> {
+        // SAFETY: `self` proves AVX-512 F.
+        Lanes([R32(unsafe {
+            _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(halves)))
+        })])
+    }
+    #[inline(always)]
+    fn to_f16(self, value: Lanes<R32, 1>) -> __m256i {
+        // SAFETY: `self` proves AVX-512 F.
+        unsafe { _mm512_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(value.0[0].0) }
+    }
+    #[inline(always)]
+    fn to_bf16(self, value: Lanes<R32, 1>) -> __m256i {
+        let value = value.0[0].0;
+        // SAFETY: `self` proves AVX-512 F and BW.
+        unsafe {
+            let bits = _mm512_castps_si512(value);
+            let upper = _mm512_srli_epi32::<16>(bits);
+            let odd = _mm512_and_si512(upper, _mm512_set1_epi32(1));
+            let carried = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
+            let is_nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(value, value);
+            let rounded = _mm512_mask_or_epi32(
+                _mm512_srli_epi32::<16>(carried),
+                is_nan,
+                upper,
+                _mm512_set1_epi32(0x40),
+            );
+            _mm512_cvtepi32_epi16(rounded)
+        }
+    }
+}
+
 #[derive(Clone, Copy)]
 pub(crate) struct R32(__m512);
 
@@ -221,18 +261,13 @@ impl Simd for Avx512 {
     }
     #[inline(always)]
     fn load_f16(self, from: &[f16; LANES]) -> Self::F32 {
-        let from = from.as_ptr().cast::<__m256i>();
         // SAFETY: `self` proves AVX-512 F; the array has 16 values of 2 bytes, 32 bytes.
-        Lanes([R32(unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(from)) })])
+        self.of_f16(unsafe { _mm256_loadu_si256(from.as_ptr().cast()) })
     }
     #[inline(always)]
     fn load_bf16(self, from: &[bf16; LANES]) -> Self::F32 {
-        let from = from.as_ptr().cast::<__m256i>();
         // SAFETY: `self` proves AVX-512 F; the array has 16 values of 2 bytes, 32 bytes.
-        let bits =
-            unsafe { _mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(_mm256_loadu_si256(from))) };
-        // SAFETY: `self` proves AVX-512 F.
-        Lanes([R32(unsafe { _mm512_castsi512_ps(bits) })])
+        self.of_bf16(unsafe { _mm256_loadu_si256(from.as_ptr().cast()) })
     }
     #[inline(always)]
     fn store_f32(self, value: Self::F32, to: &mut [f32; LANES]) {
@@ -244,34 +279,13 @@ impl Simd for Avx512 {
     }
     #[inline(always)]
     fn store_f16(self, value: Self::F32, to: &mut [f16; LANES]) {
-        let to = to.as_mut_ptr().cast::<__m256i>();
         // SAFETY: `self` proves AVX-512 F; the array has room for 16 values of 2 bytes, 32 bytes.
-        unsafe {
-            _mm256_storeu_si256(
-                to,
-                _mm512_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(value.0[0].0),
-            );
-        }
+        unsafe { _mm256_storeu_si256(to.as_mut_ptr().cast(), self.to_f16(value)) }
     }
     #[inline(always)]
     fn store_bf16(self, value: Self::F32, to: &mut [bf16; LANES]) {
-        let to = to.as_mut_ptr().cast::<__m256i>();
-        let value = value.0[0].0;
-        // SAFETY: `self` proves AVX-512 F and BW; the array has room for 16 values of 2 bytes, 32 bytes.
-        unsafe {
-            let bits = _mm512_castps_si512(value);
-            let upper = _mm512_srli_epi32::<16>(bits);
-            let odd = _mm512_and_si512(upper, _mm512_set1_epi32(1));
-            let carried = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
-            let is_nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(value, value);
-            let rounded = _mm512_mask_or_epi32(
-                _mm512_srli_epi32::<16>(carried),
-                is_nan,
-                upper,
-                _mm512_set1_epi32(0x40),
-            );
-            _mm256_storeu_si256(to, _mm512_cvtepi32_epi16(rounded));
-        }
+        // SAFETY: `self` proves AVX-512 F; the array has room for 16 values of 2 bytes, 32 bytes.
+        unsafe { _mm256_storeu_si256(to.as_mut_ptr().cast(), self.to_bf16(value)) }
     }
     #[inline(always)]
     fn stream_f32(self, value: Self::F32, to: &mut [f32; LANES]) {
@@ -294,15 +308,11 @@ impl Simd for Avx512 {
     }
     #[inline(always)]
     fn stream_f16(self, value: Self::F32, to: &mut [f16; LANES]) {
-        let mut halves = [f16::ZERO; LANES];
-        self.store_f16(value, &mut halves);
-        stream_halves(self, &halves, to);
+        stream_halves(self.to_f16(value), to);
     }
     #[inline(always)]
     fn stream_bf16(self, value: Self::F32, to: &mut [bf16; LANES]) {
-        let mut halves = [bf16::ZERO; LANES];
-        self.store_bf16(value, &mut halves);
-        stream_halves(self, &halves, to);
+        stream_halves(self.to_bf16(value), to);
     }
     #[inline(always)]
     fn load_some_f32(self, from: &[f32]) -> Self::F32 {
@@ -315,6 +325,32 @@ impl Simd for Avx512 {
     fn store_some_f32(self, value: Self::F32, to: &mut [f32]) {
         // SAFETY: `self` proves AVX-512 F; the lanes whose bits are set are in the slice, and no others are touched.
         unsafe { _mm512_mask_storeu_ps(to.as_mut_ptr(), first_lanes(to.len()), value.0[0].0) }
+    }
+    #[inline(always)]
+    fn load_some_f16(self, from: &[f16]) -> Self::F32 {
+        // SAFETY: `self` proves AVX-512 BW and VL; the lanes whose bits are set are in the slice, and no others are touched.
+        self.of_f16(unsafe {
+            _mm256_maskz_loadu_epi16(first_lanes(from.len()), from.as_ptr().cast())
+        })
+    }
+    #[inline(always)]
+    fn store_some_f16(self, value: Self::F32, to: &mut [f16]) {
+        let (lanes, halves) = (first_lanes(to.len()), self.to_f16(value));
+        // SAFETY: `self` proves AVX-512 BW and VL; the lanes whose bits are set are in the slice, and no others are touched.
+        unsafe { _mm256_mask_storeu_epi16(to.as_mut_ptr().cast(), lanes, halves) }
+    }
+    #[inline(always)]
+    fn load_some_bf16(self, from: &[bf16]) -> Self::F32 {
+        // SAFETY: `self` proves AVX-512 BW and VL; the lanes whose bits are set are in the slice, and no others are touched.
+        self.of_bf16(unsafe {
+            _mm256_maskz_loadu_epi16(first_lanes(from.len()), from.as_ptr().cast())
+        })
+    }
+    #[inline(always)]
+    fn store_some_bf16(self, value: Self::F32, to: &mut [bf16]) {
+        let (lanes, halves) = (first_lanes(to.len()), self.to_bf16(value));
+        // SAFETY: `self` proves AVX-512 BW and VL; the lanes whose bits are set are in the slice, and no others are touched.
+        unsafe { _mm256_mask_storeu_epi16(to.as_mut_ptr().cast(), lanes, halves) }
     }
     #[inline(always)]
     fn fetch(self, line: *const u8) {
@@ -344,16 +380,16 @@ fn first_lanes(count: usize) -> u16 {
 
 /// Writes 16 values of 2 bytes past the caches, if the place is aligned to them.
 #[inline(always)]
-fn stream_halves<T: Copy>(_: Avx512, from: &[T; LANES], to: &mut [T; LANES]) {
+fn stream_halves<T>(halves: __m256i, to: &mut [T; LANES]) {
     const { assert!(size_of::<[T; LANES]>() == 32) }
-    if !to.as_ptr().cast::<__m256i>().is_aligned() {
-        *to = *from;
-        return;
-    }
-    // SAFETY: the first argument proves AVX-512 F; both arrays have 32 bytes, and the alignment of the second was
-    // checked.
+    let to = to.as_mut_ptr().cast::<__m256i>();
+    // SAFETY: halves come from an `Avx512` only, which proves AVX; the array has room for 32 bytes, and is aligned to
+    // them where that is asked for.
     unsafe {
-        let halves = _mm256_loadu_si256(from.as_ptr().cast());
-        _mm256_stream_si256(to.as_mut_ptr().cast(), halves);
+        if to.is_aligned() {
+            _mm256_stream_si256(to, halves);
+        } else {
+            _mm256_storeu_si256(to, halves);
+        }
     }
 }
