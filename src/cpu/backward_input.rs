@@ -11,7 +11,7 @@ use super::fused::Behind;
 use super::gate::{Gate, Marked, Open, Passes, Recomputed};
 use super::in_loop::asked_in_loop;
 use super::lockstep::{Pass, Step, along_runs, through_tile};
-use super::memory::{Outputs, Run, Runs, RunsMut, TileMemory, scatter};
+use super::memory::{Order, Outputs, Run, Runs, RunsMut, TileMemory, scatter};
 use super::normalize::{TILE_VALUES, center_of, coefficients_of};
 use super::simd::{Kernel, Simd, Vector};
 use super::tiles::{Matrix, Span, Tile};
@@ -230,6 +230,7 @@ pub(crate) fn input<T: Element>(
     behind: Behind<'_, '_, T::Compute>,
     means: impl Fn(usize) -> Option<[f64; 2]>,
     dresidual: Option<&mut [T]>,
+    order: Order,
 ) {
     let Behind { with, source, gate } = behind;
     let of_batch = source == StatisticsSource::Batch;
@@ -243,6 +244,7 @@ pub(crate) fn input<T: Element>(
         &cpu.threads,
         &matrix.by_rows(TILE_VALUES),
         outputs,
+        order,
         |tile, _, memory| {
             let x = Run::new(x);
             T::input(

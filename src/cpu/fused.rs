@@ -9,7 +9,7 @@ use super::backward_reduce::{self, Gradient, ReduceTile, Sums};
 use super::coefficients::Coefficients;
 use super::finish::{Finished, finish};
 use super::gate::Gate;
-use super::memory::{Outputs, Run, scatter};
+use super::memory::{Order, Outputs, Run, scatter};
 use super::normalize::{Epilogue, NormalizeTile, coefficients_of, normalize};
 use super::statistics::{self, TileMoments};
 use super::tiles::Matrix;
@@ -32,7 +32,9 @@ pub(crate) fn forward_training<T: Element>(
         let moments = statistics::moments(cpu, &tiling, x);
         let finished = finish(&moments, matrix, 0, x, affine.epsilon);
         let with = finished.normalization(affine.gamma, affine.beta);
-        normalize(cpu, matrix, InOut::Separate(x, y), &with, epilogue, mask);
+        let x_to_y = InOut::Separate(x, y);
+        let order = Order::LastFirst;
+        normalize(cpu, matrix, x_to_y, &with, epilogue, mask, order);
         return finished;
     }
     let outputs = Outputs {
@@ -40,38 +42,44 @@ pub(crate) fn forward_training<T: Element>(
         second: None,
         mask,
     };
-    let mut parts = scatter(&cpu.threads, &tiling, outputs, |tile, next, memory| {
-        let channels = tile.channels(matrix);
-        let ahead = Ahead::of(matrix, tile, next, size_of::<T>());
-        let moments = T::moments(
-            cpu,
-            TileMoments {
-                matrix,
-                tile,
-                x: Run::new(x),
-            },
-        );
-        let finished = finish(&moments, matrix, channels.start, x, affine.epsilon);
-        let with = finished.normalization(
-            &affine.gamma[channels.clone()],
-            &affine.beta[channels.clone()],
-        );
-        let first = channels.start;
-        let coefficients =
-            Coefficients::new(channels, |channel| coefficients_of(&with, channel - first));
-        T::normalize(
-            cpu,
-            NormalizeTile {
-                matrix,
-                tile,
-                coefficients: &coefficients,
-                epilogue,
-                memory,
-                ahead,
-            },
-        );
-        finished
-    });
+    let mut parts = scatter(
+        &cpu.threads,
+        &tiling,
+        outputs,
+        Order::FirstFirst,
+        |tile, next, memory| {
+            let channels = tile.channels(matrix);
+            let ahead = Ahead::of(matrix, tile, next, size_of::<T>());
+            let moments = T::moments(
+                cpu,
+                TileMoments {
+                    matrix,
+                    tile,
+                    x: Run::new(x),
+                },
+            );
+            let finished = finish(&moments, matrix, channels.start, x, affine.epsilon);
+            let with = finished.normalization(
+                &affine.gamma[channels.clone()],
+                &affine.beta[channels.clone()],
+            );
+            let first = channels.start;
+            let coefficients =
+                Coefficients::new(channels, |channel| coefficients_of(&with, channel - first));
+            T::normalize(
+                cpu,
+                NormalizeTile {
+                    matrix,
+                    tile,
+                    coefficients: &coefficients,
+                    epilogue,
+                    memory,
+                    ahead,
+                },
+            );
+            finished
+        },
+    );
     if parts.len() == 1 {
         return parts.remove(0);
     }
@@ -106,7 +114,8 @@ pub(crate) fn backward<T: Element>(
     if !tiling.has_whole_channels() {
         let sums = backward_reduce::reduce(cpu, &tiling, dy_to_dx.input(), x, &with, gate);
         let totals = |c: usize| of_batch.then(|| [sums.gamma[c] / count, sums.beta[c] / count]);
-        backward_input::input(cpu, matrix, dy_to_dx, x, behind, totals, dresidual);
+        let order = Order::LastFirst;
+        backward_input::input(cpu, matrix, dy_to_dx, x, behind, totals, dresidual, order);
         return sums;
     }
     let outputs = Outputs {
@@ -114,41 +123,47 @@ pub(crate) fn backward<T: Element>(
         second: dresidual,
         mask: None,
     };
-    let mut parts = scatter(&cpu.threads, &tiling, outputs, |tile, next, memory| {
-        let channels = tile.channels(matrix);
-        let first = channels.start;
-        let ahead = Ahead::of(matrix, tile, next, 2 * size_of::<T>());
-        let coefficients = backward_reduce::coefficients(&with, channels.clone());
-        let reduce = ReduceTile {
-            matrix,
-            tile,
-            dy: Gradient::Tile(memory),
-            x: Run::new(x),
-            coefficients: &coefficients,
-            gate,
-        };
-        let mut sums = T::reduce(cpu, reduce);
-        backward_reduce::correct_for_center(&mut sums, &with, first);
-        let totals = |c: usize| {
-            of_batch.then(|| [sums.gamma[c - first] / count, sums.beta[c - first] / count])
-        };
-        let coefficients = backward_input::coefficients(&with, channels, totals);
-        let x = Run::new(x);
-        T::input(
-            cpu,
-            InputTile {
+    let mut parts = scatter(
+        &cpu.threads,
+        &tiling,
+        outputs,
+        Order::FirstFirst,
+        |tile, next, memory| {
+            let channels = tile.channels(matrix);
+            let first = channels.start;
+            let ahead = Ahead::of(matrix, tile, next, 2 * size_of::<T>());
+            let coefficients = backward_reduce::coefficients(&with, channels.clone());
+            let reduce = ReduceTile {
                 matrix,
                 tile,
-                x,
+                dy: Gradient::Tile(memory),
+                x: Run::new(x),
                 coefficients: &coefficients,
-                of_batch,
                 gate,
-                memory,
-                ahead,
-            },
-        );
-        sums
-    });
+            };
+            let mut sums = T::reduce(cpu, reduce);
+            backward_reduce::correct_for_center(&mut sums, &with, first);
+            let totals = |c: usize| {
+                of_batch.then(|| [sums.gamma[c - first] / count, sums.beta[c - first] / count])
+            };
+            let coefficients = backward_input::coefficients(&with, channels, totals);
+            let x = Run::new(x);
+            T::input(
+                cpu,
+                InputTile {
+                    matrix,
+                    tile,
+                    x,
+                    coefficients: &coefficients,
+                    of_batch,
+                    gate,
+                    memory,
+                    ahead,
+                },
+            );
+            sums
+        },
+    );
     if parts.len() == 1 {
         return parts.remove(0);
     }

@@ -3,6 +3,8 @@
 //! A core that copies at four places at a time moves more: on a Xeon, 23 to 25 GB/s past the caches instead of 17, where the
 //! places are a page or more apart. And what a column needs is fetched once for four values.
 
+use std::ops::Range;
+
 use super::coefficients::{Coefficients, Columns};
 use super::simd::{LANES, Simd};
 use super::tiles::{ABREAST, Matrix, Span, Tile};
@@ -71,7 +73,8 @@ struct Group {
     runs: Abreast,
 }
 
-/// The groups of a tile, in turn.
+/// The groups of a tile, in turn: the last rows first, for they are likeliest to be in cache still from when the tile was
+/// read for its sums.
 struct Groups<'a> {
     matrix: &'a Matrix,
     tile: &'a Tile,
@@ -79,7 +82,9 @@ struct Groups<'a> {
     each: usize,
     /// Whether it is so, for the rest of the rows as well.
     one_run: bool,
-    row: usize,
+    /// Rows that are left.
+    rows: Range<usize>,
+    /// The next unit of the last of them, where work is by units.
     unit: usize,
 }
 
@@ -95,10 +100,10 @@ impl<'a> Groups<'a> {
             each: if one_run {
                 whole / ABREAST / step * step
             } else {
-                0
+                1
             },
             one_run,
-            row: tile.rows.start,
+            rows: tile.rows.clone(),
             unit: tile.units.start,
         }
     }
@@ -113,33 +118,44 @@ impl<'a> Groups<'a> {
             self.tile.unit_run(self.matrix, row, self.unit)
         }
     }
+
+    /// The next group's number of rows, and whether four runs share them out: first those that four do not share out evenly.
+    fn next_rows(&self) -> (usize, bool) {
+        let fours = ABREAST * self.each;
+        let rest = if self.one_run {
+            // All that is not in the one group of four.
+            self.rows.len() - fours.min(self.rows.len())
+        } else {
+            usize::from(!self.rows.len().is_multiple_of(fours))
+        };
+        if rest > 0 {
+            (rest, false)
+        } else {
+            (fours, true)
+        }
+    }
 }
 
 impl Iterator for Groups<'_> {
     type Item = Group;
 
     fn next(&mut self) -> Option<Group> {
-        let left = self.tile.rows.end - self.row;
-        if left == 0 {
+        if self.rows.is_empty() {
             return None;
         }
-        let (row, unit) = (self.row, self.unit);
-        let (runs, rows) = if self.one_run && self.each == 0 {
-            (Abreast::One(self.run(row, left)), left)
-        } else if left >= ABREAST {
-            let each = self.each.max(1);
-            let run = |i: usize| self.run(row + i * each, each);
-            let spans = [run(0), run(1), run(2), run(3)];
-            self.each = 0;
-            (Abreast::Four(spans), ABREAST * each)
+        let ((rows, shared), unit) = (self.next_rows(), self.unit);
+        let first = self.rows.end - rows;
+        let runs = if shared {
+            let run = |i: usize| self.run(first + i * self.each, self.each);
+            Abreast::Four([run(0), run(1), run(2), run(3)])
         } else {
-            (Abreast::One(self.run(row, 1)), 1)
+            Abreast::One(self.run(first, rows))
         };
         if !self.matrix.by_columns() && unit + 1 < self.tile.units.end {
             self.unit += 1;
         } else {
             self.unit = self.tile.units.start;
-            self.row += rows;
+            self.rows.end = first;
         }
         Some(Group { unit, runs })
     }

@@ -473,11 +473,20 @@ struct Shared<T> {
 // SAFETY: the pointers are used through `TileMemory` only, each of which reaches its own tile, and tiles are disjoint.
 unsafe impl<T: Send + Sync> Sync for Shared<T> {}
 
-/// Calls `work` once for every tile, on however many threads, with the tile that the same thread takes next, and returns what the calls gave, in the tiles' order.
+/// Which tiles are worked on first.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Order {
+    FirstFirst,
+    /// Those that were read last, which are likeliest to be in cache still.
+    LastFirst,
+}
+
+/// Calls `work` once for every tile, on however many threads, with the tile that the same thread takes next, and returns what the calls gave, in this order.
 pub(crate) fn scatter<T, R>(
     threads: &Threads,
     tiling: &Tiling,
     outputs: Outputs<'_, T>,
+    order: Order,
     work: impl Fn(&Tile, Option<&Tile>, &mut TileMemory<'_, T>) -> R + Sync,
 ) -> Vec<R>
 where
@@ -521,8 +530,13 @@ where
     };
     let shared = &shared;
     let bytes = matrix.len * size_of::<T>();
-    threads.map(tiling.count(), bytes, |index, next| {
-        let tile = tiling.tile(index);
+    let count = tiling.count();
+    let in_order = |index: usize| match order {
+        Order::FirstFirst => index,
+        Order::LastFirst => count - 1 - index,
+    };
+    threads.map(count, bytes, |index, next| {
+        let tile = tiling.tile(in_order(index));
         let mut memory = TileMemory {
             matrix,
             tile: &tile,
@@ -533,7 +547,7 @@ where
             streamed,
             lent: PhantomData,
         };
-        let next = next.map(|next| tiling.tile(next));
+        let next = next.map(|next| tiling.tile(in_order(next)));
         work(&tile, next.as_ref(), &mut memory)
     })
 }

@@ -11,7 +11,7 @@ use super::coefficients::{Coefficient, Coefficients, Columns, PerColumn};
 use super::in_loop::asked_in_loop;
 use super::lockstep::{Pass, Step, along_runs, through_tile};
 use super::mask_writer::MaskWriter;
-use super::memory::{Outputs, Run, Runs, RunsMut, TileMemory, scatter};
+use super::memory::{Order, Outputs, Run, Runs, RunsMut, TileMemory, scatter};
 use super::simd::{Kernel, Simd, Vector};
 use super::tiles::{Matrix, Span, Tile};
 use super::{Cpu, Normalization};
@@ -272,6 +272,7 @@ pub(crate) fn normalize<T: Element>(
     with: &Normalization<'_, T::Compute>,
     epilogue: Epilogue<'_, T>,
     mask: Option<&mut [u8]>,
+    order: Order,
 ) {
     let coefficients =
         Coefficients::new(0..matrix.channels, |channel| coefficients_of(with, channel));
@@ -284,6 +285,7 @@ pub(crate) fn normalize<T: Element>(
         &cpu.threads,
         &matrix.by_rows(TILE_VALUES),
         outputs,
+        order,
         |tile, _, memory| {
             T::normalize(
                 cpu,

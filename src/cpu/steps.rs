@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::fused::{self, Behind};
+use super::memory::Order;
 use super::operands::{check_epilogue, check_gate, write_gradients, write_statistics};
 use super::tiles::Matrix;
 use super::{
@@ -160,7 +161,8 @@ impl Backend for Cpu {
         check_normalization(shape, &with)?;
         let (epilogue, mask) = check_epilogue(shape, &matrix, epilogue)?;
         if !shape.is_empty() {
-            normalize::normalize(self, &matrix, x_to_y, &with, epilogue, mask);
+            let order = Order::FirstFirst;
+            normalize::normalize(self, &matrix, x_to_y, &with, epilogue, mask, order);
         }
         Ok(())
     }
@@ -233,6 +235,7 @@ impl Backend for Cpu {
             Behind { with, source, gate },
             means,
             dresidual,
+            Order::FirstFirst,
         );
         Ok(())
     }
