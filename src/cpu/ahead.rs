@@ -1,7 +1,8 @@
 //! The tile that a thread works on next, fetched while this one is written: otherwise memory would not be read then, and
 //! not be written while statistics are taken.
 
-use super::tiles::{Matrix, Tile};
+use super::matrix::Matrix;
+use super::tiles::Tile;
 
 /// The largest tile that is fetched, of all arrays that are read: it and the one before must find room in a second-level
 /// cache.

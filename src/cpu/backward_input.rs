@@ -11,10 +11,12 @@ use super::fused::Behind;
 use super::gate::{Gate, Marked, Open, Passes, Recomputed};
 use super::in_loop::asked_in_loop;
 use super::lockstep::{Pass, Step, along_runs, through_tile};
-use super::memory::{Order, Outputs, Run, Runs, RunsMut, TileMemory, scatter};
-use super::normalize::{TILE_VALUES, center_of, coefficients_of};
+use super::matrix::Matrix;
+use super::memory::{Outputs, TileMemory, scatter};
+use super::normalize::{center_of, coefficients_of};
+use super::runs::{Run, Runs, RunsMut};
 use super::simd::{Kernel, Simd, Vector};
-use super::tiles::{Matrix, Span, Tile};
+use super::tiles::{Span, Tile, Tiling};
 use super::{Cpu, Normalization};
 use crate::backend::{InOut, StatisticsSource};
 use crate::{Compute, Element};
@@ -224,42 +226,35 @@ fn gradient<S: Simd, T: Element, G: Passes<T>, const OF_BATCH: bool>(
 /// Writes dx of a whole array whose sums are known, if they are needed.
 pub(crate) fn input<T: Element>(
     cpu: &Cpu,
-    matrix: &Matrix,
+    tiling: &Tiling,
     dy_to_dx: InOut<&[T], &mut [T]>,
     x: &[T],
     behind: Behind<'_, '_, T::Compute>,
     means: impl Fn(usize) -> Option<[f64; 2]>,
     dresidual: Option<&mut [T]>,
-    order: Order,
 ) {
     let Behind { with, source, gate } = behind;
-    let of_batch = source == StatisticsSource::Batch;
+    let (of_batch, matrix) = (source == StatisticsSource::Batch, &tiling.matrix);
     let coefficients = coefficients(&with, 0..matrix.channels, means);
     let outputs = Outputs {
         map: dy_to_dx,
         second: dresidual,
         mask: None,
     };
-    scatter(
-        &cpu.threads,
-        &matrix.by_rows(TILE_VALUES),
-        outputs,
-        order,
-        |tile, _, memory| {
-            let x = Run::new(x);
-            T::input(
-                cpu,
-                InputTile {
-                    matrix,
-                    tile,
-                    x,
-                    coefficients: &coefficients,
-                    of_batch,
-                    gate,
-                    memory,
-                    ahead: Ahead::nothing(),
-                },
-            );
-        },
-    );
+    scatter(&cpu.threads, tiling, outputs, |tile, _, memory| {
+        let x = Run::new(x);
+        T::input(
+            cpu,
+            InputTile {
+                matrix,
+                tile,
+                x,
+                coefficients: &coefficients,
+                of_batch,
+                gate,
+                memory,
+                ahead: Ahead::nothing(),
+            },
+        );
+    });
 }

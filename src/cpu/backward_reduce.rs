@@ -4,11 +4,13 @@ use std::ops::Range;
 
 use super::coefficients::{Coefficient, Coefficients, PerColumn, Same, gather_columns};
 use super::gate::{Gate, Marked, Open, Passes, Recomputed};
-use super::memory::{Rows, Run, TileMemory};
+use super::matrix::Matrix;
+use super::memory::TileMemory;
 use super::normalize::center_of;
+use super::runs::{Rows, Run};
 use super::simd::{Kernel, LANES, Simd, Vector};
 use super::sums::{ColumnSums, Reduction, Terms, TermsOf, add_columns, add_units};
-use super::tiles::{Matrix, Span, Tile, Tiling};
+use super::tiles::{Span, Tile, Tiling};
 use super::{Cpu, Normalization};
 use crate::{Compute, Element};
 
@@ -20,14 +22,6 @@ pub(crate) enum Gradient<'a, 'm, T> {
 }
 
 impl<'a, T: Element> Gradient<'a, '_, T> {
-    #[inline(always)]
-    fn part(&self, span: Span) -> Run<'a, T> {
-        match self {
-            Gradient::Array(dy) => dy.part(span.range()),
-            Gradient::Tile(memory) => memory.input(span),
-        }
-    }
-
     #[inline(always)]
     fn rows(&self, first: Span, count: usize, row_len: usize) -> Rows<'a, T> {
         match self {
@@ -194,14 +188,6 @@ impl<'a, S: Simd, T: Element, G: Passes<T>, K: Coefficient<S, T>> Terms<S, T>
     type Coefficients<const N: usize> = [[T::Vector<S>; N]; 4];
 
     #[inline(always)]
-    fn run(&self, span: Span) -> Self::Run {
-        (
-            self.dy.part(span),
-            self.x.part(span.range()),
-            self.gate.run(span),
-        )
-    }
-    #[inline(always)]
     fn rows(&self, first: Span, count: usize, row_len: usize) -> Self::Rows {
         let x = self.x.rows(first, count, row_len);
         (self.dy.rows(first, count, row_len), x, first)
@@ -296,22 +282,24 @@ pub(crate) fn reduce<T: Element>(
     let matrix = &tiling.matrix;
     let coefficients = coefficients(with, 0..matrix.channels);
     let bytes = size_of_val(dy) + size_of_val(x);
-    let parts = cpu.threads.map(tiling.count(), bytes, |index, _| {
-        let tile = tiling.tile(index);
-        let (dy, x) = (Gradient::Array(Run::new(dy)), Run::new(x));
-        let sums = T::reduce(
-            cpu,
-            ReduceTile {
-                matrix,
-                tile: &tile,
-                dy,
-                x,
-                coefficients: &coefficients,
-                gate,
-            },
-        );
-        (tile.channels(matrix).start, sums)
-    });
+    let parts = cpu
+        .threads
+        .map(tiling.count(), bytes, tiling.order(), |index, _| {
+            let tile = tiling.tile(index);
+            let (dy, x) = (Gradient::Array(Run::new(dy)), Run::new(x));
+            let sums = T::reduce(
+                cpu,
+                ReduceTile {
+                    matrix,
+                    tile: &tile,
+                    dy,
+                    x,
+                    coefficients: &coefficients,
+                    gate,
+                },
+            );
+            (tile.channels(matrix).start, sums)
+        });
     let mut whole = Sums::none(matrix.channels);
     for (first, part) in parts {
         for (i, (gamma, beta)) in part.gamma.into_iter().zip(part.beta).enumerate() {

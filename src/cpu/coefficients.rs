@@ -3,8 +3,9 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use super::matrix::Matrix;
 use super::simd::{LANES, Simd};
-use super::tiles::{Matrix, Tile};
+use super::tiles::Tile;
 use crate::{Compute, Element};
 
 /// A per-channel number, at the columns from `at` on.

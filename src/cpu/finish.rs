@@ -1,8 +1,8 @@
 //! From moments to what a pass keeps of a channel, and the slow exact way for channels that need it.
 
 use super::Normalization;
+use super::matrix::Matrix;
 use super::moments::Moments;
-use super::tiles::Matrix;
 use crate::{Compute, Element};
 
 /// The statistics of some channels, as a backend returns them.

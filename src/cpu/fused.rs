@@ -9,10 +9,11 @@ use super::backward_reduce::{self, Gradient, ReduceTile, Sums};
 use super::coefficients::Coefficients;
 use super::finish::{Finished, finish};
 use super::gate::Gate;
-use super::memory::{Order, Outputs, Run, scatter};
+use super::matrix::Matrix;
+use super::memory::{Outputs, scatter};
 use super::normalize::{Epilogue, NormalizeTile, coefficients_of, normalize};
+use super::runs::Run;
 use super::statistics::{self, TileMoments};
-use super::tiles::Matrix;
 use super::{Cpu, Normalization};
 use crate::backend::{Affine, InOut, StatisticsSource};
 use crate::{Compute, Element};
@@ -32,9 +33,8 @@ pub(crate) fn forward_training<T: Element>(
         let moments = statistics::moments(cpu, &tiling, x);
         let finished = finish(&moments, matrix, 0, x, affine.epsilon);
         let with = finished.normalization(affine.gamma, affine.beta);
-        let x_to_y = InOut::Separate(x, y);
-        let order = Order::LastFirst;
-        normalize(cpu, matrix, x_to_y, &with, epilogue, mask, order);
+        let tiling = matrix.by_rows().last_first();
+        normalize(cpu, &tiling, InOut::Separate(x, y), &with, epilogue, mask);
         return finished;
     }
     let outputs = Outputs {
@@ -42,44 +42,38 @@ pub(crate) fn forward_training<T: Element>(
         second: None,
         mask,
     };
-    let mut parts = scatter(
-        &cpu.threads,
-        &tiling,
-        outputs,
-        Order::FirstFirst,
-        |tile, next, memory| {
-            let channels = tile.channels(matrix);
-            let ahead = Ahead::of(matrix, tile, next, size_of::<T>());
-            let moments = T::moments(
-                cpu,
-                TileMoments {
-                    matrix,
-                    tile,
-                    x: Run::new(x),
-                },
-            );
-            let finished = finish(&moments, matrix, channels.start, x, affine.epsilon);
-            let with = finished.normalization(
-                &affine.gamma[channels.clone()],
-                &affine.beta[channels.clone()],
-            );
-            let first = channels.start;
-            let coefficients =
-                Coefficients::new(channels, |channel| coefficients_of(&with, channel - first));
-            T::normalize(
-                cpu,
-                NormalizeTile {
-                    matrix,
-                    tile,
-                    coefficients: &coefficients,
-                    epilogue,
-                    memory,
-                    ahead,
-                },
-            );
-            finished
-        },
-    );
+    let mut parts = scatter(&cpu.threads, &tiling, outputs, |tile, next, memory| {
+        let channels = tile.channels(matrix);
+        let ahead = Ahead::of(matrix, tile, next, size_of::<T>());
+        let moments = T::moments(
+            cpu,
+            TileMoments {
+                matrix,
+                tile,
+                x: Run::new(x),
+            },
+        );
+        let finished = finish(&moments, matrix, channels.start, x, affine.epsilon);
+        let with = finished.normalization(
+            &affine.gamma[channels.clone()],
+            &affine.beta[channels.clone()],
+        );
+        let first = channels.start;
+        let coefficients =
+            Coefficients::new(channels, |channel| coefficients_of(&with, channel - first));
+        T::normalize(
+            cpu,
+            NormalizeTile {
+                matrix,
+                tile,
+                coefficients: &coefficients,
+                epilogue,
+                memory,
+                ahead,
+            },
+        );
+        finished
+    });
     if parts.len() == 1 {
         return parts.remove(0);
     }
@@ -114,8 +108,8 @@ pub(crate) fn backward<T: Element>(
     if !tiling.has_whole_channels() {
         let sums = backward_reduce::reduce(cpu, &tiling, dy_to_dx.input(), x, &with, gate);
         let totals = |c: usize| of_batch.then(|| [sums.gamma[c] / count, sums.beta[c] / count]);
-        let order = Order::LastFirst;
-        backward_input::input(cpu, matrix, dy_to_dx, x, behind, totals, dresidual, order);
+        let tiling = matrix.by_rows().last_first();
+        backward_input::input(cpu, &tiling, dy_to_dx, x, behind, totals, dresidual);
         return sums;
     }
     let outputs = Outputs {
@@ -123,47 +117,41 @@ pub(crate) fn backward<T: Element>(
         second: dresidual,
         mask: None,
     };
-    let mut parts = scatter(
-        &cpu.threads,
-        &tiling,
-        outputs,
-        Order::FirstFirst,
-        |tile, next, memory| {
-            let channels = tile.channels(matrix);
-            let first = channels.start;
-            let ahead = Ahead::of(matrix, tile, next, 2 * size_of::<T>());
-            let coefficients = backward_reduce::coefficients(&with, channels.clone());
-            let reduce = ReduceTile {
+    let mut parts = scatter(&cpu.threads, &tiling, outputs, |tile, next, memory| {
+        let channels = tile.channels(matrix);
+        let first = channels.start;
+        let ahead = Ahead::of(matrix, tile, next, 2 * size_of::<T>());
+        let coefficients = backward_reduce::coefficients(&with, channels.clone());
+        let reduce = ReduceTile {
+            matrix,
+            tile,
+            dy: Gradient::Tile(memory),
+            x: Run::new(x),
+            coefficients: &coefficients,
+            gate,
+        };
+        let mut sums = T::reduce(cpu, reduce);
+        backward_reduce::correct_for_center(&mut sums, &with, first);
+        let totals = |c: usize| {
+            of_batch.then(|| [sums.gamma[c - first] / count, sums.beta[c - first] / count])
+        };
+        let coefficients = backward_input::coefficients(&with, channels, totals);
+        let x = Run::new(x);
+        T::input(
+            cpu,
+            InputTile {
                 matrix,
                 tile,
-                dy: Gradient::Tile(memory),
-                x: Run::new(x),
+                x,
                 coefficients: &coefficients,
+                of_batch,
                 gate,
-            };
-            let mut sums = T::reduce(cpu, reduce);
-            backward_reduce::correct_for_center(&mut sums, &with, first);
-            let totals = |c: usize| {
-                of_batch.then(|| [sums.gamma[c - first] / count, sums.beta[c - first] / count])
-            };
-            let coefficients = backward_input::coefficients(&with, channels, totals);
-            let x = Run::new(x);
-            T::input(
-                cpu,
-                InputTile {
-                    matrix,
-                    tile,
-                    x,
-                    coefficients: &coefficients,
-                    of_batch,
-                    gate,
-                    memory,
-                    ahead,
-                },
-            );
-            sums
-        },
-    );
+                memory,
+                ahead,
+            },
+        );
+        sums
+    });
     if parts.len() == 1 {
         return parts.remove(0);
     }

@@ -1,8 +1,8 @@
 //! Which gradients pass ReLU on the way back.
 
-use super::memory::mask_bits;
+use super::matrix::Matrix;
 use super::simd::{Simd, Vector};
-use super::tiles::{Matrix, Span};
+use super::tiles::Span;
 use crate::Element;
 
 /// Which gate stands before the gradient of a pass.
@@ -121,7 +121,7 @@ impl<'a, T: Element> Passes<T> for Marked<'a> {
     type Run = Bits<'a>;
     #[inline(always)]
     fn run(self, span: Span) -> Bits<'a> {
-        let (first, _) = mask_bits(self.matrix, span);
+        let (first, _) = self.matrix.mask_bits(span);
         Bits {
             mask: self.mask,
             first,

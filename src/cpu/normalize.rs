@@ -11,15 +11,14 @@ use super::coefficients::{Coefficient, Coefficients, Columns, PerColumn};
 use super::in_loop::asked_in_loop;
 use super::lockstep::{Pass, Step, along_runs, through_tile};
 use super::mask_writer::MaskWriter;
-use super::memory::{Order, Outputs, Run, Runs, RunsMut, TileMemory, scatter};
+use super::matrix::Matrix;
+use super::memory::{Outputs, TileMemory, scatter};
+use super::runs::{Run, Runs, RunsMut};
 use super::simd::{Kernel, Simd, Vector};
-use super::tiles::{Matrix, Span, Tile};
+use super::tiles::{Span, Tile, Tiling};
 use super::{Cpu, Normalization};
 use crate::backend::InOut;
 use crate::{Compute, Element};
-
-/// Values a tile has where nothing needs to stay in cache.
-pub(crate) const TILE_VALUES: usize = 32 << 10;
 
 /// What is done to v.
 #[derive(Debug, Clone, Copy)]
@@ -267,13 +266,13 @@ pub(crate) fn center_of<C: Compute>(with: &Normalization<'_, C>, channel: usize)
 /// Normalizes a whole array with statistics that are known.
 pub(crate) fn normalize<T: Element>(
     cpu: &Cpu,
-    matrix: &Matrix,
+    tiling: &Tiling,
     x_to_y: InOut<&[T], &mut [T]>,
     with: &Normalization<'_, T::Compute>,
     epilogue: Epilogue<'_, T>,
     mask: Option<&mut [u8]>,
-    order: Order,
 ) {
+    let matrix = &tiling.matrix;
     let coefficients =
         Coefficients::new(0..matrix.channels, |channel| coefficients_of(with, channel));
     let outputs = Outputs {
@@ -281,23 +280,17 @@ pub(crate) fn normalize<T: Element>(
         second: None,
         mask,
     };
-    scatter(
-        &cpu.threads,
-        &matrix.by_rows(TILE_VALUES),
-        outputs,
-        order,
-        |tile, _, memory| {
-            T::normalize(
-                cpu,
-                NormalizeTile {
-                    matrix,
-                    tile,
-                    coefficients: &coefficients,
-                    epilogue,
-                    memory,
-                    ahead: Ahead::nothing(),
-                },
-            );
-        },
-    );
+    scatter(&cpu.threads, tiling, outputs, |tile, _, memory| {
+        T::normalize(
+            cpu,
+            NormalizeTile {
+                matrix,
+                tile,
+                coefficients: &coefficients,
+                epilogue,
+                memory,
+                ahead: Ahead::nothing(),
+            },
+        );
+    });
 }

@@ -1,7 +1,7 @@
 //! The operands that are the CPU's own, checked; and the results on their way to the caller's memory.
 
 use super::gate::Gate;
-use super::tiles::Matrix;
+use super::matrix::Matrix;
 use super::{Cpu, backward_reduce, finish, normalize};
 use crate::backend::checks::check_residual;
 use crate::backend::{self, Epilogue, GradientSumsMut, StatisticsMut};

@@ -8,13 +8,14 @@ use std::ops::Range;
 
 use super::Cpu;
 use super::coefficients::{Coefficient, PerColumn, Same, gather_columns, spread_over_columns};
-use super::memory::{Rows, Run};
+use super::matrix::Matrix;
 use super::moments::Moments;
+use super::runs::{Rows, Run};
 use super::simd::{Kernel, LANES, Simd, Vector};
 use super::sums::{
     ColumnSums, Reduction, Terms, TermsOf, add_columns, add_units, chunks, low_bits, sum_lanes,
 };
-use super::tiles::{Matrix, Span, Tile, Tiling};
+use super::tiles::{Span, Tile, Tiling};
 use crate::Element;
 
 /// Values (of one channel, where work is by units) after which a new shift is chosen.
@@ -218,10 +219,6 @@ impl<'a, S: Simd, T: Element, K: Coefficient<S, T>> Terms<S, T> for DeviationTer
     type Coefficients<const N: usize> = [T::Vector<S>; N];
 
     #[inline(always)]
-    fn run(&self, span: Span) -> Run<'a, T> {
-        self.x.part(span.range())
-    }
-    #[inline(always)]
     fn rows(&self, first: Span, count: usize, row_len: usize) -> Rows<'a, T> {
         self.x.rows(first, count, row_len)
     }
@@ -267,7 +264,8 @@ impl<'a, S: Simd, T: Element, K: Coefficient<S, T>> Terms<S, T> for DeviationTer
 /// The moments of all channels, tile by tile.
 pub(crate) fn moments<T: Element>(cpu: &Cpu, tiling: &Tiling, x: &[T]) -> Moments {
     let matrix = &tiling.matrix;
-    let parts = cpu.threads.map(tiling.count(), size_of_val(x), |index, _| {
+    let (count, bytes) = (tiling.count(), size_of_val(x));
+    let parts = cpu.threads.map(count, bytes, tiling.order(), |index, _| {
         let tile = tiling.tile(index);
         (
             tile.channels(matrix).start,

@@ -3,9 +3,8 @@
 use std::ops::Range;
 
 use super::fused::{self, Behind};
-use super::memory::Order;
+use super::matrix::Matrix;
 use super::operands::{check_epilogue, check_gate, write_gradients, write_statistics};
-use super::tiles::Matrix;
 use super::{
     Cpu, CpuMask, Normalization, backward_input, backward_reduce, finish, normalize, running,
     statistics,
@@ -161,8 +160,7 @@ impl Backend for Cpu {
         check_normalization(shape, &with)?;
         let (epilogue, mask) = check_epilogue(shape, &matrix, epilogue)?;
         if !shape.is_empty() {
-            let order = Order::FirstFirst;
-            normalize::normalize(self, &matrix, x_to_y, &with, epilogue, mask, order);
+            normalize::normalize(self, &matrix.by_rows(), x_to_y, &with, epilogue, mask);
         }
         Ok(())
     }
@@ -229,13 +227,12 @@ impl Backend for Cpu {
         };
         backward_input::input(
             self,
-            &matrix,
+            &matrix.by_rows(),
             dy_to_dx,
             x,
             Behind { with, source, gate },
             means,
             dresidual,
-            Order::FirstFirst,
         );
         Ok(())
     }

@@ -5,8 +5,9 @@
 
 use std::ops::Range;
 
+use super::matrix::Matrix;
 use super::simd::{LANES, Simd, SimdElement, Vector};
-use super::tiles::{Matrix, Span, Tile};
+use super::tiles::{Span, Tile};
 use crate::Element;
 
 /// Values that one lane of a sum adds up before it is emptied into `f64`.
@@ -28,8 +29,6 @@ pub(crate) trait Terms<S: Simd, T: Element> {
     type Coefficients<const N: usize>: Copy;
     /// What is needed of neighbouring rows.
     type Rows: Copy;
-    /// Lends a run.
-    fn run(&self, span: Span) -> Self::Run;
     /// Lends a run and the same columns of the rows that follow, `count` rows in all.
     fn rows(&self, first: Span, count: usize, row_len: usize) -> Self::Rows;
     /// The run of the `i`-th of the rows.
@@ -110,9 +109,9 @@ impl<S: Simd, T: Element> UnitSums<S, T> {
 
     /// Adds one run of the channel.
     #[inline(always)]
-    fn add_run<R: Terms<S, T>>(&mut self, of: &R, span: Span) {
+    fn add_run<R: Terms<S, T>>(&mut self, of: &R, run: R::Run, len: usize) {
         const STEP: usize = ABREAST * LANES;
-        let (run, len, simd) = (of.run(span), span.len(), self.simd);
+        let simd = self.simd;
         let with = of.coefficients::<ABREAST>(simd, 0);
         let with_one = of.coefficients::<1>(simd, 0);
         let mut at = 0;
@@ -180,8 +179,10 @@ pub(crate) fn add_units<S: Simd, T: Element, R: Reduction<T>>(
     for (i, unit) in tile.units.clone().enumerate() {
         let of = reduction.of_unit(simd, i);
         let mut sums = UnitSums::<S, T>::zero(simd);
-        for row in tile.rows.clone() {
-            sums.add_run(&of, tile.unit_run(matrix, row, unit));
+        let first_run = tile.unit_run(matrix, tile.rows.start, unit);
+        let rows = of.rows(first_run, tile.rows.len(), matrix.row_len());
+        for row in 0..tile.rows.len() {
+            sums.add_run(&of, of.row(rows, row), first_run.len());
         }
         (first[i], second[i]) = sums.total();
     }

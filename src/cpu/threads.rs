@@ -54,66 +54,91 @@ impl Threads {
         &self,
         count: usize,
         bytes: usize,
+        order: Order,
         work: impl Fn(usize, Option<usize>) -> R + Sync,
     ) -> Vec<R> {
-        let next_of = |index: usize| (index + 1 < count).then_some(index + 1);
-        let threads = self.count().min(count);
-        if threads <= 1 || bytes < WORTH_SHARING {
-            return (0..count)
-                .map(|index| work(index, next_of(index)))
-                .collect();
-        }
+        let threads = if bytes < WORTH_SHARING {
+            1
+        } else {
+            self.count().min(count).max(1)
+        };
         let claims = Claims {
-            next: AtomicUsize::new(0),
+            taken: (0..threads).map(|_| AtomicUsize::new(0)).collect(),
             count,
+            order,
             done: Mutex::new(Vec::with_capacity(count)),
         };
+        if threads == 1 {
+            claims.take_part(0, &work);
+            return claims.results();
+        }
         match &self.pool {
-            Some(pool) => pool.in_place_scope(|scope| claims.share(scope, threads, &work)),
-            None => rayon::in_place_scope(|scope| claims.share(scope, threads, &work)),
+            Some(pool) => pool.in_place_scope(|scope| claims.share(scope, &work)),
+            None => rayon::in_place_scope(|scope| claims.share(scope, &work)),
         }
         claims.results()
     }
 }
 
-/// What is left to do, and what has been done.
+/// What each thread begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Order {
+    FirstFirst,
+    /// What is likeliest to be in cache still, after everything was read once.
+    LastFirst,
+}
+
+/// What is left to do, and what has been done. Each thread has a share of its own, always the same one, whose memory may be in
+/// its cache from the pass before; who is done with it helps the others.
 struct Claims<R> {
-    next: AtomicUsize,
+    /// Of each share.
+    taken: Vec<AtomicUsize>,
     count: usize,
+    order: Order,
     done: Mutex<Vec<(usize, R)>>,
 }
 
 impl<R> Claims<R> {
-    fn claim(&self) -> Option<usize> {
-        let index = self.next.fetch_add(1, Ordering::Relaxed);
-        (index < self.count).then_some(index)
+    fn claim(&self, thread: usize) -> Option<usize> {
+        let shares = self.taken.len();
+        (0..shares).find_map(|others| {
+            let share = (thread + others) % shares;
+            let (start, end) = (
+                share * self.count / shares,
+                (share + 1) * self.count / shares,
+            );
+            let taken = self.taken[share].fetch_add(1, Ordering::Relaxed);
+            (taken < end - start).then(|| match self.order {
+                Order::FirstFirst => start + taken,
+                Order::LastFirst => end - 1 - taken,
+            })
+        })
     }
 
     /// Has others take part, and takes part: much can be done while they wake up.
     fn share<'s>(
         &'s self,
         scope: &rayon::Scope<'s>,
-        threads: usize,
         work: &'s (impl Fn(usize, Option<usize>) -> R + Sync),
     ) where
         R: Send,
     {
-        for _ in 1..threads {
-            scope.spawn(|_| self.take_part(work));
+        for thread in 1..self.taken.len() {
+            scope.spawn(move |_| self.take_part(thread, work));
         }
-        self.take_part(work);
+        self.take_part(0, work);
     }
 
     /// Does what nobody else has claimed.
-    fn take_part(&self, work: &impl Fn(usize, Option<usize>) -> R) {
+    fn take_part(&self, thread: usize, work: &impl Fn(usize, Option<usize>) -> R) {
         let mut mine = Vec::new();
-        let mut claimed = self.claim();
+        let mut claimed = self.claim(thread);
         while let Some(index) = claimed {
-            claimed = self.claim();
+            claimed = self.claim(thread);
             mine.push((index, work(index, claimed)));
         }
         let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
-        done.extend(mine);
+        done.append(&mut mine);
     }
 
     fn results(self) -> Vec<R> {

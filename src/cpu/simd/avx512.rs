@@ -40,26 +40,26 @@ impl Avx512 {
 /// Sixteen values of 2 bytes, and back.
 impl Avx512 {
     #[inline(always)]
-    fn of_f16(self, halves: __m256i) -> Lanes<R32, 1> {
-        // SAFETY: `self` proves AVX-512 F.
+    fn of_f16(_: Self, halves: __m256i) -> Lanes<R32, 1> {
+        // SAFETY: the first argument proves AVX-512 F.
         Lanes([R32(unsafe { _mm512_cvtph_ps(halves) })])
     }
     #[inline(always)]
-    fn of_bf16(self, halves: __m256i) -> Lanes<R32, 1> {
-        // SAFETY: `self` proves AVX-512 F.
+    fn of_bf16(_: Self, halves: __m256i) -> Lanes<R32, 1> {
+        // SAFETY: the first argument proves AVX-512 F.
         Lanes([R32(unsafe {
             _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(halves)))
         })])
     }
     #[inline(always)]
-    fn to_f16(self, value: Lanes<R32, 1>) -> __m256i {
-        // SAFETY: `self` proves AVX-512 F.
+    fn to_f16(_: Self, value: Lanes<R32, 1>) -> __m256i {
+        // SAFETY: the first argument proves AVX-512 F.
         unsafe { _mm512_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(value.0[0].0) }
     }
     #[inline(always)]
-    fn to_bf16(self, value: Lanes<R32, 1>) -> __m256i {
+    fn to_bf16(_: Self, value: Lanes<R32, 1>) -> __m256i {
         let value = value.0[0].0;
-        // SAFETY: `self` proves AVX-512 F and BW.
+        // SAFETY: the first argument proves AVX-512 F and BW.
         unsafe {
             let bits = _mm512_castps_si512(value);
             let upper = _mm512_srli_epi32::<16>(bits);
@@ -262,12 +262,12 @@ impl Simd for Avx512 {
     #[inline(always)]
     fn load_f16(self, from: &[f16; LANES]) -> Self::F32 {
         // SAFETY: `self` proves AVX-512 F; the array has 16 values of 2 bytes, 32 bytes.
-        self.of_f16(unsafe { _mm256_loadu_si256(from.as_ptr().cast()) })
+        Self::of_f16(self, unsafe { _mm256_loadu_si256(from.as_ptr().cast()) })
     }
     #[inline(always)]
     fn load_bf16(self, from: &[bf16; LANES]) -> Self::F32 {
         // SAFETY: `self` proves AVX-512 F; the array has 16 values of 2 bytes, 32 bytes.
-        self.of_bf16(unsafe { _mm256_loadu_si256(from.as_ptr().cast()) })
+        Self::of_bf16(self, unsafe { _mm256_loadu_si256(from.as_ptr().cast()) })
     }
     #[inline(always)]
     fn store_f32(self, value: Self::F32, to: &mut [f32; LANES]) {
@@ -280,12 +280,12 @@ impl Simd for Avx512 {
     #[inline(always)]
     fn store_f16(self, value: Self::F32, to: &mut [f16; LANES]) {
         // SAFETY: `self` proves AVX-512 F; the array has room for 16 values of 2 bytes, 32 bytes.
-        unsafe { _mm256_storeu_si256(to.as_mut_ptr().cast(), self.to_f16(value)) }
+        unsafe { _mm256_storeu_si256(to.as_mut_ptr().cast(), Self::to_f16(self, value)) }
     }
     #[inline(always)]
     fn store_bf16(self, value: Self::F32, to: &mut [bf16; LANES]) {
         // SAFETY: `self` proves AVX-512 F; the array has room for 16 values of 2 bytes, 32 bytes.
-        unsafe { _mm256_storeu_si256(to.as_mut_ptr().cast(), self.to_bf16(value)) }
+        unsafe { _mm256_storeu_si256(to.as_mut_ptr().cast(), Self::to_bf16(self, value)) }
     }
     #[inline(always)]
     fn stream_f32(self, value: Self::F32, to: &mut [f32; LANES]) {
@@ -308,11 +308,11 @@ impl Simd for Avx512 {
     }
     #[inline(always)]
     fn stream_f16(self, value: Self::F32, to: &mut [f16; LANES]) {
-        stream_halves(self.to_f16(value), to);
+        stream_halves(Self::to_f16(self, value), to);
     }
     #[inline(always)]
     fn stream_bf16(self, value: Self::F32, to: &mut [bf16; LANES]) {
-        stream_halves(self.to_bf16(value), to);
+        stream_halves(Self::to_bf16(self, value), to);
     }
     #[inline(always)]
     fn load_some_f32(self, from: &[f32]) -> Self::F32 {
@@ -329,26 +329,26 @@ impl Simd for Avx512 {
     #[inline(always)]
     fn load_some_f16(self, from: &[f16]) -> Self::F32 {
         // SAFETY: `self` proves AVX-512 BW and VL; the lanes whose bits are set are in the slice, and no others are touched.
-        self.of_f16(unsafe {
+        Self::of_f16(self, unsafe {
             _mm256_maskz_loadu_epi16(first_lanes(from.len()), from.as_ptr().cast())
         })
     }
     #[inline(always)]
     fn store_some_f16(self, value: Self::F32, to: &mut [f16]) {
-        let (lanes, halves) = (first_lanes(to.len()), self.to_f16(value));
+        let (lanes, halves) = (first_lanes(to.len()), Self::to_f16(self, value));
         // SAFETY: `self` proves AVX-512 BW and VL; the lanes whose bits are set are in the slice, and no others are touched.
         unsafe { _mm256_mask_storeu_epi16(to.as_mut_ptr().cast(), lanes, halves) }
     }
     #[inline(always)]
     fn load_some_bf16(self, from: &[bf16]) -> Self::F32 {
         // SAFETY: `self` proves AVX-512 BW and VL; the lanes whose bits are set are in the slice, and no others are touched.
-        self.of_bf16(unsafe {
+        Self::of_bf16(self, unsafe {
             _mm256_maskz_loadu_epi16(first_lanes(from.len()), from.as_ptr().cast())
         })
     }
     #[inline(always)]
     fn store_some_bf16(self, value: Self::F32, to: &mut [bf16]) {
-        let (lanes, halves) = (first_lanes(to.len()), self.to_bf16(value));
+        let (lanes, halves) = (first_lanes(to.len()), Self::to_bf16(self, value));
         // SAFETY: `self` proves AVX-512 BW and VL; the lanes whose bits are set are in the slice, and no others are touched.
         unsafe { _mm256_mask_storeu_epi16(to.as_mut_ptr().cast(), lanes, halves) }
     }

@@ -1,0 +1,322 @@
+//! Runs of memory, read and written a vector at a time: where the kernels go beneath slices, for a run may be written over
+//! while it is read.
+#![expect(unsafe_code, reason = "memory that is read and written in turn")]
+
+use std::marker::PhantomData;
+use std::ops::Range;
+
+use super::in_loop::asked_in_loop;
+use super::matrix::CACHE_LINE;
+use super::simd::{LANES, Simd, SimdElement};
+use super::tiles::Span;
+
+/// Values to be read, one after the other in memory.
+#[derive(Clone, Copy)]
+pub(crate) struct Run<'a, T> {
+    start: *const T,
+    len: usize,
+    lent: PhantomData<&'a T>,
+}
+
+impl<'a, T: SimdElement + Copy + Default> Run<'a, T> {
+    /// # Safety
+    /// `len` values from `start` on are lent for 'a, and nobody writes those that are read in between.
+    #[inline(always)]
+    pub(super) unsafe fn of_memory(start: *const T, len: usize) -> Self {
+        Self {
+            start,
+            len,
+            lent: PhantomData,
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn new(values: &'a [T]) -> Self {
+        Self {
+            start: values.as_ptr(),
+            len: values.len(),
+            lent: PhantomData,
+        }
+    }
+
+    /// A part of it.
+    #[inline(always)]
+    pub(crate) fn part(&self, range: Range<usize>) -> Self {
+        assert!(range.start <= range.end && range.end <= self.len);
+        // SAFETY: the line before checked that the range is in the run.
+        let start = unsafe { self.start.add(range.start) };
+        Self {
+            start,
+            len: range.end - range.start,
+            lent: PhantomData,
+        }
+    }
+
+    /// Parts of equal length.
+    #[inline(always)]
+    pub(crate) fn parts<const A: usize>(&self, spans: [Span; A]) -> Runs<'a, T, A> {
+        let mut starts = [self.start; A];
+        for i in 0..A {
+            assert!(spans[i].len() == spans[0].len());
+            starts[i] = self.part(spans[i].range()).start;
+        }
+        Runs {
+            starts,
+            len: spans[0].len(),
+            lent: PhantomData,
+        }
+    }
+
+    /// The part at `first`, and the same part of the rows that follow, `count` in all.
+    #[inline(always)]
+    pub(crate) fn rows(&self, first: Span, count: usize, row_len: usize) -> Rows<'a, T> {
+        let rows = Rows {
+            first: self.part(first.range()),
+            row_len,
+            count,
+        };
+        // That the last one is there too.
+        self.part(rows.span(first, count - 1).range());
+        rows
+    }
+
+    /// One value.
+    #[inline(always)]
+    pub(crate) fn get(&self, at: usize) -> T {
+        assert!(at < self.len);
+        // SAFETY: the run's memory is lent for 'a, and the line before checked the bound.
+        unsafe { self.start.add(at).read() }
+    }
+
+    /// `N` times sixteen values from `at` on.
+    #[inline(always)]
+    pub(crate) fn load<S: Simd, const N: usize>(&self, simd: S, at: usize) -> [T::Vector<S>; N] {
+        assert!(at < self.len && self.len - at >= N * LANES);
+        let mut values = [T::splat(simd, T::Scalar::default()); N];
+        for i in 0..N {
+            // SAFETY: the run's memory is lent for 'a, and the line before the loop checked that N vectors are there.
+            // The reference ends with this expression, before the same call can write there.
+            let from = unsafe { &*self.start.add(at + i * LANES).cast::<[T; LANES]>() };
+            values[i] = T::load(simd, from);
+        }
+        values
+    }
+
+    /// `count` values from `at` on, at most sixteen, then zeros.
+    #[inline(always)]
+    pub(crate) fn read<S: Simd>(&self, simd: S, at: usize, count: usize) -> T::Vector<S> {
+        if count == LANES {
+            let [values] = self.load(simd, at);
+            values
+        } else {
+            self.load_some(simd, at, count)
+        }
+    }
+
+    /// `count` values from `at` on, fewer than sixteen, then zeros.
+    #[inline(always)]
+    pub(crate) fn load_some<S: Simd>(&self, simd: S, at: usize, count: usize) -> T::Vector<S> {
+        assert!(count < LANES && at <= self.len && self.len - at >= count);
+        // SAFETY: the run's memory is lent for 'a, and the line before checked that `count` values are there. The slice
+        // ends with this call, before the same thread can write there.
+        T::load_some(simd, unsafe {
+            std::slice::from_raw_parts(self.start.add(at), count)
+        })
+    }
+}
+
+/// Runs of equal length, at equal distances: a part of neighbouring rows.
+#[derive(Clone, Copy)]
+pub(crate) struct Rows<'a, T> {
+    first: Run<'a, T>,
+    row_len: usize,
+    count: usize,
+}
+
+impl<'a, T> Rows<'a, T> {
+    /// # Safety
+    /// `first`, the same part of the row `count - 1` rows on, and those between are in one array, and lent for 'a.
+    #[inline(always)]
+    pub(super) unsafe fn of_memory(first: Run<'a, T>, row_len: usize, count: usize) -> Self {
+        Self {
+            first,
+            row_len,
+            count,
+        }
+    }
+
+    /// Where the part of the `i`-th of the rows is, if the first is at `first`.
+    #[inline(always)]
+    pub(crate) fn span(&self, first: Span, i: usize) -> Span {
+        Span {
+            row: first.row + i,
+            start: first.start + i * self.row_len,
+            end: first.end + i * self.row_len,
+        }
+    }
+
+    /// The part of the `i`-th of the rows.
+    #[inline(always)]
+    pub(crate) fn row(&self, i: usize) -> Run<'a, T> {
+        assert!(i < self.count);
+        // SAFETY: both makers checked that the first row's part and the last one's are in memory lent for 'a, in one array,
+        // and the line before that this one is between them or one of them.
+        let start = unsafe { self.first.start.add(i * self.row_len) };
+        Run {
+            start,
+            ..self.first
+        }
+    }
+}
+
+/// Values to be read, in `A` runs of equal length.
+#[derive(Clone, Copy)]
+pub(crate) struct Runs<'a, T, const A: usize> {
+    starts: [*const T; A],
+    len: usize,
+    lent: PhantomData<&'a T>,
+}
+
+impl<T: SimdElement + Copy + Default, const A: usize> Runs<'_, T, A> {
+    /// `count` values from `at` on in each, at most sixteen, then zeros.
+    #[inline(always)]
+    pub(crate) fn read<S: Simd>(&self, simd: S, at: usize, count: usize) -> [T::Vector<S>; A] {
+        let mut values = [T::splat(simd, T::Scalar::default()); A];
+        if count == LANES {
+            assert!(at < self.len && self.len - at >= LANES);
+            for i in 0..A {
+                // SAFETY: the runs' memory is lent for 'a, and the line before the loop checked that 16 values are
+                // there. The reference ends with this expression, before the same call can write there.
+                let from = unsafe { &*self.starts[i].add(at).cast::<[T; LANES]>() };
+                values[i] = T::load(simd, from);
+            }
+            return values;
+        }
+        for i in 0..A {
+            let run = Run {
+                start: self.starts[i],
+                len: self.len,
+                lent: self.lent,
+            };
+            values[i] = run.load_some(simd, at, count);
+        }
+        values
+    }
+}
+
+impl<T, const A: usize> Runs<'_, T, A> {
+    /// # Safety
+    /// `len` values from each start on are lent for the lifetime, and nobody else writes them.
+    #[inline(always)]
+    pub(super) unsafe fn of_memory(starts: [*const T; A], len: usize) -> Self {
+        Self {
+            starts,
+            len,
+            lent: PhantomData,
+        }
+    }
+
+    /// Has the sixteen values that are `distance` ahead of those at `at` fetched, wherever that is.
+    #[inline(always)]
+    pub(crate) fn fetch<S: Simd>(&self, simd: S, at: usize, distance: usize) {
+        let bytes = LANES * size_of::<T>();
+        if bytes < CACHE_LINE && !(at / LANES).is_multiple_of(CACHE_LINE / bytes) {
+            return;
+        }
+        for i in 0..A {
+            let place = self.starts[i].wrapping_add(at.wrapping_add(distance));
+            for line in (0..bytes).step_by(CACHE_LINE) {
+                simd.fetch(place.cast::<u8>().wrapping_add(line));
+            }
+        }
+    }
+}
+
+/// Values to be written, in `A` runs of equal length.
+pub(crate) struct RunsMut<'a, T, const A: usize> {
+    starts: [*mut T; A],
+    len: usize,
+    streamed: bool,
+    lent: PhantomData<&'a mut T>,
+}
+
+impl<T: SimdElement + Copy + Default, const A: usize> RunsMut<'_, T, A> {
+    /// # Safety
+    /// `len` values from each start on are lent for the lifetime, to nobody else.
+    #[inline(always)]
+    pub(super) unsafe fn of_memory(starts: [*mut T; A], len: usize, streamed: bool) -> Self {
+        Self {
+            starts,
+            len,
+            streamed,
+            lent: PhantomData,
+        }
+    }
+
+    /// Runs of no values.
+    pub(crate) fn none() -> Self {
+        Self {
+            starts: [std::ptr::NonNull::dangling().as_ptr(); A],
+            len: 0,
+            streamed: false,
+            lent: PhantomData,
+        }
+    }
+
+    /// `count` values from `at` on in each, at most sixteen, past the caches if the runs are streamed.
+    #[inline(always)]
+    pub(crate) fn write<S: Simd>(
+        &mut self,
+        simd: S,
+        at: usize,
+        count: usize,
+        values: [T::Vector<S>; A],
+    ) {
+        if count < LANES {
+            for i in 0..A {
+                self.store_some(simd, i, at, count, values[i]);
+            }
+            return;
+        }
+        assert!(at < self.len && self.len - at >= LANES);
+        let streamed = asked_in_loop(self.streamed);
+        for i in 0..A {
+            // SAFETY: the runs' memory is lent to this call for 'a, and the line before the loop checked that 16 values
+            // are there. The reference ends with this turn.
+            let to = unsafe { &mut *self.starts[i].add(at).cast::<[T; LANES]>() };
+            if streamed {
+                T::stream(simd, values[i], to);
+            } else {
+                T::store(simd, values[i], to);
+            }
+        }
+    }
+
+    /// How many values to write first, so that none of the vectors that follow lies over two cache lines: such a one takes
+    /// longer to write, and cannot be streamed.
+    #[inline(always)]
+    pub(crate) fn unaligned_head(&self) -> usize {
+        let alignment = (LANES * size_of::<T>()).min(CACHE_LINE);
+        let head = self.starts[0].align_offset(alignment);
+        // A place that is not aligned to its type never comes to be aligned.
+        if head < LANES { head.min(self.len) } else { 0 }
+    }
+
+    /// `count` values from `at` on in the `i`-th run, fewer than sixteen.
+    #[inline(always)]
+    fn store_some<S: Simd>(
+        &mut self,
+        simd: S,
+        i: usize,
+        at: usize,
+        count: usize,
+        value: T::Vector<S>,
+    ) {
+        assert!(count < LANES && at <= self.len && self.len - at >= count);
+        // SAFETY: the runs' memory is lent to this call for 'a, and the line before checked that `count` values are there.
+        // The slice ends with this call.
+        T::store_some(simd, value, unsafe {
+            std::slice::from_raw_parts_mut(self.starts[i].add(at), count)
+        });
+    }
+}
