@@ -144,7 +144,7 @@ impl<'a, T: SimdElement + Copy + Default> TileMemory<'a, T> {
 
     /// The mask bytes, if there is a mask, of some spans of the tile, each inside one segment.
     #[inline(always)]
-    pub(crate) fn masks<const A: usize>(&mut self, spans: [Span; A]) -> Option<[&'a mut [u8]; A]> {
+    pub(crate) fn masks<const A: usize>(&mut self, spans: [Span; A]) -> Option<[&mut [u8]; A]> {
         let mask = self.mask?;
         self.check_all(&spans);
         for i in 1..A {
@@ -154,7 +154,7 @@ impl<'a, T: SimdElement + Copy + Default> TileMemory<'a, T> {
             let bytes = self.matrix.mask_range(span);
             // SAFETY: `mask_range` gives whole bytes of the span alone (it checks that the span begins and ends between
             // bytes), inside the length that `scatter` checked; the spans are apart, as was checked above, no other
-            // call has this tile, and this one is given each span once.
+            // call has this tile, and this one lends itself for as long.
             unsafe { std::slice::from_raw_parts_mut(mask.add(bytes.start), bytes.len()) }
         }))
     }

@@ -92,10 +92,11 @@ where
         spans: [Span; A],
         columns: &Columns<'_, T::Compute, 3>,
     ) {
+        let (x, y) = (self.memory.inputs(spans), self.memory.outputs(spans));
         let mask = self.memory.masks(spans);
         let mut step = NormalizeStep {
-            x: self.memory.inputs(spans),
-            y: self.memory.outputs(spans),
+            x,
+            y,
             marks: mask.is_some(),
             mask: MaskWriter::new(mask.unwrap_or_else(no_bytes)),
             columns: columns.values,
