@@ -284,7 +284,7 @@ pub(crate) fn reduce<T: Element>(
     let bytes = size_of_val(dy) + size_of_val(x);
     let parts = cpu
         .threads
-        .map(tiling.count(), bytes, tiling.order(), |index, _| {
+        .map(tiling.count(), bytes, tiling.order, |index, _| {
             let tile = tiling.tile(index);
             let (dy, x) = (Gradient::Array(Run::new(dy)), Run::new(x));
             let sums = T::reduce(

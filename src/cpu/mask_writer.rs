@@ -32,9 +32,8 @@ impl<'m, const A: usize> MaskWriter<'m, A> {
             let new = u32::from(bits[i]) & ((1 << count) - 1);
             self.pending[i] |= new << self.count;
             if all >= LANES {
-                if let Some(to) = self.bytes[i].get_mut(self.written..self.written + 2) {
-                    to.copy_from_slice(&(self.pending[i] as u16).to_le_bytes());
-                }
+                let to = &mut self.bytes[i][self.written..self.written + 2];
+                to.copy_from_slice(&(self.pending[i] as u16).to_le_bytes());
                 self.pending[i] >>= LANES;
             }
         }

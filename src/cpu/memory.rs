@@ -1,4 +1,4 @@
-//! Memory lent to many tiles at once: the one place where the CPU backend goes beneath slices.
+//! Memory lent to many tiles at once: with `runs.rs` the place where the CPU backend goes beneath slices.
 //!
 //! Two things need it. A pass may write over its input (y over x, dx over dy), which a pair of slices cannot say; and
 //! tiles of a matrix are not contiguous, so `chunks_mut` cannot hand them out. Both come down to this: in one
@@ -219,7 +219,7 @@ where
     };
     let shared = &shared;
     let bytes = matrix.len * size_of::<T>();
-    threads.map(tiling.count(), bytes, tiling.order(), |index, next| {
+    threads.map(tiling.count(), bytes, tiling.order, |index, next| {
         let tile = tiling.tile(index);
         let mut memory = TileMemory {
             matrix,

@@ -265,7 +265,7 @@ impl<'a, S: Simd, T: Element, K: Coefficient<S, T>> Terms<S, T> for DeviationTer
 pub(crate) fn moments<T: Element>(cpu: &Cpu, tiling: &Tiling, x: &[T]) -> Moments {
     let matrix = &tiling.matrix;
     let (count, bytes) = (tiling.count(), size_of_val(x));
-    let parts = cpu.threads.map(count, bytes, tiling.order(), |index, _| {
+    let parts = cpu.threads.map(count, bytes, tiling.order, |index, _| {
         let tile = tiling.tile(index);
         (
             tile.channels(matrix).start,

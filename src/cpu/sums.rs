@@ -5,6 +5,7 @@
 
 use std::ops::Range;
 
+use super::lockstep::ABREAST;
 use super::matrix::Matrix;
 use super::simd::{LANES, Simd, SimdElement, Vector};
 use super::tiles::{Span, Tile};
@@ -12,8 +13,8 @@ use crate::Element;
 
 /// Values that one lane of a sum adds up before it is emptied into `f64`.
 pub(crate) const CHAIN: usize = 32;
-/// Vectors worked on side by side, so that one addition need not wait for the one before.
-const ABREAST: usize = 4;
+/// Vectors added up side by side, so that one addition need not wait for the one before.
+const VECTORS: usize = 4;
 
 /// The terms a and b of `N` vectors.
 pub(crate) type TermsOf<S, T, const N: usize> = (
@@ -73,8 +74,8 @@ pub(crate) trait Reduction<T: Element> {
 /// Σa and Σa·b of one channel, in sixteen lanes: short chains, and what they were emptied into.
 struct UnitSums<S: Simd, T: Element> {
     simd: S,
-    first: [T::Vector<S>; ABREAST],
-    second: [T::Vector<S>; ABREAST],
+    first: [T::Vector<S>; VECTORS],
+    second: [T::Vector<S>; VECTORS],
     /// Values in a lane of the chains.
     chained: usize,
     wide: [S::F64; 2],
@@ -83,7 +84,7 @@ struct UnitSums<S: Simd, T: Element> {
 impl<S: Simd, T: Element> UnitSums<S, T> {
     #[inline(always)]
     fn zero(simd: S) -> Self {
-        let zero = [T::splat(simd, T::Compute::default()); ABREAST];
+        let zero = [T::splat(simd, T::Compute::default()); VECTORS];
         Self {
             simd,
             first: zero,
@@ -102,7 +103,7 @@ impl<S: Simd, T: Element> UnitSums<S, T> {
         {
             let sum = sums[0].add(sums[1]).add(sums[2].add(sums[3]));
             *wide = wide.add(sum.widen());
-            *sums = [zero; ABREAST];
+            *sums = [zero; VECTORS];
         }
         self.chained = 0;
     }
@@ -110,9 +111,9 @@ impl<S: Simd, T: Element> UnitSums<S, T> {
     /// Adds one run of the channel.
     #[inline(always)]
     fn add_run<R: Terms<S, T>>(&mut self, of: &R, run: R::Run, len: usize) {
-        const STEP: usize = ABREAST * LANES;
+        const STEP: usize = VECTORS * LANES;
         let simd = self.simd;
-        let with = of.coefficients::<ABREAST>(simd, 0);
+        let with = of.coefficients::<VECTORS>(simd, 0);
         let with_one = of.coefficients::<1>(simd, 0);
         let mut at = 0;
         while at < len {
@@ -121,8 +122,8 @@ impl<S: Simd, T: Element> UnitSums<S, T> {
                 // Copies, which stay in registers.
                 let (mut first, mut second) = (self.first, self.second);
                 for _ in 0..steps {
-                    let (a, b) = of.terms::<ABREAST>(simd, run, with, at);
-                    for i in 0..ABREAST {
+                    let (a, b) = of.terms::<VECTORS>(simd, run, with, at);
+                    for i in 0..VECTORS {
                         first[i] = first[i].add(a[i]);
                         second[i] = a[i].mul_add(b[i], second[i]);
                     }
@@ -131,7 +132,7 @@ impl<S: Simd, T: Element> UnitSums<S, T> {
                 (self.first, self.second) = (first, second);
                 self.chained += steps;
             } else {
-                for i in 0..ABREAST {
+                for i in 0..VECTORS {
                     if at >= len {
                         break;
                     }
@@ -300,21 +301,21 @@ fn add_rows<S: Simd, T: Element, R: Terms<S, T>>(
 ) {
     let zero = T::splat(simd, T::Compute::default());
     let mut at = 0;
-    while len - at >= ABREAST * LANES {
-        let (mut first, mut second) = ([zero; ABREAST], [zero; ABREAST]);
-        let with = of.coefficients::<ABREAST>(simd, at);
+    while len - at >= VECTORS * LANES {
+        let (mut first, mut second) = ([zero; VECTORS], [zero; VECTORS]);
+        let with = of.coefficients::<VECTORS>(simd, at);
         for i in 0..rows.count {
             let run = of.row(memory, rows.row(i));
-            let (a, b) = of.terms::<ABREAST>(simd, run, with, at);
-            for i in 0..ABREAST {
+            let (a, b) = of.terms::<VECTORS>(simd, run, with, at);
+            for i in 0..VECTORS {
                 first[i] = first[i].add(a[i]);
                 second[i] = a[i].mul_add(b[i], second[i]);
             }
         }
-        for i in 0..ABREAST {
+        for i in 0..VECTORS {
             sums.add(simd, at + i * LANES, first[i].widen(), second[i].widen());
         }
-        at += ABREAST * LANES;
+        at += VECTORS * LANES;
     }
     while at < len {
         let (mut first, mut second) = (zero, zero);

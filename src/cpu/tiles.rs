@@ -14,6 +14,7 @@ pub(crate) struct Tiling {
     pub(super) tile_units: usize,
     /// Values of a unit in a tile; smaller than the width only where a tile has one unit.
     pub(super) piece: usize,
+    /// Which tiles come first.
     pub(super) order: Order,
 }
 
@@ -41,11 +42,6 @@ impl Tiling {
             order: Order::LastFirst,
             ..self
         }
-    }
-
-    /// Which tiles come first.
-    pub(crate) fn order(&self) -> Order {
-        self.order
     }
 
     /// How many tiles there are.
