@@ -5,10 +5,10 @@
 
 use std::ops::Range;
 
-use super::ahead::Ahead;
-use super::coefficients::{Coefficient, Coefficients, Columns, PerColumn};
+use super::backward_reduce::{Gradients, ReduceTile, Sums};
+use super::coefficients::{Coefficients, Columns};
 use super::fused::Behind;
-use super::gate::{Gate, Marked, Open, Passes, Recomputed};
+use super::gate::{Gate, Marked, Open, Passes, Recomputed, gate_runs};
 use super::in_loop::asked_in_loop;
 use super::lockstep::{Pass, Step, along_runs, through_tile};
 use super::matrix::Matrix;
@@ -16,6 +16,7 @@ use super::memory::{Outputs, TileMemory, scatter};
 use super::normalize::{center_of, coefficients_of};
 use super::runs::{Run, Runs, RunsMut};
 use super::simd::{Kernel, Simd, Vector};
+use super::tile_sums::{GroupSums, TileSums};
 use super::tiles::{Span, Tile, Tiling};
 use super::{Cpu, Normalization};
 use crate::backend::{InOut, StatisticsSource};
@@ -55,7 +56,7 @@ pub(crate) fn coefficients<C: Compute>(
     })
 }
 
-/// Writes dx of a tile.
+/// Writes dx of a tile; and takes the sums of the next one on the way, if there is one whose units they are of.
 pub struct InputTile<'a, 'm, T: Element> {
     pub(crate) matrix: &'a Matrix,
     pub(crate) tile: &'a Tile,
@@ -65,161 +66,148 @@ pub struct InputTile<'a, 'm, T: Element> {
     pub(crate) of_batch: bool,
     pub(crate) gate: Gate<'a>,
     pub(crate) memory: &'a mut TileMemory<'m, T>,
-    pub(crate) ahead: Ahead,
+    pub(crate) next: Option<ReduceTile<'a, 'm, T>>,
 }
 
 impl<T: Element> Kernel for InputTile<'_, '_, T> {
-    type Output = ();
+    type Output = Option<Sums>;
 
     #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
+    fn run<S: Simd>(self, simd: S) -> Option<Sums> {
         let matrix = self.matrix;
-        match (self.of_batch, self.gate) {
-            (true, Gate::Open) => self.behind::<S, _, true>(simd, Open),
-            (true, Gate::Recomputed) => self.behind::<S, _, true>(simd, Recomputed),
-            (true, Gate::Marked(mask)) => self.behind::<S, _, true>(simd, Marked { matrix, mask }),
-            (false, Gate::Open) => self.behind::<S, _, false>(simd, Open),
-            (false, Gate::Recomputed) => self.behind::<S, _, false>(simd, Recomputed),
-            (false, Gate::Marked(mask)) => {
-                self.behind::<S, _, false>(simd, Marked { matrix, mask });
-            }
+        match self.gate {
+            Gate::Open => self.behind(simd, Open),
+            Gate::Recomputed => self.behind(simd, Recomputed),
+            Gate::Marked(mask) => self.behind(simd, Marked { matrix, mask }),
         }
     }
 }
 
 impl<T: Element> InputTile<'_, '_, T> {
     #[inline(always)]
-    fn behind<S: Simd, G: Passes<T>, const OF_BATCH: bool>(self, simd: S, gate: G) {
-        let mut pass = InputPass::<T, G, OF_BATCH> {
+    fn behind<S: Simd, G: Passes<T>>(self, simd: S, gate: G) -> Option<Sums> {
+        let next = match &self.next {
+            Some(next) => {
+                let gradients = next.gradients(gate);
+                TileSums::of(self.matrix, next.tile, next.coefficients, gradients)
+            }
+            None => TileSums::nothing(Gradients::nothing(gate)),
+        };
+        let mut pass = InputPass {
             memory: self.memory,
-            ahead: self.ahead,
+            of_batch: self.of_batch,
             x: self.x,
             gate,
+            next,
         };
         through_tile::<S, T, _, 6>(simd, self.matrix, self.tile, self.coefficients, &mut pass);
+        // Not by `map`: an intrinsic behind its closure is a call.
+        match &self.next {
+            Some(_) => Some(Sums::of(pass.next.end(simd))),
+            None => None,
+        }
     }
 }
 
 /// Writes dx of some runs after the other.
-struct InputPass<'a, 'm, T, G, const OF_BATCH: bool> {
+struct InputPass<'a, 'm, T: Element, G> {
     memory: &'a mut TileMemory<'m, T>,
-    ahead: Ahead,
+    of_batch: bool,
     x: Run<'a, T>,
     gate: G,
+    next: TileSums<'a, T, Gradients<'a, 'm, T, G>, 4>,
 }
 
-impl<S: Simd, T: Element, G: Passes<T>, const OF_BATCH: bool> Pass<S, T, 6>
-    for InputPass<'_, '_, T, G, OF_BATCH>
-{
+impl<S: Simd, T: Element, G: Passes<T>> Pass<S, T, 6> for InputPass<'_, '_, T, G> {
     #[inline(always)]
     fn runs<const A: usize>(
         &mut self,
         simd: S,
         spans: [Span; A],
-        columns: &Columns<'_, T::Compute, 6>,
+        columns: Columns<'_, T::Compute, 6>,
     ) {
         let dy = self.memory.inputs(spans);
-        let mut gate_runs = [self.gate.run(spans[0]); A];
-        for i in 1..A {
-            gate_runs[i] = self.gate.run(spans[i]);
-        }
         let dresidual = self.memory.seconds(spans);
-        let mut step = InputStep::<T, G, OF_BATCH, A> {
+        let needs_x = self.of_batch || G::NEEDS_X;
+        let mut step = InputStep::<S, T, G, A> {
+            of_batch: self.of_batch,
             dy,
             dx: self.memory.outputs(spans),
             has_residual: dresidual.is_some(),
             dresidual: dresidual.unwrap_or_else(RunsMut::none),
             // Where x is not needed, it may be empty.
-            x: if OF_BATCH || G::NEEDS_X {
-                self.x.parts(spans)
-            } else {
-                dy
-            },
-            columns: columns.values,
+            x: if needs_x { self.x.parts(spans) } else { dy },
+            columns,
             gate: self.gate,
-            gate_runs,
-            ahead: self.ahead,
+            gate_runs: gate_runs(self.gate, spans),
+            next: self.next.next_group(simd),
         };
+        step.dx.fetch_ends(simd);
         let head = step.dx.unaligned_head();
         along_runs(simd, &mut step, head, spans[0].len(), columns.period);
+        let end = step.next.end(simd);
+        self.next.end_group::<S, A>(simd, &end);
     }
 }
 
 /// Everything that some runs need.
-struct InputStep<'a, T: Element, G: Passes<T>, const OF_BATCH: bool, const A: usize> {
+struct InputStep<'a, 'm, 's, S: Simd, T: Element, G: Passes<T>, const A: usize> {
+    of_batch: bool,
     dy: Runs<'a, T, A>,
     dx: RunsMut<'a, T, A>,
     has_residual: bool,
     dresidual: RunsMut<'a, T, A>,
     x: Runs<'a, T, A>,
-    columns: [PerColumn<'a, T::Compute>; 6],
+    columns: Columns<'s, T::Compute, 6>,
     gate: G,
     gate_runs: [G::Run; A],
-    ahead: Ahead,
+    next: GroupSums<'s, S, T, Gradients<'a, 'm, T, G>, 4, A>,
 }
 
-impl<S: Simd, T: Element, G: Passes<T>, const OF_BATCH: bool, const A: usize> Step<S>
-    for InputStep<'_, T, G, OF_BATCH, A>
+impl<S: Simd, T: Element, G: Passes<T>, const A: usize> Step<S>
+    for InputStep<'_, '_, '_, S, T, G, A>
 {
     type Coefficients = [T::Vector<S>; 6];
 
     #[inline(always)]
     fn coefficients(&self, simd: S, column: usize) -> [T::Vector<S>; 6] {
-        let [center, scale, shift, mean_gradient, slope, offset] = self.columns;
-        [
-            Coefficient::<S, T>::load(center, simd, column),
-            Coefficient::<S, T>::load(scale, simd, column),
-            Coefficient::<S, T>::load(shift, simd, column),
-            Coefficient::<S, T>::load(mean_gradient, simd, column),
-            Coefficient::<S, T>::load(slope, simd, column),
-            Coefficient::<S, T>::load(offset, simd, column),
-        ]
+        self.columns.at::<S, T>(simd, column)
+    }
+
+    #[inline(always)]
+    fn beside(&mut self, simd: S) {
+        self.next.advance(simd);
     }
 
     #[inline(always)]
     fn at(&mut self, simd: S, with: [T::Vector<S>; 6], at: usize, count: usize) {
-        if asked_in_loop(self.ahead.fetches) {
-            self.dy.fetch(simd, at, self.ahead.distance);
-            if OF_BATCH || G::NEEDS_X {
-                self.x.fetch(simd, at, self.ahead.distance);
-            }
-        }
+        let [center, scale, shift, mean_gradient, slope, offset] = with;
         let dy = self.dy.read(simd, at, count);
-        let x = if OF_BATCH || G::NEEDS_X {
+        let of_batch = asked_in_loop(self.of_batch);
+        let x = if of_batch || G::NEEDS_X {
             self.x.read(simd, at, count)
         } else {
             dy
         };
         let (mut dv, mut dx) = (dy, dy);
         for i in 0..A {
-            let gate = (self.gate, self.gate_runs[i]);
-            (dv[i], dx[i]) = gradient::<S, T, G, OF_BATCH>(simd, at, dy[i], x[i], with, gate);
+            let centred = x[i].sub(center);
+            let affine = [scale, shift];
+            dv[i] = self
+                .gate
+                .pass(simd, self.gate_runs[i], at, dy[i], centred, affine);
+            dx[i] = if of_batch {
+                let less_mean = dv[i].sub(mean_gradient);
+                let less_both = centred.mul_add(slope, less_mean);
+                less_both.mul_add(scale, offset)
+            } else {
+                dv[i].mul(scale)
+            };
         }
         if asked_in_loop(self.has_residual) {
             self.dresidual.write(simd, at, count, dv);
         }
         self.dx.write(simd, at, count, dx);
-    }
-}
-
-/// dv and dx of sixteen values.
-#[inline(always)]
-fn gradient<S: Simd, T: Element, G: Passes<T>, const OF_BATCH: bool>(
-    simd: S,
-    at: usize,
-    dy: T::Vector<S>,
-    x: T::Vector<S>,
-    [center, scale, shift, mean_gradient, slope, offset]: [T::Vector<S>; 6],
-    (gate, run): (G, G::Run),
-) -> (T::Vector<S>, T::Vector<S>) {
-    let centred = x.sub(center);
-    let dv = gate.pass(simd, run, at, dy, centred, [scale, shift]);
-    if OF_BATCH {
-        let less_mean = dv.sub(mean_gradient);
-        let less_both = centred.mul_add(slope, less_mean);
-        (dv, less_both.mul_add(scale, offset))
-    } else {
-        (dv, dv.mul(scale))
     }
 }
 
@@ -241,19 +229,19 @@ pub(crate) fn input<T: Element>(
         second: dresidual,
         mask: None,
     };
-    scatter(&cpu.threads, tiling, outputs, |tile, _, memory| {
+    scatter(&cpu.threads, tiling, outputs, |memory, _, (): &mut ()| {
         let x = Run::new(x);
         T::input(
             cpu,
             InputTile {
                 matrix,
-                tile,
+                tile: memory.tile,
                 x,
                 coefficients: &coefficients,
                 of_batch,
                 gate,
                 memory,
-                ahead: Ahead::nothing(),
+                next: None,
             },
         );
     });

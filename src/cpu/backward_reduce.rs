@@ -2,14 +2,16 @@
 
 use std::ops::Range;
 
-use super::coefficients::{Coefficient, Coefficients, PerColumn, Same, gather_columns};
-use super::gate::{Gate, Marked, Open, Passes, Recomputed};
+use super::coefficients::{Coefficients, gather_columns};
+use super::column_sums::{ColumnSums, add_columns};
+use super::gate::{Gate, Marked, Open, Passes, Recomputed, gate_runs};
 use super::matrix::Matrix;
 use super::memory::TileMemory;
 use super::normalize::center_of;
-use super::runs::{Rows, Run};
+use super::runs::{Rows, Run, Runs};
 use super::simd::{Kernel, LANES, Simd, Vector};
-use super::sums::{ColumnSums, Reduction, Terms, TermsOf, add_columns, add_units};
+use super::sums::{Terms, TermsOf, low_bits};
+use super::tile_sums::TileSums;
 use super::tiles::{Span, Tile, Tiling};
 use super::{Cpu, Normalization};
 use crate::{Compute, Element};
@@ -29,6 +31,14 @@ impl<'a, T: Element> Gradient<'a, '_, T> {
             Gradient::Tile(memory) => memory.input_rows(first, count),
         }
     }
+
+    #[inline(always)]
+    fn runs<const A: usize>(&self, spans: [Span; A]) -> Runs<'a, T, A> {
+        match self {
+            Gradient::Array(dy) => dy.parts(spans),
+            Gradient::Tile(memory) => memory.inputs(spans),
+        }
+    }
 }
 
 /// Σ dv·x̂ and Σ dv of some channels.
@@ -39,6 +49,11 @@ pub struct Sums {
 }
 
 impl Sums {
+    /// From Σ dv and Σ dv·x̂.
+    pub(crate) fn of([beta, gamma]: [Vec<f64>; 2]) -> Self {
+        Self { gamma, beta }
+    }
+
     /// Of no values.
     pub(crate) fn none(channels: usize) -> Self {
         Self {
@@ -83,174 +98,127 @@ impl<T: Element> Kernel for ReduceTile<'_, '_, T> {
     }
 }
 
-impl<T: Element> ReduceTile<'_, '_, T> {
+impl<'a, 'm, T: Element> ReduceTile<'a, 'm, T> {
     #[inline(always)]
     fn behind<S: Simd, G: Passes<T>>(self, simd: S, gate: G) -> Sums {
         let (matrix, tile) = (self.matrix, self.tile);
-        let channels = tile.channels(matrix).len();
-        let mut out = Sums::none(channels);
-        if matrix.sums_columns() {
-            let columns = self.coefficients.of_columns(matrix, tile);
-            let columns = columns.lend().values;
-            let mut sums = ColumnSums::zero(tile.columns(matrix).len());
-            add_columns::<S, T, _>(
-                simd,
-                matrix,
-                tile,
-                &Gradients {
-                    tile,
-                    dy: self.dy,
-                    x: self.x,
-                    coefficients: self.coefficients,
-                    columns,
-                    gate,
-                },
-                &mut sums,
-            );
-            gather_columns(matrix, tile, &sums.first, &mut out.beta);
-            gather_columns(matrix, tile, &sums.second, &mut out.gamma);
-        } else {
-            add_units::<S, T, _>(
-                simd,
-                matrix,
-                tile,
-                &Gradients {
-                    tile,
-                    dy: self.dy,
-                    x: self.x,
-                    coefficients: self.coefficients,
-                    columns: [PerColumn(&[]); 4],
-                    gate,
-                },
-                [&mut out.beta, &mut out.gamma],
-            );
+        let gradients = self.gradients(gate);
+        if matrix.has_units() {
+            let sums = TileSums::of(matrix, tile, self.coefficients, gradients);
+            return Sums::of(sums.all(simd));
         }
+        let mut out = Sums::none(tile.channels(matrix).len());
+        let columns = self.coefficients.of_columns(matrix, tile);
+        let mut sums = ColumnSums::zero(tile.columns(matrix).len());
+        add_columns(simd, matrix, tile, &gradients, columns.lend(), &mut sums);
+        gather_columns(matrix, tile, &sums.first, &mut out.beta);
+        gather_columns(matrix, tile, &sums.second, &mut out.gamma);
         out
     }
-}
 
-/// a = dv, b = x̂.
-struct Gradients<'a, 'm, T: Element, G> {
-    tile: &'a Tile,
-    dy: Gradient<'a, 'm, T>,
-    x: Run<'a, T>,
-    coefficients: &'a Coefficients<T::Compute, 4>,
-    /// Where work is by columns.
-    columns: [PerColumn<'a, T::Compute>; 4],
-    gate: G,
-}
-
-struct GradientTerms<'a, 'm, T, G, K> {
-    dy: Gradient<'a, 'm, T>,
-    x: Run<'a, T>,
-    gate: G,
-    coefficients: [K; 4],
-}
-
-impl<'a, 'm, T: Element, G: Passes<T>> Reduction<T> for Gradients<'a, 'm, T, G> {
-    type OfUnit<'r, S: Simd>
-        = GradientTerms<'a, 'm, T, G, Same<T::Vector<S>>>
-    where
-        Self: 'r;
-    type OfColumns<'r, S: Simd>
-        = GradientTerms<'a, 'm, T, G, PerColumn<'a, T::Compute>>
-    where
-        Self: 'r;
-
+    /// The terms of the sums behind a gate.
     #[inline(always)]
-    fn of_unit<S: Simd>(&self, simd: S, i: usize) -> Self::OfUnit<'_, S> {
-        let channel = self.tile.units.start + i;
-        let coefficients = self.coefficients.of_channel::<S, T>(simd, channel);
-        GradientTerms {
+    pub(crate) fn gradients<G: Passes<T>>(&self, gate: G) -> Gradients<'a, 'm, T, G> {
+        Gradients {
             dy: self.dy,
             x: self.x,
-            gate: self.gate,
-            coefficients,
-        }
-    }
-    #[inline(always)]
-    fn of_columns<S: Simd>(&self, _: S) -> Self::OfColumns<'_, S> {
-        GradientTerms {
-            dy: self.dy,
-            x: self.x,
-            gate: self.gate,
-            coefficients: self.columns,
+            gate,
         }
     }
 }
 
-impl<'a, S: Simd, T: Element, G: Passes<T>, K: Coefficient<S, T>> Terms<S, T>
-    for GradientTerms<'a, '_, T, G, K>
-{
-    type Run = (Run<'a, T>, Run<'a, T>, G::Run);
+/// a = dv and b = x̂.
+pub(crate) struct Gradients<'a, 'm, T, G> {
+    dy: Gradient<'a, 'm, T>,
+    x: Run<'a, T>,
+    gate: G,
+}
+
+impl<T: Element, G> Gradients<'_, '_, T, G> {
+    /// Of no values.
+    pub(crate) fn nothing(gate: G) -> Self {
+        Self {
+            dy: Gradient::Array(Run::new(&[])),
+            x: Run::new(&[]),
+            gate,
+        }
+    }
+}
+
+impl<'a, S: Simd, T: Element, G: Passes<T>> Terms<S, T, 4> for Gradients<'a, '_, T, G> {
+    type Runs<const A: usize> = (Runs<'a, T, A>, Runs<'a, T, A>, [G::Run; A]);
     /// With the first run, for the gate.
     type Rows = (Rows<'a, T>, Rows<'a, T>, Span);
-    type Coefficients<const N: usize> = [[T::Vector<S>; N]; 4];
 
+    #[inline(always)]
+    fn runs<const A: usize>(&self, spans: [Span; A]) -> Self::Runs<A> {
+        (
+            self.dy.runs(spans),
+            self.x.parts(spans),
+            gate_runs(self.gate, spans),
+        )
+    }
+    #[inline(always)]
+    fn no_runs<const A: usize>(&self) -> Self::Runs<A> {
+        let nowhere = Span {
+            row: 0,
+            start: 0,
+            end: 0,
+        };
+        (Runs::none(), Runs::none(), [self.gate.run(nowhere); A])
+    }
     #[inline(always)]
     fn rows(&self, first: Span, count: usize, row_len: usize) -> Self::Rows {
         let x = self.x.rows(first, count, row_len);
         (self.dy.rows(first, count, row_len), x, first)
     }
     #[inline(always)]
-    fn row(&self, (dy, x, first): Self::Rows, i: usize) -> Self::Run {
-        (dy.row(i), x.row(i), self.gate.run(dy.span(first, i)))
+    fn rows_abreast<const A: usize>(
+        &self,
+        (dy, x, first): Self::Rows,
+        row: usize,
+        step: usize,
+    ) -> Self::Runs<A> {
+        let mut spans = [first; A];
+        for i in 0..A {
+            spans[i] = dy.span(first, row + i * step);
+        }
+        let gate_runs = gate_runs(self.gate, spans);
+        (dy.abreast(row, step), x.abreast(row, step), gate_runs)
     }
     #[inline(always)]
-    fn coefficients<const N: usize>(&self, simd: S, at: usize) -> [[T::Vector<S>; N]; 4] {
-        let [center, scale, shift, inv_std] = self.coefficients;
-        [
-            center.load_each(simd, at),
-            scale.load_each(simd, at),
-            shift.load_each(simd, at),
-            inv_std.load_each(simd, at),
-        ]
-    }
-    #[inline(always)]
-    fn terms<const N: usize>(
+    fn fetch<const A: usize>(
         &self,
         simd: S,
-        (dy, x, gate): Self::Run,
-        with: [[T::Vector<S>; N]; 4],
+        (dy, x, _): Self::Runs<A>,
         at: usize,
-    ) -> TermsOf<S, T, N> {
-        let (dy, x) = (dy.load::<S, N>(simd, at), x.load::<S, N>(simd, at));
-        self.of(simd, gate, at, (dy, x), with)
+        distance: usize,
+    ) {
+        dy.fetch(simd, at, distance);
+        x.fetch(simd, at, distance);
     }
     #[inline(always)]
-    fn last_terms(
+    fn terms<const A: usize>(
         &self,
         simd: S,
-        (dy, x, gate): Self::Run,
-        with: [[T::Vector<S>; 1]; 4],
+        (dy, x, gate_runs): Self::Runs<A>,
+        [center, scale, shift, inv_std]: [T::Vector<S>; 4],
         at: usize,
         count: usize,
-    ) -> TermsOf<S, T, 1> {
-        // dy is zero past the end, and so is dv.
-        let (dy, x) = (dy.load_some(simd, at, count), x.load_some(simd, at, count));
-        self.of(simd, gate, at, ([dy], [x]), with)
-    }
-}
-
-impl<T: Element, G: Passes<T>, K> GradientTerms<'_, '_, T, G, K> {
-    /// dv and x̂ of dy and x.
-    #[inline(always)]
-    fn of<S: Simd, const N: usize>(
-        &self,
-        simd: S,
-        gate: G::Run,
-        at: usize,
-        (mut dv, mut x): TermsOf<S, T, N>,
-        [center, scale, shift, inv_std]: [[T::Vector<S>; N]; 4],
-    ) -> TermsOf<S, T, N> {
-        for i in 0..N {
-            let centred = x[i].sub(center[i]);
-            let affine = [scale[i], shift[i]];
+    ) -> TermsOf<S, T, A> {
+        let (mut dv, mut x) = (dy.read(simd, at, count), x.read(simd, at, count));
+        for i in 0..A {
+            let centred = x[i].sub(center);
+            let affine = [scale, shift];
+            // Past the end dy is zero, and so is dv.
             dv[i] = self
                 .gate
-                .pass(simd, gate, at + i * LANES, dv[i], centred, affine);
+                .pass(simd, gate_runs[i], at, dv[i], centred, affine);
             // Multiplied before it is summed: dv·(x − mean) can overflow where dv·x̂ cannot.
-            x[i] = centred.mul(inv_std[i]);
+            x[i] = centred.mul(inv_std);
+            if count < LANES {
+                x[i] = x[i].keep(low_bits(count));
+            }
         }
         (dv, x)
     }
@@ -282,9 +250,11 @@ pub(crate) fn reduce<T: Element>(
     let matrix = &tiling.matrix;
     let coefficients = coefficients(with, 0..matrix.channels);
     let bytes = size_of_val(dy) + size_of_val(x);
-    let parts = cpu
-        .threads
-        .map(tiling.count(), bytes, tiling.order, |index, _| {
+    let parts = cpu.threads.map(
+        tiling.count(),
+        bytes,
+        tiling.order,
+        |index, _, (): &mut ()| {
             let tile = tiling.tile(index);
             let (dy, x) = (Gradient::Array(Run::new(dy)), Run::new(x));
             let sums = T::reduce(
@@ -299,7 +269,8 @@ pub(crate) fn reduce<T: Element>(
                 },
             );
             (tile.channels(matrix).start, sums)
-        });
+        },
+    );
     let mut whole = Sums::none(matrix.channels);
     for (first, part) in parts {
         for (i, (gamma, beta)) in part.gamma.into_iter().zip(part.beta).enumerate() {

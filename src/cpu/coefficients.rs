@@ -8,50 +8,39 @@ use super::simd::{LANES, Simd};
 use super::tiles::Tile;
 use crate::{Compute, Element};
 
-/// A per-channel number, at the columns from `at` on.
-pub(crate) trait Coefficient<S: Simd, T: Element>: Copy {
-    fn load(self, simd: S, at: usize) -> T::Vector<S>;
-
-    /// At `N` times sixteen columns from `at` on.
-    #[inline(always)]
-    fn load_each<const N: usize>(self, simd: S, at: usize) -> [T::Vector<S>; N] {
-        let mut values = [self.load(simd, at); N];
-        for i in 1..N {
-            values[i] = self.load(simd, at + i * LANES);
-        }
-        values
-    }
-}
-
-/// The same in every column.
+/// The numbers of some columns, which come again after `period` of them, and then a vector more.
 #[derive(Clone, Copy)]
-pub(crate) struct Same<V>(pub V);
-
-impl<S: Simd, T: Element> Coefficient<S, T> for Same<T::Vector<S>> {
-    #[inline(always)]
-    fn load(self, _: S, _: usize) -> T::Vector<S> {
-        self.0
-    }
-}
-
-/// One for each column of a tile, and one vector more: the first columns again.
-#[derive(Clone, Copy)]
-pub(crate) struct PerColumn<'a, C>(pub &'a [C]);
-
-impl<S: Simd, T: Element> Coefficient<S, T> for PerColumn<'_, T::Compute> {
-    #[inline(always)]
-    fn load(self, simd: S, at: usize) -> T::Vector<S> {
-        match self.0[at..].first_chunk::<LANES>() {
-            Some(values) => T::load_compute(simd, values),
-            None => unreachable!("columns are padded to whole vectors"),
-        }
-    }
-}
-
-/// The numbers of some columns, which come again after `period` of them.
 pub(crate) struct Columns<'a, C, const N: usize> {
     pub period: usize,
-    pub values: [PerColumn<'a, C>; N],
+    values: [&'a [C]; N],
+}
+
+impl<C: Compute, const N: usize> Columns<'_, C, N> {
+    /// No columns.
+    pub(crate) fn none() -> Self {
+        Self {
+            period: LANES,
+            values: [&[]; N],
+        }
+    }
+
+    /// Those of the sixteen columns from `column` on.
+    #[inline(always)]
+    pub(crate) fn at<S: Simd, T: Element<Compute = C>>(
+        &self,
+        simd: S,
+        column: usize,
+    ) -> [T::Vector<S>; N] {
+        // Not by `map`: an intrinsic behind its closure is a call.
+        let mut numbers = [T::splat(simd, C::default()); N];
+        for i in 0..N {
+            numbers[i] = match self.values[i][column..].first_chunk::<LANES>() {
+                Some(values) => T::load_compute(simd, values),
+                None => unreachable!("columns are padded to whole vectors"),
+            };
+        }
+        numbers
+    }
 }
 
 /// The columns of a tile: often the channels' numbers as they are.
@@ -63,27 +52,41 @@ pub(crate) struct TileColumns<'a, C: Clone, const N: usize> {
 }
 
 impl<C: Clone, const N: usize> TileColumns<'_, C, N> {
+    /// No columns.
+    pub(crate) fn none() -> Self {
+        Self {
+            period: LANES,
+            starts: [0; N],
+            values: Cow::Borrowed(&[]),
+        }
+    }
+
     #[inline(always)]
     pub(crate) fn lend(&self) -> Columns<'_, C, N> {
         let padded = self.period + LANES;
         Columns {
             period: self.period,
-            values: self
-                .starts
-                .map(|start| PerColumn(&self.values[start..start + padded])),
+            values: self.starts.map(|start| &self.values[start..start + padded]),
         }
     }
 }
 
 /// The numbers of one unit, as columns.
+#[derive(Clone, Copy)]
 pub(crate) struct UnitColumns<C, const N: usize>([[C; 2 * LANES]; N]);
+
+impl<C: Copy + Default, const N: usize> Default for UnitColumns<C, N> {
+    fn default() -> Self {
+        Self([[C::default(); 2 * LANES]; N])
+    }
+}
 
 impl<C, const N: usize> UnitColumns<C, N> {
     #[inline(always)]
     pub(crate) fn lend(&self) -> Columns<'_, C, N> {
         Columns {
             period: LANES,
-            values: self.0.each_ref().map(|values| PerColumn(values)),
+            values: self.0.each_ref().map(|values| &values[..]),
         }
     }
 }
@@ -116,20 +119,6 @@ impl<C: Compute, const N: usize> Coefficients<C, N> {
     #[inline(always)]
     fn place(&self, i: usize, channel: usize) -> usize {
         i * (self.channels.len() + LANES) + channel - self.channels.start
-    }
-
-    /// The numbers of one channel, in registers.
-    #[inline(always)]
-    pub(crate) fn of_channel<S: Simd, T: Element<Compute = C>>(
-        &self,
-        simd: S,
-        channel: usize,
-    ) -> [Same<T::Vector<S>>; N] {
-        let mut numbers = [Same(T::splat(simd, C::default())); N];
-        for i in 0..N {
-            numbers[i] = Same(T::splat(simd, self.values[self.place(i, channel)]));
-        }
-        numbers
     }
 
     /// The numbers of one unit (whose number is its channel's).

@@ -1,19 +1,21 @@
 //! The fused passes: statistics and what follows from them, tile by tile while the tile is in cache.
 //!
 //! Where a tile has whole channels, forward training reads x from memory once and writes y once; backward reads x and dy
-//! once and writes dx once. Where channels are cut (channels last, or few and large ones) the passes are the steps.
+//! once and writes dx once; and what a thread takes next is read while it writes. Where channels are cut (channels last, or
+//! few and large ones) the passes are the steps.
 
-use super::ahead::Ahead;
 use super::backward_input::{self, InputTile};
 use super::backward_reduce::{self, Gradient, ReduceTile, Sums};
 use super::coefficients::Coefficients;
 use super::finish::{Finished, finish};
 use super::gate::Gate;
 use super::matrix::Matrix;
-use super::memory::{Outputs, scatter};
+use super::memory::{Outputs, TileMemory, scatter};
+use super::moments::Moments;
 use super::normalize::{Epilogue, NormalizeTile, coefficients_of, normalize};
 use super::runs::Run;
 use super::statistics::{self, TileMoments};
+use super::tile_sums::can_be_beside;
 use super::{Cpu, Normalization};
 use crate::backend::{Affine, InOut, StatisticsSource};
 use crate::{Compute, Element};
@@ -42,38 +44,40 @@ pub(crate) fn forward_training<T: Element>(
         second: None,
         mask,
     };
-    let mut parts = scatter(&cpu.threads, &tiling, outputs, |tile, next, memory| {
-        let channels = tile.channels(matrix);
-        let ahead = Ahead::of(matrix, tile, next, size_of::<T>());
-        let moments = T::moments(
-            cpu,
-            TileMoments {
-                matrix,
-                tile,
-                x: Run::new(x),
-            },
-        );
-        let finished = finish(&moments, matrix, channels.start, x, affine.epsilon);
-        let with = finished.normalization(
-            &affine.gamma[channels.clone()],
-            &affine.beta[channels.clone()],
-        );
-        let first = channels.start;
-        let coefficients =
-            Coefficients::new(channels, |channel| coefficients_of(&with, channel - first));
-        T::normalize(
-            cpu,
-            NormalizeTile {
-                matrix,
-                tile,
-                coefficients: &coefficients,
-                epilogue,
-                memory,
-                ahead,
-            },
-        );
-        finished
-    });
+    let mut parts = scatter(
+        &cpu.threads,
+        &tiling,
+        outputs,
+        |memory, next, taken: &mut Option<Moments>| {
+            let tile = memory.tile;
+            let moments = taken
+                .take()
+                .unwrap_or_else(|| T::moments(cpu, TileMoments::of(matrix, tile, x)));
+            let channels = tile.channels(matrix);
+            let finished = finish(&moments, matrix, channels.start, x, affine.epsilon);
+            let with = finished.normalization(
+                &affine.gamma[channels.clone()],
+                &affine.beta[channels.clone()],
+            );
+            let first = channels.start;
+            let coefficients =
+                Coefficients::new(channels, |channel| coefficients_of(&with, channel - first));
+            *taken = T::normalize(
+                cpu,
+                NormalizeTile {
+                    matrix,
+                    tile,
+                    coefficients: &coefficients,
+                    epilogue,
+                    memory,
+                    next: next
+                        .filter(|next| can_be_beside(matrix, next.tile, tile))
+                        .map(|next| TileMoments::of(matrix, next.tile, x)),
+                },
+            );
+            finished
+        },
+    );
     if parts.len() == 1 {
         return parts.remove(0);
     }
@@ -90,6 +94,27 @@ pub(crate) struct Behind<'w, 'g, C: Compute> {
     pub with: Normalization<'w, C>,
     pub source: StatisticsSource,
     pub gate: Gate<'g>,
+}
+
+/// What the reduction of a tile takes beside dy.
+struct Reduction<'a, T: Element> {
+    matrix: &'a Matrix,
+    x: &'a [T],
+    coefficients: &'a Coefficients<T::Compute, 4>,
+    gate: Gate<'a>,
+}
+
+impl<'a, T: Element> Reduction<'a, T> {
+    fn of<'m>(&self, memory: &'a TileMemory<'m, T>) -> ReduceTile<'a, 'm, T> {
+        ReduceTile {
+            matrix: self.matrix,
+            tile: memory.tile,
+            dy: Gradient::Tile(memory),
+            x: Run::new(self.x),
+            coefficients: self.coefficients,
+            gate: self.gate,
+        }
+    }
 }
 
 /// All gradients; returns dγ and dβ.
@@ -117,41 +142,47 @@ pub(crate) fn backward<T: Element>(
         second: dresidual,
         mask: None,
     };
-    let mut parts = scatter(&cpu.threads, &tiling, outputs, |tile, next, memory| {
-        let channels = tile.channels(matrix);
-        let first = channels.start;
-        let ahead = Ahead::of(matrix, tile, next, 2 * size_of::<T>());
-        let coefficients = backward_reduce::coefficients(&with, channels.clone());
-        let reduce = ReduceTile {
-            matrix,
-            tile,
-            dy: Gradient::Tile(memory),
-            x: Run::new(x),
-            coefficients: &coefficients,
-            gate,
-        };
-        let mut sums = T::reduce(cpu, reduce);
-        backward_reduce::correct_for_center(&mut sums, &with, first);
-        let totals = |c: usize| {
-            of_batch.then(|| [sums.gamma[c - first] / count, sums.beta[c - first] / count])
-        };
-        let coefficients = backward_input::coefficients(&with, channels, totals);
-        let x = Run::new(x);
-        T::input(
-            cpu,
-            InputTile {
-                matrix,
-                tile,
-                x,
-                coefficients: &coefficients,
-                of_batch,
-                gate,
-                memory,
-                ahead,
-            },
-        );
-        sums
-    });
+    let coefficients = backward_reduce::coefficients(&with, 0..matrix.channels);
+    let reduction = Reduction {
+        matrix,
+        x,
+        coefficients: &coefficients,
+        gate,
+    };
+    let mut parts = scatter(
+        &cpu.threads,
+        &tiling,
+        outputs,
+        |memory, next, taken: &mut Option<Sums>| {
+            let tile = memory.tile;
+            let channels = tile.channels(matrix);
+            let first = channels.start;
+            let mut sums = taken
+                .take()
+                .unwrap_or_else(|| T::reduce(cpu, reduction.of(memory)));
+            backward_reduce::correct_for_center(&mut sums, &with, first);
+            let totals = |c: usize| {
+                of_batch.then(|| [sums.gamma[c - first] / count, sums.beta[c - first] / count])
+            };
+            let coefficients = backward_input::coefficients(&with, channels, totals);
+            *taken = T::input(
+                cpu,
+                InputTile {
+                    matrix,
+                    tile,
+                    x: Run::new(x),
+                    coefficients: &coefficients,
+                    of_batch,
+                    gate,
+                    memory,
+                    next: next
+                        .filter(|next| can_be_beside(matrix, next.tile, tile))
+                        .map(|next| reduction.of(next)),
+                },
+            );
+            sums
+        },
+    );
     if parts.len() == 1 {
         return parts.remove(0);
     }

@@ -33,6 +33,19 @@ pub(crate) trait Passes<T: Element>: Copy {
     ) -> T::Vector<S>;
 }
 
+/// Lends runs.
+#[inline(always)]
+pub(super) fn gate_runs<T: Element, G: Passes<T>, const A: usize>(
+    gate: G,
+    spans: [Span; A],
+) -> [G::Run; A] {
+    let mut runs = [gate.run(spans[0]); A];
+    for i in 1..A {
+        runs[i] = gate.run(spans[i]);
+    }
+    runs
+}
+
 /// Everything passes.
 #[derive(Clone, Copy)]
 pub(crate) struct Open;

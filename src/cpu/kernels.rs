@@ -14,16 +14,16 @@ use crate::Element;
 pub trait KernelElement: Sized {
     /// Moments of a tile's channels.
     fn moments(cpu: &Cpu, kernel: TileMoments<'_, Self>) -> Moments;
-    /// y of a tile.
-    fn normalize(cpu: &Cpu, kernel: NormalizeTile<'_, '_, Self>)
+    /// y of a tile, and the moments of the next.
+    fn normalize(cpu: &Cpu, kernel: NormalizeTile<'_, '_, Self>) -> Option<Moments>
     where
         Self: Element;
     /// Gradient sums of a tile's channels.
     fn reduce(cpu: &Cpu, kernel: ReduceTile<'_, '_, Self>) -> Sums
     where
         Self: Element;
-    /// dx of a tile.
-    fn input(cpu: &Cpu, kernel: InputTile<'_, '_, Self>)
+    /// dx of a tile, and the gradient sums of the next.
+    fn input(cpu: &Cpu, kernel: InputTile<'_, '_, Self>) -> Option<Sums>
     where
         Self: Element;
 }
@@ -34,14 +34,14 @@ macro_rules! kernels_of {
             fn moments(cpu: &Cpu, kernel: TileMoments<'_, Self>) -> Moments {
                 cpu.dispatch.run(kernel)
             }
-            fn normalize(cpu: &Cpu, kernel: NormalizeTile<'_, '_, Self>) {
-                cpu.dispatch.run(kernel);
+            fn normalize(cpu: &Cpu, kernel: NormalizeTile<'_, '_, Self>) -> Option<Moments> {
+                cpu.dispatch.run(kernel)
             }
             fn reduce(cpu: &Cpu, kernel: ReduceTile<'_, '_, Self>) -> Sums {
                 cpu.dispatch.run(kernel)
             }
-            fn input(cpu: &Cpu, kernel: InputTile<'_, '_, Self>) {
-                cpu.dispatch.run(kernel);
+            fn input(cpu: &Cpu, kernel: InputTile<'_, '_, Self>) -> Option<Sums> {
+                cpu.dispatch.run(kernel)
             }
         }
     )*};

@@ -6,13 +6,16 @@
 use std::ops::Range;
 
 use super::coefficients::{Coefficients, Columns};
-use super::matrix::Matrix;
+use super::matrix::{LINE_VALUES, Matrix};
 use super::simd::{LANES, Simd};
 use super::tiles::{Span, Tile};
 use crate::Element;
 
 /// Runs of memory worked on side by side.
 pub(super) const ABREAST: usize = 4;
+
+/// The least that a row of one unit is shared out by four runs for.
+const LEAST_QUARTER: usize = 8 * LINE_VALUES;
 
 /// What is done to every value of a tile.
 pub(crate) trait Pass<S: Simd, T: Element, const N: usize> {
@@ -21,7 +24,7 @@ pub(crate) trait Pass<S: Simd, T: Element, const N: usize> {
         &mut self,
         simd: S,
         spans: [Span; A],
-        columns: &Columns<'_, T::Compute, N>,
+        columns: Columns<'_, T::Compute, N>,
     );
 }
 
@@ -33,6 +36,8 @@ pub(crate) trait Step<S: Simd> {
     fn coefficients(&self, simd: S, column: usize) -> Self::Coefficients;
     /// Does it to the `count` values, at most sixteen, from `at` on in each run.
     fn at(&mut self, simd: S, with: Self::Coefficients, at: usize, count: usize);
+    /// What else is done on the way, once for every sixteen values.
+    fn beside(&mut self, simd: S);
 }
 
 /// Leads a pass through a tile.
@@ -56,30 +61,40 @@ pub(crate) fn through_tile<S: Simd, T: Element, P: Pass<S, T, N>, const N: usize
             by_unit.lend()
         };
         match group.runs {
-            Abreast::Four(spans) => pass.runs(simd, spans, &columns),
-            Abreast::One(span) => pass.runs(simd, [span], &columns),
+            Abreast::Four(spans) => pass.runs(simd, spans, columns),
+            Abreast::One(span) => pass.runs(simd, [span], columns),
         }
     }
 }
 
 /// Runs of equal length.
 #[derive(Debug, Clone, Copy)]
-enum Abreast {
+pub(super) enum Abreast {
     Four([Span; ABREAST]),
     One(Span),
 }
 
+impl Abreast {
+    pub(super) fn as_slice(&self) -> &[Span] {
+        match self {
+            Abreast::Four(spans) => spans,
+            Abreast::One(span) => std::slice::from_ref(span),
+        }
+    }
+}
+
 /// Runs that are worked on side by side.
 #[derive(Debug)]
-struct Group {
+pub(super) struct Group {
     /// The unit that they are of, where work is by units.
-    unit: usize,
-    runs: Abreast,
+    pub unit: usize,
+    pub runs: Abreast,
 }
 
 /// The groups of a tile, in turn: the last rows first, for they are likeliest to be in cache still from when the tile was
 /// read for its sums.
-struct Groups<'a> {
+#[derive(Debug, Clone)]
+pub(super) struct Groups<'a> {
     matrix: &'a Matrix,
     tile: &'a Tile,
     /// Rows of each of four runs over several rows, where rows follow one another in memory and the tile has so many.
@@ -90,25 +105,36 @@ struct Groups<'a> {
     rows: Range<usize>,
     /// The next unit of the last of them, where work is by units.
     unit: usize,
+    /// What four did not share out of it.
+    rest: Option<Span>,
 }
 
 impl<'a> Groups<'a> {
-    fn of(matrix: &'a Matrix, tile: &'a Tile) -> Self {
-        let one_run = matrix.rows_are_one_run() && tile.has_whole_rows(matrix);
+    /// Over several rows at a time, where that can be.
+    pub(super) fn of(matrix: &'a Matrix, tile: &'a Tile) -> Self {
+        if !(matrix.rows_are_one_run() && tile.has_whole_rows(matrix)) {
+            return Self::row_by_row(matrix, tile);
+        }
         // The last row of the matrix may be short: it goes with the rest.
         let whole = tile.rows.end.min(matrix.len / matrix.row_len()) - tile.rows.start;
         let step = matrix.rows_of_lines();
         Self {
+            each: whole / ABREAST / step * step,
+            one_run: true,
+            ..Self::row_by_row(matrix, tile)
+        }
+    }
+
+    /// Whose runs end with their row.
+    pub(super) fn row_by_row(matrix: &'a Matrix, tile: &'a Tile) -> Self {
+        Self {
             matrix,
             tile,
-            each: if one_run {
-                whole / ABREAST / step * step
-            } else {
-                1
-            },
-            one_run,
+            each: 1,
+            one_run: false,
             rows: tile.rows.clone(),
             unit: tile.units.start,
+            rest: None,
         }
     }
 
@@ -138,6 +164,33 @@ impl<'a> Groups<'a> {
             (fours, true)
         }
     }
+
+    /// A run as four, and leaves the rest of it for the next group.
+    fn quarters(&mut self, run: Span) -> Abreast {
+        let quarter = run.len() / ABREAST / LINE_VALUES * LINE_VALUES;
+        if self.matrix.by_columns() || quarter < LEAST_QUARTER {
+            return Abreast::One(run);
+        }
+        let part = |from: usize, to: usize| Span {
+            start: run.start + from,
+            end: run.start + to,
+            ..run
+        };
+        let rest = part(ABREAST * quarter, run.len());
+        self.rest = (rest.len() > 0).then_some(rest);
+        let quarter = |i: usize| part(i * quarter, (i + 1) * quarter);
+        Abreast::Four([quarter(0), quarter(1), quarter(2), quarter(3)])
+    }
+
+    /// Goes on to the next unit, or to the rows before `first`.
+    fn leave(&mut self, first: usize) {
+        if !self.matrix.by_columns() && self.unit + 1 < self.tile.units.end {
+            self.unit += 1;
+        } else {
+            self.unit = self.tile.units.start;
+            self.rows.end = first;
+        }
+    }
 }
 
 impl Iterator for Groups<'_> {
@@ -149,17 +202,16 @@ impl Iterator for Groups<'_> {
         }
         let ((rows, shared), unit) = (self.next_rows(), self.unit);
         let first = self.rows.end - rows;
-        let runs = if shared {
+        let runs = if let Some(rest) = self.rest.take() {
+            Abreast::One(rest)
+        } else if shared {
             let run = |i: usize| self.run(first + i * self.each, self.each);
             Abreast::Four([run(0), run(1), run(2), run(3)])
         } else {
-            Abreast::One(self.run(first, rows))
+            self.quarters(self.run(first, rows))
         };
-        if !self.matrix.by_columns() && unit + 1 < self.tile.units.end {
-            self.unit += 1;
-        } else {
-            self.unit = self.tile.units.start;
-            self.rows.end = first;
+        if self.rest.is_none() {
+            self.leave(first);
         }
         Some(Group { unit, runs })
     }
@@ -179,6 +231,7 @@ pub(crate) fn along_runs<S: Simd>(
     let mut count = if head > 0 { head } else { LANES.min(len) };
     // One loop for the head, the whole vectors and the tail: the code of a step is large, and there is much of it.
     while at < len {
+        step.beside(simd);
         let with = step.coefficients(simd, column);
         step.at(simd, with, at, count);
         at += count;
@@ -215,10 +268,7 @@ mod tests {
                     let (mut seen, mut fours) = (vec![0; matrix.len], 0);
                     for tile in (0..tiling.count()).map(|index| tiling.tile(index)) {
                         for group in Groups::of(&matrix, &tile) {
-                            let spans = match &group.runs {
-                                Abreast::Four(spans) => &spans[..],
-                                Abreast::One(span) => std::slice::from_ref(span),
-                            };
+                            let spans = group.runs.as_slice();
                             fours += usize::from(spans.len() == ABREAST);
                             for span in spans {
                                 assert_eq!(span.len(), spans[0].len());

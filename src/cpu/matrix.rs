@@ -13,8 +13,6 @@ const COLUMNS_UP_TO: usize = 1024;
 const MANY_ROWS: usize = 16;
 /// Units so narrow are not worth beginning anew for.
 const ALWAYS_COLUMNS_UP_TO: usize = 128;
-/// From this many on, the values of a unit are added up as one: a vector holds one channel's.
-const UNITS_FROM: usize = 64;
 /// Channels-last rows shorter than this are joined.
 const SHORT_ROW: usize = 64;
 
@@ -77,9 +75,9 @@ impl Matrix {
             || (self.width <= COLUMNS_UP_TO && self.rows >= MANY_ROWS)
     }
 
-    /// Whether sums are taken column by column: units are too narrow to fill vectors.
-    pub(crate) fn sums_columns(&self) -> bool {
-        self.width < UNITS_FROM
+    /// Whether neighbouring values are of one channel, so that sums are a unit's; otherwise they are a column's.
+    pub(crate) fn has_units(&self) -> bool {
+        self.width > 1
     }
 
     /// Whether neighbouring rows are one run of memory, of masks too.

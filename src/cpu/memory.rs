@@ -11,7 +11,7 @@
 use std::marker::PhantomData;
 
 use super::matrix::Matrix;
-use super::runs::{Rows, Run, Runs, RunsMut};
+use super::runs::{Rows, Run, Runs, RunsMut, evenly_spaced};
 use super::simd::SimdElement;
 use super::threads::Threads;
 use super::tiles::{Span, Tile, Tiling};
@@ -40,10 +40,11 @@ pub(crate) struct Outputs<'a, T> {
     pub mask: Option<&'a mut [u8]>,
 }
 
-/// The memory that the call for one tile may touch.
+/// The memory that the call for one tile may touch; that of the tile which the same thread takes next is lent too, shared, so
+/// that it can be read.
 pub(crate) struct TileMemory<'a, T> {
     matrix: Matrix,
-    tile: &'a Tile,
+    pub(super) tile: &'a Tile,
     input: *const T,
     output: *mut T,
     second: Option<*mut T>,
@@ -68,12 +69,11 @@ impl<'a, T: SimdElement + Copy + Default> TileMemory<'a, T> {
         assert!(start <= span.start && span.start <= span.end && span.end <= end);
     }
 
-    /// Checks that spans of equal length are in the tile.
+    /// Checks that spans are in the tile.
     #[inline(always)]
     fn check_all<const A: usize>(&self, spans: &[Span; A]) {
         for i in 0..A {
             self.check(&spans[i]);
-            assert!(spans[i].len() == spans[0].len());
         }
     }
 
@@ -81,8 +81,8 @@ impl<'a, T: SimdElement + Copy + Default> TileMemory<'a, T> {
     #[inline(always)]
     pub(crate) fn input(&self, span: Span) -> Run<'a, T> {
         self.check(&span);
-        // SAFETY: the span is in the tile, thus in the array (both lengths were checked by `scatter`), and no other call has
-        // the tile.
+        // SAFETY: the span is in the tile, thus in the array (both lengths were checked by `scatter`), and only the
+        // call for this tile writes it, whose turn is now or next on this thread.
         unsafe { Run::of_memory(self.input.add(span.start), span.len()) }
     }
 
@@ -104,27 +104,24 @@ impl<'a, T: SimdElement + Copy + Default> TileMemory<'a, T> {
     #[inline(always)]
     pub(crate) fn inputs<const A: usize>(&self, spans: [Span; A]) -> Runs<'a, T, A> {
         self.check_all(&spans);
-        let mut starts = [self.input; A];
-        for i in 0..A {
-            // SAFETY: the span is in the tile, thus in the array (both lengths were checked by `scatter`).
-            starts[i] = unsafe { self.input.add(spans[i].start) };
-        }
-        // SAFETY: all spans are in the tile and of this length, as was checked; no other call has the tile.
-        unsafe { Runs::of_memory(starts, spans[0].len()) }
+        let (first, distance) = evenly_spaced(spans);
+        // SAFETY: all spans are in the tile, thus in the array (both lengths were checked by `scatter`), as far from each
+        // other as was checked; only the call for this tile writes it, whose turn is now or next on this thread.
+        unsafe { Runs::of_memory(self.input.add(first.start), distance, first.len()) }
     }
 
     /// Some spans of an output.
     #[inline(always)]
     fn runs_mut<const A: usize>(&self, output: *mut T, spans: [Span; A]) -> RunsMut<'a, T, A> {
         self.check_all(&spans);
-        let mut starts = [output; A];
-        for i in 0..A {
-            // SAFETY: the span is in the tile, thus in the array (whose length was checked by `scatter`); no other call
-            // has this tile.
-            starts[i] = unsafe { output.add(spans[i].start) };
+        let (first, distance) = evenly_spaced(spans);
+        assert!(A == 1 || distance >= first.len());
+        // SAFETY: all spans are in the tile, thus in the array (whose length was checked by `scatter`), as far from each
+        // other as was checked, and do not overlap, as was checked too; no other call has the tile.
+        unsafe {
+            let start = output.add(first.start);
+            RunsMut::of_memory(start, distance, first.len(), self.streamed)
         }
-        // SAFETY: all spans are in the tile and of this length, as was checked; no other call has the tile.
-        unsafe { RunsMut::of_memory(starts, spans[0].len(), self.streamed) }
     }
 
     /// The output at some spans of the tile.
@@ -162,21 +159,39 @@ impl<'a, T: SimdElement + Copy + Default> TileMemory<'a, T> {
 
 /// Pointers to arrays that outlive the scatter; the tiles keep the threads apart.
 struct Shared<T> {
+    matrix: Matrix,
     input: *const T,
     output: *mut T,
     second: Option<*mut T>,
     mask: Option<*mut u8>,
+    streamed: bool,
 }
 
 // SAFETY: the pointers are used through `TileMemory` only, each of which reaches its own tile, and tiles are disjoint.
 unsafe impl<T: Send + Sync> Sync for Shared<T> {}
 
-/// Calls `work` once for every tile, on however many threads, with the tile that the same thread takes next, and returns what the calls gave, in the tiles' order.
-pub(crate) fn scatter<T, R>(
+impl<T> Shared<T> {
+    fn lend<'a>(&self, tile: &'a Tile) -> TileMemory<'a, T> {
+        TileMemory {
+            matrix: self.matrix,
+            tile,
+            input: self.input,
+            output: self.output,
+            second: self.second,
+            mask: self.mask,
+            streamed: self.streamed,
+            lent: PhantomData,
+        }
+    }
+}
+
+/// Calls `work` once for every tile, on however many threads, and returns what the calls gave, in the tiles' order. Each call
+/// has its tile, the one that the same thread takes next (to be read only), and what the thread's call before left for it.
+pub(crate) fn scatter<T, R, L: Default>(
     threads: &Threads,
     tiling: &Tiling,
     outputs: Outputs<'_, T>,
-    work: impl Fn(&Tile, Option<&Tile>, &mut TileMemory<'_, T>) -> R + Sync,
+    work: impl for<'m> Fn(&mut TileMemory<'m, T>, Option<&TileMemory<'m, T>>, &mut L) -> R + Sync,
 ) -> Vec<R>
 where
     T: SimdElement + Copy + Default + Send + Sync,
@@ -212,26 +227,18 @@ where
             .is_none_or(|mask| mask.len() >= matrix.mask_bytes())
     );
     let shared = Shared {
+        matrix,
         input,
         output,
         second: outputs.second.map(<[T]>::as_mut_ptr),
         mask: outputs.mask.map(<[u8]>::as_mut_ptr),
+        streamed,
     };
     let shared = &shared;
     let bytes = matrix.len * size_of::<T>();
-    threads.map(tiling.count(), bytes, tiling.order, |index, next| {
-        let tile = tiling.tile(index);
-        let mut memory = TileMemory {
-            matrix,
-            tile: &tile,
-            input: shared.input,
-            output: shared.output,
-            second: shared.second,
-            mask: shared.mask,
-            streamed,
-            lent: PhantomData,
-        };
-        let next = next.map(|next| tiling.tile(next));
-        work(&tile, next.as_ref(), &mut memory)
+    threads.map(tiling.count(), bytes, tiling.order, |index, next, left| {
+        let (tile, next) = (tiling.tile(index), next.map(|next| tiling.tile(next)));
+        let next = next.as_ref().map(|next| shared.lend(next));
+        work(&mut shared.lend(&tile), next.as_ref(), left)
     })
 }

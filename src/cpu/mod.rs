@@ -1,9 +1,9 @@
 //! The CPU backend: a SIMD level and the threads to run it on.
 
-mod ahead;
 mod backward_input;
 mod backward_reduce;
 mod coefficients;
+mod column_sums;
 mod cuts;
 mod finish;
 mod fused;
@@ -19,11 +19,13 @@ mod normalize;
 mod operands;
 mod running;
 mod runs;
+mod shifts;
 pub(crate) mod simd;
 mod statistics;
 mod steps;
 mod sums;
 mod threads;
+mod tile_sums;
 mod tiles;
 
 use std::fmt;

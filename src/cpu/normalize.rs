@@ -6,15 +6,17 @@
 
 use std::marker::PhantomData;
 
-use super::ahead::Ahead;
-use super::coefficients::{Coefficient, Coefficients, Columns, PerColumn};
+use super::coefficients::{Coefficients, Columns};
 use super::in_loop::asked_in_loop;
 use super::lockstep::{Pass, Step, along_runs, through_tile};
 use super::mask_writer::MaskWriter;
 use super::matrix::Matrix;
 use super::memory::{Outputs, TileMemory, scatter};
+use super::moments::Moments;
 use super::runs::{Run, Runs, RunsMut};
 use super::simd::{Kernel, Simd, Vector};
+use super::statistics::{Deviations, TileMoments, shifts_as_coefficients};
+use super::tile_sums::{GroupSums, TileSums};
 use super::tiles::{Span, Tile, Tiling};
 use super::{Cpu, Normalization};
 use crate::backend::InOut;
@@ -27,70 +29,74 @@ pub(crate) struct Epilogue<'a, T> {
     pub relu: bool,
 }
 
-/// Normalizes a tile.
+/// Normalizes a tile; and takes the moments of the next one on the way, if there is one whose units they are of.
 pub struct NormalizeTile<'a, 'm, T: Element> {
     pub(crate) matrix: &'a Matrix,
     pub(crate) tile: &'a Tile,
     pub(crate) coefficients: &'a Coefficients<T::Compute, 3>,
     pub(crate) epilogue: Epilogue<'a, T>,
     pub(crate) memory: &'a mut TileMemory<'m, T>,
-    pub(crate) ahead: Ahead,
+    pub(crate) next: Option<TileMoments<'a, T>>,
 }
 
 impl<T: Element> Kernel for NormalizeTile<'_, '_, T> {
-    type Output = ();
+    type Output = Option<Moments>;
 
     #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        // The epilogue is a constant of each loop, not a question asked at every value.
-        match (self.epilogue.residual, self.epilogue.relu) {
-            (None, false) => self.tile(simd, NoResidual, Keep),
-            (None, true) => self.tile(simd, NoResidual, Relu),
-            (Some(residual), false) => self.tile(simd, Run::new(residual), Keep),
-            (Some(residual), true) => self.tile(simd, Run::new(residual), Relu),
+    fn run<S: Simd>(self, simd: S) -> Option<Moments> {
+        match self.epilogue.residual {
+            None => self.tile(simd, NoResidual),
+            Some(residual) => self.tile(simd, Run::new(residual)),
         }
     }
 }
 
 impl<T: Element> NormalizeTile<'_, '_, T> {
     #[inline(always)]
-    fn tile<S: Simd, R: Residual<S, T>, A: Activate<S, T>>(
-        self,
-        simd: S,
-        residual: R,
-        activate: A,
-    ) {
+    fn tile<S: Simd, R: Residual<S, T>>(self, simd: S, residual: R) -> Option<Moments> {
+        let mut shifts = Vec::new();
+        let sums;
+        let next = match &self.next {
+            Some(next) => {
+                shifts = next.shifts();
+                sums = shifts_as_coefficients::<T>(next.tile, &shifts);
+                let deviations = Deviations(next.x);
+                TileSums::of(self.matrix, next.tile, &sums, deviations)
+            }
+            None => TileSums::nothing(Deviations(Run::new(&[]))),
+        };
         let mut pass = NormalizePass {
             memory: self.memory,
-            ahead: self.ahead,
             residual,
-            activate,
+            relu: self.epilogue.relu,
+            next,
         };
         through_tile::<S, T, _, 3>(simd, self.matrix, self.tile, self.coefficients, &mut pass);
+        let next = self.next.as_ref()?;
+        Some(next.moments(&shifts, pass.next.end(simd)))
     }
 }
 
 /// Normalizes some runs after the other.
-struct NormalizePass<'a, 'm, T, R, A> {
+struct NormalizePass<'a, 'm, T: Element, R> {
     memory: &'a mut TileMemory<'m, T>,
-    ahead: Ahead,
     residual: R,
-    activate: A,
+    relu: bool,
+    next: TileSums<'a, T, Deviations<'a, T>, 1>,
 }
 
-impl<S, T, R, V> Pass<S, T, 3> for NormalizePass<'_, '_, T, R, V>
+impl<S, T, R> Pass<S, T, 3> for NormalizePass<'_, '_, T, R>
 where
     S: Simd,
     T: Element,
     R: Residual<S, T>,
-    V: Activate<S, T>,
 {
     #[inline(always)]
     fn runs<const A: usize>(
         &mut self,
         simd: S,
         spans: [Span; A],
-        columns: &Columns<'_, T::Compute, 3>,
+        columns: Columns<'_, T::Compute, 3>,
     ) {
         let (x, y) = (self.memory.inputs(spans), self.memory.outputs(spans));
         let mask = self.memory.masks(spans);
@@ -99,15 +105,18 @@ where
             y,
             marks: mask.is_some(),
             mask: MaskWriter::new(mask.unwrap_or_else(no_bytes)),
-            columns: columns.values,
+            columns,
             residual: self.residual.parts(spans),
-            activate: self.activate,
-            ahead: self.ahead,
+            relu: self.relu,
+            next: self.next.next_group(simd),
             types: PhantomData::<R>,
         };
+        step.y.fetch_ends(simd);
         let head = step.y.unaligned_head();
         along_runs(simd, &mut step, head, spans[0].len(), columns.period);
         step.mask.finish();
+        let end = step.next.end(simd);
+        self.next.end_group::<S, A>(simd, &end);
     }
 }
 
@@ -117,43 +126,38 @@ fn no_bytes<'m, const A: usize>() -> [&'m mut [u8]; A] {
 }
 
 /// Everything that some runs need.
-struct NormalizeStep<'a, 'm, T: Element, R, P, V, const A: usize> {
+struct NormalizeStep<'a, 'm, 's, S: Simd, T: Element, R, P, const A: usize> {
     x: Runs<'a, T, A>,
     y: RunsMut<'a, T, A>,
     marks: bool,
     mask: MaskWriter<'m, A>,
-    columns: [PerColumn<'a, T::Compute>; 3],
+    columns: Columns<'s, T::Compute, 3>,
     residual: P,
-    activate: V,
-    ahead: Ahead,
+    relu: bool,
+    next: GroupSums<'s, S, T, Deviations<'a, T>, 1, A>,
     types: PhantomData<R>,
 }
 
-impl<S, T, R, V, const A: usize> Step<S> for NormalizeStep<'_, '_, T, R, R::Parts<A>, V, A>
+impl<S, T, R, const A: usize> Step<S> for NormalizeStep<'_, '_, '_, S, T, R, R::Parts<A>, A>
 where
     S: Simd,
     T: Element,
     R: Residual<S, T>,
-    V: Activate<S, T>,
 {
     type Coefficients = [T::Vector<S>; 3];
 
     #[inline(always)]
     fn coefficients(&self, simd: S, column: usize) -> [T::Vector<S>; 3] {
-        // One by one: an intrinsic behind the closure of `map` is a call.
-        let [center, scale, shift] = self.columns;
-        [
-            Coefficient::<S, T>::load(center, simd, column),
-            Coefficient::<S, T>::load(scale, simd, column),
-            Coefficient::<S, T>::load(shift, simd, column),
-        ]
+        self.columns.at::<S, T>(simd, column)
+    }
+
+    #[inline(always)]
+    fn beside(&mut self, simd: S) {
+        self.next.advance(simd);
     }
 
     #[inline(always)]
     fn at(&mut self, simd: S, [center, scale, shift]: [T::Vector<S>; 3], at: usize, count: usize) {
-        if asked_in_loop(self.ahead.fetches) {
-            self.x.fetch(simd, at, self.ahead.distance);
-        }
         let mut v = self.x.read(simd, at, count);
         for i in 0..A {
             v[i] = v[i].sub(center).mul_add(scale, shift);
@@ -167,8 +171,10 @@ where
             }
             self.mask.push(bits, count);
         }
-        for i in 0..A {
-            v[i] = self.activate.activate(v[i]);
+        if asked_in_loop(self.relu) {
+            for i in 0..A {
+                v[i] = v[i].relu();
+            }
         }
         self.y.write(simd, at, count, v);
     }
@@ -220,31 +226,6 @@ impl<'a, S: Simd, T: Element> Residual<S, T> for Run<'a, T> {
     }
 }
 
-/// What y is of v.
-trait Activate<S: Simd, T: Element>: Copy {
-    fn activate(self, v: T::Vector<S>) -> T::Vector<S>;
-}
-
-#[derive(Clone, Copy)]
-struct Keep;
-
-#[derive(Clone, Copy)]
-struct Relu;
-
-impl<S: Simd, T: Element> Activate<S, T> for Keep {
-    #[inline(always)]
-    fn activate(self, v: T::Vector<S>) -> T::Vector<S> {
-        v
-    }
-}
-
-impl<S: Simd, T: Element> Activate<S, T> for Relu {
-    #[inline(always)]
-    fn activate(self, v: T::Vector<S>) -> T::Vector<S> {
-        v.relu()
-    }
-}
-
 /// The three numbers of one channel: center, scale and shift.
 pub(crate) fn coefficients_of<C: Compute>(with: &Normalization<'_, C>, channel: usize) -> [C; 3] {
     let (center, rest) = center_of(with, channel);
@@ -281,16 +262,16 @@ pub(crate) fn normalize<T: Element>(
         second: None,
         mask,
     };
-    scatter(&cpu.threads, tiling, outputs, |tile, _, memory| {
+    scatter(&cpu.threads, tiling, outputs, |memory, _, (): &mut ()| {
         T::normalize(
             cpu,
             NormalizeTile {
                 matrix,
-                tile,
+                tile: memory.tile,
                 coefficients: &coefficients,
                 epilogue,
                 memory,
-                ahead: Ahead::nothing(),
+                next: None,
             },
         );
     });

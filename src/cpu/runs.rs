@@ -55,14 +55,13 @@ impl<'a, T: SimdElement + Copy + Default> Run<'a, T> {
     /// Parts of equal length.
     #[inline(always)]
     pub(crate) fn parts<const A: usize>(&self, spans: [Span; A]) -> Runs<'a, T, A> {
-        let mut starts = [self.start; A];
-        for i in 0..A {
-            assert!(spans[i].len() == spans[0].len());
-            starts[i] = self.part(spans[i].range()).start;
-        }
+        let (first, distance) = evenly_spaced(spans);
+        // That the last one is there too.
+        self.part(spans[A - 1].range());
         Runs {
-            starts,
-            len: spans[0].len(),
+            start: self.part(first.range()).start,
+            distance,
+            len: first.len(),
             lent: PhantomData,
         }
     }
@@ -88,29 +87,17 @@ impl<'a, T: SimdElement + Copy + Default> Run<'a, T> {
         unsafe { self.start.add(at).read() }
     }
 
-    /// `N` times sixteen values from `at` on.
-    #[inline(always)]
-    pub(crate) fn load<S: Simd, const N: usize>(&self, simd: S, at: usize) -> [T::Vector<S>; N] {
-        assert!(at < self.len && self.len - at >= N * LANES);
-        let mut values = [T::splat(simd, T::Scalar::default()); N];
-        for i in 0..N {
-            // SAFETY: the run's memory is lent for 'a, and the line before the loop checked that N vectors are there.
-            // The reference ends with this expression, before the same call can write there.
-            let from = unsafe { &*self.start.add(at + i * LANES).cast::<[T; LANES]>() };
-            values[i] = T::load(simd, from);
-        }
-        values
-    }
-
     /// `count` values from `at` on, at most sixteen, then zeros.
     #[inline(always)]
     pub(crate) fn read<S: Simd>(&self, simd: S, at: usize, count: usize) -> T::Vector<S> {
-        if count == LANES {
-            let [values] = self.load(simd, at);
-            values
-        } else {
-            self.load_some(simd, at, count)
-        }
+        let run = Runs::<T, 1> {
+            start: self.start,
+            distance: 0,
+            len: self.len,
+            lent: self.lent,
+        };
+        let [values] = run.read(simd, at, count);
+        values
     }
 
     /// `count` values from `at` on, fewer than sixteen, then zeros.
@@ -155,24 +142,40 @@ impl<'a, T> Rows<'a, T> {
         }
     }
 
-    /// The part of the `i`-th of the rows.
+    /// The parts of the `A` rows from `row` on that are `step` rows apart.
     #[inline(always)]
-    pub(crate) fn row(&self, i: usize) -> Run<'a, T> {
-        assert!(i < self.count);
-        // SAFETY: both makers checked that the first row's part and the last one's are in memory lent for 'a, in one array,
-        // and the line before that this one is between them or one of them.
-        let start = unsafe { self.first.start.add(i * self.row_len) };
-        Run {
+    pub(crate) fn abreast<const A: usize>(&self, row: usize, step: usize) -> Runs<'a, T, A> {
+        assert!(row < self.count && (A - 1) * step < self.count - row);
+        // SAFETY: both makers checked that the first row's part and the last one's are in memory lent for 'a, in one
+        // array, and the line before that these are between them or among them.
+        let start = unsafe { self.first.start.add(row * self.row_len) };
+        Runs {
             start,
-            ..self.first
+            distance: step * self.row_len,
+            len: self.first.len,
+            lent: PhantomData,
         }
     }
 }
 
-/// Values to be read, in `A` runs of equal length.
+/// The first of some spans, and how far it is from each to the next. (Four starts beside those of other arrays are more than
+/// there are registers.)
+#[inline(always)]
+pub(super) fn evenly_spaced<const A: usize>(spans: [Span; A]) -> (Span, usize) {
+    let (first, last) = (spans[0], spans[A - 1]);
+    let distance = (last.start - first.start) / A.saturating_sub(1).max(1);
+    for i in 0..A {
+        let span = spans[i];
+        assert!(span.start == first.start + i * distance && span.len() == first.len());
+    }
+    (first, distance)
+}
+
+/// Values to be read, in `A` runs of equal length at equal distances.
 #[derive(Clone, Copy)]
 pub(crate) struct Runs<'a, T, const A: usize> {
-    starts: [*const T; A],
+    start: *const T,
+    distance: usize,
     len: usize,
     lent: PhantomData<&'a T>,
 }
@@ -187,14 +190,18 @@ impl<T: SimdElement + Copy + Default, const A: usize> Runs<'_, T, A> {
             for i in 0..A {
                 // SAFETY: the runs' memory is lent for 'a, and the line before the loop checked that 16 values are
                 // there. The reference ends with this expression, before the same call can write there.
-                let from = unsafe { &*self.starts[i].add(at).cast::<[T; LANES]>() };
+                let from = unsafe {
+                    let run = self.start.add(at).add(i * self.distance);
+                    &*run.cast::<[T; LANES]>()
+                };
                 values[i] = T::load(simd, from);
             }
             return values;
         }
         for i in 0..A {
             let run = Run {
-                start: self.starts[i],
+                // SAFETY: the makers checked that `A` runs are there, at this distance from each other.
+                start: unsafe { self.start.add(i * self.distance) },
                 len: self.len,
                 lent: self.lent,
             };
@@ -205,26 +212,39 @@ impl<T: SimdElement + Copy + Default, const A: usize> Runs<'_, T, A> {
 }
 
 impl<T, const A: usize> Runs<'_, T, A> {
-    /// # Safety
-    /// `len` values from each start on are lent for the lifetime, and nobody else writes them.
-    #[inline(always)]
-    pub(super) unsafe fn of_memory(starts: [*const T; A], len: usize) -> Self {
+    /// Runs of no values.
+    pub(crate) fn none() -> Self {
         Self {
-            starts,
+            start: std::ptr::NonNull::<T>::dangling().as_ptr().cast_const(),
+            distance: 0,
+            len: 0,
+            lent: PhantomData,
+        }
+    }
+
+    /// # Safety
+    /// `len` values from `start` on and from `A - 1` places at this distance from each other are in one array, lent for the
+    /// lifetime, and nobody else writes them.
+    #[inline(always)]
+    pub(super) unsafe fn of_memory(start: *const T, distance: usize, len: usize) -> Self {
+        Self {
+            start,
+            distance,
             len,
             lent: PhantomData,
         }
     }
 
-    /// Has the sixteen values that are `distance` ahead of those at `at` fetched, wherever that is.
+    /// Has the sixteen values that are `ahead` of those at `at` fetched, wherever that is.
     #[inline(always)]
-    pub(crate) fn fetch<S: Simd>(&self, simd: S, at: usize, distance: usize) {
+    pub(crate) fn fetch<S: Simd>(&self, simd: S, at: usize, ahead: usize) {
         let bytes = LANES * size_of::<T>();
         if bytes < CACHE_LINE && !(at / LANES).is_multiple_of(CACHE_LINE / bytes) {
             return;
         }
         for i in 0..A {
-            let place = self.starts[i].wrapping_add(at.wrapping_add(distance));
+            let place = self.start.wrapping_add(at + ahead);
+            let place = place.wrapping_add(i * self.distance);
             for line in (0..bytes).step_by(CACHE_LINE) {
                 simd.fetch(place.cast::<u8>().wrapping_add(line));
             }
@@ -232,9 +252,10 @@ impl<T, const A: usize> Runs<'_, T, A> {
     }
 }
 
-/// Values to be written, in `A` runs of equal length.
+/// Values to be written, in `A` runs of equal length at equal distances.
 pub(crate) struct RunsMut<'a, T, const A: usize> {
-    starts: [*mut T; A],
+    start: *mut T,
+    distance: usize,
     len: usize,
     streamed: bool,
     lent: PhantomData<&'a mut T>,
@@ -242,11 +263,18 @@ pub(crate) struct RunsMut<'a, T, const A: usize> {
 
 impl<T: SimdElement + Copy + Default, const A: usize> RunsMut<'_, T, A> {
     /// # Safety
-    /// `len` values from each start on are lent for the lifetime, to nobody else.
+    /// `len` values from `start` on and from `A - 1` places at this distance from each other are in one array, apart from each
+    /// other, and lent for the lifetime, to nobody else.
     #[inline(always)]
-    pub(super) unsafe fn of_memory(starts: [*mut T; A], len: usize, streamed: bool) -> Self {
+    pub(super) unsafe fn of_memory(
+        start: *mut T,
+        distance: usize,
+        len: usize,
+        streamed: bool,
+    ) -> Self {
         Self {
-            starts,
+            start,
+            distance,
             len,
             streamed,
             lent: PhantomData,
@@ -256,7 +284,8 @@ impl<T: SimdElement + Copy + Default, const A: usize> RunsMut<'_, T, A> {
     /// Runs of no values.
     pub(crate) fn none() -> Self {
         Self {
-            starts: [std::ptr::NonNull::dangling().as_ptr(); A],
+            start: std::ptr::NonNull::dangling().as_ptr(),
+            distance: 0,
             len: 0,
             streamed: false,
             lent: PhantomData,
@@ -283,11 +312,26 @@ impl<T: SimdElement + Copy + Default, const A: usize> RunsMut<'_, T, A> {
         for i in 0..A {
             // SAFETY: the runs' memory is lent to this call for 'a, and the line before the loop checked that 16 values
             // are there. The reference ends with this turn.
-            let to = unsafe { &mut *self.starts[i].add(at).cast::<[T; LANES]>() };
+            let to = unsafe {
+                let run = self.start.add(at).add(i * self.distance);
+                &mut *run.cast::<[T; LANES]>()
+            };
             if streamed {
                 T::stream(simd, values[i], to);
             } else {
                 T::store(simd, values[i], to);
+            }
+        }
+    }
+
+    /// Has the last line of each run fetched, if runs are streamed: a part of it is written through the caches, and what is
+    /// written after it would have to wait.
+    #[inline(always)]
+    pub(crate) fn fetch_ends<S: Simd>(&self, simd: S) {
+        if self.streamed {
+            for i in 0..A {
+                let last = self.start.wrapping_add(i * self.distance + self.len - 1);
+                simd.fetch_to_write(last.cast_const().cast());
             }
         }
     }
@@ -297,7 +341,7 @@ impl<T: SimdElement + Copy + Default, const A: usize> RunsMut<'_, T, A> {
     #[inline(always)]
     pub(crate) fn unaligned_head(&self) -> usize {
         let alignment = (LANES * size_of::<T>()).min(CACHE_LINE);
-        let head = self.starts[0].align_offset(alignment);
+        let head = self.start.align_offset(alignment);
         // A place that is not aligned to its type never comes to be aligned.
         if head < LANES { head.min(self.len) } else { 0 }
     }
@@ -316,7 +360,7 @@ impl<T: SimdElement + Copy + Default, const A: usize> RunsMut<'_, T, A> {
         // SAFETY: the runs' memory is lent to this call for 'a, and the line before checked that `count` values are there.
         // The slice ends with this call.
         T::store_some(simd, value, unsafe {
-            std::slice::from_raw_parts_mut(self.starts[i].add(at), count)
+            std::slice::from_raw_parts_mut(self.start.add(at).add(i * self.distance), count)
         });
     }
 }

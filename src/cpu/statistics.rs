@@ -1,25 +1,22 @@
 //! Mean and variance of each channel.
 //!
 //! mean = Σx / M and variance = Σ(x − mean)² / M, never E\[x²\] − E\[x\]². A block of a channel's values is read once,
-//! for Σ(x − k) and Σ(x − k)²: the shift k is the mean of 16 values spread over the block, so that nothing cancels.
+//! for Σ(x − k) and Σ(x − k)²: the shift k is the mean of a few values spread over the block, so that nothing cancels.
 //! Blocks are merged by Chan's formula ([`Moments`]). A constant block has k = x, thus exactly no deviation.
 
-use std::ops::Range;
-
 use super::Cpu;
-use super::coefficients::{Coefficient, PerColumn, Same, gather_columns, spread_over_columns};
+use super::coefficients::{Coefficients, gather_columns};
+use super::column_sums::{ColumnSums, add_columns};
 use super::matrix::Matrix;
 use super::moments::Moments;
-use super::runs::{Rows, Run};
+use super::runs::{Rows, Run, Runs};
+use super::shifts::{shifts_of_columns, shifts_of_units};
 use super::simd::{Kernel, LANES, Simd, Vector};
-use super::sums::{
-    ColumnSums, Reduction, Terms, TermsOf, add_columns, add_units, chunks, low_bits, sum_lanes,
-};
+use super::sums::{Terms, TermsOf, low_bits};
+use super::tile_sums::TileSums;
 use super::tiles::{Span, Tile, Tiling};
 use crate::Element;
 
-/// Values (of one channel, where work is by units) after which a new shift is chosen.
-const BLOCK_VALUES: usize = 32 << 10;
 /// Rows, where work is by columns, after which a new shift is chosen.
 const BLOCK_ROWS: usize = 1 << 10;
 
@@ -35,84 +32,65 @@ impl<T: Element> Kernel for TileMoments<'_, T> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) -> Moments {
-        if self.matrix.sums_columns() {
-            self.by_columns(simd)
+        if self.matrix.has_units() {
+            let shifts = self.shifts();
+            let coefficients = shifts_as_coefficients::<T>(self.tile, &shifts);
+            let sums = TileSums::of(self.matrix, self.tile, &coefficients, Deviations(self.x));
+            self.moments(&shifts, sums.all(simd))
         } else {
-            self.by_units(simd)
+            self.of_columns(simd)
         }
     }
 }
 
-impl<T: Element> TileMoments<'_, T> {
+impl<'a, T: Element> TileMoments<'a, T> {
+    pub(crate) fn of(matrix: &'a Matrix, tile: &'a Tile, x: &'a [T]) -> Self {
+        let x = Run::new(x);
+        Self { matrix, tile, x }
+    }
+
+    /// The shift of every channel, where the tile has units.
     #[inline(always)]
-    fn by_units<S: Simd>(self, simd: S) -> Moments {
-        let channels = self.tile.units.len();
-        let mut moments = Moments::none(channels);
-        let mut shifts = vec![0.0; channels];
-        let (mut first, mut second) = (vec![0.0; channels], vec![0.0; channels]);
-        let width = self.tile.within.len();
-        for rows in chunks(self.tile.rows.clone(), (BLOCK_VALUES / width).max(1)) {
-            for within in chunks(self.tile.within.clone(), BLOCK_VALUES) {
-                let block = Tile {
-                    rows: rows.clone(),
-                    units: self.tile.units.clone(),
-                    within,
-                };
-                self.choose_shifts(simd, &block, block.units.clone(), &mut shifts);
-                add_units(
-                    simd,
-                    self.matrix,
-                    &block,
-                    &Deviations {
-                        x: self.x,
-                        shifts: &shifts,
-                        columns: &[],
-                    },
-                    [&mut first, &mut second],
-                );
-                moments.add_shifted(
-                    (block.rows.len() * block.within.len()) as f64,
-                    &shifts,
-                    &first,
-                    &second,
-                );
-            }
-        }
+    pub(crate) fn shifts(&self) -> Vec<f64> {
+        let mut shifts = vec![0.0; self.tile.units.len()];
+        shifts_of_units(self.matrix, self.tile, self.x, &mut shifts);
+        shifts
+    }
+
+    /// The moments of every channel, from the sums of the deviations from their shifts.
+    #[inline(always)]
+    pub(crate) fn moments(&self, shifts: &[f64], [first, second]: [Vec<f64>; 2]) -> Moments {
+        let mut moments = Moments::none(shifts.len());
+        let count = self.tile.rows.len() * self.tile.within.len();
+        moments.add_shifted(count as f64, shifts, &first, &second);
         moments
     }
 
     #[inline(always)]
-    fn by_columns<S: Simd>(&self, simd: S) -> Moments {
+    fn of_columns<S: Simd>(&self, simd: S) -> Moments {
         let channels = self.tile.channels(self.matrix);
         let mut moments = Moments::none(channels.len());
         let mut sums = ColumnSums::zero(self.tile.columns(self.matrix).len());
         let mut shifts = vec![0.0; channels.len()];
-        let mut columns = Vec::new();
         let (mut first, mut second) = (vec![0.0; channels.len()], vec![0.0; channels.len()]);
-        for rows in chunks(self.tile.rows.clone(), BLOCK_ROWS) {
+        for rows in self.tile.rows.clone().step_by(BLOCK_ROWS) {
             let block = Tile {
-                rows,
+                rows: rows..(rows + BLOCK_ROWS).min(self.tile.rows.end),
                 ..self.tile.clone()
             };
-            self.choose_shifts(simd, &block, channels.clone(), &mut shifts);
-            columns.clear();
-            spread_over_columns(
-                self.matrix,
-                &block,
-                &shifts,
-                T::Compute::from_f64,
-                &mut columns,
-            );
+            shifts_of_columns(simd, self.matrix, &block, self.x, &mut shifts);
+            let coefficients = Coefficients::new(channels.clone(), |channel| {
+                [T::Compute::from_f64(shifts[channel - channels.start])]
+            });
+            let columns = coefficients.of_columns(self.matrix, &block);
+            let deviations = Deviations(self.x);
             sums.clear();
             add_columns(
                 simd,
                 self.matrix,
                 &block,
-                &Deviations {
-                    x: self.x,
-                    shifts: &[],
-                    columns: &columns,
-                },
+                &deviations,
+                columns.lend(),
                 &mut sums,
             );
             gather_columns(self.matrix, &block, &sums.first, &mut first);
@@ -124,140 +102,68 @@ impl<T: Element> TileMoments<'_, T> {
         }
         moments
     }
+}
 
-    /// For each of some channels the mean of 16 values spread over a block, as the vectors can hold it: exact for 16 equal ones.
-    #[inline(always)]
-    fn choose_shifts<S: Simd>(
-        &self,
-        simd: S,
-        block: &Tile,
-        channels: Range<usize>,
-        shifts: &mut [f64],
-    ) {
-        let (width, values) = (block.within.len(), block.rows.len() * block.within.len());
-        let mut places = [0; LANES];
-        for (i, place) in places.iter_mut().enumerate() {
-            let at = i * values / LANES;
-            let row = block.rows.start + at / width;
-            *place = row * self.matrix.row_len() + block.within.start + at % width;
-        }
-        if self.matrix.width == 1 {
-            // Neighbouring values are of neighbouring channels.
-            for (shifts, at) in shifts.chunks_mut(LANES).zip(channels.step_by(LANES)) {
-                let mut samples = [T::splat(simd, T::Compute::default()); LANES];
-                for i in 0..LANES {
-                    let run = self.x.part(places[i] + at..places[i] + at + shifts.len());
-                    samples[i] = run.read(simd, 0, shifts.len());
-                }
-                let mut half = LANES / 2;
-                while half > 0 {
-                    for i in 0..half {
-                        samples[i] = samples[i].add(samples[i + half]);
-                    }
-                    half /= 2;
-                }
-                let sixteenth = T::splat(simd, T::Compute::from_f64(1.0 / LANES as f64));
-                let mean = samples[0].mul(sixteenth).widen().to_array();
-                shifts.copy_from_slice(&mean[..shifts.len()]);
-            }
-            return;
-        }
-        for (shift, channel) in shifts.iter_mut().zip(channels) {
-            let mut samples = [0.0; LANES];
-            for (sample, place) in samples.iter_mut().zip(places) {
-                *sample = self.x.get(place + channel * self.matrix.width).to_f64();
-            }
-            let mean = sum_lanes(samples) / LANES as f64;
-            *shift = T::Compute::from_f64(mean).to_f64();
-        }
-    }
+/// The shifts of a tile's channels, as the sums want them.
+pub(crate) fn shifts_as_coefficients<T: Element>(
+    tile: &Tile,
+    shifts: &[f64],
+) -> Coefficients<T::Compute, 1> {
+    let first = tile.units.start;
+    Coefficients::new(tile.units.clone(), |channel| {
+        [T::Compute::from_f64(shifts[channel - first])]
+    })
 }
 
 /// a = b = x − shift.
-struct Deviations<'a, T: Element> {
-    x: Run<'a, T>,
-    /// Of the tile's units; or
-    shifts: &'a [f64],
-    /// of its columns.
-    columns: &'a [T::Compute],
-}
+pub(crate) struct Deviations<'a, T>(pub Run<'a, T>);
 
-struct DeviationTerms<'a, T, K> {
-    x: Run<'a, T>,
-    shift: K,
-}
-
-impl<T: Element> Reduction<T> for Deviations<'_, T> {
-    type OfUnit<'r, S: Simd>
-        = DeviationTerms<'r, T, Same<T::Vector<S>>>
-    where
-        Self: 'r;
-    type OfColumns<'r, S: Simd>
-        = DeviationTerms<'r, T, PerColumn<'r, T::Compute>>
-    where
-        Self: 'r;
-
-    #[inline(always)]
-    fn of_unit<S: Simd>(&self, simd: S, i: usize) -> Self::OfUnit<'_, S> {
-        DeviationTerms {
-            x: self.x,
-            shift: Same(T::splat(simd, T::Compute::from_f64(self.shifts[i]))),
-        }
-    }
-    #[inline(always)]
-    fn of_columns<S: Simd>(&self, _: S) -> Self::OfColumns<'_, S> {
-        DeviationTerms {
-            x: self.x,
-            shift: PerColumn(self.columns),
-        }
-    }
-}
-
-impl<'a, S: Simd, T: Element, K: Coefficient<S, T>> Terms<S, T> for DeviationTerms<'a, T, K> {
-    type Run = Run<'a, T>;
+impl<'a, S: Simd, T: Element> Terms<S, T, 1> for Deviations<'a, T> {
+    type Runs<const A: usize> = Runs<'a, T, A>;
     type Rows = Rows<'a, T>;
-    type Coefficients<const N: usize> = [T::Vector<S>; N];
 
+    #[inline(always)]
+    fn runs<const A: usize>(&self, spans: [Span; A]) -> Runs<'a, T, A> {
+        self.0.parts(spans)
+    }
+    #[inline(always)]
+    fn no_runs<const A: usize>(&self) -> Runs<'a, T, A> {
+        Runs::none()
+    }
     #[inline(always)]
     fn rows(&self, first: Span, count: usize, row_len: usize) -> Rows<'a, T> {
-        self.x.rows(first, count, row_len)
+        self.0.rows(first, count, row_len)
     }
     #[inline(always)]
-    fn row(&self, rows: Rows<'a, T>, i: usize) -> Run<'a, T> {
-        rows.row(i)
+    fn rows_abreast<const A: usize>(
+        &self,
+        rows: Rows<'a, T>,
+        row: usize,
+        step: usize,
+    ) -> Runs<'a, T, A> {
+        rows.abreast(row, step)
     }
     #[inline(always)]
-    fn coefficients<const N: usize>(&self, simd: S, at: usize) -> [T::Vector<S>; N] {
-        self.shift.load_each(simd, at)
+    fn fetch<const A: usize>(&self, simd: S, runs: Runs<'a, T, A>, at: usize, distance: usize) {
+        runs.fetch(simd, at, distance);
     }
     #[inline(always)]
-    fn terms<const N: usize>(
+    fn terms<const A: usize>(
         &self,
         simd: S,
-        run: Run<'a, T>,
-        shift: [T::Vector<S>; N],
-        at: usize,
-    ) -> TermsOf<S, T, N> {
-        let mut deviation = run.load::<S, N>(simd, at);
-        for i in 0..N {
-            deviation[i] = deviation[i].sub(shift[i]);
-        }
-        (deviation, deviation)
-    }
-    #[inline(always)]
-    fn last_terms(
-        &self,
-        simd: S,
-        run: Run<'a, T>,
+        runs: Runs<'a, T, A>,
         [shift]: [T::Vector<S>; 1],
         at: usize,
         count: usize,
-    ) -> TermsOf<S, T, 1> {
-        let deviation = run
-            .load_some(simd, at, count)
-            .sub(shift)
-            .keep(low_bits(count));
-        ([deviation], [deviation])
+    ) -> TermsOf<S, T, A> {
+        let mut deviations = runs.read(simd, at, count);
+        for i in 0..A {
+            deviations[i] = deviations[i].sub(shift);
+            if count < LANES {
+                deviations[i] = deviations[i].keep(low_bits(count));
+            }
+        }
+        (deviations, deviations)
     }
 }
 
@@ -265,20 +171,13 @@ impl<'a, S: Simd, T: Element, K: Coefficient<S, T>> Terms<S, T> for DeviationTer
 pub(crate) fn moments<T: Element>(cpu: &Cpu, tiling: &Tiling, x: &[T]) -> Moments {
     let matrix = &tiling.matrix;
     let (count, bytes) = (tiling.count(), size_of_val(x));
-    let parts = cpu.threads.map(count, bytes, tiling.order, |index, _| {
-        let tile = tiling.tile(index);
-        (
-            tile.channels(matrix).start,
-            T::moments(
-                cpu,
-                TileMoments {
-                    matrix,
-                    tile: &tile,
-                    x: Run::new(x),
-                },
-            ),
-        )
-    });
+    let parts = cpu
+        .threads
+        .map(count, bytes, tiling.order, |index, _, (): &mut ()| {
+            let tile = tiling.tile(index);
+            let moments = T::moments(cpu, TileMoments::of(matrix, &tile, x));
+            (tile.channels(matrix).start, moments)
+        });
     let mut whole = Moments::none(matrix.channels);
     // A channel's parts have its count so far beside them: where channels are cut, not all are equally far.
     let mut counts = vec![0.0; matrix.channels];

@@ -49,29 +49,28 @@ impl Threads {
     }
 
     /// What `work(0)`, `work(1)`, ... give, in this order, on as many threads as `bytes` of memory are worth. Each call is told
-    /// which one the same thread makes next.
-    pub(crate) fn map<R: Send>(
+    /// which one the same thread makes next, and can leave something for it.
+    pub(crate) fn map<R: Send, L: Default>(
         &self,
         count: usize,
         bytes: usize,
         order: Order,
-        work: impl Fn(usize, Option<usize>) -> R + Sync,
+        work: impl Fn(usize, Option<usize>, &mut L) -> R + Sync,
     ) -> Vec<R> {
         let threads = if bytes < WORTH_SHARING {
             1
         } else {
             self.count().min(count).max(1)
         };
+        if threads == 1 {
+            return in_turn(count, order, work);
+        }
         let claims = Claims {
             taken: (0..threads).map(|_| AtomicUsize::new(0)).collect(),
             count,
             order,
             done: Mutex::new(Vec::with_capacity(count)),
         };
-        if threads == 1 {
-            claims.take_part(0, &work);
-            return claims.results();
-        }
         match &self.pool {
             Some(pool) => pool.in_place_scope(|scope| claims.share(scope, &work)),
             None => rayon::in_place_scope(|scope| claims.share(scope, &work)),
@@ -86,6 +85,33 @@ pub(crate) enum Order {
     FirstFirst,
     /// What is likeliest to be in cache still, after everything was read once.
     LastFirst,
+}
+
+impl Order {
+    /// The `i`-th of what is from `start` to `end`.
+    fn of(self, i: usize, start: usize, end: usize) -> usize {
+        match self {
+            Order::FirstFirst => start + i,
+            Order::LastFirst => end - 1 - i,
+        }
+    }
+}
+
+/// Everything on the caller's thread.
+fn in_turn<R, L: Default>(
+    count: usize,
+    order: Order,
+    work: impl Fn(usize, Option<usize>, &mut L) -> R,
+) -> Vec<R> {
+    let mut left = L::default();
+    let at = |i| order.of(i, 0, count);
+    let mut results: Vec<R> = (0..count)
+        .map(|i| work(at(i), (i + 1 < count).then(|| at(i + 1)), &mut left))
+        .collect();
+    if order == Order::LastFirst {
+        results.reverse();
+    }
+    results
 }
 
 /// What is left to do, and what has been done. Each thread has a share of its own, always the same one, whose memory may be in
@@ -108,18 +134,15 @@ impl<R> Claims<R> {
                 (share + 1) * self.count / shares,
             );
             let taken = self.taken[share].fetch_add(1, Ordering::Relaxed);
-            (taken < end - start).then(|| match self.order {
-                Order::FirstFirst => start + taken,
-                Order::LastFirst => end - 1 - taken,
-            })
+            (taken < end - start).then(|| self.order.of(taken, start, end))
         })
     }
 
     /// Has others take part, and takes part: much can be done while they wake up.
-    fn share<'s>(
+    fn share<'s, L: Default>(
         &'s self,
         scope: &rayon::Scope<'s>,
-        work: &'s (impl Fn(usize, Option<usize>) -> R + Sync),
+        work: &'s (impl Fn(usize, Option<usize>, &mut L) -> R + Sync),
     ) where
         R: Send,
     {
@@ -130,12 +153,16 @@ impl<R> Claims<R> {
     }
 
     /// Does what nobody else has claimed.
-    fn take_part(&self, thread: usize, work: &impl Fn(usize, Option<usize>) -> R) {
-        let mut mine = Vec::new();
+    fn take_part<L: Default>(
+        &self,
+        thread: usize,
+        work: &impl Fn(usize, Option<usize>, &mut L) -> R,
+    ) {
+        let (mut mine, mut left) = (Vec::new(), L::default());
         let mut claimed = self.claim(thread);
         while let Some(index) = claimed {
             claimed = self.claim(thread);
-            mine.push((index, work(index, claimed)));
+            mine.push((index, work(index, claimed, &mut left)));
         }
         let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
         done.append(&mut mine);

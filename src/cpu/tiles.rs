@@ -94,6 +94,12 @@ impl Tile {
         }
     }
 
+    /// Whether another tile has as many rows and units, as wide.
+    pub(crate) fn has_form_of(&self, other: &Tile) -> bool {
+        let form = |tile: &Tile| (tile.rows.len(), tile.units.len(), tile.within.len());
+        form(self) == form(other)
+    }
+
     /// Whether the tile's rows follow one another in memory.
     pub(crate) fn has_whole_rows(&self, matrix: &Matrix) -> bool {
         self.columns(matrix).len() == matrix.row_len()

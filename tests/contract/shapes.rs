@@ -41,6 +41,8 @@ pub(crate) fn ranks() -> Vec<Shape> {
 pub(crate) fn large() -> Vec<Shape> {
     vec![
         Shape::channels_first(&[4, 40, 33, 35]).unwrap(),
+        Shape::channels_first(&[6, 24, 40, 41]).unwrap(),
+        Shape::channels_first(&[34, 60, 14, 14]).unwrap(),
         Shape::channels_first(&[33, 80, 7, 7]).unwrap(),
         Shape::channels_first(&[35, 700, 7, 7]).unwrap(),
         Shape::channels_first(&[3, 2, 211, 307]).unwrap(),

@@ -5,6 +5,7 @@
 //! everything it calls is `#[inline(always)]` and uses plain `for` loops, because an intrinsic behind a closure or an
 //! iterator adaptor is a function call (22 times slower, measured).
 
+mod elements;
 mod lanes;
 mod portable;
 
@@ -20,6 +21,7 @@ use std::fmt;
 use half::{bf16, f16};
 
 use crate::{Error, Result};
+pub(crate) use elements::SimdElement;
 use portable::Portable;
 
 /// Values in a vector, at every level and of every type.
@@ -102,6 +104,9 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// Has a cache line fetched, where the level can. Any place will do.
     #[inline(always)]
     fn fetch(self, _: *const u8) {}
+    /// The same, for a cache line that will be written.
+    #[inline(always)]
+    fn fetch_to_write(self, _: *const u8) {}
     /// Reads fewer than 16 values, then zeros.
     #[inline(always)]
     fn load_some_f32(self, from: &[f32]) -> Self::F32 {
@@ -160,169 +165,6 @@ pub trait Simd: Copy + Send + Sync + 'static {
     }
     /// Runs a kernel with the instruction set enabled.
     fn vectorize<K: Kernel>(self, kernel: K) -> K::Output;
-}
-
-/// What an element type needs of an instruction set. Sealed: only this crate can name it.
-pub trait SimdElement: Sized {
-    /// The type computed in.
-    type Scalar: Copy + Default;
-    /// Sixteen of them.
-    type Vector<S: Simd>: Vector<Scalar = Self::Scalar, Wide = S::F64>;
-    /// The greatest computed value that is stored as zero: ReLU's output is positive above it.
-    const ROUNDS_TO_ZERO: Self::Scalar;
-
-    /// Sixteen times the same value.
-    fn splat<S: Simd>(simd: S, value: Self::Scalar) -> Self::Vector<S>;
-    /// Reads 16 values of the compute type.
-    fn load_compute<S: Simd>(simd: S, from: &[Self::Scalar; LANES]) -> Self::Vector<S>;
-    /// Reads 16 elements.
-    fn load<S: Simd>(simd: S, from: &[Self; LANES]) -> Self::Vector<S>;
-    /// Rounds and writes 16 elements.
-    fn store<S: Simd>(simd: S, value: Self::Vector<S>, to: &mut [Self; LANES]);
-    /// Rounds and writes 16 elements past the caches, where the level can and the place is aligned to them.
-    fn stream<S: Simd>(simd: S, value: Self::Vector<S>, to: &mut [Self; LANES]);
-    /// Reads fewer than 16 elements, then zeros.
-    fn load_some<S: Simd>(simd: S, from: &[Self]) -> Self::Vector<S>;
-    /// Rounds and writes the first of the values, fewer than 16.
-    fn store_some<S: Simd>(simd: S, value: Self::Vector<S>, to: &mut [Self]);
-}
-
-impl SimdElement for f32 {
-    type Scalar = f32;
-    type Vector<S: Simd> = S::F32;
-    const ROUNDS_TO_ZERO: f32 = 0.0;
-    #[inline(always)]
-    fn splat<S: Simd>(simd: S, value: f32) -> S::F32 {
-        simd.splat_f32(value)
-    }
-    #[inline(always)]
-    fn load_compute<S: Simd>(simd: S, from: &[f32; LANES]) -> S::F32 {
-        simd.load_f32(from)
-    }
-    #[inline(always)]
-    fn load<S: Simd>(simd: S, from: &[f32; LANES]) -> S::F32 {
-        simd.load_f32(from)
-    }
-    #[inline(always)]
-    fn store<S: Simd>(simd: S, value: S::F32, to: &mut [f32; LANES]) {
-        simd.store_f32(value, to);
-    }
-    #[inline(always)]
-    fn stream<S: Simd>(simd: S, value: S::F32, to: &mut [f32; LANES]) {
-        simd.stream_f32(value, to);
-    }
-    #[inline(always)]
-    fn load_some<S: Simd>(simd: S, from: &[f32]) -> S::F32 {
-        simd.load_some_f32(from)
-    }
-    #[inline(always)]
-    fn store_some<S: Simd>(simd: S, value: S::F32, to: &mut [f32]) {
-        simd.store_some_f32(value, to);
-    }
-}
-
-impl SimdElement for f64 {
-    type Scalar = f64;
-    type Vector<S: Simd> = S::F64;
-    const ROUNDS_TO_ZERO: f64 = 0.0;
-    #[inline(always)]
-    fn splat<S: Simd>(simd: S, value: f64) -> S::F64 {
-        simd.splat_f64(value)
-    }
-    #[inline(always)]
-    fn load_compute<S: Simd>(simd: S, from: &[f64; LANES]) -> S::F64 {
-        simd.load_f64(from)
-    }
-    #[inline(always)]
-    fn load<S: Simd>(simd: S, from: &[f64; LANES]) -> S::F64 {
-        simd.load_f64(from)
-    }
-    #[inline(always)]
-    fn store<S: Simd>(simd: S, value: S::F64, to: &mut [f64; LANES]) {
-        simd.store_f64(value, to);
-    }
-    #[inline(always)]
-    fn stream<S: Simd>(simd: S, value: S::F64, to: &mut [f64; LANES]) {
-        simd.stream_f64(value, to);
-    }
-    #[inline(always)]
-    fn load_some<S: Simd>(simd: S, from: &[f64]) -> S::F64 {
-        simd.load_some_f64(from)
-    }
-    #[inline(always)]
-    fn store_some<S: Simd>(simd: S, value: S::F64, to: &mut [f64]) {
-        simd.store_some_f64(value, to);
-    }
-}
-
-impl SimdElement for f16 {
-    type Scalar = f32;
-    type Vector<S: Simd> = S::F32;
-    /// 2^-25, half the smallest half: the tie goes to even, to zero.
-    const ROUNDS_TO_ZERO: f32 = 1.0 / (1 << 25) as f32;
-    #[inline(always)]
-    fn splat<S: Simd>(simd: S, value: f32) -> S::F32 {
-        simd.splat_f32(value)
-    }
-    #[inline(always)]
-    fn load_compute<S: Simd>(simd: S, from: &[f32; LANES]) -> S::F32 {
-        simd.load_f32(from)
-    }
-    #[inline(always)]
-    fn load<S: Simd>(simd: S, from: &[f16; LANES]) -> S::F32 {
-        simd.load_f16(from)
-    }
-    #[inline(always)]
-    fn store<S: Simd>(simd: S, value: S::F32, to: &mut [f16; LANES]) {
-        simd.store_f16(value, to);
-    }
-    #[inline(always)]
-    fn stream<S: Simd>(simd: S, value: S::F32, to: &mut [f16; LANES]) {
-        simd.stream_f16(value, to);
-    }
-    #[inline(always)]
-    fn load_some<S: Simd>(simd: S, from: &[f16]) -> S::F32 {
-        simd.load_some_f16(from)
-    }
-    #[inline(always)]
-    fn store_some<S: Simd>(simd: S, value: S::F32, to: &mut [f16]) {
-        simd.store_some_f16(value, to);
-    }
-}
-
-impl SimdElement for bf16 {
-    type Scalar = f32;
-    type Vector<S: Simd> = S::F32;
-    /// 2^-134, half the smallest bfloat16: the tie goes to even, to zero.
-    const ROUNDS_TO_ZERO: f32 = f32::from_bits(0x0000_8000);
-    #[inline(always)]
-    fn splat<S: Simd>(simd: S, value: f32) -> S::F32 {
-        simd.splat_f32(value)
-    }
-    #[inline(always)]
-    fn load_compute<S: Simd>(simd: S, from: &[f32; LANES]) -> S::F32 {
-        simd.load_f32(from)
-    }
-    #[inline(always)]
-    fn load<S: Simd>(simd: S, from: &[bf16; LANES]) -> S::F32 {
-        simd.load_bf16(from)
-    }
-    #[inline(always)]
-    fn store<S: Simd>(simd: S, value: S::F32, to: &mut [bf16; LANES]) {
-        simd.store_bf16(value, to);
-    }
-    #[inline(always)]
-    fn stream<S: Simd>(simd: S, value: S::F32, to: &mut [bf16; LANES]) {
-        simd.stream_bf16(value, to);
-    }
-    #[inline(always)]
-    fn load_some<S: Simd>(simd: S, from: &[bf16]) -> S::F32 {
-        simd.load_some_bf16(from)
-    }
-    #[inline(always)]
-    fn store_some<S: Simd>(simd: S, value: S::F32, to: &mut [bf16]) {
-        simd.store_some_bf16(value, to);
-    }
 }
 
 /// Work written once for every instruction set. `run` must be `#[inline(always)]`.
