@@ -15,7 +15,7 @@ use super::matrix::Matrix;
 use super::memory::{Outputs, TileMemory, scatter};
 use super::normalize::{center_of, coefficients_of};
 use super::runs::{Run, Runs, RunsMut};
-use super::simd::{Kernel, Simd, Vector};
+use super::simd::{Kernel, LANES, Simd, Vector};
 use super::tile_sums::{GroupSums, TileSums};
 use super::tiles::{Span, Tile, Tiling};
 use super::{Cpu, Normalization};
@@ -89,7 +89,7 @@ impl<T: Element> InputTile<'_, '_, T> {
         let next = match &self.next {
             Some(next) => {
                 let gradients = next.gradients(gate);
-                TileSums::of(self.matrix, next.tile, next.coefficients, gradients)
+                TileSums::of(simd, self.matrix, next.tile, next.coefficients, gradients)
             }
             None => TileSums::nothing(Gradients::nothing(gate)),
         };
@@ -144,7 +144,7 @@ impl<S: Simd, T: Element, G: Passes<T>> Pass<S, T, 6> for InputPass<'_, '_, T, G
         };
         step.dx.fetch_ends(simd);
         let head = step.dx.unaligned_head();
-        along_runs(simd, &mut step, head, spans[0].len(), columns.period);
+        along_runs::<S, T>(simd, &mut step, head, spans[0].len(), columns.period);
         let end = step.next.end(simd);
         self.next.end_group::<S, A>(simd, &end);
     }
@@ -180,29 +180,37 @@ impl<S: Simd, T: Element, G: Passes<T>, const A: usize> Step<S>
     }
 
     #[inline(always)]
-    fn at(&mut self, simd: S, with: [T::Vector<S>; 6], at: usize, count: usize) {
-        let [center, scale, shift, mean_gradient, slope, offset] = with;
-        let dy = self.dy.read(simd, at, count);
+    fn at<const L: usize>(
+        &mut self,
+        simd: S,
+        with: [[T::Vector<S>; 6]; L],
+        at: usize,
+        count: usize,
+    ) {
         let of_batch = asked_in_loop(self.of_batch);
-        let x = if of_batch || G::NEEDS_X {
-            self.x.read(simd, at, count)
-        } else {
-            dy
-        };
-        let (mut dv, mut dx) = (dy, dy);
-        for i in 0..A {
-            let centred = x[i].sub(center);
-            let affine = [scale, shift];
-            dv[i] = self
-                .gate
-                .pass(simd, self.gate_runs[i], at, dy[i], centred, affine);
-            dx[i] = if of_batch {
-                let less_mean = dv[i].sub(mean_gradient);
-                let less_both = centred.mul_add(slope, less_mean);
-                less_both.mul_add(scale, offset)
+        let mut dv = [self.dy.read(simd, at, count); L];
+        let mut dx = dv;
+        for l in 0..L {
+            let [center, scale, shift, mean_gradient, slope, offset] = with[l];
+            let at = at + l * LANES;
+            dv[l] = self.dy.read(simd, at, count);
+            let x = if of_batch || G::NEEDS_X {
+                self.x.read(simd, at, count)
             } else {
-                dv[i].mul(scale)
+                dv[l]
             };
+            for i in 0..A {
+                let (run, centred) = (self.gate_runs[i], x[i].sub(center));
+                let dy = dv[l][i];
+                dv[l][i] = self.gate.pass(simd, run, at, dy, centred, [scale, shift]);
+                dx[l][i] = if of_batch {
+                    let less_mean = dv[l][i].sub(mean_gradient);
+                    let less_both = centred.mul_add(slope, less_mean);
+                    less_both.mul_add(scale, offset)
+                } else {
+                    dv[l][i].mul(scale)
+                };
+            }
         }
         if asked_in_loop(self.has_residual) {
             self.dresidual.write(simd, at, count, dv);

@@ -104,7 +104,7 @@ impl<'a, 'm, T: Element> ReduceTile<'a, 'm, T> {
         let (matrix, tile) = (self.matrix, self.tile);
         let gradients = self.gradients(gate);
         if matrix.has_units() {
-            let sums = TileSums::of(matrix, tile, self.coefficients, gradients);
+            let sums = TileSums::of(simd, matrix, tile, self.coefficients, gradients);
             return Sums::of(sums.all(simd));
         }
         let mut out = Sums::none(tile.channels(matrix).len());

@@ -34,9 +34,15 @@ pub(crate) trait Step<S: Simd> {
     type Coefficients: Copy;
     /// Those of the columns from `column` on.
     fn coefficients(&self, simd: S, column: usize) -> Self::Coefficients;
-    /// Does it to the `count` values, at most sixteen, from `at` on in each run.
-    fn at(&mut self, simd: S, with: Self::Coefficients, at: usize, count: usize);
-    /// What else is done on the way, once for every sixteen values.
+    /// Does it to the `count` values, at most sixteen, from `at` on in each run, or to `L` times sixteen.
+    fn at<const L: usize>(
+        &mut self,
+        simd: S,
+        with: [Self::Coefficients; L],
+        at: usize,
+        count: usize,
+    );
+    /// What else is done on the way, about once for every sixteen values.
     fn beside(&mut self, simd: S);
 }
 
@@ -52,7 +58,7 @@ pub(crate) fn through_tile<S: Simd, T: Element, P: Pass<S, T, N>, const N: usize
     let by_columns = matrix
         .by_columns()
         .then(|| coefficients.of_columns(matrix, tile));
-    for group in Groups::of(matrix, tile) {
+    for group in Groups::of(matrix, tile, S::FOUR_ABREAST) {
         let by_unit;
         let columns = if let Some(columns) = &by_columns {
             columns.lend()
@@ -61,7 +67,8 @@ pub(crate) fn through_tile<S: Simd, T: Element, P: Pass<S, T, N>, const N: usize
             by_unit.lend()
         };
         match group.runs {
-            Abreast::Four(spans) => pass.runs(simd, spans, columns),
+            Abreast::Four(spans) if S::FOUR_ABREAST => pass.runs(simd, spans, columns),
+            Abreast::Four(_) => unreachable!("no groups of four were asked for"),
             Abreast::One(span) => pass.runs(simd, [span], columns),
         }
     }
@@ -97,6 +104,8 @@ pub(super) struct Group {
 pub(super) struct Groups<'a> {
     matrix: &'a Matrix,
     tile: &'a Tile,
+    /// Whether there are groups of four.
+    four: bool,
     /// Rows of each of four runs over several rows, where rows follow one another in memory and the tile has so many.
     each: usize,
     /// Whether it is so, for the rest of the rows as well.
@@ -111,25 +120,30 @@ pub(super) struct Groups<'a> {
 
 impl<'a> Groups<'a> {
     /// Over several rows at a time, where that can be.
-    pub(super) fn of(matrix: &'a Matrix, tile: &'a Tile) -> Self {
+    pub(super) fn of(matrix: &'a Matrix, tile: &'a Tile, four: bool) -> Self {
         if !(matrix.rows_are_one_run() && tile.has_whole_rows(matrix)) {
-            return Self::row_by_row(matrix, tile);
+            return Self::row_by_row(matrix, tile, four);
         }
         // The last row of the matrix may be short: it goes with the rest.
         let whole = tile.rows.end.min(matrix.len / matrix.row_len()) - tile.rows.start;
         let step = matrix.rows_of_lines();
         Self {
-            each: whole / ABREAST / step * step,
+            each: if four {
+                whole / ABREAST / step * step
+            } else {
+                0
+            },
             one_run: true,
-            ..Self::row_by_row(matrix, tile)
+            ..Self::row_by_row(matrix, tile, four)
         }
     }
 
     /// Whose runs end with their row.
-    pub(super) fn row_by_row(matrix: &'a Matrix, tile: &'a Tile) -> Self {
+    pub(super) fn row_by_row(matrix: &'a Matrix, tile: &'a Tile, four: bool) -> Self {
         Self {
             matrix,
             tile,
+            four,
             each: 1,
             one_run: false,
             rows: tile.rows.clone(),
@@ -156,7 +170,7 @@ impl<'a> Groups<'a> {
             // All that is not in the one group of four.
             self.rows.len() - fours.min(self.rows.len())
         } else {
-            usize::from(!self.rows.len().is_multiple_of(fours))
+            usize::from(!self.four || !self.rows.len().is_multiple_of(fours))
         };
         if rest > 0 {
             (rest, false)
@@ -168,7 +182,7 @@ impl<'a> Groups<'a> {
     /// A run as four, and leaves the rest of it for the next group.
     fn quarters(&mut self, run: Span) -> Abreast {
         let quarter = run.len() / ABREAST / LINE_VALUES * LINE_VALUES;
-        if self.matrix.by_columns() || quarter < LEAST_QUARTER {
+        if !self.four || self.matrix.by_columns() || quarter < LEAST_QUARTER {
             return Abreast::One(run);
         }
         let part = |from: usize, to: usize| Span {
@@ -217,29 +231,64 @@ impl Iterator for Groups<'_> {
     }
 }
 
-/// Leads a step along runs of `len` values, whose first `head` are not where whole vectors are to begin, and whose columns come
-/// again after `period`.
+/// Leads a step along runs of `len` values, whose first `head` lie before the first whole line of memory, and whose columns
+/// come again after `period`.
 #[inline(always)]
-pub(crate) fn along_runs<S: Simd>(
+pub(crate) fn along_runs<S: Simd, T: Element>(
     simd: S,
     step: &mut impl Step<S>,
     head: usize,
     len: usize,
     period: usize,
 ) {
-    let (mut at, mut column) = (0, 0);
-    let mut count = if head > 0 { head } else { LANES.min(len) };
-    // One loop for the head, the whole vectors and the tail: the code of a step is large, and there is much of it.
-    while at < len {
-        step.beside(simd);
-        let with = step.coefficients(simd, column);
-        step.at(simd, with, at, count);
-        at += count;
-        column += count;
+    if T::VECTORS_IN_LINE == 2 {
+        along_lines::<S, 2>(simd, step, head, len, period);
+    } else {
+        along_lines::<S, 1>(simd, step, head, len, period);
+    }
+}
+
+/// The same, `L` vectors at a time.
+#[inline(always)]
+fn along_lines<S: Simd, const L: usize>(
+    simd: S,
+    step: &mut impl Step<S>,
+    head: usize,
+    len: usize,
+    period: usize,
+) {
+    let wrap = |column| {
         if column >= period {
-            column -= period;
+            column - period
+        } else {
+            column
         }
-        count = LANES.min(len - at);
+    };
+    let (mut at, mut column, mut stop) = (0, 0, head);
+    // The code of a step is large: once for whole lines, and once for the head and the tail.
+    loop {
+        while at < stop {
+            let count = LANES.min(stop - at);
+            let count = if L == 1 { count % LANES } else { count };
+            let with = [step.coefficients(simd, column)];
+            step.at(simd, with, at, count);
+            at += count;
+            column = wrap(column + count);
+        }
+        while len - at >= L * LANES {
+            let mut with = [step.coefficients(simd, column); L];
+            for i in 0..L {
+                step.beside(simd);
+                with[i] = step.coefficients(simd, column);
+                column = wrap(column + LANES);
+            }
+            step.at(simd, with, at, LANES);
+            at += L * LANES;
+        }
+        if at == len {
+            return;
+        }
+        stop = len;
     }
 }
 
@@ -264,10 +313,11 @@ mod tests {
         for dims in dims {
             for shape in [Shape::channels_first(dims), Shape::channels_last(dims)] {
                 let matrix = Matrix::of(&shape.unwrap());
-                for tiling in [matrix.by_rows(), matrix.for_statistics(2, 4)] {
+                let tilings = [matrix.by_rows(), matrix.for_statistics(2, 4)];
+                for (tiling, four) in tilings.into_iter().flat_map(|t| [(t, true), (t, false)]) {
                     let (mut seen, mut fours) = (vec![0; matrix.len], 0);
                     for tile in (0..tiling.count()).map(|index| tiling.tile(index)) {
-                        for group in Groups::of(&matrix, &tile) {
+                        for group in Groups::of(&matrix, &tile, four) {
                             let spans = group.runs.as_slice();
                             fours += usize::from(spans.len() == ABREAST);
                             for span in spans {
@@ -278,7 +328,10 @@ mod tests {
                     }
                     assert!(seen.iter().all(|&times| times == 1), "{tiling:?}");
                     let few = matrix.rows < 2 * ABREAST * matrix.rows_of_lines();
-                    assert!(few || fours > 0, "{tiling:?}");
+                    assert!(
+                        if four { few || fours > 0 } else { fours == 0 },
+                        "{tiling:?}"
+                    );
                 }
             }
         }

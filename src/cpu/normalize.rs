@@ -14,7 +14,7 @@ use super::matrix::Matrix;
 use super::memory::{Outputs, TileMemory, scatter};
 use super::moments::Moments;
 use super::runs::{Run, Runs, RunsMut};
-use super::simd::{Kernel, Simd, Vector};
+use super::simd::{Kernel, LANES, Simd, Vector};
 use super::statistics::{Deviations, TileMoments, shifts_as_coefficients};
 use super::tile_sums::{GroupSums, TileSums};
 use super::tiles::{Span, Tile, Tiling};
@@ -61,7 +61,7 @@ impl<T: Element> NormalizeTile<'_, '_, T> {
                 shifts = next.shifts();
                 sums = shifts_as_coefficients::<T>(next.tile, &shifts);
                 let deviations = Deviations(next.x);
-                TileSums::of(self.matrix, next.tile, &sums, deviations)
+                TileSums::of(simd, self.matrix, next.tile, &sums, deviations)
             }
             None => TileSums::nothing(Deviations(Run::new(&[]))),
         };
@@ -113,7 +113,7 @@ where
         };
         step.y.fetch_ends(simd);
         let head = step.y.unaligned_head();
-        along_runs(simd, &mut step, head, spans[0].len(), columns.period);
+        along_runs::<S, T>(simd, &mut step, head, spans[0].len(), columns.period);
         step.mask.finish();
         let end = step.next.end(simd);
         self.next.end_group::<S, A>(simd, &end);
@@ -157,23 +157,38 @@ where
     }
 
     #[inline(always)]
-    fn at(&mut self, simd: S, [center, scale, shift]: [T::Vector<S>; 3], at: usize, count: usize) {
-        let mut v = self.x.read(simd, at, count);
-        for i in 0..A {
-            v[i] = v[i].sub(center).mul_add(scale, shift);
+    fn at<const L: usize>(
+        &mut self,
+        simd: S,
+        with: [[T::Vector<S>; 3]; L],
+        at: usize,
+        count: usize,
+    ) {
+        let mut v = [self.x.read(simd, at, count); L];
+        for l in 0..L {
+            let [center, scale, shift] = with[l];
+            let at = at + l * LANES;
+            v[l] = self.x.read(simd, at, count);
+            for i in 0..A {
+                v[l][i] = v[l][i].sub(center).mul_add(scale, shift);
+            }
+            R::add(simd, &self.residual, at, count, &mut v[l]);
         }
-        R::add(simd, &self.residual, at, count, &mut v);
         if asked_in_loop(self.marks) {
             let threshold = T::splat(simd, T::ROUNDS_TO_ZERO);
-            let mut bits = [0; A];
-            for i in 0..A {
-                bits[i] = v[i].above_bits(threshold);
+            for l in 0..L {
+                let mut bits = [0; A];
+                for i in 0..A {
+                    bits[i] = v[l][i].above_bits(threshold);
+                }
+                self.mask.push(bits, count);
             }
-            self.mask.push(bits, count);
         }
         if asked_in_loop(self.relu) {
-            for i in 0..A {
-                v[i] = v[i].relu();
+            for l in 0..L {
+                for i in 0..A {
+                    v[l][i] = v[l][i].relu();
+                }
             }
         }
         self.y.write(simd, at, count, v);

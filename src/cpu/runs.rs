@@ -261,6 +261,25 @@ pub(crate) struct RunsMut<'a, T, const A: usize> {
     lent: PhantomData<&'a mut T>,
 }
 
+/// Room for `L` times sixteen values where a cache line begins: only this file makes one.
+pub struct Aligned<'a, T, const L: usize>(&'a mut [[T; LANES]; L]);
+
+impl<'a, T, const L: usize> Aligned<'a, T, L> {
+    #[inline(always)]
+    pub(crate) fn get(self) -> &'a mut [[T; LANES]; L] {
+        self.0
+    }
+
+    /// Its first `M` times sixteen values.
+    #[inline(always)]
+    pub(crate) fn line<const M: usize>(self) -> Aligned<'a, T, M> {
+        match self.0.first_chunk_mut::<M>() {
+            Some(line) => Aligned(line),
+            None => unreachable!("a line is written at once"),
+        }
+    }
+}
+
 impl<T: SimdElement + Copy + Default, const A: usize> RunsMut<'_, T, A> {
     /// # Safety
     /// `len` values from `start` on and from `A - 1` places at this distance from each other are in one array, apart from each
@@ -292,34 +311,43 @@ impl<T: SimdElement + Copy + Default, const A: usize> RunsMut<'_, T, A> {
         }
     }
 
-    /// `count` values from `at` on in each, at most sixteen, past the caches if the runs are streamed.
+    /// `count` values from `at` on in each, at most sixteen, or `L` times sixteen: past the caches if the runs are streamed and
+    /// that is a cache line.
     #[inline(always)]
-    pub(crate) fn write<S: Simd>(
+    pub(crate) fn write<S: Simd, const L: usize>(
         &mut self,
         simd: S,
         at: usize,
         count: usize,
-        values: [T::Vector<S>; A],
+        values: [[T::Vector<S>; A]; L],
     ) {
         if count < LANES {
             for i in 0..A {
-                self.store_some(simd, i, at, count, values[i]);
+                self.store_some(simd, i, at, count, values[0][i]);
             }
             return;
         }
-        assert!(at < self.len && self.len - at >= LANES);
-        let streamed = asked_in_loop(self.streamed);
+        assert!(at < self.len && self.len - at >= L * LANES);
+        let first = self.start.wrapping_add(at).addr();
+        let aligned = (first | (self.distance * size_of::<T>())).is_multiple_of(CACHE_LINE);
+        let streamed = L == T::VECTORS_IN_LINE && asked_in_loop(self.streamed) && aligned;
         for i in 0..A {
-            // SAFETY: the runs' memory is lent to this call for 'a, and the line before the loop checked that 16 values
-            // are there. The reference ends with this turn.
+            // SAFETY: the runs' memory is lent to this call for 'a, and the assertion checked that L vectors are there. The
+            // reference ends with this turn.
             let to = unsafe {
                 let run = self.start.add(at).add(i * self.distance);
-                &mut *run.cast::<[T; LANES]>()
+                &mut *run.cast::<[[T; LANES]; L]>()
             };
+            let mut line = [values[0][i]; L];
+            for l in 0..L {
+                line[l] = values[l][i];
+            }
             if streamed {
-                T::stream(simd, values[i], to);
+                T::stream(simd, line, Aligned(to));
             } else {
-                T::store(simd, values[i], to);
+                for l in 0..L {
+                    T::store(simd, line[l], &mut to[l]);
+                }
             }
         }
     }
@@ -336,14 +364,17 @@ impl<T: SimdElement + Copy + Default, const A: usize> RunsMut<'_, T, A> {
         }
     }
 
-    /// How many values to write first, so that none of the vectors that follow lies over two cache lines: such a one takes
+    /// How many values to write first, so that the vectors that follow lie in whole cache lines: one that lies over two takes
     /// longer to write, and cannot be streamed.
     #[inline(always)]
     pub(crate) fn unaligned_head(&self) -> usize {
-        let alignment = (LANES * size_of::<T>()).min(CACHE_LINE);
-        let head = self.start.align_offset(alignment);
+        let head = self.start.align_offset(CACHE_LINE);
         // A place that is not aligned to its type never comes to be aligned.
-        if head < LANES { head.min(self.len) } else { 0 }
+        if head < CACHE_LINE {
+            head.min(self.len)
+        } else {
+            0
+        }
     }
 
     /// `count` values from `at` on in the `i`-th run, fewer than sixteen.

@@ -1,6 +1,6 @@
 //! The shift of a channel: the mean of a few values spread over a block, as the vectors can hold it; exact for equal ones.
 //!
-//! The mean of n of them is off by a deviation over √n, so that deviations from it are no larger than they have to be.
+//! It is off by a fraction of a deviation, so that what is summed is hardly larger than it has to be.
 
 use std::ops::Range;
 
@@ -11,10 +11,10 @@ use super::sums::sum_lanes;
 use super::tiles::Tile;
 use crate::Element;
 
-/// Values that are looked at where a channel has many neighbouring ones;
+/// Values that are looked at, the mean of which is taken.
 const MANY: usize = LANES;
-/// and where it has fewer than [`WIDE`]: nearly every one is another line of memory to wait for.
-const FEW: usize = 4;
+/// Where a channel has fewer neighbouring values than this, nearly every one that is looked at is another line of memory to wait
+/// for: there it is four, and the mean is that of the middle two, lest one of them is far from all others.
 const WIDE: usize = 256;
 
 /// Of the channels of a block that has units.
@@ -25,14 +25,18 @@ pub(super) fn shifts_of_units<T: Element>(
     x: Run<'_, T>,
     shifts: &mut [f64],
 ) {
-    let count = if block.within.len() < WIDE { FEW } else { MANY };
     for (shift, unit) in shifts.iter_mut().zip(block.units.clone()) {
-        let mut samples = [0.0; LANES];
-        for (i, sample) in samples[..count].iter_mut().enumerate() {
-            let place = place(matrix, block, i, count) + unit * matrix.width;
-            *sample = x.get(place).to_f64();
-        }
-        let mean = sum_lanes(samples) / count as f64;
+        let value = |i, count| {
+            x.get(place(matrix, block, i, count) + unit * matrix.width)
+                .to_f64()
+        };
+        let mean = if block.within.len() < WIDE {
+            let [a, b, c, d] = std::array::from_fn(|i| value(i, 4));
+            let (low, high) = (a.min(b).max(c.min(d)), a.max(b).min(c.max(d)));
+            (low + high) / 2.0
+        } else {
+            sum_lanes(std::array::from_fn(|i| value(i, MANY))) / MANY as f64
+        };
         *shift = T::Compute::from_f64(mean).to_f64();
     }
 }

@@ -35,7 +35,13 @@ impl<T: Element> Kernel for TileMoments<'_, T> {
         if self.matrix.has_units() {
             let shifts = self.shifts();
             let coefficients = shifts_as_coefficients::<T>(self.tile, &shifts);
-            let sums = TileSums::of(self.matrix, self.tile, &coefficients, Deviations(self.x));
+            let sums = TileSums::of(
+                simd,
+                self.matrix,
+                self.tile,
+                &coefficients,
+                Deviations(self.x),
+            );
             self.moments(&shifts, sums.all(simd))
         } else {
             self.of_columns(simd)

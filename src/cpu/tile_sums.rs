@@ -45,7 +45,8 @@ enum Numbers<'a, C: Copy, const N: usize> {
 }
 
 impl<'a, T: Element, R, const N: usize> TileSums<'a, T, R, N> {
-    pub(crate) fn of(
+    pub(crate) fn of<S: Simd>(
+        _: S,
         matrix: &'a Matrix,
         tile: &'a Tile,
         coefficients: &'a Coefficients<T::Compute, N>,
@@ -64,7 +65,7 @@ impl<'a, T: Element, R, const N: usize> TileSums<'a, T, R, N> {
         Self {
             terms,
             numbers,
-            groups: Some(Groups::row_by_row(matrix, tile)),
+            groups: Some(Groups::row_by_row(matrix, tile, S::FOUR_ABREAST)),
             first_unit: tile.units.start,
             width: tile.within.len(),
             chains: vec![T::Compute::default(); 2 * columns],
@@ -110,7 +111,7 @@ impl<'a, T: Element, R, const N: usize> TileSums<'a, T, R, N> {
             len: 0,
             column_bits: 0,
             chains: [&mut [], &mut []],
-            vectors_left: 0,
+            chain_bits: 0,
             wide: [simd.splat_f64(0.0); 2],
             unit: 0,
         }
@@ -126,11 +127,11 @@ impl<'a, T: Element, R, const N: usize> TileSums<'a, T, R, N> {
     where
         R: Terms<S, T, N>,
     {
-        let (columns, column_bits, vectors_left) = match &mut self.numbers {
+        let (columns, column_bits, chain_bits) = match &mut self.numbers {
             Numbers::OfColumns(columns) => (columns.lend(), usize::MAX, usize::MAX),
             Numbers::OfUnit(all, of_unit) => {
                 *of_unit = all.of_unit(unit);
-                (of_unit.lend(), 0, CHAIN / A)
+                (of_unit.lend(), 0, CHAIN / A * LANES - 1)
             }
         };
         let half = self.chains.len() / 2;
@@ -142,8 +143,8 @@ impl<'a, T: Element, R, const N: usize> TileSums<'a, T, R, N> {
             at: 0,
             len: spans[0].len(),
             column_bits,
-            chains: [first, second],
-            vectors_left,
+            chains: [first, &mut second[..half]],
+            chain_bits,
             wide: [simd.splat_f64(0.0); 2],
             unit,
         }
@@ -198,9 +199,7 @@ impl<'a, T: Element, R, const N: usize> TileSums<'a, T, R, N> {
     where
         R: Terms<S, T, N>,
     {
-        let mut group = self.begin(simd, unit, spans);
-        group.add_all(simd);
-        let end = group.end(simd);
+        let end = self.begin(simd, unit, spans).end(simd);
         self.end_group::<S, A>(simd, &end);
     }
 
@@ -212,7 +211,10 @@ impl<'a, T: Element, R, const N: usize> TileSums<'a, T, R, N> {
     {
         while let Some(group) = self.groups.as_mut().and_then(Groups::next) {
             match group.runs {
-                Abreast::Four(spans) => self.add_group(simd, group.unit, spans),
+                Abreast::Four(spans) if S::FOUR_ABREAST => {
+                    self.add_group(simd, group.unit, spans);
+                }
+                Abreast::Four(_) => unreachable!("no groups of four were asked for"),
                 Abreast::One(span) => self.add_group(simd, group.unit, [span]),
             }
         }
@@ -246,8 +248,8 @@ pub(crate) struct GroupSums<
     /// Which bits of a place are its column's: none, where work is by units.
     column_bits: usize,
     chains: [&'s mut [T::Compute]; 2],
-    /// Vectors that are added up before a unit's chains are emptied.
-    vectors_left: usize,
+    /// A unit's chains are emptied where a place has none of these bits.
+    chain_bits: usize,
     wide: [S::F64; 2],
     unit: usize,
 }
@@ -262,26 +264,17 @@ pub(crate) struct GroupEnd<S: Simd> {
 impl<S: Simd, T: Element, R: Terms<S, T, N>, const N: usize, const A: usize>
     GroupSums<'_, S, T, R, N, A>
 {
-    /// Adds the next vector of each run, if there is one, while what comes after it is fetched.
+    /// Adds the next whole vector of each run, if there is one, while what comes after it is fetched.
     #[inline(always)]
     pub(crate) fn advance(&mut self, simd: S) {
-        if self.at < self.len {
+        if self.len - self.at >= LANES {
             self.terms.fetch(simd, self.runs, self.at, AHEAD * LANES);
-            self.add(simd);
-        }
-    }
-
-    /// Adds all vectors.
-    #[inline(always)]
-    fn add_all(&mut self, simd: S) {
-        while self.at < self.len {
-            self.add(simd);
+            self.add(simd, LANES);
         }
     }
 
     #[inline(always)]
-    fn add(&mut self, simd: S) {
-        let count = LANES.min(self.len - self.at);
+    fn add(&mut self, simd: S, count: usize) {
         let column = self.at & self.column_bits;
         let with = self.columns.at::<S, T>(simd, column);
         let new = self.terms.terms(simd, self.runs, with, self.at, count);
@@ -293,10 +286,8 @@ impl<S: Simd, T: Element, R: Terms<S, T, N>, const N: usize, const A: usize>
         store::<S, T>(simd, sums[0], self.chains[0], column);
         store::<S, T>(simd, sums[1], self.chains[1], column);
         self.at += count;
-        self.vectors_left -= 1;
-        if self.vectors_left == 0 {
+        if self.at & self.chain_bits == 0 {
             self.empty(simd);
-            self.vectors_left = CHAIN / A;
         }
     }
 
@@ -311,10 +302,15 @@ impl<S: Simd, T: Element, R: Terms<S, T, N>, const N: usize, const A: usize>
         }
     }
 
-    /// Ends a group whose vectors have been added.
+    /// Adds what is left.
     #[inline(always)]
     pub(crate) fn end(mut self, simd: S) -> GroupEnd<S> {
-        debug_assert!(self.at == self.len);
+        while self.len - self.at >= LANES {
+            self.add(simd, LANES);
+        }
+        if self.at < self.len {
+            self.add(simd, (self.len - self.at) % LANES);
+        }
         let empty = self.len == 0;
         if self.column_bits == 0 && !empty {
             self.empty(simd);

@@ -19,6 +19,7 @@ use std::arch::x86_64::*;
 
 use half::{bf16, f16};
 
+use super::super::runs::Aligned;
 use super::lanes::{Lanes, Register};
 use super::{Kernel, LANES, Simd};
 
@@ -310,22 +311,18 @@ impl Simd for Avx2 {
         }
     }
     #[inline(always)]
-    fn stream_f32(self, value: Self::F32, to: &mut [f32; LANES]) {
-        if !to.as_ptr().cast::<__m256>().is_aligned() {
-            return self.store_f32(value, to);
-        }
-        // SAFETY: `self` proves AVX2; the array has room for 16 values, and the line before checked its alignment.
+    fn stream_f32(self, value: Self::F32, to: Aligned<'_, f32, 1>) {
+        let [to] = to.get();
+        // SAFETY: `self` proves AVX2; the array has room for 16 values, and is aligned, as its type says.
         unsafe {
             _mm256_stream_ps(to.as_mut_ptr(), value.0[0].0);
             _mm256_stream_ps(to.as_mut_ptr().add(8), value.0[1].0);
         }
     }
     #[inline(always)]
-    fn stream_f64(self, value: Self::F64, to: &mut [f64; LANES]) {
-        if !to.as_ptr().cast::<__m256d>().is_aligned() {
-            return self.store_f64(value, to);
-        }
-        // SAFETY: `self` proves AVX2; the array has room for 16 values, and the line before checked its alignment.
+    fn stream_f64(self, value: Self::F64, to: Aligned<'_, f64, 1>) {
+        let [to] = to.get();
+        // SAFETY: `self` proves AVX2; the array has room for 16 values, and is aligned, as its type says.
         unsafe {
             _mm256_stream_pd(to.as_mut_ptr(), value.0[0].0);
             _mm256_stream_pd(to.as_mut_ptr().add(4), value.0[0].1);
@@ -334,15 +331,17 @@ impl Simd for Avx2 {
         }
     }
     #[inline(always)]
-    fn stream_f16(self, value: Self::F32, to: &mut [f16; LANES]) {
-        let mut halves = [f16::ZERO; LANES];
-        self.store_f16(value, &mut halves);
+    fn stream_f16(self, [first, second]: [Self::F32; 2], to: Aligned<'_, f16, 2>) {
+        let mut halves = [[f16::ZERO; LANES]; 2];
+        self.store_f16(first, &mut halves[0]);
+        self.store_f16(second, &mut halves[1]);
         stream_halves(self, &halves, to);
     }
     #[inline(always)]
-    fn stream_bf16(self, value: Self::F32, to: &mut [bf16; LANES]) {
-        let mut halves = [bf16::ZERO; LANES];
-        self.store_bf16(value, &mut halves);
+    fn stream_bf16(self, [first, second]: [Self::F32; 2], to: Aligned<'_, bf16, 2>) {
+        let mut halves = [[bf16::ZERO; LANES]; 2];
+        self.store_bf16(first, &mut halves[0]);
+        self.store_bf16(second, &mut halves[1]);
         stream_halves(self, &halves, to);
     }
     #[inline(always)]
@@ -392,15 +391,14 @@ fn round_bf16(value: R32) -> __m256i {
 
 /// Writes 16 values of 2 bytes past the caches, if the place is aligned to a register.
 #[inline(always)]
-fn stream_halves<T: Copy>(_: Avx2, from: &[T; LANES], to: &mut [T; LANES]) {
+fn stream_halves<T>(_: Avx2, from: &[[T; LANES]; 2], to: Aligned<'_, T, 2>) {
     const { assert!(size_of::<[T; LANES]>() == 32) }
-    if !to.as_ptr().cast::<__m256i>().is_aligned() {
-        *to = *from;
-        return;
-    }
-    // SAFETY: the first argument proves AVX2; both arrays have 32 bytes, and the alignment of the second was checked.
-    unsafe {
-        let halves = _mm256_loadu_si256(from.as_ptr().cast());
-        _mm256_stream_si256(to.as_mut_ptr().cast(), halves);
+    for (from, to) in from.iter().zip(to.get()) {
+        // SAFETY: the first argument proves AVX2; both arrays have 32 bytes, and the second is aligned to them: it is the first
+        // or the second half of a cache line, as the type of both halves says.
+        unsafe {
+            let halves = _mm256_loadu_si256(from.as_ptr().cast());
+            _mm256_stream_si256(to.as_mut_ptr().cast(), halves);
+        }
     }
 }

@@ -11,15 +11,12 @@
     clippy::wildcard_imports,
     reason = "an instruction set is a vocabulary"
 )]
-#![expect(
-    clippy::cast_ptr_alignment,
-    reason = "the loads and stores used are the unaligned ones"
-)]
 
 use std::arch::x86_64::*;
 
 use half::{bf16, f16};
 
+use super::super::runs::Aligned;
 use super::lanes::{Lanes, Register};
 use super::{Kernel, LANES, Simd};
 
@@ -288,31 +285,29 @@ impl Simd for Avx512 {
         unsafe { _mm256_storeu_si256(to.as_mut_ptr().cast(), Self::to_bf16(self, value)) }
     }
     #[inline(always)]
-    fn stream_f32(self, value: Self::F32, to: &mut [f32; LANES]) {
-        if !to.as_ptr().cast::<__m512>().is_aligned() {
-            return self.store_f32(value, to);
-        }
-        // SAFETY: `self` proves AVX-512 F; the array has room for 16 values, and the line before checked its alignment.
-        unsafe { _mm512_stream_ps(to.as_mut_ptr(), value.0[0].0) }
+    fn stream_f32(self, value: Self::F32, to: Aligned<'_, f32, 1>) {
+        // SAFETY: `self` proves AVX-512 F; the array has room for 16 values, and is aligned, as its type says.
+        unsafe { _mm512_stream_ps(to.get()[0].as_mut_ptr(), value.0[0].0) }
     }
     #[inline(always)]
-    fn stream_f64(self, value: Self::F64, to: &mut [f64; LANES]) {
-        if !to.as_ptr().cast::<__m512d>().is_aligned() {
-            return self.store_f64(value, to);
-        }
-        // SAFETY: `self` proves AVX-512 F; the array has room for 16 values, and the line before checked its alignment.
+    fn stream_f64(self, value: Self::F64, to: Aligned<'_, f64, 1>) {
+        let [to] = to.get();
+        // SAFETY: `self` proves AVX-512 F; the array has room for 16 values, and is aligned, as its type says.
         unsafe {
             _mm512_stream_pd(to.as_mut_ptr(), value.0[0].0);
             _mm512_stream_pd(to.as_mut_ptr().add(8), value.0[0].1);
         }
     }
     #[inline(always)]
-    fn stream_f16(self, value: Self::F32, to: &mut [f16; LANES]) {
-        stream_halves(Self::to_f16(self, value), to);
+    fn stream_f16(self, [first, second]: [Self::F32; 2], to: Aligned<'_, f16, 2>) {
+        stream_halves([Self::to_f16(self, first), Self::to_f16(self, second)], to);
     }
     #[inline(always)]
-    fn stream_bf16(self, value: Self::F32, to: &mut [bf16; LANES]) {
-        stream_halves(Self::to_bf16(self, value), to);
+    fn stream_bf16(self, [first, second]: [Self::F32; 2], to: Aligned<'_, bf16, 2>) {
+        stream_halves(
+            [Self::to_bf16(self, first), Self::to_bf16(self, second)],
+            to,
+        );
     }
     #[inline(always)]
     fn load_some_f32(self, from: &[f32]) -> Self::F32 {
@@ -385,16 +380,12 @@ fn first_lanes(count: usize) -> u16 {
 
 /// Writes 16 values of 2 bytes past the caches, if the place is aligned to them.
 #[inline(always)]
-fn stream_halves<T>(halves: __m256i, to: &mut [T; LANES]) {
-    const { assert!(size_of::<[T; LANES]>() == 32) }
-    let to = to.as_mut_ptr().cast::<__m256i>();
-    // SAFETY: halves come from an `Avx512` only, which proves AVX; the array has room for 32 bytes, and is aligned to
-    // them where that is asked for.
+fn stream_halves<T>([first, second]: [__m256i; 2], to: Aligned<'_, T, 2>) {
+    const { assert!(size_of::<[[T; LANES]; 2]>() == 64) }
+    // SAFETY: halves come from an `Avx512` only, which proves AVX-512 F; the array has room for 64 bytes, and is aligned to
+    // them, as its type says.
     unsafe {
-        if to.is_aligned() {
-            _mm256_stream_si256(to, halves);
-        } else {
-            _mm256_storeu_si256(to, halves);
-        }
+        let line = _mm512_inserti64x4::<1>(_mm512_castsi256_si512(first), second);
+        _mm512_stream_si512(to.get().as_mut_ptr().cast(), line);
     }
 }

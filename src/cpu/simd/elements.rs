@@ -2,6 +2,7 @@
 
 use half::{bf16, f16};
 
+use super::super::runs::Aligned;
 use super::{LANES, Simd, Vector};
 
 /// What an element type needs of an instruction set. Sealed: only this crate can name it.
@@ -12,6 +13,8 @@ pub trait SimdElement: Sized {
     type Vector<S: Simd>: Vector<Scalar = Self::Scalar, Wide = S::F64>;
     /// The greatest computed value that is stored as zero: ReLU's output is positive above it.
     const ROUNDS_TO_ZERO: Self::Scalar;
+    /// How many times sixteen elements fill a cache line, at least once.
+    const VECTORS_IN_LINE: usize = 1;
 
     /// Sixteen times the same value.
     fn splat<S: Simd>(simd: S, value: Self::Scalar) -> Self::Vector<S>;
@@ -23,8 +26,12 @@ pub trait SimdElement: Sized {
     fn load<S: Simd>(simd: S, from: &[Self; LANES]) -> Self::Vector<S>;
     /// Rounds and writes 16 elements.
     fn store<S: Simd>(simd: S, value: Self::Vector<S>, to: &mut [Self; LANES]);
-    /// Rounds and writes 16 elements past the caches, where the level can and the place is aligned to them.
-    fn stream<S: Simd>(simd: S, value: Self::Vector<S>, to: &mut [Self; LANES]);
+    /// Rounds and writes [`Self::VECTORS_IN_LINE`] times 16 elements past the caches, where the level can.
+    fn stream<S: Simd, const L: usize>(
+        simd: S,
+        values: [Self::Vector<S>; L],
+        to: Aligned<'_, Self, L>,
+    );
     /// Reads fewer than 16 elements, then zeros.
     fn load_some<S: Simd>(simd: S, from: &[Self]) -> Self::Vector<S>;
     /// Rounds and writes the first of the values, fewer than 16.
@@ -56,8 +63,9 @@ impl SimdElement for f32 {
         simd.store_f32(value, to);
     }
     #[inline(always)]
-    fn stream<S: Simd>(simd: S, value: S::F32, to: &mut [f32; LANES]) {
-        simd.stream_f32(value, to);
+    fn stream<S: Simd, const L: usize>(simd: S, values: [S::F32; L], to: Aligned<'_, f32, L>) {
+        let to = to.line::<1>();
+        simd.stream_f32(values[0], to);
     }
     #[inline(always)]
     fn load_some<S: Simd>(simd: S, from: &[f32]) -> S::F32 {
@@ -94,8 +102,9 @@ impl SimdElement for f64 {
         simd.store_f64(value, to);
     }
     #[inline(always)]
-    fn stream<S: Simd>(simd: S, value: S::F64, to: &mut [f64; LANES]) {
-        simd.stream_f64(value, to);
+    fn stream<S: Simd, const L: usize>(simd: S, values: [S::F64; L], to: Aligned<'_, f64, L>) {
+        let to = to.line::<1>();
+        simd.stream_f64(values[0], to);
     }
     #[inline(always)]
     fn load_some<S: Simd>(simd: S, from: &[f64]) -> S::F64 {
@@ -108,6 +117,7 @@ impl SimdElement for f64 {
 }
 
 impl SimdElement for f16 {
+    const VECTORS_IN_LINE: usize = 2;
     type Scalar = f32;
     type Vector<S: Simd> = S::F32;
     /// 2^-25, half the smallest half: the tie goes to even, to zero.
@@ -133,8 +143,9 @@ impl SimdElement for f16 {
         simd.store_f16(value, to);
     }
     #[inline(always)]
-    fn stream<S: Simd>(simd: S, value: S::F32, to: &mut [f16; LANES]) {
-        simd.stream_f16(value, to);
+    fn stream<S: Simd, const L: usize>(simd: S, values: [S::F32; L], to: Aligned<'_, f16, L>) {
+        let to = to.line::<2>();
+        simd.stream_f16([values[0], values[1]], to);
     }
     #[inline(always)]
     fn load_some<S: Simd>(simd: S, from: &[f16]) -> S::F32 {
@@ -147,6 +158,7 @@ impl SimdElement for f16 {
 }
 
 impl SimdElement for bf16 {
+    const VECTORS_IN_LINE: usize = 2;
     type Scalar = f32;
     type Vector<S: Simd> = S::F32;
     /// 2^-134, half the smallest bfloat16: the tie goes to even, to zero.
@@ -172,8 +184,9 @@ impl SimdElement for bf16 {
         simd.store_bf16(value, to);
     }
     #[inline(always)]
-    fn stream<S: Simd>(simd: S, value: S::F32, to: &mut [bf16; LANES]) {
-        simd.stream_bf16(value, to);
+    fn stream<S: Simd, const L: usize>(simd: S, values: [S::F32; L], to: Aligned<'_, bf16, L>) {
+        let to = to.line::<2>();
+        simd.stream_bf16([values[0], values[1]], to);
     }
     #[inline(always)]
     fn load_some<S: Simd>(simd: S, from: &[bf16]) -> S::F32 {

@@ -20,6 +20,7 @@ use std::fmt;
 
 use half::{bf16, f16};
 
+use super::runs::Aligned;
 use crate::{Error, Result};
 pub(crate) use elements::SimdElement;
 use portable::Portable;
@@ -60,6 +61,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
     type F32: Vector<Scalar = f32, Wide = Self::F64>;
     /// Sixteen `f64`.
     type F64: Vector<Scalar = f64, Wide = Self::F64>;
+    /// Whether four runs of memory are worked on side by side.
+    const FOUR_ABREAST: bool = true;
 
     /// Sixteen times the same value.
     fn splat_f32(self, value: f32) -> Self::F32;
@@ -81,25 +84,31 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn store_f16(self, value: Self::F32, to: &mut [f16; LANES]);
     /// Rounds to nearest even and writes 16 bfloat16.
     fn store_bf16(self, value: Self::F32, to: &mut [bf16; LANES]);
-    /// Writes 16 values past the caches, where the level can and the place is aligned to them.
+    /// Writes 16 values past the caches, where the level can.
     #[inline(always)]
-    fn stream_f32(self, value: Self::F32, to: &mut [f32; LANES]) {
+    fn stream_f32(self, value: Self::F32, to: Aligned<'_, f32, 1>) {
+        let [to] = to.get();
         self.store_f32(value, to);
     }
-    /// Writes 16 values past the caches, where the level can and the place is aligned to them.
+    /// Writes 16 values past the caches, where the level can.
     #[inline(always)]
-    fn stream_f64(self, value: Self::F64, to: &mut [f64; LANES]) {
+    fn stream_f64(self, value: Self::F64, to: Aligned<'_, f64, 1>) {
+        let [to] = to.get();
         self.store_f64(value, to);
     }
-    /// Rounds and writes 16 halves past the caches, where the level can and the place is aligned to them.
+    /// Rounds and writes 32 halves past the caches, where the level can.
     #[inline(always)]
-    fn stream_f16(self, value: Self::F32, to: &mut [f16; LANES]) {
-        self.store_f16(value, to);
+    fn stream_f16(self, [first, second]: [Self::F32; 2], to: Aligned<'_, f16, 2>) {
+        let [to_first, to_second] = to.get();
+        self.store_f16(first, to_first);
+        self.store_f16(second, to_second);
     }
-    /// Rounds and writes 16 bfloat16 past the caches, where the level can and the place is aligned to them.
+    /// Rounds and writes 32 bfloat16 past the caches, where the level can.
     #[inline(always)]
-    fn stream_bf16(self, value: Self::F32, to: &mut [bf16; LANES]) {
-        self.store_bf16(value, to);
+    fn stream_bf16(self, [first, second]: [Self::F32; 2], to: Aligned<'_, bf16, 2>) {
+        let [to_first, to_second] = to.get();
+        self.store_bf16(first, to_first);
+        self.store_bf16(second, to_second);
     }
     /// Has a cache line fetched, where the level can. Any place will do.
     #[inline(always)]

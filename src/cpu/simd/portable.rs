@@ -65,6 +65,8 @@ register_of_one!(f64);
 impl Simd for Portable {
     type F32 = Lanes<f32, LANES>;
     type F64 = Lanes<f64, LANES>;
+    /// Plain Rust is compiled to several times the code: one run at a time keeps a build short.
+    const FOUR_ABREAST: bool = false;
 
     #[inline(always)]
     fn splat_f32(self, value: f32) -> Self::F32 {
