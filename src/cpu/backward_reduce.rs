@@ -108,7 +108,7 @@ impl<'a, 'm, T: Element> ReduceTile<'a, 'm, T> {
             return Sums::of(sums.all(simd));
         }
         let mut out = Sums::none(tile.channels(matrix).len());
-        let columns = self.coefficients.of_columns(matrix, tile);
+        let columns = self.coefficients.of_columns::<S, T>(simd, matrix, tile);
         let mut sums = ColumnSums::zero(tile.columns(matrix).len());
         add_columns(simd, matrix, tile, &gradients, columns.lend(), &mut sums);
         gather_columns(matrix, tile, &sums.first, &mut out.beta);

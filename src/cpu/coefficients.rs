@@ -132,7 +132,13 @@ impl<C: Compute, const N: usize> Coefficients<C, N> {
     }
 
     /// The numbers of every column of a tile.
-    pub(crate) fn of_columns(&self, matrix: &Matrix, tile: &Tile) -> TileColumns<'_, C, N> {
+    #[inline(always)]
+    pub(crate) fn of_columns<S: Simd, T: Element<Compute = C>>(
+        &self,
+        simd: S,
+        matrix: &Matrix,
+        tile: &Tile,
+    ) -> TileColumns<'_, C, N> {
         let channels = tile.channels(matrix);
         let len = tile.columns(matrix).len();
         let places = std::array::from_fn(|i| self.place(i, channels.start));
@@ -144,10 +150,17 @@ impl<C: Compute, const N: usize> Coefficients<C, N> {
             };
         }
         let period = period_of(len);
-        let mut columns = Vec::with_capacity(N * (period + LANES));
-        for place in places {
-            let values = &self.values[place..place + channels.len()];
-            spread_over_columns(matrix, tile, values, |value| value, &mut columns);
+        let mut columns = vec![C::default(); N * (period + LANES)];
+        for (place, columns) in places.iter().zip(columns.chunks_mut(period + LANES)) {
+            let values = &self.values[*place..place + channels.len()];
+            if matrix.width == 1 {
+                for (to, from) in columns[..len].iter_mut().zip(values.iter().cycle()) {
+                    *to = *from;
+                }
+            } else {
+                spread_over_units::<S, T>(simd, values, matrix.width, len, columns);
+            }
+            repeat_beginning(columns, len);
         }
         TileColumns {
             period,
@@ -157,28 +170,31 @@ impl<C: Compute, const N: usize> Coefficients<C, N> {
     }
 }
 
+/// Writes each unit's value to the columns it has of the first `len`; what a vector writes beyond them is written over.
+#[inline(always)]
+fn spread_over_units<S: Simd, T: Element>(
+    simd: S,
+    values: &[T::Compute],
+    width: usize,
+    len: usize,
+    columns: &mut [T::Compute],
+) {
+    for (unit, value) in values.iter().enumerate() {
+        let vector = T::splat(simd, *value);
+        let (mut at, end) = (unit * width, ((unit + 1) * width).min(len));
+        while at < end {
+            match columns[at..].first_chunk_mut::<LANES>() {
+                Some(to) => T::store_compute(simd, vector, to),
+                None => unreachable!("columns are padded to whole vectors"),
+            }
+            at += LANES;
+        }
+    }
+}
+
 /// After how many columns a tile's so many come again: as they are, or if they do not fill a vector, as often as that takes.
 fn period_of(columns: usize) -> usize {
     columns * LANES.div_ceil(columns)
-}
-
-/// Appends each channel's value for every column of a tile, until they come again and then a vector of them.
-pub(crate) fn spread_over_columns<A: Copy, C: Copy + Default>(
-    matrix: &Matrix,
-    tile: &Tile,
-    per_channel: &[A],
-    convert: impl Fn(A) -> C,
-    columns: &mut Vec<C>,
-) {
-    let len = tile.columns(matrix).len();
-    let start = columns.len();
-    let end = start + period_of(len) + LANES;
-    columns.reserve(end - start);
-    for (unit, value) in (0..len / matrix.width).zip(per_channel.iter().cycle()) {
-        columns.resize(start + (unit + 1) * matrix.width, convert(*value));
-    }
-    columns.resize(end, C::default());
-    repeat_beginning(&mut columns[start..], len);
 }
 
 /// Has values come again after `period` of them, to the end.

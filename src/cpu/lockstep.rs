@@ -57,7 +57,7 @@ pub(crate) fn through_tile<S: Simd, T: Element, P: Pass<S, T, N>, const N: usize
 ) {
     let by_columns = matrix
         .by_columns()
-        .then(|| coefficients.of_columns(matrix, tile));
+        .then(|| coefficients.of_columns::<S, T>(simd, matrix, tile));
     for group in Groups::of(matrix, tile, S::FOUR_ABREAST) {
         let by_unit;
         let columns = if let Some(columns) = &by_columns {

@@ -33,7 +33,7 @@ pub(super) fn shifts_of_units<T: Element>(
         let mean = if block.within.len() < WIDE {
             let [a, b, c, d] = std::array::from_fn(|i| value(i, 4));
             let (low, high) = (a.min(b).max(c.min(d)), a.max(b).min(c.max(d)));
-            (low + high) / 2.0
+            low.midpoint(high)
         } else {
             sum_lanes(std::array::from_fn(|i| value(i, MANY))) / MANY as f64
         };

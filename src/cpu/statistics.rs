@@ -88,7 +88,7 @@ impl<'a, T: Element> TileMoments<'a, T> {
             let coefficients = Coefficients::new(channels.clone(), |channel| {
                 [T::Compute::from_f64(shifts[channel - channels.start])]
             });
-            let columns = coefficients.of_columns(self.matrix, &block);
+            let columns = coefficients.of_columns::<S, T>(simd, self.matrix, &block);
             let deviations = Deviations(self.x);
             sums.clear();
             add_columns(

@@ -45,15 +45,16 @@ enum Numbers<'a, C: Copy, const N: usize> {
 }
 
 impl<'a, T: Element, R, const N: usize> TileSums<'a, T, R, N> {
+    #[inline(always)]
     pub(crate) fn of<S: Simd>(
-        _: S,
+        simd: S,
         matrix: &'a Matrix,
         tile: &'a Tile,
         coefficients: &'a Coefficients<T::Compute, N>,
         terms: R,
     ) -> Self {
         let (numbers, columns) = if matrix.by_columns() {
-            let columns = coefficients.of_columns(matrix, tile);
+            let columns = coefficients.of_columns::<S, T>(simd, matrix, tile);
             (
                 Numbers::OfColumns(columns),
                 tile.columns(matrix).len() + LANES,
