@@ -13,7 +13,7 @@ use super::matrix::Matrix;
 use super::memory::{Outputs, TileMemory, scatter};
 use super::moments::Moments;
 use super::normalize::{Epilogue, NormalizeTile, coefficients_of, normalize};
-use super::runs::Run;
+use super::run::Run;
 use super::statistics::{self, TileMoments};
 use super::tile_sums::can_be_beside;
 use super::{Cpu, Normalization};

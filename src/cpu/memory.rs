@@ -1,4 +1,4 @@
-//! Memory lent to many tiles at once: with `runs.rs` the place where the CPU backend goes beneath slices.
+//! Memory lent to many tiles at once: with `run.rs` and `runs.rs` the place where the CPU backend goes beneath slices.
 //!
 //! Two things need it. A pass may write over its input (y over x, dx over dy), which a pair of slices cannot say; and
 //! tiles of a matrix are not contiguous, so `chunks_mut` cannot hand them out. Both come down to this: in one
@@ -11,7 +11,8 @@
 use std::marker::PhantomData;
 
 use super::matrix::Matrix;
-use super::runs::{Rows, Run, Runs, RunsMut, evenly_spaced};
+use super::run::{Rows, Run};
+use super::runs::{Runs, RunsMut, evenly_spaced};
 use super::simd::SimdElement;
 use super::threads::Threads;
 use super::tiles::{Span, Tile, Tiling};

@@ -17,6 +17,7 @@ mod memory;
 mod moments;
 mod normalize;
 mod operands;
+mod run;
 mod running;
 mod runs;
 mod shifts;

@@ -1,162 +1,12 @@
-//! Runs of memory, read and written a vector at a time: where the kernels go beneath slices, for a run may be written over
-//! while it is read.
+//! Runs of memory side by side, read and written a vector at a time: beneath slices, for what is read may be written over.
 #![expect(unsafe_code, reason = "memory that is read and written in turn")]
 
 use std::marker::PhantomData;
-use std::ops::Range;
 
 use super::in_loop::asked_in_loop;
 use super::matrix::CACHE_LINE;
 use super::simd::{LANES, Simd, SimdElement};
 use super::tiles::Span;
-
-/// Values to be read, one after the other in memory.
-#[derive(Clone, Copy)]
-pub(crate) struct Run<'a, T> {
-    start: *const T,
-    len: usize,
-    lent: PhantomData<&'a T>,
-}
-
-impl<'a, T: SimdElement + Copy + Default> Run<'a, T> {
-    /// # Safety
-    /// `len` values from `start` on are lent for 'a, and nobody writes those that are read in between.
-    #[inline(always)]
-    pub(super) unsafe fn of_memory(start: *const T, len: usize) -> Self {
-        Self {
-            start,
-            len,
-            lent: PhantomData,
-        }
-    }
-
-    #[inline(always)]
-    pub(crate) fn new(values: &'a [T]) -> Self {
-        Self {
-            start: values.as_ptr(),
-            len: values.len(),
-            lent: PhantomData,
-        }
-    }
-
-    /// A part of it.
-    #[inline(always)]
-    pub(crate) fn part(&self, range: Range<usize>) -> Self {
-        assert!(range.start <= range.end && range.end <= self.len);
-        // SAFETY: the line before checked that the range is in the run.
-        let start = unsafe { self.start.add(range.start) };
-        Self {
-            start,
-            len: range.end - range.start,
-            lent: PhantomData,
-        }
-    }
-
-    /// Parts of equal length.
-    #[inline(always)]
-    pub(crate) fn parts<const A: usize>(&self, spans: [Span; A]) -> Runs<'a, T, A> {
-        let (first, distance) = evenly_spaced(spans);
-        // That the last one is there too.
-        self.part(spans[A - 1].range());
-        Runs {
-            start: self.part(first.range()).start,
-            distance,
-            len: first.len(),
-            lent: PhantomData,
-        }
-    }
-
-    /// The part at `first`, and the same part of the rows that follow, `count` in all.
-    #[inline(always)]
-    pub(crate) fn rows(&self, first: Span, count: usize, row_len: usize) -> Rows<'a, T> {
-        let rows = Rows {
-            first: self.part(first.range()),
-            row_len,
-            count,
-        };
-        // That the last one is there too.
-        self.part(rows.span(first, count - 1).range());
-        rows
-    }
-
-    /// One value.
-    #[inline(always)]
-    pub(crate) fn get(&self, at: usize) -> T {
-        assert!(at < self.len);
-        // SAFETY: the run's memory is lent for 'a, and the line before checked the bound.
-        unsafe { self.start.add(at).read() }
-    }
-
-    /// `count` values from `at` on, at most sixteen, then zeros.
-    #[inline(always)]
-    pub(crate) fn read<S: Simd>(&self, simd: S, at: usize, count: usize) -> T::Vector<S> {
-        let run = Runs::<T, 1> {
-            start: self.start,
-            distance: 0,
-            len: self.len,
-            lent: self.lent,
-        };
-        let [values] = run.read(simd, at, count);
-        values
-    }
-
-    /// `count` values from `at` on, fewer than sixteen, then zeros.
-    #[inline(always)]
-    pub(crate) fn load_some<S: Simd>(&self, simd: S, at: usize, count: usize) -> T::Vector<S> {
-        assert!(count < LANES && at <= self.len && self.len - at >= count);
-        // SAFETY: the run's memory is lent for 'a, and the line before checked that `count` values are there. The slice
-        // ends with this call, before the same thread can write there.
-        T::load_some(simd, unsafe {
-            std::slice::from_raw_parts(self.start.add(at), count)
-        })
-    }
-}
-
-/// Runs of equal length, at equal distances: a part of neighbouring rows.
-#[derive(Clone, Copy)]
-pub(crate) struct Rows<'a, T> {
-    first: Run<'a, T>,
-    row_len: usize,
-    count: usize,
-}
-
-impl<'a, T> Rows<'a, T> {
-    /// # Safety
-    /// `first`, the same part of the row `count - 1` rows on, and those between are in one array, and lent for 'a.
-    #[inline(always)]
-    pub(super) unsafe fn of_memory(first: Run<'a, T>, row_len: usize, count: usize) -> Self {
-        Self {
-            first,
-            row_len,
-            count,
-        }
-    }
-
-    /// Where the part of the `i`-th of the rows is, if the first is at `first`.
-    #[inline(always)]
-    pub(crate) fn span(&self, first: Span, i: usize) -> Span {
-        Span {
-            row: first.row + i,
-            start: first.start + i * self.row_len,
-            end: first.end + i * self.row_len,
-        }
-    }
-
-    /// The parts of the `A` rows from `row` on that are `step` rows apart.
-    #[inline(always)]
-    pub(crate) fn abreast<const A: usize>(&self, row: usize, step: usize) -> Runs<'a, T, A> {
-        assert!(row < self.count && (A - 1) * step < self.count - row);
-        // SAFETY: both makers checked that the first row's part and the last one's are in memory lent for 'a, in one
-        // array, and the line before that these are between them or among them.
-        let start = unsafe { self.first.start.add(row * self.row_len) };
-        Runs {
-            start,
-            distance: step * self.row_len,
-            len: self.first.len,
-            lent: PhantomData,
-        }
-    }
-}
 
 /// The first of some spans, and how far it is from each to the next. (Four starts beside those of other arrays are more than
 /// there are registers.)
@@ -198,14 +48,14 @@ impl<T: SimdElement + Copy + Default, const A: usize> Runs<'_, T, A> {
             }
             return values;
         }
+        assert!(count < LANES && at <= self.len && self.len - at >= count);
         for i in 0..A {
-            let run = Run {
-                // SAFETY: the makers checked that `A` runs are there, at this distance from each other.
-                start: unsafe { self.start.add(i * self.distance) },
-                len: self.len,
-                lent: self.lent,
-            };
-            values[i] = run.load_some(simd, at, count);
+            // SAFETY: the runs' memory is lent for 'a, at this distance from each other, and the assertion checked that `count`
+            // values are there. The slice ends with this turn, before the same thread can write there.
+            values[i] = T::load_some(simd, unsafe {
+                let run = self.start.add(at).add(i * self.distance);
+                std::slice::from_raw_parts(run, count)
+            });
         }
         values
     }

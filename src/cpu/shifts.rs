@@ -5,7 +5,7 @@
 use std::ops::Range;
 
 use super::matrix::Matrix;
-use super::runs::Run;
+use super::run::Run;
 use super::simd::{LANES, Simd, Vector};
 use super::sums::sum_lanes;
 use super::tiles::Tile;
