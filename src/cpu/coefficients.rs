@@ -204,24 +204,17 @@ fn repeat_beginning<C: Copy>(values: &mut [C], period: usize) {
     }
 }
 
-/// Adds up the columns of each channel, in order.
+/// Adds up the columns of each channel, in order, where neighbouring columns are of neighbouring channels.
 pub(crate) fn gather_columns(
     matrix: &Matrix,
     tile: &Tile,
     columns: &[f64],
     per_channel: &mut [f64],
 ) {
-    let columns = &columns[..tile.columns(matrix).len()];
     per_channel.fill(0.0);
-    if matrix.width == 1 {
-        for position in columns.chunks(per_channel.len()) {
-            for (sum, value) in per_channel.iter_mut().zip(position) {
-                *sum += value;
-            }
+    for position in columns[..tile.columns(matrix).len()].chunks(per_channel.len()) {
+        for (sum, value) in per_channel.iter_mut().zip(position) {
+            *sum += value;
         }
-        return;
-    }
-    for (unit, sum) in columns.chunks(matrix.width).zip(per_channel) {
-        *sum = unit.iter().sum();
     }
 }

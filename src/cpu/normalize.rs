@@ -60,7 +60,7 @@ impl<T: Element> NormalizeTile<'_, '_, T> {
         let next = match &self.next {
             Some(next) => {
                 shifts = next.shifts();
-                sums = shifts_as_coefficients::<T>(next.tile, &shifts);
+                sums = shifts_as_coefficients::<T>(next.tile.units.clone(), &shifts);
                 let deviations = Deviations(next.x);
                 TileSums::of(simd, self.matrix, next.tile, &sums, deviations)
             }

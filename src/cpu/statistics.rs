@@ -4,6 +4,8 @@
 //! for Σ(x − k) and Σ(x − k)²: the shift k is the mean of a few values spread over the block, so that nothing cancels.
 //! Blocks are merged by Chan's formula ([`Moments`]). A constant block has k = x, thus exactly no deviation.
 
+use std::ops::Range;
+
 use super::Cpu;
 use super::coefficients::{Coefficients, gather_columns};
 use super::column_sums::{ColumnSums, add_columns};
@@ -35,7 +37,7 @@ impl<T: Element> Kernel for TileMoments<'_, T> {
     fn run<S: Simd>(self, simd: S) -> Moments {
         if self.matrix.has_units() {
             let shifts = self.shifts();
-            let coefficients = shifts_as_coefficients::<T>(self.tile, &shifts);
+            let coefficients = shifts_as_coefficients::<T>(self.tile.units.clone(), &shifts);
             let sums = TileSums::of(
                 simd,
                 self.matrix,
@@ -86,9 +88,7 @@ impl<'a, T: Element> TileMoments<'a, T> {
                 ..self.tile.clone()
             };
             shifts_of_columns(simd, self.matrix, &block, self.x, &mut shifts);
-            let coefficients = Coefficients::new(channels.clone(), |channel| {
-                [T::Compute::from_f64(shifts[channel - channels.start])]
-            });
+            let coefficients = shifts_as_coefficients::<T>(channels.clone(), &shifts);
             let columns = coefficients.of_columns::<S, T>(simd, self.matrix, &block);
             let deviations = Deviations(self.x);
             sums.clear();
@@ -111,13 +111,13 @@ impl<'a, T: Element> TileMoments<'a, T> {
     }
 }
 
-/// The shifts of a tile's channels, as the sums want them.
+/// The shifts of some channels, as the sums want them.
 pub(crate) fn shifts_as_coefficients<T: Element>(
-    tile: &Tile,
+    channels: Range<usize>,
     shifts: &[f64],
 ) -> Coefficients<T::Compute, 1> {
-    let first = tile.units.start;
-    Coefficients::new(tile.units.clone(), |channel| {
+    let first = channels.start;
+    Coefficients::new(channels, |channel| {
         [T::Compute::from_f64(shifts[channel - first])]
     })
 }
