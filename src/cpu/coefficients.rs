@@ -1,9 +1,9 @@
 //! Per-channel numbers as a step wants them: one for a whole run, or one for every column of a tile.
 
-use std::borrow::Cow;
 use std::ops::Range;
 
 use super::matrix::Matrix;
+use super::scratch::Scratch;
 use super::simd::{LANES, Simd};
 use super::tiles::Tile;
 use crate::{Compute, Element};
@@ -44,29 +44,38 @@ impl<C: Compute, const N: usize> Columns<'_, C, N> {
 }
 
 /// The columns of a tile: often the channels' numbers as they are.
-pub(crate) struct TileColumns<'a, C: Clone, const N: usize> {
+pub(crate) struct TileColumns<'a, C: Compute, const N: usize> {
     period: usize,
     /// Where each of the numbers begins.
     starts: [usize; N],
-    values: Cow<'a, [C]>,
+    values: Values<'a, C>,
 }
 
-impl<C: Clone, const N: usize> TileColumns<'_, C, N> {
+enum Values<'a, C: Compute> {
+    OfChannels(&'a [C]),
+    OfColumns(Scratch<C>),
+}
+
+impl<C: Compute, const N: usize> TileColumns<'_, C, N> {
     /// No columns.
     pub(crate) fn none() -> Self {
         Self {
             period: LANES,
             starts: [0; N],
-            values: Cow::Borrowed(&[]),
+            values: Values::OfChannels(&[]),
         }
     }
 
     #[inline(always)]
     pub(crate) fn lend(&self) -> Columns<'_, C, N> {
         let padded = self.period + LANES;
+        let values = match &self.values {
+            Values::OfChannels(values) => values,
+            Values::OfColumns(values) => &values[..],
+        };
         Columns {
             period: self.period,
-            values: self.starts.map(|start| &self.values[start..start + padded]),
+            values: self.starts.map(|start| &values[start..start + padded]),
         }
     }
 }
@@ -146,11 +155,11 @@ impl<C: Compute, const N: usize> Coefficients<C, N> {
             return TileColumns {
                 period: len,
                 starts: places,
-                values: Cow::Borrowed(&self.values),
+                values: Values::OfChannels(&self.values),
             };
         }
         let period = period_of(len);
-        let mut columns = vec![C::default(); N * (period + LANES)];
+        let mut columns = Scratch::of_len(N * (period + LANES));
         for (place, columns) in places.iter().zip(columns.chunks_mut(period + LANES)) {
             let values = &self.values[*place..place + channels.len()];
             if matrix.width == 1 {
@@ -165,7 +174,7 @@ impl<C: Compute, const N: usize> Coefficients<C, N> {
         TileColumns {
             period,
             starts: std::array::from_fn(|i| i * (period + LANES)),
-            values: Cow::Owned(columns),
+            values: Values::OfColumns(columns),
         }
     }
 }

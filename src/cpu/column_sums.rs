@@ -4,6 +4,7 @@
 use super::coefficients::Columns;
 use super::lockstep::ABREAST;
 use super::matrix::Matrix;
+use super::scratch::Scratch;
 use super::simd::{LANES, Simd, Vector};
 use super::sums::{CHAIN, Terms, add_terms};
 use super::tiles::Tile;
@@ -14,16 +15,16 @@ const VECTORS: usize = 4;
 
 /// Σa and Σa·b of every column, padded to whole vectors.
 pub(crate) struct ColumnSums {
-    pub first: Vec<f64>,
-    pub second: Vec<f64>,
+    pub first: Scratch<f64>,
+    pub second: Scratch<f64>,
 }
 
 impl ColumnSums {
     pub(crate) fn zero(columns: usize) -> Self {
         let padded = columns.next_multiple_of(LANES);
         Self {
-            first: vec![0.0; padded],
-            second: vec![0.0; padded],
+            first: Scratch::zeros(padded),
+            second: Scratch::zeros(padded),
         }
     }
 

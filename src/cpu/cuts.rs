@@ -105,9 +105,10 @@ impl Matrix {
                 fitting.min((MAX_RUN_VALUES / self.width).max(1))
             };
             let wanted = wanted.next_multiple_of(step);
-            let enough = self.units.div_ceil(MIN_TILES).next_multiple_of(step);
-            let group = wanted.clamp(1, enough.max(1));
-            if self.units.div_ceil(group) >= MIN_TILES.min(self.len * bytes / SINGLE_TILE_BYTES) {
+            let tiles = MIN_TILES.min(self.len * bytes / SINGLE_TILE_BYTES);
+            let enough = self.units.div_ceil(tiles).next_multiple_of(step);
+            let group = wanted.clamp(1, enough);
+            if self.units.div_ceil(group) >= tiles {
                 return self.by_channel(group);
             }
         }

@@ -20,6 +20,7 @@ mod operands;
 mod run;
 mod running;
 mod runs;
+pub(crate) mod scratch;
 mod shifts;
 pub(crate) mod simd;
 mod statistics;

@@ -7,10 +7,11 @@
 use super::coefficients::{Coefficients, Columns, TileColumns, UnitColumns};
 use super::lockstep::{ABREAST, Abreast, Groups};
 use super::matrix::Matrix;
+use super::scratch::Scratch;
 use super::simd::{LANES, Simd, Vector};
 use super::sums::{CHAIN, Terms, add_terms, low_bits, sum_lanes};
 use super::tiles::{Span, Tile};
-use crate::Element;
+use crate::{Compute, Element};
 
 /// How far ahead memory is fetched, in vectors: the processor's own prefetch begins anew in every page.
 const AHEAD: usize = 8;
@@ -31,14 +32,14 @@ pub(crate) struct TileSums<'a, T: Element, R, const N: usize> {
     /// Of a unit.
     width: usize,
     /// Both sums of every column, or of a vector's lanes where work is by units.
-    chains: Vec<T::Compute>,
+    chains: Scratch<T::Compute>,
     /// Values that each column's have added up.
     chained: usize,
     totals: [Vec<f64>; 2],
 }
 
 /// What the terms take.
-enum Numbers<'a, C: Copy, const N: usize> {
+enum Numbers<'a, C: Compute, const N: usize> {
     OfColumns(TileColumns<'a, C, N>),
     /// Where work is by units: of the one that is being added up.
     OfUnit(&'a Coefficients<C, N>, UnitColumns<C, N>),
@@ -69,7 +70,7 @@ impl<'a, T: Element, R, const N: usize> TileSums<'a, T, R, N> {
             groups: Some(Groups::row_by_row(matrix, tile, S::FOUR_ABREAST)),
             first_unit: tile.units.start,
             width: tile.within.len(),
-            chains: vec![T::Compute::default(); 2 * columns],
+            chains: Scratch::zeros(2 * columns),
             chained: 0,
             totals: [units(), units()],
         }
@@ -83,7 +84,7 @@ impl<'a, T: Element, R, const N: usize> TileSums<'a, T, R, N> {
             groups: None,
             first_unit: 0,
             width: 0,
-            chains: Vec::new(),
+            chains: Scratch::of_len(0),
             chained: 0,
             totals: [Vec::new(), Vec::new()],
         }

@@ -54,22 +54,22 @@ impl Avx512 {
         unsafe { _mm512_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(value.0[0].0) }
     }
     #[inline(always)]
-    fn to_bf16(_: Self, value: Lanes<R32, 1>) -> __m256i {
+    fn to_bf16(simd: Self, value: Lanes<R32, 1>) -> __m256i {
+        // SAFETY: the first argument proves AVX-512 F.
+        unsafe { _mm512_cvtepi32_epi16(_mm512_srli_epi32::<16>(Self::rounded(simd, value))) }
+    }
+    /// Rounded to bfloat16, each in the upper half of its lane.
+    #[inline(always)]
+    fn rounded(_: Self, value: Lanes<R32, 1>) -> __m512i {
         let value = value.0[0].0;
-        // SAFETY: the first argument proves AVX-512 F and BW.
+        // SAFETY: the first argument proves AVX-512 F.
         unsafe {
             let bits = _mm512_castps_si512(value);
-            let upper = _mm512_srli_epi32::<16>(bits);
-            let odd = _mm512_and_si512(upper, _mm512_set1_epi32(1));
-            let carried = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
-            let is_nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(value, value);
-            let rounded = _mm512_mask_or_epi32(
-                _mm512_srli_epi32::<16>(carried),
-                is_nan,
-                upper,
-                _mm512_set1_epi32(0x40),
-            );
-            _mm512_cvtepi32_epi16(rounded)
+            // NaNs stay as they are: their upper halves are NaNs, for they come from an operation or from a bfloat16.
+            let ordered = _mm512_cmp_ps_mask::<_CMP_ORD_Q>(value, value);
+            let odd = _mm512_mask_test_epi32_mask(ordered, bits, _mm512_set1_epi32(1 << 16));
+            let below = _mm512_mask_add_epi32(bits, ordered, bits, _mm512_set1_epi32(0x7fff));
+            _mm512_mask_add_epi32(below, odd, bits, _mm512_set1_epi32(0x8000))
         }
     }
 }
@@ -304,10 +304,12 @@ impl Simd for Avx512 {
     }
     #[inline(always)]
     fn stream_bf16(self, [first, second]: [Self::F32; 2], to: Aligned<'_, bf16, 2>) {
-        stream_halves(
-            [Self::to_bf16(self, first), Self::to_bf16(self, second)],
-            to,
-        );
+        let rounded = [Self::rounded(self, first), Self::rounded(self, second)];
+        // SAFETY: `self` proves AVX-512 F and BW; the array has room for 64 bytes, and is aligned to them, as its type says.
+        unsafe {
+            let line = _mm512_permutex2var_epi16(rounded[0], upper_halves(), rounded[1]);
+            _mm512_stream_si512(to.get().as_mut_ptr().cast(), line);
+        }
     }
     #[inline(always)]
     fn load_some_f32(self, from: &[f32]) -> Self::F32 {
@@ -376,6 +378,22 @@ impl Simd for Avx512 {
 fn first_lanes(count: usize) -> u16 {
     assert!(count < LANES);
     (1 << count) - 1
+}
+
+/// Which halves of two registers are the upper ones of their lanes.
+#[inline(always)]
+fn upper_halves() -> __m512i {
+    const PLACES: [u16; 2 * LANES] = {
+        let mut places = [0; 2 * LANES];
+        let mut i = 0;
+        while i < places.len() {
+            places[i] = 2 * i as u16 + 1;
+            i += 1;
+        }
+        places
+    };
+    // SAFETY: called beneath an `Avx512` only, which proves AVX-512 F; the array has 64 bytes.
+    unsafe { _mm512_loadu_si512(PLACES.as_ptr().cast()) }
 }
 
 /// Writes 16 values of 2 bytes past the caches, if the place is aligned to them.
