@@ -125,6 +125,7 @@ on_every_backend!(
     backward::backward_of_streamed_arrays_matches_the_textbook,
     backward::backward_composed_of_steps_matches_the_textbook,
     precision::a_large_mean_costs_no_digits,
+    precision::halves_are_rounded_to_the_nearest,
     precision::a_constant_gives_exactly_beta,
     precision::an_outlier_first_costs_no_digits,
     precision::drifting_images_cost_no_digits,

@@ -1,13 +1,13 @@
 //! Data that hurts.
 
-use batchnorm::backend::Backend;
+use batchnorm::backend::{Backend, Epilogue, InOut, Normalization};
 use batchnorm::{Element, Layout, Shape};
 use half::{bf16, f16};
 
 use crate::data::{Random, add_residual, add_running, ordinary, round, wide, with_x};
 use crate::reference::Problem;
 use crate::run::{How, backward, check_backward, check_forward, close, forward};
-use crate::shapes::three_dimensional;
+use crate::shapes::{streamed, three_dimensional};
 
 /// One shape by units, one by columns, and their channels-last forms.
 fn shapes() -> Vec<Shape> {
@@ -343,4 +343,53 @@ pub(crate) fn relu_agrees_with_what_was_stored<B: Backend>(backend: &B) {
     }
     check::<f16, B>(backend, 2f64.powi(-24));
     check::<bf16, B>(backend, 2f64.powi(-133));
+}
+
+/// Every value of 16 bits, less a mean that leaves all 24 bits of an `f32` in use: nothing but the rounding is inexact.
+pub(crate) fn halves_are_rounded_to_the_nearest<B: Backend>(backend: &B) {
+    halves_are_rounded(backend, f16::from_bits, f16::is_nan);
+    halves_are_rounded(backend, bf16::from_bits, bf16::is_nan);
+}
+
+fn halves_are_rounded<T: Element<Compute = f32>, B: Backend>(
+    backend: &B,
+    of_bits: impl Fn(u16) -> T,
+    is_nan: impl Fn(T) -> bool,
+) {
+    for shape in shapes().into_iter().chain(streamed(size_of::<T>())) {
+        let mut random = Random::new(5);
+        let means: Vec<f32> = (0..shape.channels())
+            .map(|_| random.normal() as f32)
+            .collect();
+        let (mut x, mut expected) = (vec![], vec![]);
+        let channel = |at: usize| match shape.layout() {
+            Layout::ChannelsFirst => at / shape.spatial() % shape.channels(),
+            Layout::ChannelsLast => at % shape.channels(),
+        };
+        for at in 0..shape.len() {
+            x.push(of_bits((at * 40_503 % 65_536) as u16));
+            let centred = x[at].to_f64() as f32 - means[channel(at)];
+            expected.push(T::from_f64(f64::from(centred)));
+        }
+        let of_channel = |value: f32| backend.upload(&vec![value; shape.channels()]).unwrap();
+        let (x, mean) = (backend.upload(&x).unwrap(), backend.upload(&means).unwrap());
+        let (zeros, ones) = (of_channel(0.0), of_channel(1.0));
+        let mut y = backend.zeros(shape.len()).unwrap();
+        let with = Normalization {
+            mean: B::lend(&mean),
+            mean_low: B::lend(&zeros),
+            inv_std: B::lend(&ones),
+            gamma: B::lend(&ones),
+            beta: B::lend(&zeros),
+        };
+        let x_to_y = InOut::Separate(B::lend(&x), B::lend_mut(&mut y));
+        backend
+            .normalize::<T>(&shape, x_to_y, with, Epilogue::None)
+            .unwrap();
+        let y = backend.download(B::lend(&y)).unwrap();
+        for at in 0..shape.len() {
+            let same = y[at] == expected[at] || is_nan(y[at]) && is_nan(expected[at]);
+            assert!(same, "{shape} at {at}: {:?} for {:?}", y[at], expected[at]);
+        }
+    }
 }
