@@ -23,7 +23,7 @@ use super::{Cpu, Normalization};
 use crate::backend::{InOut, StatisticsSource};
 use crate::{Compute, Element};
 
-/// The six numbers per channel: center, scale, shift, mean_gradient, slope, offset. `means` gives Σ(dv·x̂)/M and Σdv/M of
+/// The six numbers per channel: center, scale, mean_gradient, slope, offset, and shift, for where v is recomputed. `means` gives Σ(dv·x̂)/M and Σdv/M of
 /// a channel where the statistics are the batch's.
 pub(crate) fn coefficients<C: Compute>(
     with: &Normalization<'_, C>,
@@ -33,14 +33,8 @@ pub(crate) fn coefficients<C: Compute>(
     Coefficients::new(channels, |c| {
         let [center, scale, shift] = coefficients_of(with, c);
         let Some([mean_gamma, mean_beta]) = means(c) else {
-            return [
-                center,
-                scale,
-                shift,
-                C::default(),
-                C::default(),
-                C::default(),
-            ];
+            let none = C::default();
+            return [center, scale, none, none, none, shift];
         };
         let mean_gradient = C::from_f64(mean_beta);
         let slope = -with.inv_std[c].to_f64() * mean_gamma;
@@ -49,10 +43,10 @@ pub(crate) fn coefficients<C: Compute>(
         [
             center,
             scale,
-            shift,
             mean_gradient,
             C::from_f64(slope),
             C::from_f64(offset),
+            shift,
         ]
     })
 }
@@ -77,16 +71,16 @@ impl<T: Element> Kernel for InputTile<'_, '_, T> {
     fn run<S: Simd>(self, simd: S) -> Option<Sums> {
         let matrix = self.matrix;
         match self.gate {
-            Gate::Open => self.behind(simd, Open),
-            Gate::Recomputed => self.behind(simd, Recomputed),
-            Gate::Marked(mask) => self.behind(simd, Marked { matrix, mask }),
+            Gate::Open => self.behind::<S, _, 2>(simd, Open),
+            Gate::Recomputed => self.behind::<S, _, 4>(simd, Recomputed),
+            Gate::Marked(mask) => self.behind::<S, _, 2>(simd, Marked { matrix, mask }),
         }
     }
 }
 
 impl<T: Element> InputTile<'_, '_, T> {
     #[inline(always)]
-    fn behind<S: Simd, G: Passes<T>>(self, simd: S, gate: G) -> Option<Sums> {
+    fn behind<S: Simd, G: Passes<T>, const N: usize>(self, simd: S, gate: G) -> Option<Sums> {
         let next = match &self.next {
             Some(next) => {
                 let gradients = next.gradients(gate);
@@ -94,7 +88,7 @@ impl<T: Element> InputTile<'_, '_, T> {
             }
             None => TileSums::nothing(Gradients::nothing(gate)),
         };
-        let mut pass = InputPass {
+        let mut pass = InputPass::<T, G, N> {
             memory: self.memory,
             of_batch: self.of_batch,
             x: self.x,
@@ -111,15 +105,27 @@ impl<T: Element> InputTile<'_, '_, T> {
 }
 
 /// Writes dx of some runs after the other.
-struct InputPass<'a, 'm, T: Element, G> {
+struct InputPass<'a, 'm, T: Element, G, const N: usize> {
     memory: &'a mut TileMemory<'m, T>,
     of_batch: bool,
     x: Run<'a, T>,
     gate: G,
-    next: TileSums<'a, T, Gradients<'a, 'm, T, G>, 4>,
+    next: TileSums<'a, T, Gradients<'a, 'm, T, G>, N, 4>,
 }
 
-impl<S: Simd, T: Element, G: Passes<T>> Pass<S, T, 6> for InputPass<'_, '_, T, G> {
+impl<S, T, G, const N: usize> Pass<S, T, 6> for InputPass<'_, '_, T, G, N>
+where
+    S: Simd,
+    T: Element,
+    G: Passes<T>,
+{
+    fn needed(&self) -> usize {
+        match (G::NEEDS_X, self.of_batch) {
+            (true, _) => 6,
+            (false, true) => 5,
+            (false, false) => 2,
+        }
+    }
     #[inline(always)]
     fn runs<const A: usize>(
         &mut self,
@@ -130,7 +136,7 @@ impl<S: Simd, T: Element, G: Passes<T>> Pass<S, T, 6> for InputPass<'_, '_, T, G
         let dy = self.memory.inputs(spans);
         let dresidual = self.memory.seconds(spans);
         let needs_x = self.of_batch || G::NEEDS_X;
-        let mut step = InputStep::<S, T, G, A> {
+        let mut step = InputStep::<S, T, G, N, A> {
             of_batch: self.of_batch,
             dy,
             dx: self.memory.outputs(spans),
@@ -152,7 +158,7 @@ impl<S: Simd, T: Element, G: Passes<T>> Pass<S, T, 6> for InputPass<'_, '_, T, G
 }
 
 /// Everything that some runs need.
-struct InputStep<'a, 'm, 's, S: Simd, T: Element, G: Passes<T>, const A: usize> {
+struct InputStep<'a, 'm, 's, S: Simd, T: Element, G: Passes<T>, const N: usize, const A: usize> {
     of_batch: bool,
     dy: Runs<'a, T, A>,
     dx: RunsMut<'a, T, A>,
@@ -162,11 +168,11 @@ struct InputStep<'a, 'm, 's, S: Simd, T: Element, G: Passes<T>, const A: usize> 
     columns: Columns<'s, T::Compute, 6>,
     gate: G,
     gate_runs: [G::Run; A],
-    next: GroupSums<'s, S, T, Gradients<'a, 'm, T, G>, 4, A>,
+    next: GroupSums<'s, S, T, Gradients<'a, 'm, T, G>, N, A>,
 }
 
-impl<S: Simd, T: Element, G: Passes<T>, const A: usize> Step<S>
-    for InputStep<'_, '_, '_, S, T, G, A>
+impl<S: Simd, T: Element, G: Passes<T>, const N: usize, const A: usize> Step<S>
+    for InputStep<'_, '_, '_, S, T, G, N, A>
 {
     type Coefficients = [T::Vector<S>; 6];
 
@@ -176,8 +182,8 @@ impl<S: Simd, T: Element, G: Passes<T>, const A: usize> Step<S>
     }
 
     #[inline(always)]
-    fn beside(&mut self, simd: S) {
-        self.next.advance(simd);
+    fn beside<const L: usize>(&mut self, simd: S) {
+        self.next.advance::<L>(simd);
     }
 
     #[inline(always)]
@@ -192,7 +198,7 @@ impl<S: Simd, T: Element, G: Passes<T>, const A: usize> Step<S>
         let mut dv = [self.dy.read(simd, at, count); L];
         let mut dx = dv;
         for l in 0..L {
-            let [center, scale, shift, mean_gradient, slope, offset] = with[l];
+            let [center, scale, mean_gradient, slope, offset, shift] = with[l];
             let at = at + l * LANES;
             dv[l] = self.dy.read(simd, at, count);
             let x = if of_batch || G::NEEDS_X {

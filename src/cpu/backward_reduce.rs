@@ -64,14 +64,15 @@ impl Sums {
     }
 }
 
-/// The four numbers per channel: center, scale and shift as [`super::normalize`] has them, and inv_std.
+/// The four numbers per channel: center and inv_std; and, where v is recomputed, scale and shift as [`super::normalize`] has
+/// them.
 pub(crate) fn coefficients<C: Compute>(
     with: &Normalization<'_, C>,
     channels: Range<usize>,
 ) -> Coefficients<C, 4> {
     Coefficients::new(channels, |c| {
         let [center, scale, shift] = super::normalize::coefficients_of(with, c);
-        [center, scale, shift, with.inv_std[c]]
+        [center, with.inv_std[c], scale, shift]
     })
 }
 
@@ -92,26 +93,27 @@ impl<T: Element> Kernel for ReduceTile<'_, '_, T> {
     fn run<S: Simd>(self, simd: S) -> Sums {
         let matrix = self.matrix;
         match self.gate {
-            Gate::Open => self.behind(simd, Open),
-            Gate::Recomputed => self.behind(simd, Recomputed),
-            Gate::Marked(mask) => self.behind(simd, Marked { matrix, mask }),
+            Gate::Open => self.behind::<S, _, 2>(simd, Open),
+            Gate::Recomputed => self.behind::<S, _, 4>(simd, Recomputed),
+            Gate::Marked(mask) => self.behind::<S, _, 2>(simd, Marked { matrix, mask }),
         }
     }
 }
 
 impl<'a, 'm, T: Element> ReduceTile<'a, 'm, T> {
     #[inline(always)]
-    fn behind<S: Simd, G: Passes<T>>(self, simd: S, gate: G) -> Sums {
+    fn behind<S: Simd, G: Passes<T>, const N: usize>(self, simd: S, gate: G) -> Sums {
         let (matrix, tile) = (self.matrix, self.tile);
         let gradients = self.gradients(gate);
         if matrix.has_units() {
-            let sums = TileSums::of(simd, matrix, tile, self.coefficients, gradients);
+            let sums = TileSums::<T, _, N, 4>::of(simd, matrix, tile, self.coefficients, gradients);
             return Sums::of(sums.all(simd));
         }
         let mut out = Sums::none(tile.channels(matrix).len());
-        let columns = self.coefficients.of_columns::<S, T>(simd, matrix, tile);
+        let columns = self.coefficients.of_columns::<S, T>(simd, matrix, tile, N);
         let mut sums = ColumnSums::zero(tile.columns(matrix).len());
-        add_columns(simd, matrix, tile, &gradients, columns.lend(), &mut sums);
+        let columns = columns.lend::<N>();
+        add_columns(simd, matrix, tile, &gradients, columns, &mut sums);
         gather_columns(matrix, tile, &sums.first, &mut out.beta);
         gather_columns(matrix, tile, &sums.second, &mut out.gamma);
         out
@@ -146,7 +148,9 @@ impl<T: Element, G> Gradients<'_, '_, T, G> {
     }
 }
 
-impl<'a, S: Simd, T: Element, G: Passes<T>> Terms<S, T, 4> for Gradients<'a, '_, T, G> {
+impl<'a, S: Simd, T: Element, G: Passes<T>, const N: usize> Terms<S, T, N>
+    for Gradients<'a, '_, T, G>
+{
     type Runs<const A: usize> = (Runs<'a, T, A>, Runs<'a, T, A>, [G::Run; A]);
     /// With the first run, for the gate.
     type Rows = (Rows<'a, T>, Rows<'a, T>, Span);
@@ -203,14 +207,19 @@ impl<'a, S: Simd, T: Element, G: Passes<T>> Terms<S, T, 4> for Gradients<'a, '_,
         &self,
         simd: S,
         (dy, x, gate_runs): Self::Runs<A>,
-        [center, scale, shift, inv_std]: [T::Vector<S>; 4],
+        with: [T::Vector<S>; N],
         at: usize,
         count: usize,
     ) -> TermsOf<S, T, A> {
+        let (center, inv_std) = (with[0], with[1]);
+        let affine = if N == 4 {
+            [with[2], with[3]]
+        } else {
+            [center; 2]
+        };
         let (mut dv, mut x) = (dy.read(simd, at, count), x.read(simd, at, count));
         for i in 0..A {
             let centred = x[i].sub(center);
-            let affine = [scale, shift];
             // Past the end dy is zero, and so is dv.
             dv[i] = self
                 .gate

@@ -16,14 +16,6 @@ pub(crate) struct Columns<'a, C, const N: usize> {
 }
 
 impl<C: Compute, const N: usize> Columns<'_, C, N> {
-    /// No columns.
-    pub(crate) fn none() -> Self {
-        Self {
-            period: LANES,
-            values: [&[]; N],
-        }
-    }
-
     /// Those of the sixteen columns from `column` on.
     #[inline(always)]
     pub(crate) fn at<S: Simd, T: Element<Compute = C>>(
@@ -57,17 +49,9 @@ enum Values<'a, C: Compute> {
 }
 
 impl<C: Compute, const N: usize> TileColumns<'_, C, N> {
-    /// No columns.
-    pub(crate) fn none() -> Self {
-        Self {
-            period: LANES,
-            starts: [0; N],
-            values: Values::OfChannels(&[]),
-        }
-    }
-
     #[inline(always)]
-    pub(crate) fn lend(&self) -> Columns<'_, C, N> {
+    pub(crate) fn lend<const F: usize>(&self) -> Columns<'_, C, F> {
+        const { assert!(F <= N) }
         let padded = self.period + LANES;
         let values = match &self.values {
             Values::OfChannels(values) => values,
@@ -75,7 +59,7 @@ impl<C: Compute, const N: usize> TileColumns<'_, C, N> {
         };
         Columns {
             period: self.period,
-            values: self.starts.map(|start| &values[start..start + padded]),
+            values: std::array::from_fn(|i| &values[self.starts[i]..][..padded]),
         }
     }
 }
@@ -130,6 +114,24 @@ impl<C: Compute, const N: usize> Coefficients<C, N> {
         i * (self.channels.len() + LANES) + channel - self.channels.start
     }
 
+    /// The first `F` numbers of a channel.
+    #[inline(always)]
+    pub(crate) fn of_channel<const F: usize>(&self, channel: usize) -> [C; F] {
+        const { assert!(F <= N) }
+        let mut numbers = [C::default(); F];
+        for i in 0..F {
+            numbers[i] = self.values[self.place(i, channel)];
+        }
+        numbers
+    }
+
+    /// The first `F` numbers of some channels.
+    #[inline(always)]
+    pub(crate) fn of_channels<const F: usize>(&self, channels: Range<usize>) -> [&[C]; F] {
+        const { assert!(F <= N) }
+        std::array::from_fn(|i| &self.values[self.place(i, channels.start)..][..channels.len()])
+    }
+
     /// The numbers of one unit (whose number is its channel's).
     #[inline(always)]
     pub(crate) fn of_unit(&self, unit: usize) -> UnitColumns<C, N> {
@@ -140,13 +142,14 @@ impl<C: Compute, const N: usize> Coefficients<C, N> {
         UnitColumns(columns)
     }
 
-    /// The numbers of every column of a tile.
+    /// The numbers of every column of a tile: the first so many, what stands for the others does not matter.
     #[inline(always)]
     pub(crate) fn of_columns<S: Simd, T: Element<Compute = C>>(
         &self,
         simd: S,
         matrix: &Matrix,
         tile: &Tile,
+        needed: usize,
     ) -> TileColumns<'_, C, N> {
         let channels = tile.channels(matrix);
         let len = tile.columns(matrix).len();
@@ -159,8 +162,11 @@ impl<C: Compute, const N: usize> Coefficients<C, N> {
             };
         }
         let period = period_of(len);
-        let mut columns = Scratch::of_len(N * (period + LANES));
-        for (place, columns) in places.iter().zip(columns.chunks_mut(period + LANES)) {
+        let mut columns = Scratch::of_len(needed * (period + LANES));
+        for (place, columns) in places[..needed]
+            .iter()
+            .zip(columns.chunks_mut(period + LANES))
+        {
             let values = &self.values[*place..place + channels.len()];
             if matrix.width == 1 {
                 for (to, from) in columns[..len].iter_mut().zip(values.iter().cycle()) {
@@ -173,7 +179,7 @@ impl<C: Compute, const N: usize> Coefficients<C, N> {
         }
         TileColumns {
             period,
-            starts: std::array::from_fn(|i| i * (period + LANES)),
+            starts: std::array::from_fn(|i| i % needed * (period + LANES)),
             values: Values::OfColumns(columns),
         }
     }

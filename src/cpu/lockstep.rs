@@ -19,6 +19,10 @@ const LEAST_QUARTER: usize = 8 * LINE_VALUES;
 
 /// What is done to every value of a tile.
 pub(crate) trait Pass<S: Simd, T: Element, const N: usize> {
+    /// How many of the numbers it needs, from the first on.
+    fn needed(&self) -> usize {
+        N
+    }
     /// Does it to some runs of equal length.
     fn runs<const A: usize>(
         &mut self,
@@ -42,8 +46,8 @@ pub(crate) trait Step<S: Simd> {
         at: usize,
         count: usize,
     );
-    /// What else is done on the way, about once for every sixteen values.
-    fn beside(&mut self, simd: S);
+    /// What else is done on the way, once for every `L` times sixteen values.
+    fn beside<const L: usize>(&mut self, simd: S);
 }
 
 /// Leads a pass through a tile.
@@ -57,7 +61,7 @@ pub(crate) fn through_tile<S: Simd, T: Element, P: Pass<S, T, N>, const N: usize
 ) {
     let by_columns = matrix
         .by_columns()
-        .then(|| coefficients.of_columns::<S, T>(simd, matrix, tile));
+        .then(|| coefficients.of_columns::<S, T>(simd, matrix, tile, pass.needed()));
     for group in Groups::of(matrix, tile, S::FOUR_ABREAST) {
         let by_unit;
         let columns = if let Some(columns) = &by_columns {
@@ -276,9 +280,9 @@ fn along_lines<S: Simd, const L: usize>(
             column = wrap(column + count);
         }
         while len - at >= L * LANES {
+            step.beside::<L>(simd);
             let mut with = [step.coefficients(simd, column); L];
             for i in 0..L {
-                step.beside(simd);
                 with[i] = step.coefficients(simd, column);
                 column = wrap(column + LANES);
             }

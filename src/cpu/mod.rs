@@ -2,6 +2,7 @@
 
 mod backward_input;
 mod backward_reduce;
+mod blocks;
 mod coefficients;
 mod column_sums;
 mod cuts;

@@ -83,7 +83,7 @@ struct NormalizePass<'a, 'm, T: Element, R> {
     memory: &'a mut TileMemory<'m, T>,
     residual: R,
     relu: bool,
-    next: TileSums<'a, T, Deviations<'a, T>, 1>,
+    next: TileSums<'a, T, Deviations<'a, T>, 1, 1>,
 }
 
 impl<S, T, R> Pass<S, T, 3> for NormalizePass<'_, '_, T, R>
@@ -153,8 +153,8 @@ where
     }
 
     #[inline(always)]
-    fn beside(&mut self, simd: S) {
-        self.next.advance(simd);
+    fn beside<const L: usize>(&mut self, simd: S) {
+        self.next.advance::<L>(simd);
     }
 
     #[inline(always)]

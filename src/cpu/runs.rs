@@ -85,13 +85,10 @@ impl<T, const A: usize> Runs<'_, T, A> {
         }
     }
 
-    /// Has the sixteen values that are `ahead` of those at `at` fetched, wherever that is.
+    /// Has the whole lines that are `ahead` values after `at` fetched, wherever that is: as many as sixteen values fill, at least one.
     #[inline(always)]
     pub(crate) fn fetch<S: Simd>(&self, simd: S, at: usize, ahead: usize) {
-        let bytes = LANES * size_of::<T>();
-        if bytes < CACHE_LINE && !(at / LANES).is_multiple_of(CACHE_LINE / bytes) {
-            return;
-        }
+        let bytes = (LANES * size_of::<T>()).max(CACHE_LINE);
         for i in 0..A {
             let place = self.start.wrapping_add(at + ahead);
             let place = place.wrapping_add(i * self.distance);

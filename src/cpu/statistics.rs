@@ -38,7 +38,7 @@ impl<T: Element> Kernel for TileMoments<'_, T> {
         if self.matrix.has_units() {
             let shifts = self.shifts();
             let coefficients = shifts_as_coefficients::<T>(self.tile.units.clone(), &shifts);
-            let sums = TileSums::of(
+            let sums = TileSums::<T, _, 1, 1>::of(
                 simd,
                 self.matrix,
                 self.tile,
@@ -89,7 +89,7 @@ impl<'a, T: Element> TileMoments<'a, T> {
             };
             shifts_of_columns(simd, self.matrix, &block, self.x, &mut shifts);
             let coefficients = shifts_as_coefficients::<T>(channels.clone(), &shifts);
-            let columns = coefficients.of_columns::<S, T>(simd, self.matrix, &block);
+            let columns = coefficients.of_columns::<S, T>(simd, self.matrix, &block, 1);
             let deviations = Deviations(self.x);
             sums.clear();
             add_columns(

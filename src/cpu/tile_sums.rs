@@ -4,14 +4,14 @@
 //! Beside it, memory is read and written at the same time, and what was read is in cache when its own turn to be written
 //! comes. The order of the additions is the same with and without: bits do not depend on who took which tile.
 
-use super::coefficients::{Coefficients, Columns, TileColumns, UnitColumns};
+use super::blocks::Blocks;
+use super::coefficients::Coefficients;
 use super::lockstep::{ABREAST, Abreast, Groups};
 use super::matrix::Matrix;
-use super::scratch::Scratch;
 use super::simd::{LANES, Simd, Vector};
-use super::sums::{CHAIN, Terms, add_terms, low_bits, sum_lanes};
+use super::sums::{CHAIN, Terms, add_terms, sum_lanes};
 use super::tiles::{Span, Tile};
-use crate::{Compute, Element};
+use crate::Element;
 
 /// How far ahead memory is fetched, in vectors: the processor's own prefetch begins anew in every page.
 const AHEAD: usize = 8;
@@ -23,54 +23,44 @@ pub(crate) fn can_be_beside(matrix: &Matrix, tile: &Tile, written: &Tile) -> boo
 }
 
 /// Σa and Σa·b of the units of a tile.
-pub(crate) struct TileSums<'a, T: Element, R, const N: usize> {
+pub(crate) struct TileSums<'a, T: Element, R, const N: usize, const M: usize> {
     terms: R,
-    numbers: Numbers<'a, T::Compute, N>,
+    /// Where work is by units, what the terms take: the first `N` of these numbers.
+    of_units: Option<&'a Coefficients<T::Compute, M>>,
+    blocks: Blocks<T::Compute, N>,
     /// What is left to add.
     groups: Option<Groups<'a>>,
     first_unit: usize,
     /// Of a unit.
     width: usize,
-    /// Both sums of every column, or of a vector's lanes where work is by units.
-    chains: Scratch<T::Compute>,
-    /// Values that each column's have added up.
+    /// Values that each column's sums have added up.
     chained: usize,
     totals: [Vec<f64>; 2],
 }
 
-/// What the terms take.
-enum Numbers<'a, C: Compute, const N: usize> {
-    OfColumns(TileColumns<'a, C, N>),
-    /// Where work is by units: of the one that is being added up.
-    OfUnit(&'a Coefficients<C, N>, UnitColumns<C, N>),
-}
-
-impl<'a, T: Element, R, const N: usize> TileSums<'a, T, R, N> {
+impl<'a, T: Element, R, const N: usize, const M: usize> TileSums<'a, T, R, N, M> {
     #[inline(always)]
     pub(crate) fn of<S: Simd>(
         simd: S,
         matrix: &'a Matrix,
         tile: &'a Tile,
-        coefficients: &'a Coefficients<T::Compute, N>,
+        coefficients: &'a Coefficients<T::Compute, M>,
         terms: R,
     ) -> Self {
-        let (numbers, columns) = if matrix.by_columns() {
-            let columns = coefficients.of_columns::<S, T>(simd, matrix, tile);
-            (
-                Numbers::OfColumns(columns),
-                tile.columns(matrix).len() + LANES,
-            )
-        } else {
-            (Numbers::OfUnit(coefficients, UnitColumns::default()), LANES)
-        };
+        let (width, by_columns) = (tile.within.len(), matrix.by_columns());
+        let numbers = coefficients.of_channels(tile.units.clone());
         let units = || vec![0.0; tile.units.len()];
         Self {
             terms,
-            numbers,
+            of_units: (!by_columns).then_some(coefficients),
+            blocks: if by_columns {
+                Blocks::of_columns::<S, T>(simd, numbers, width)
+            } else {
+                Blocks::of_unit()
+            },
             groups: Some(Groups::row_by_row(matrix, tile, S::FOUR_ABREAST)),
             first_unit: tile.units.start,
-            width: tile.within.len(),
-            chains: Scratch::zeros(2 * columns),
+            width,
             chained: 0,
             totals: [units(), units()],
         }
@@ -80,11 +70,11 @@ impl<'a, T: Element, R, const N: usize> TileSums<'a, T, R, N> {
     pub(crate) fn nothing(terms: R) -> Self {
         Self {
             terms,
-            numbers: Numbers::OfColumns(TileColumns::none()),
+            of_units: None,
+            blocks: Blocks::none(),
             groups: None,
             first_unit: 0,
             width: 0,
-            chains: Scratch::of_len(0),
             chained: 0,
             totals: [Vec::new(), Vec::new()],
         }
@@ -108,11 +98,10 @@ impl<'a, T: Element, R, const N: usize> TileSums<'a, T, R, N> {
         GroupSums {
             runs: self.terms.no_runs(),
             terms: &self.terms,
-            columns: Columns::none(),
+            blocks: &mut self.blocks,
             at: 0,
             len: 0,
             column_bits: 0,
-            chains: [&mut [], &mut []],
             chain_bits: 0,
             wide: [simd.splat_f64(0.0); 2],
             unit: 0,
@@ -129,23 +118,21 @@ impl<'a, T: Element, R, const N: usize> TileSums<'a, T, R, N> {
     where
         R: Terms<S, T, N>,
     {
-        let (columns, column_bits, chain_bits) = match &mut self.numbers {
-            Numbers::OfColumns(columns) => (columns.lend(), usize::MAX, usize::MAX),
-            Numbers::OfUnit(all, of_unit) => {
-                *of_unit = all.of_unit(unit);
-                (of_unit.lend(), 0, CHAIN / A * LANES - 1)
+        let (column_bits, chain_bits) = match self.of_units {
+            None => (usize::MAX, usize::MAX),
+            Some(coefficients) => {
+                let numbers = coefficients.of_channel(unit);
+                self.blocks.begin_unit::<S, T>(simd, numbers);
+                (0, CHAIN / A * LANES - 1)
             }
         };
-        let half = self.chains.len() / 2;
-        let (first, second) = self.chains.split_at_mut(half);
         GroupSums {
             runs: self.terms.runs(spans),
             terms: &self.terms,
-            columns,
+            blocks: &mut self.blocks,
             at: 0,
             len: spans[0].len(),
             column_bits,
-            chains: [first, &mut second[..half]],
             chain_bits,
             wide: [simd.splat_f64(0.0); 2],
             unit,
@@ -158,7 +145,7 @@ impl<'a, T: Element, R, const N: usize> TileSums<'a, T, R, N> {
         if group.empty {
             return;
         }
-        if let Numbers::OfUnit(..) = self.numbers {
+        if self.of_units.is_some() {
             for i in 0..2 {
                 let total = &mut self.totals[i][group.unit - self.first_unit];
                 *total += sum_lanes(group.wide[i].to_array());
@@ -174,25 +161,13 @@ impl<'a, T: Element, R, const N: usize> TileSums<'a, T, R, N> {
     /// Empties the sums of all columns into those of their units.
     #[inline(always)]
     fn empty_columns<S: Simd>(&mut self, simd: S) {
-        for i in 0..2 {
-            let columns = self.chains.len() / 2;
-            let chain = &mut self.chains[i * columns..(i + 1) * columns];
-            let totals = &mut self.totals[i];
-            for (unit, total) in totals.iter_mut().enumerate() {
-                let mut wide = simd.splat_f64(0.0);
-                let (mut at, end) = (unit * self.width, (unit + 1) * self.width);
-                while at < end {
-                    let mut sum = load::<S, T>(simd, chain, at);
-                    if end - at < LANES {
-                        sum = sum.keep(low_bits(end - at));
-                    }
-                    wide = wide.add(sum.widen());
-                    at += LANES;
-                }
-                *total += sum_lanes(wide.to_array());
-            }
-            chain.fill(T::Compute::default());
+        for unit in 0..self.totals[0].len() {
+            let columns = unit * self.width..(unit + 1) * self.width;
+            let sums = self.blocks.sums_of::<S, T>(simd, columns);
+            self.totals[0][unit] += sum_lanes(sums[0].to_array());
+            self.totals[1][unit] += sum_lanes(sums[1].to_array());
         }
+        self.blocks.clear_sums::<S, T>(simd);
         self.chained = 0;
     }
 
@@ -244,13 +219,12 @@ pub(crate) struct GroupSums<
 > {
     terms: &'s R,
     runs: R::Runs<A>,
-    columns: Columns<'s, T::Compute, N>,
+    blocks: &'s mut Blocks<T::Compute, N>,
     at: usize,
     len: usize,
     /// Which bits of a place are its column's: none, where work is by units.
     column_bits: usize,
-    chains: [&'s mut [T::Compute]; 2],
-    /// A unit's chains are emptied where a place has none of these bits.
+    /// A unit's sums are emptied where a place has none of these bits.
     chain_bits: usize,
     wide: [S::F64; 2],
     unit: usize,
@@ -266,42 +240,31 @@ pub(crate) struct GroupEnd<S: Simd> {
 impl<S: Simd, T: Element, R: Terms<S, T, N>, const N: usize, const A: usize>
     GroupSums<'_, S, T, R, N, A>
 {
-    /// Adds the next whole vector of each run, if there is one, while what comes after it is fetched.
+    /// Adds the next `L` whole vectors of each run, if there are so many, while what comes after them is fetched.
     #[inline(always)]
-    pub(crate) fn advance(&mut self, simd: S) {
-        if self.len - self.at >= LANES {
+    pub(crate) fn advance<const L: usize>(&mut self, simd: S) {
+        if self.len - self.at >= L * LANES {
             self.terms.fetch(simd, self.runs, self.at, AHEAD * LANES);
-            self.add(simd, LANES);
+            for _ in 0..L {
+                self.add(simd, LANES);
+            }
         }
     }
 
     #[inline(always)]
     fn add(&mut self, simd: S, count: usize) {
         let column = self.at & self.column_bits;
-        let with = self.columns.at::<S, T>(simd, column);
+        let (sums, with) = self.blocks.at::<S, T>(simd, column);
         let new = self.terms.terms(simd, self.runs, with, self.at, count);
-        let chain = [
-            load::<S, T>(simd, self.chains[0], column),
-            load::<S, T>(simd, self.chains[1], column),
-        ];
-        let sums = add_terms::<S, T, A>(new, chain);
-        store::<S, T>(simd, sums[0], self.chains[0], column);
-        store::<S, T>(simd, sums[1], self.chains[1], column);
+        let mut sums = add_terms::<S, T, A>(new, sums);
         self.at += count;
         if self.at & self.chain_bits == 0 {
-            self.empty(simd);
+            for i in 0..2 {
+                self.wide[i] = self.wide[i].add(sums[i].widen());
+            }
+            sums = [T::splat(simd, T::Compute::default()); 2];
         }
-    }
-
-    /// Empties a unit's chains.
-    #[inline(always)]
-    fn empty(&mut self, simd: S) {
-        let zero = T::splat(simd, T::Compute::default());
-        for i in 0..2 {
-            let sum = load::<S, T>(simd, self.chains[i], 0);
-            self.wide[i] = self.wide[i].add(sum.widen());
-            store::<S, T>(simd, zero, self.chains[i], 0);
-        }
+        self.blocks.set_sums::<S, T>(simd, column, sums);
     }
 
     /// Adds what is left.
@@ -315,33 +278,15 @@ impl<S: Simd, T: Element, R: Terms<S, T, N>, const N: usize, const A: usize>
         }
         let empty = self.len == 0;
         if self.column_bits == 0 && !empty {
-            self.empty(simd);
+            let (sums, _) = self.blocks.at::<S, T>(simd, 0);
+            for i in 0..2 {
+                self.wide[i] = self.wide[i].add(sums[i].widen());
+            }
         }
         GroupEnd {
             unit: self.unit,
             empty,
             wide: self.wide,
         }
-    }
-}
-
-#[inline(always)]
-fn load<S: Simd, T: Element>(simd: S, chain: &[T::Compute], column: usize) -> T::Vector<S> {
-    match chain[column..].first_chunk::<LANES>() {
-        Some(values) => T::load_compute(simd, values),
-        None => unreachable!("chains are padded to whole vectors"),
-    }
-}
-
-#[inline(always)]
-fn store<S: Simd, T: Element>(
-    simd: S,
-    value: T::Vector<S>,
-    chain: &mut [T::Compute],
-    column: usize,
-) {
-    match chain[column..].first_chunk_mut::<LANES>() {
-        Some(to) => T::store_compute(simd, value, to),
-        None => unreachable!("chains are padded to whole vectors"),
     }
 }
