@@ -76,20 +76,30 @@ impl<C: Compute, const N: usize> Blocks<C, N> {
         }
     }
 
-    /// The sums of sixteen columns, and their numbers. (A block begins at `column`.)
+    /// The sums of sixteen columns. (A block begins at `column`, here and below.)
     #[inline(always)]
-    pub(super) fn at<S: Simd, T: Element<Compute = C>>(
+    pub(super) fn sums<S: Simd, T: Element<Compute = C>>(
         &self,
         simd: S,
         column: usize,
-    ) -> ([T::Vector<S>; SUMS], [T::Vector<S>; N]) {
+    ) -> [T::Vector<S>; SUMS] {
         let block = &self.0[column * (SUMS + N)..][..Self::LEN];
-        let sums = [read::<S, T>(simd, block, 0), read::<S, T>(simd, block, 1)];
-        let mut numbers = [sums[0]; N];
+        [read::<S, T>(simd, block, 0), read::<S, T>(simd, block, 1)]
+    }
+
+    /// The numbers of sixteen columns.
+    #[inline(always)]
+    pub(super) fn numbers<S: Simd, T: Element<Compute = C>>(
+        &self,
+        simd: S,
+        column: usize,
+    ) -> [T::Vector<S>; N] {
+        let block = &self.0[column * (SUMS + N)..][..Self::LEN];
+        let mut numbers = [T::splat(simd, C::default()); N];
         for i in 0..N {
             numbers[i] = read::<S, T>(simd, block, SUMS + i);
         }
-        (sums, numbers)
+        numbers
     }
 
     /// Replaces the sums of sixteen columns.
@@ -117,7 +127,7 @@ impl<C: Compute, const N: usize> Blocks<C, N> {
         while at < columns.end {
             let first = at % LANES;
             let count = (LANES - first).min(columns.end - at);
-            let (sums, _) = self.at::<S, T>(simd, at - first);
+            let sums = self.sums::<S, T>(simd, at - first);
             for i in 0..SUMS {
                 wide[i] = wide[i].add(sums[i].keep(lanes(first, count)).widen());
             }

@@ -254,9 +254,9 @@ impl<S: Simd, T: Element, R: Terms<S, T, N>, const N: usize, const A: usize>
     #[inline(always)]
     fn add(&mut self, simd: S, count: usize) {
         let column = self.at & self.column_bits;
-        let (sums, with) = self.blocks.at::<S, T>(simd, column);
+        let with = self.blocks.numbers::<S, T>(simd, column);
         let new = self.terms.terms(simd, self.runs, with, self.at, count);
-        let mut sums = add_terms::<S, T, A>(new, sums);
+        let mut sums = add_terms::<S, T, A>(new, self.blocks.sums::<S, T>(simd, column));
         self.at += count;
         if self.at & self.chain_bits == 0 {
             for i in 0..2 {
@@ -278,7 +278,7 @@ impl<S: Simd, T: Element, R: Terms<S, T, N>, const N: usize, const A: usize>
         }
         let empty = self.len == 0;
         if self.column_bits == 0 && !empty {
-            let (sums, _) = self.blocks.at::<S, T>(simd, 0);
+            let sums = self.blocks.sums::<S, T>(simd, 0);
             for i in 0..2 {
                 self.wide[i] = self.wide[i].add(sums[i].widen());
             }

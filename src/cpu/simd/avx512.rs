@@ -384,10 +384,10 @@ fn first_lanes(count: usize) -> u16 {
 #[inline(always)]
 fn upper_halves() -> __m512i {
     const PLACES: [u16; 2 * LANES] = {
-        let mut places = [0; 2 * LANES];
-        let mut i = 0;
+        let mut places = [1; 2 * LANES];
+        let mut i = 1;
         while i < places.len() {
-            places[i] = 2 * i as u16 + 1;
+            places[i] = places[i - 1] + 2;
             i += 1;
         }
         places
