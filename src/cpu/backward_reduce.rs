@@ -10,6 +10,7 @@ use super::memory::TileMemory;
 use super::normalize::center_of;
 use super::run::{Rows, Run};
 use super::runs::Runs;
+use super::scratch::Scratch;
 use super::simd::{Kernel, LANES, Simd, Vector};
 use super::sums::{Terms, TermsOf, low_bits};
 use super::tile_sums::TileSums;
@@ -51,8 +52,11 @@ pub struct Sums {
 
 impl Sums {
     /// From Σ dv and Σ dv·x̂.
-    pub(crate) fn of([beta, gamma]: [Vec<f64>; 2]) -> Self {
-        Self { gamma, beta }
+    pub(crate) fn of([beta, gamma]: [Scratch<f64>; 2]) -> Self {
+        Self {
+            gamma: gamma.to_vec(),
+            beta: beta.to_vec(),
+        }
     }
 
     /// Of no values.

@@ -59,7 +59,11 @@ impl<C: Compute, const N: usize> TileColumns<'_, C, N> {
         };
         Columns {
             period: self.period,
-            values: std::array::from_fn(|i| &values[self.starts[i]..][..padded]),
+            // One length for all, so that one check will do.
+            values: std::array::from_fn(|i| {
+                let start = self.starts[i];
+                &values[start..start + padded]
+            }),
         }
     }
 }
@@ -85,18 +89,17 @@ impl<C, const N: usize> UnitColumns<C, N> {
 }
 
 /// `N` numbers for each of some channels.
-#[derive(Debug)]
-pub(crate) struct Coefficients<C, const N: usize> {
+pub(crate) struct Coefficients<C: Compute, const N: usize> {
     channels: Range<usize>,
     /// First numbers, second numbers and so on, each followed by their own beginning, a vector of it.
-    values: Vec<C>,
+    values: Scratch<C>,
 }
 
 impl<C: Compute, const N: usize> Coefficients<C, N> {
     /// Those of the channels of a range.
     pub(crate) fn new(channels: Range<usize>, of_channel: impl Fn(usize) -> [C; N]) -> Self {
         let padded = channels.len() + LANES;
-        let mut values = vec![C::default(); N * padded];
+        let mut values = Scratch::of_len(N * padded);
         for (c, channel) in channels.clone().enumerate() {
             for (i, value) in of_channel(channel).into_iter().enumerate() {
                 values[i * padded + c] = value;
@@ -169,8 +172,8 @@ impl<C: Compute, const N: usize> Coefficients<C, N> {
         {
             let values = &self.values[*place..place + channels.len()];
             if matrix.width == 1 {
-                for (to, from) in columns[..len].iter_mut().zip(values.iter().cycle()) {
-                    *to = *from;
+                for position in columns[..len].chunks_mut(values.len()) {
+                    position.copy_from_slice(&values[..position.len()]);
                 }
             } else {
                 spread_over_units::<S, T>(simd, values, matrix.width, len, columns);

@@ -15,6 +15,7 @@ use super::memory::{Outputs, TileMemory, scatter};
 use super::moments::Moments;
 use super::run::Run;
 use super::runs::{Runs, RunsMut};
+use super::scratch::Scratch;
 use super::simd::{Kernel, LANES, Simd, Vector};
 use super::statistics::{Deviations, TileMoments, shifts_as_coefficients};
 use super::tile_sums::{GroupSums, TileSums};
@@ -55,7 +56,7 @@ impl<T: Element> Kernel for NormalizeTile<'_, '_, T> {
 impl<T: Element> NormalizeTile<'_, '_, T> {
     #[inline(always)]
     fn tile<S: Simd, R: Residual<S, T>>(self, simd: S, residual: R) -> Option<Moments> {
-        let mut shifts = Vec::new();
+        let mut shifts = Scratch::of_len(0);
         let sums;
         let next = match &self.next {
             Some(next) => {

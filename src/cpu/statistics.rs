@@ -13,6 +13,7 @@ use super::matrix::Matrix;
 use super::moments::Moments;
 use super::run::{Rows, Run};
 use super::runs::Runs;
+use super::scratch::Scratch;
 use super::shifts::{shifts_of_columns, shifts_of_units};
 use super::simd::{Kernel, LANES, Simd, Vector};
 use super::sums::{Terms, TermsOf, low_bits};
@@ -60,15 +61,15 @@ impl<'a, T: Element> TileMoments<'a, T> {
 
     /// The shift of every channel, where the tile has units.
     #[inline(always)]
-    pub(crate) fn shifts(&self) -> Vec<f64> {
-        let mut shifts = vec![0.0; self.tile.units.len()];
+    pub(crate) fn shifts(&self) -> Scratch<f64> {
+        let mut shifts = Scratch::of_len(self.tile.units.len());
         shifts_of_units(self.matrix, self.tile, self.x, &mut shifts);
         shifts
     }
 
     /// The moments of every channel, from the sums of the deviations from their shifts.
     #[inline(always)]
-    pub(crate) fn moments(&self, shifts: &[f64], [first, second]: [Vec<f64>; 2]) -> Moments {
+    pub(crate) fn moments(&self, shifts: &[f64], [first, second]: [Scratch<f64>; 2]) -> Moments {
         let mut moments = Moments::none(shifts.len());
         let count = self.tile.rows.len() * self.tile.within.len();
         moments.add_shifted(count as f64, shifts, &first, &second);
@@ -80,8 +81,8 @@ impl<'a, T: Element> TileMoments<'a, T> {
         let channels = self.tile.channels(self.matrix);
         let mut moments = Moments::none(channels.len());
         let mut sums = ColumnSums::zero(self.tile.columns(self.matrix).len());
-        let mut shifts = vec![0.0; channels.len()];
-        let (mut first, mut second) = (vec![0.0; channels.len()], vec![0.0; channels.len()]);
+        let of_channels = || Scratch::of_len(channels.len());
+        let (mut shifts, mut first, mut second) = (of_channels(), of_channels(), of_channels());
         for rows in self.tile.rows.clone().step_by(BLOCK_ROWS) {
             let block = Tile {
                 rows: rows..(rows + BLOCK_ROWS).min(self.tile.rows.end),

@@ -8,6 +8,7 @@ use super::blocks::Blocks;
 use super::coefficients::Coefficients;
 use super::lockstep::{ABREAST, Abreast, Groups};
 use super::matrix::Matrix;
+use super::scratch::Scratch;
 use super::simd::{LANES, Simd, Vector};
 use super::sums::{CHAIN, Terms, add_terms, sum_lanes};
 use super::tiles::{Span, Tile};
@@ -35,7 +36,7 @@ pub(crate) struct TileSums<'a, T: Element, R, const N: usize, const M: usize> {
     width: usize,
     /// Values that each column's sums have added up.
     chained: usize,
-    totals: [Vec<f64>; 2],
+    totals: [Scratch<f64>; 2],
 }
 
 impl<'a, T: Element, R, const N: usize, const M: usize> TileSums<'a, T, R, N, M> {
@@ -49,7 +50,7 @@ impl<'a, T: Element, R, const N: usize, const M: usize> TileSums<'a, T, R, N, M>
     ) -> Self {
         let (width, by_columns) = (tile.within.len(), matrix.by_columns());
         let numbers = coefficients.of_channels(tile.units.clone());
-        let units = || vec![0.0; tile.units.len()];
+        let units = || Scratch::zeros(tile.units.len());
         Self {
             terms,
             of_units: (!by_columns).then_some(coefficients),
@@ -76,7 +77,7 @@ impl<'a, T: Element, R, const N: usize, const M: usize> TileSums<'a, T, R, N, M>
             first_unit: 0,
             width: 0,
             chained: 0,
-            totals: [Vec::new(), Vec::new()],
+            totals: [Scratch::of_len(0), Scratch::of_len(0)],
         }
     }
 
@@ -154,21 +155,21 @@ impl<'a, T: Element, R, const N: usize, const M: usize> TileSums<'a, T, R, N, M>
         }
         self.chained += A;
         if self.chained + ABREAST > CHAIN {
-            self.empty_columns(simd);
+            self.add_columns_to_units(simd);
+            self.blocks.clear_sums::<S, T>(simd);
+            self.chained = 0;
         }
     }
 
-    /// Empties the sums of all columns into those of their units.
+    /// Adds the sums of all columns to those of their units.
     #[inline(always)]
-    fn empty_columns<S: Simd>(&mut self, simd: S) {
+    fn add_columns_to_units<S: Simd>(&mut self, simd: S) {
         for unit in 0..self.totals[0].len() {
             let columns = unit * self.width..(unit + 1) * self.width;
             let sums = self.blocks.sums_of::<S, T>(simd, columns);
             self.totals[0][unit] += sum_lanes(sums[0].to_array());
             self.totals[1][unit] += sum_lanes(sums[1].to_array());
         }
-        self.blocks.clear_sums::<S, T>(simd);
-        self.chained = 0;
     }
 
     #[inline(always)]
@@ -182,7 +183,7 @@ impl<'a, T: Element, R, const N: usize, const M: usize> TileSums<'a, T, R, N, M>
 
     /// Adds everything, and gives Σa and Σa·b of each unit.
     #[inline(always)]
-    pub(crate) fn all<S: Simd>(mut self, simd: S) -> [Vec<f64>; 2]
+    pub(crate) fn all<S: Simd>(mut self, simd: S) -> [Scratch<f64>; 2]
     where
         R: Terms<S, T, N>,
     {
@@ -200,9 +201,9 @@ impl<'a, T: Element, R, const N: usize, const M: usize> TileSums<'a, T, R, N, M>
 
     /// Σa and Σa·b of each unit, once all groups have been added.
     #[inline(always)]
-    pub(crate) fn end<S: Simd>(mut self, simd: S) -> [Vec<f64>; 2] {
+    pub(crate) fn end<S: Simd>(mut self, simd: S) -> [Scratch<f64>; 2] {
         if self.chained > 0 {
-            self.empty_columns(simd);
+            self.add_columns_to_units(simd);
         }
         self.totals
     }
