@@ -17,7 +17,7 @@ use super::normalize::{center_of, coefficients_of};
 use super::run::Run;
 use super::runs::{Runs, RunsMut};
 use super::simd::{Kernel, LANES, Simd, Vector};
-use super::tile_sums::{GroupSums, TileSums};
+use super::tile_sums::{GroupSums, TileSums, order_of_writing};
 use super::tiles::{Span, Tile, Tiling};
 use super::{Cpu, Normalization};
 use crate::backend::{InOut, StatisticsSource};
@@ -95,7 +95,15 @@ impl<T: Element> InputTile<'_, '_, T> {
             gate,
             next,
         };
-        through_tile::<S, T, _, 6>(simd, self.matrix, self.tile, self.coefficients, &mut pass);
+        let order = order_of_writing(self.next.as_ref().map(|next| next.tile));
+        through_tile::<S, T, _, 6>(
+            simd,
+            self.matrix,
+            self.tile,
+            self.coefficients,
+            &mut pass,
+            order,
+        );
         // Not by `map`: an intrinsic behind its closure is a call.
         match &self.next {
             Some(_) => Some(Sums::of(pass.next.end(simd))),

@@ -8,6 +8,7 @@ use std::ops::Range;
 use super::coefficients::{Coefficients, Columns};
 use super::matrix::{LINE_VALUES, Matrix};
 use super::simd::{LANES, Simd};
+use super::threads::Order;
 use super::tiles::{Span, Tile};
 use crate::Element;
 
@@ -50,7 +51,7 @@ pub(crate) trait Step<S: Simd> {
     fn beside<const L: usize>(&mut self, simd: S);
 }
 
-/// Leads a pass through a tile.
+/// Leads a pass through a tile, rows in this order.
 #[inline(always)]
 pub(crate) fn through_tile<S: Simd, T: Element, P: Pass<S, T, N>, const N: usize>(
     simd: S,
@@ -58,11 +59,12 @@ pub(crate) fn through_tile<S: Simd, T: Element, P: Pass<S, T, N>, const N: usize
     tile: &Tile,
     coefficients: &Coefficients<T::Compute, N>,
     pass: &mut P,
+    order: Order,
 ) {
     let by_columns = matrix
         .by_columns()
         .then(|| coefficients.of_columns::<S, T>(simd, matrix, tile, pass.needed()));
-    for group in Groups::of(matrix, tile, S::FOUR_ABREAST) {
+    for group in Groups::of(matrix, tile, S::FOUR_ABREAST, order) {
         let by_unit;
         let columns = if let Some(columns) = &by_columns {
             columns.lend()
@@ -102,18 +104,21 @@ pub(super) struct Group {
     pub runs: Abreast,
 }
 
-/// The groups of a tile, in turn: the last rows first, for they are likeliest to be in cache still from when the tile was
-/// read for its sums.
+/// The groups of a tile, in turn.
 #[derive(Debug, Clone)]
 pub(super) struct Groups<'a> {
     matrix: &'a Matrix,
     tile: &'a Tile,
     /// Whether there are groups of four.
     four: bool,
-    /// Rows of each of four runs over several rows, where rows follow one another in memory and the tile has so many.
+    /// Rows of each of four runs: more than one where rows follow one another in memory and the tile has so many.
     each: usize,
     /// Whether it is so, for the rest of the rows as well.
     one_run: bool,
+    /// How many times four runs are left that share rows out.
+    fours: usize,
+    /// Which rows come first, those that four do not share out evenly being the last.
+    order: Order,
     /// Rows that are left.
     rows: Range<usize>,
     /// The next unit of the last of them, where work is by units.
@@ -124,32 +129,32 @@ pub(super) struct Groups<'a> {
 
 impl<'a> Groups<'a> {
     /// Over several rows at a time, where that can be.
-    pub(super) fn of(matrix: &'a Matrix, tile: &'a Tile, four: bool) -> Self {
+    pub(super) fn of(matrix: &'a Matrix, tile: &'a Tile, four: bool, order: Order) -> Self {
         if !(matrix.rows_are_one_run() && tile.has_whole_rows(matrix)) {
-            return Self::row_by_row(matrix, tile, four);
+            return Self::row_by_row(matrix, tile, four, order);
         }
         // The last row of the matrix may be short: it goes with the rest.
         let whole = tile.rows.end.min(matrix.len / matrix.row_len()) - tile.rows.start;
         let step = matrix.rows_of_lines();
+        let each = whole / ABREAST / step * step;
         Self {
-            each: if four {
-                whole / ABREAST / step * step
-            } else {
-                0
-            },
+            each,
             one_run: true,
-            ..Self::row_by_row(matrix, tile, four)
+            fours: usize::from(four && each > 0),
+            ..Self::row_by_row(matrix, tile, four, order)
         }
     }
 
     /// Whose runs end with their row.
-    pub(super) fn row_by_row(matrix: &'a Matrix, tile: &'a Tile, four: bool) -> Self {
+    pub(super) fn row_by_row(matrix: &'a Matrix, tile: &'a Tile, four: bool, order: Order) -> Self {
         Self {
             matrix,
             tile,
             four,
             each: 1,
             one_run: false,
+            fours: if four { tile.rows.len() / ABREAST } else { 0 },
+            order,
             rows: tile.rows.clone(),
             unit: tile.units.start,
             rest: None,
@@ -167,19 +172,18 @@ impl<'a> Groups<'a> {
         }
     }
 
-    /// The next group's number of rows, and whether four runs share them out: first those that four do not share out evenly.
+    /// The next group's number of rows, and whether four runs share them out.
     fn next_rows(&self) -> (usize, bool) {
-        let fours = ABREAST * self.each;
-        let rest = if self.one_run {
-            // All that is not in the one group of four.
-            self.rows.len() - fours.min(self.rows.len())
-        } else {
-            usize::from(!self.four || !self.rows.len().is_multiple_of(fours))
+        let shared = ABREAST * self.each;
+        let rest = self.rows.len() - self.fours * shared;
+        let shared_next = match self.order {
+            Order::FirstFirst => self.fours > 0,
+            Order::LastFirst => rest == 0,
         };
-        if rest > 0 {
-            (rest, false)
+        if shared_next {
+            (shared, true)
         } else {
-            (fours, true)
+            (if self.one_run { rest } else { 1 }, false)
         }
     }
 
@@ -200,13 +204,17 @@ impl<'a> Groups<'a> {
         Abreast::Four([quarter(0), quarter(1), quarter(2), quarter(3)])
     }
 
-    /// Goes on to the next unit, or to the rows before `first`.
-    fn leave(&mut self, first: usize) {
+    /// Goes on to the next unit, or from so many rows to the next.
+    fn leave(&mut self, rows: usize, shared: bool) {
         if !self.matrix.by_columns() && self.unit + 1 < self.tile.units.end {
             self.unit += 1;
         } else {
             self.unit = self.tile.units.start;
-            self.rows.end = first;
+            self.fours -= usize::from(shared);
+            match self.order {
+                Order::FirstFirst => self.rows.start += rows,
+                Order::LastFirst => self.rows.end -= rows,
+            }
         }
     }
 }
@@ -219,7 +227,10 @@ impl Iterator for Groups<'_> {
             return None;
         }
         let ((rows, shared), unit) = (self.next_rows(), self.unit);
-        let first = self.rows.end - rows;
+        let first = match self.order {
+            Order::FirstFirst => self.rows.start,
+            Order::LastFirst => self.rows.end - rows,
+        };
         let runs = if let Some(rest) = self.rest.take() {
             Abreast::One(rest)
         } else if shared {
@@ -229,7 +240,7 @@ impl Iterator for Groups<'_> {
             self.quarters(self.run(first, rows))
         };
         if self.rest.is_none() {
-            self.leave(first);
+            self.leave(rows, shared);
         }
         Some(Group { unit, runs })
     }
@@ -318,10 +329,17 @@ mod tests {
             for shape in [Shape::channels_first(dims), Shape::channels_last(dims)] {
                 let matrix = Matrix::of(&shape.unwrap());
                 let tilings = [matrix.by_rows(), matrix.for_statistics(2, 4)];
-                for (tiling, four) in tilings.into_iter().flat_map(|t| [(t, true), (t, false)]) {
+                let ways = [
+                    (true, Order::FirstFirst),
+                    (true, Order::LastFirst),
+                    (false, Order::LastFirst),
+                ];
+                for (tiling, (four, order)) in
+                    tilings.into_iter().flat_map(|t| ways.map(|way| (t, way)))
+                {
                     let (mut seen, mut fours) = (vec![0; matrix.len], 0);
                     for tile in (0..tiling.count()).map(|index| tiling.tile(index)) {
-                        for group in Groups::of(&matrix, &tile, four) {
+                        for group in Groups::of(&matrix, &tile, four, order) {
                             let spans = group.runs.as_slice();
                             fours += usize::from(spans.len() == ABREAST);
                             for span in spans {

@@ -18,7 +18,7 @@ use super::runs::{Runs, RunsMut};
 use super::scratch::Scratch;
 use super::simd::{Kernel, LANES, Simd, Vector};
 use super::statistics::{Deviations, TileMoments, shifts_as_coefficients};
-use super::tile_sums::{GroupSums, TileSums};
+use super::tile_sums::{GroupSums, TileSums, order_of_writing};
 use super::tiles::{Span, Tile, Tiling};
 use super::{Cpu, Normalization};
 use crate::backend::InOut;
@@ -73,7 +73,15 @@ impl<T: Element> NormalizeTile<'_, '_, T> {
             relu: self.epilogue.relu,
             next,
         };
-        through_tile::<S, T, _, 3>(simd, self.matrix, self.tile, self.coefficients, &mut pass);
+        let order = order_of_writing(self.next.as_ref().map(|next| next.tile));
+        through_tile::<S, T, _, 3>(
+            simd,
+            self.matrix,
+            self.tile,
+            self.coefficients,
+            &mut pass,
+            order,
+        );
         let next = self.next.as_ref()?;
         Some(next.moments(&shifts, pass.next.end(simd)))
     }

@@ -11,6 +11,7 @@ use super::matrix::Matrix;
 use super::scratch::Scratch;
 use super::simd::{LANES, Simd, Vector};
 use super::sums::{CHAIN, Terms, add_terms, sum_lanes};
+use super::threads::Order;
 use super::tiles::{Span, Tile};
 use crate::Element;
 
@@ -21,6 +22,21 @@ const AHEAD: usize = 8;
 pub(crate) fn can_be_beside(matrix: &Matrix, tile: &Tile, written: &Tile) -> bool {
     let one_run = matrix.rows_are_one_run() && written.has_whole_rows(matrix);
     matrix.has_units() && tile.has_form_of(written) && !one_run
+}
+
+/// In which order the rows of a tile are added up: neighbouring tiles the other way round, so that what was read last, and is in cache
+/// still where all is too large for it, is written first.
+fn order_of_sums(tile: &Tile) -> Order {
+    if tile.units.start.is_multiple_of(2) {
+        Order::LastFirst
+    } else {
+        Order::FirstFirst
+    }
+}
+
+/// In which order a tile's rows are written: as those of the next one are added up, if that is done beside.
+pub(crate) fn order_of_writing(next: Option<&Tile>) -> Order {
+    next.map_or(Order::LastFirst, order_of_sums)
 }
 
 /// Σa and Σa·b of the units of a tile.
@@ -59,7 +75,12 @@ impl<'a, T: Element, R, const N: usize, const M: usize> TileSums<'a, T, R, N, M>
             } else {
                 Blocks::of_unit()
             },
-            groups: Some(Groups::row_by_row(matrix, tile, S::FOUR_ABREAST)),
+            groups: Some(Groups::row_by_row(
+                matrix,
+                tile,
+                S::FOUR_ABREAST,
+                order_of_sums(tile),
+            )),
             first_unit: tile.units.start,
             width,
             chained: 0,
