@@ -151,6 +151,10 @@ fn add_vectors<S: Simd, T: Element, R: Terms<S, T, N>, const N: usize, const V: 
     for i in 0..chain.abreast {
         let runs = terms.rows_abreast::<ABREAST>(rows, chain.first + i, chain.fourth);
         for v in 0..V {
+            if V > 1 {
+                // The next columns of the same rows, where these are done with.
+                terms.fetch(simd, runs, at + v * LANES, V * LANES);
+            }
             let new = terms.terms(simd, runs, with[v], at + v * LANES, count);
             totals[v] = add_terms::<S, T, ABREAST>(new, totals[v]);
         }
