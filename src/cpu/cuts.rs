@@ -15,6 +15,8 @@ const TILE_VALUES: std::ops::RangeInclusive<usize> = 32 << 10..=128 << 10;
 const PART_VALUES: usize = 64 << 10;
 /// The run of memory that a tile takes from each row, where channels are many and small.
 const MAX_RUN_VALUES: usize = 4 << 10;
+/// The run that it takes at least, even where all rows of that do not fit the cache.
+const MIN_RUN_VALUES: usize = 1 << 10;
 /// The shortest run worth going to the next row for.
 const MIN_COLUMNS: usize = 256;
 /// Enough tiles of whole channels to keep the threads of a large machine busy.
@@ -99,8 +101,7 @@ impl Matrix {
                 1
             };
             let wanted = if self.by_columns() {
-                // At least some run of memory at a time, even where that does not fit the cache.
-                fitting.max(MIN_COLUMNS / self.width)
+                fitting.max(MIN_RUN_VALUES.div_ceil(self.width))
             } else {
                 fitting.min((MAX_RUN_VALUES / self.width).max(1))
             };

@@ -47,24 +47,4 @@ macro_rules! kernels_of {
     )*};
 }
 
-kernels_of!(f32);
-macro_rules! stubs_of {
-    ($($element:ty),*) => {$(
-        impl KernelElement for $element {
-            fn moments(cpu: &Cpu, kernel: TileMoments<'_, Self>) -> Moments {
-                { let _ = (cpu, kernel); unimplemented!() }
-            }
-            fn normalize(cpu: &Cpu, kernel: NormalizeTile<'_, '_, Self>) -> Option<Moments> {
-                { let _ = (cpu, kernel); unimplemented!() }
-            }
-            fn reduce(cpu: &Cpu, kernel: ReduceTile<'_, '_, Self>) -> Sums {
-                { let _ = (cpu, kernel); unimplemented!() }
-            }
-            fn input(cpu: &Cpu, kernel: InputTile<'_, '_, Self>) -> Option<Sums> {
-                { let _ = (cpu, kernel); unimplemented!() }
-            }
-        }
-    )*};
-}
-
-stubs_of!(f64, f16, bf16);
+kernels_of!(f32, f64, f16, bf16);
