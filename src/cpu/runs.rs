@@ -142,7 +142,8 @@ impl<T: SimdElement + Copy + Default, const A: usize> RunsMut<'_, T, A> {
             start,
             distance,
             len,
-            streamed,
+            // Not where other runs begin elsewhere in a line than the first.
+            streamed: streamed && (distance * size_of::<T>()).is_multiple_of(CACHE_LINE),
             lent: PhantomData,
         }
     }
@@ -176,8 +177,9 @@ impl<T: SimdElement + Copy + Default, const A: usize> RunsMut<'_, T, A> {
         }
         assert!(at < self.len && self.len - at >= L * LANES);
         let first = self.start.wrapping_add(at).addr();
-        let aligned = (first | (self.distance * size_of::<T>())).is_multiple_of(CACHE_LINE);
-        let streamed = L == T::VECTORS_IN_LINE && asked_in_loop(self.streamed) && aligned;
+        let streamed = L == T::VECTORS_IN_LINE && asked_in_loop(self.streamed);
+        // The distance is whole lines, if the runs are streamed: one is aligned as all are.
+        let streamed = streamed && first.is_multiple_of(CACHE_LINE);
         for i in 0..A {
             // SAFETY: the runs' memory is lent to this call for 'a, and the assertion checked that L vectors are there. The
             // reference ends with this turn.
