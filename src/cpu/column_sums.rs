@@ -1,8 +1,8 @@
 //! Sums of every column of a tile, where neighbouring values are of different channels: the lanes of a vector are columns,
 //! and a few rows are added up in registers.
 
+use super::abreast::ABREAST;
 use super::coefficients::Columns;
-use super::lockstep::ABREAST;
 use super::matrix::Matrix;
 use super::scratch::Scratch;
 use super::simd::{LANES, Simd, Vector};

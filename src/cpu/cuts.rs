@@ -1,6 +1,6 @@
 //! How a matrix is cut into work: by its shape alone, never by how many threads there are.
 
-use super::lockstep::ABREAST;
+use super::abreast::ABREAST;
 use super::matrix::{CACHE_LINE, LINE_VALUES, Matrix};
 use super::threads::Order;
 use super::tiles::Tiling;

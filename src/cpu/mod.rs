@@ -1,5 +1,6 @@
 //! The CPU backend: a SIMD level and the threads to run it on.
 
+mod abreast;
 mod backward_input;
 mod backward_reduce;
 mod blocks;

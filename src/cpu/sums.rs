@@ -3,7 +3,7 @@
 //! Chains of `f32` additions are short ([`CHAIN`] values) and end in `f64`, so that the error of a sum does not grow
 //! with the number of values.
 
-use super::lockstep::ABREAST;
+use super::abreast::ABREAST;
 use super::simd::{LANES, Simd, SimdElement, Vector};
 use super::tiles::Span;
 use crate::Element;

@@ -4,9 +4,9 @@
 //! Beside it, memory is read and written at the same time, and what was read is in cache when its own turn to be written
 //! comes. The order of the additions is the same with and without: bits do not depend on who took which tile.
 
+use super::abreast::{ABREAST, Abreast, Groups};
 use super::blocks::Blocks;
 use super::coefficients::Coefficients;
-use super::lockstep::{ABREAST, Abreast, Groups};
 use super::matrix::Matrix;
 use super::scratch::Scratch;
 use super::simd::{LANES, Simd, Vector};
