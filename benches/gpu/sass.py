@@ -13,7 +13,7 @@ import re
 import subprocess
 import tempfile
 
-# Of a multiprocessor, from compute capability 8.0 on but for 8.6 and 8.9, which have 1536 threads.
+# Of a multiprocessor of compute capability 8.0, 9.0 or 10.0. (7.5 has 1024 threads; 8.6, 8.9 and 12.0 have 1536.)
 REGISTERS = 65536
 THREADS = 2048
 # Registers are given to threads by so many.

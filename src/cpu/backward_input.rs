@@ -23,8 +23,8 @@ use super::{Cpu, Normalization};
 use crate::backend::{InOut, StatisticsSource};
 use crate::{Compute, Element};
 
-/// The six numbers per channel: center, scale, mean_gradient, slope, offset, and shift, for where v is recomputed. `means` gives Σ(dv·x̂)/M and Σdv/M of
-/// a channel where the statistics are the batch's.
+/// The six numbers per channel: center, scale, mean_gradient, slope, offset, and shift, for where v is recomputed. `means`
+/// gives Σ(dv·x̂)/M and Σdv/M of a channel where the statistics are the batch's.
 pub(crate) fn coefficients<C: Compute>(
     with: &Normalization<'_, C>,
     channels: Range<usize>,

@@ -109,7 +109,7 @@ impl Matrix {
             let tiles = MIN_TILES.min(self.len * bytes / SINGLE_TILE_BYTES);
             let enough = self.units.div_ceil(tiles).next_multiple_of(step);
             let group = wanted.clamp(1, enough);
-            // Groups of whole lines may be a few less.
+            // Groups of whole lines can be fewer than were wanted.
             if 2 * self.units.div_ceil(group) >= tiles {
                 return self.by_channel(group);
             }
@@ -206,7 +206,8 @@ mod tests {
             Matrix::of(&Shape::channels_first(&[1, 2, 3000, 3000]).unwrap()).for_statistics(2, 4);
         assert!(!huge.has_whole_channels() && huge.count() >= MIN_TILES);
     }
-    /// Taken in parts, a pass reads memory twice: channels that are no multiple of a power of two must not come to that.
+
+    /// Taken in parts, a pass reads memory twice: numbers of channels that are no power of two must not come to that.
     #[test]
     fn the_channels_of_known_networks_stay_whole() {
         for channels in [

@@ -85,7 +85,8 @@ impl<T, const A: usize> Runs<'_, T, A> {
         }
     }
 
-    /// Has the whole lines that are `ahead` values after `at` fetched, wherever that is: as many as sixteen values fill, at least one.
+    /// Has the lines that are `ahead` values after `at` fetched, wherever that is: as many as sixteen values fill, at least
+    /// one.
     #[inline(always)]
     pub(crate) fn fetch<S: Simd>(&self, simd: S, at: usize, ahead: usize) {
         let bytes = (LANES * size_of::<T>()).max(CACHE_LINE);

@@ -5,9 +5,9 @@ use std::cell::RefCell;
 use std::ops::{Deref, DerefMut};
 use std::thread::LocalKey;
 
-/// More than this is given back.
+/// What is larger is given back.
 const KEPT_BYTES: usize = 1 << 20;
-/// As many as are in use at a time.
+/// How many a thread keeps of a type: about as many as a pass has in use at a time.
 const KEPT: usize = 8;
 
 /// A type of values that memory is kept for.

@@ -24,8 +24,8 @@ pub(crate) fn can_be_beside(matrix: &Matrix, tile: &Tile, written: &Tile) -> boo
     matrix.has_units() && tile.has_form_of(written) && !one_run
 }
 
-/// In which order the rows of a tile are added up: neighbouring tiles the other way round, so that what was read last, and is in cache
-/// still where all is too large for it, is written first.
+/// In which order the rows of a tile are added up: neighbouring tiles the other way round, so that what was read last, and
+/// is in cache still where all is too large for it, is written first. By the tile alone, for bits depend on it.
 fn order_of_sums(tile: &Tile) -> Order {
     if tile.units.start.is_multiple_of(2) {
         Order::LastFirst
