@@ -6,7 +6,8 @@
 use std::ops::Range;
 
 use super::backward_reduce::{Gradients, ReduceTile, Sums};
-use super::coefficients::{Coefficients, Columns};
+use super::coefficients::Coefficients;
+use super::cursor::{Cursor, Numbers};
 use super::fused::Behind;
 use super::gate::{Gate, Marked, Open, Passes, Recomputed, gate_runs};
 use super::in_loop::asked_in_loop;
@@ -84,7 +85,7 @@ impl<T: Element> InputTile<'_, '_, T> {
         let next = match &self.next {
             Some(next) => {
                 let gradients = next.gradients(gate);
-                TileSums::of(simd, self.matrix, next.tile, next.coefficients, gradients)
+                TileSums::of::<S, 4>(self.matrix, next.tile, next.coefficients, gradients)
             }
             None => TileSums::nothing(Gradients::nothing(gate)),
         };
@@ -104,11 +105,7 @@ impl<T: Element> InputTile<'_, '_, T> {
             &mut pass,
             order,
         );
-        // Not by `map`: an intrinsic behind its closure is a call.
-        match &self.next {
-            Some(_) => Some(Sums::of(pass.next.end(simd))),
-            None => None,
-        }
+        self.next.as_ref().map(|_| Sums::of(pass.next.end()))
     }
 }
 
@@ -118,7 +115,7 @@ struct InputPass<'a, 'm, T: Element, G, const N: usize> {
     of_batch: bool,
     x: Run<'a, T>,
     gate: G,
-    next: TileSums<'a, T, Gradients<'a, 'm, T, G>, N, 4>,
+    next: TileSums<'a, T, Gradients<'a, 'm, T, G>, N>,
 }
 
 impl<S, T, G, const N: usize> Pass<S, T, 6> for InputPass<'_, '_, T, G, N>
@@ -127,19 +124,12 @@ where
     T: Element,
     G: Passes<T>,
 {
-    fn needed(&self) -> usize {
-        match (G::NEEDS_X, self.of_batch) {
-            (true, _) => 6,
-            (false, true) => 5,
-            (false, false) => 2,
-        }
-    }
     #[inline(always)]
     fn runs<const A: usize>(
         &mut self,
         simd: S,
         spans: [Span; A],
-        columns: Columns<'_, T::Compute, 6>,
+        numbers: Numbers<'_, T::Compute, 6>,
     ) {
         let dy = self.memory.inputs(spans);
         let dresidual = self.memory.seconds(spans);
@@ -152,16 +142,15 @@ where
             dresidual: dresidual.unwrap_or_else(RunsMut::none),
             // Where x is not needed, it may be empty.
             x: if needs_x { self.x.parts(spans) } else { dy },
-            columns,
+            cursor: Cursor::at_start(simd, numbers),
             gate: self.gate,
             gate_runs: gate_runs(self.gate, spans),
             next: self.next.next_group(simd),
         };
         step.dx.fetch_ends(simd);
         let head = step.dx.unaligned_head();
-        along_runs::<S, T>(simd, &mut step, head, spans[0].len(), columns.period);
-        let end = step.next.end(simd);
-        self.next.end_group::<S, A>(simd, &end);
+        along_runs::<S, T>(simd, &mut step, head, spans[0].len());
+        step.next.end(simd);
     }
 }
 
@@ -173,7 +162,7 @@ struct InputStep<'a, 'm, 's, S: Simd, T: Element, G: Passes<T>, const N: usize, 
     has_residual: bool,
     dresidual: RunsMut<'a, T, A>,
     x: Runs<'a, T, A>,
-    columns: Columns<'s, T::Compute, 6>,
+    cursor: Cursor<'s, S, T, 6>,
     gate: G,
     gate_runs: [G::Run; A],
     next: GroupSums<'s, S, T, Gradients<'a, 'm, T, G>, N, A>,
@@ -185,8 +174,8 @@ impl<S: Simd, T: Element, G: Passes<T>, const N: usize, const A: usize> Step<S>
     type Coefficients = [T::Vector<S>; 6];
 
     #[inline(always)]
-    fn coefficients(&self, simd: S, column: usize) -> [T::Vector<S>; 6] {
-        self.columns.at::<S, T>(simd, column)
+    fn coefficients(&mut self, simd: S, count: usize) -> [T::Vector<S>; 6] {
+        self.cursor.advance(simd, count)
     }
 
     #[inline(always)]

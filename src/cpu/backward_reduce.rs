@@ -12,7 +12,7 @@ use super::run::{Rows, Run};
 use super::runs::Runs;
 use super::scratch::Scratch;
 use super::simd::{Kernel, LANES, Simd, Vector};
-use super::sums::{Terms, TermsOf, low_bits};
+use super::sums::{Terms, TermsOf, lanes};
 use super::tile_sums::TileSums;
 use super::tiles::{Span, Tile, Tiling};
 use super::{Cpu, Normalization};
@@ -110,14 +110,20 @@ impl<'a, 'm, T: Element> ReduceTile<'a, 'm, T> {
         let (matrix, tile) = (self.matrix, self.tile);
         let gradients = self.gradients(gate);
         if matrix.has_units() {
-            let sums = TileSums::<T, _, N, 4>::of(simd, matrix, tile, self.coefficients, gradients);
+            let sums = TileSums::<T, _, N>::of::<S, 4>(matrix, tile, self.coefficients, gradients);
             return Sums::of(sums.all(simd));
         }
         let mut out = Sums::none(tile.channels(matrix).len());
-        let columns = self.coefficients.of_columns::<S, T>(simd, matrix, tile, N);
+        let numbers = self.coefficients.of_tile(matrix, tile);
         let mut sums = ColumnSums::zero(tile.columns(matrix).len());
-        let columns = columns.lend::<N>();
-        add_columns(simd, matrix, tile, &gradients, columns, &mut sums);
+        add_columns(
+            simd,
+            matrix,
+            tile,
+            &gradients,
+            numbers.lend::<N>(),
+            &mut sums,
+        );
         gather_columns(matrix, tile, &sums.first, &mut out.beta);
         gather_columns(matrix, tile, &sums.second, &mut out.gamma);
         out
@@ -231,7 +237,7 @@ impl<'a, S: Simd, T: Element, G: Passes<T>, const N: usize> Terms<S, T, N>
             // Multiplied before it is summed: dv·(x − mean) can overflow where dv·x̂ cannot.
             x[i] = centred.mul(inv_std);
             if count < LANES {
-                x[i] = x[i].keep(low_bits(count));
+                x[i] = x[i].keep(lanes(0, count));
             }
         }
         (dv, x)

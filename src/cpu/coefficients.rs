@@ -1,42 +1,17 @@
-//! Per-channel numbers as a step wants them: one for a whole run, or one for every column of a tile.
+//! Per-channel numbers, and those of the units of a tile.
 
 use std::ops::Range;
 
+use super::cursor::Numbers;
 use super::matrix::Matrix;
 use super::scratch::Scratch;
-use super::simd::{LANES, Simd};
+use super::simd::LANES;
 use super::tiles::Tile;
-use crate::{Compute, Element};
+use crate::Compute;
 
-/// The numbers of some columns, which come again after `period` of them, and then a vector more.
-#[derive(Clone, Copy)]
-pub(crate) struct Columns<'a, C, const N: usize> {
-    pub period: usize,
-    values: [&'a [C]; N],
-}
-
-impl<C: Compute, const N: usize> Columns<'_, C, N> {
-    /// Those of the sixteen columns from `column` on.
-    #[inline(always)]
-    pub(crate) fn at<S: Simd, T: Element<Compute = C>>(
-        &self,
-        simd: S,
-        column: usize,
-    ) -> [T::Vector<S>; N] {
-        // Not by `map`: an intrinsic behind its closure is a call.
-        let mut numbers = [T::splat(simd, C::default()); N];
-        for i in 0..N {
-            numbers[i] = match self.values[i][column..].first_chunk::<LANES>() {
-                Some(values) => T::load_compute(simd, values),
-                None => unreachable!("columns are padded to whole vectors"),
-            };
-        }
-        numbers
-    }
-}
-
-/// The columns of a tile: often the channels' numbers as they are.
-pub(crate) struct TileColumns<'a, C: Compute, const N: usize> {
+/// The numbers of every unit of a tile: often the channels' as they are.
+pub(crate) struct TileNumbers<'a, C: Compute, const N: usize> {
+    width: usize,
     period: usize,
     /// Where each of the numbers begins.
     starts: [usize; N],
@@ -48,42 +23,24 @@ enum Values<'a, C: Compute> {
     OfColumns(Scratch<C>),
 }
 
-impl<C: Compute, const N: usize> TileColumns<'_, C, N> {
+impl<C: Compute, const N: usize> TileNumbers<'_, C, N> {
+    /// The first `F` of the numbers.
     #[inline(always)]
-    pub(crate) fn lend<const F: usize>(&self) -> Columns<'_, C, F> {
+    pub(crate) fn lend<const F: usize>(&self) -> Numbers<'_, C, F> {
         const { assert!(F <= N) }
         let padded = self.period + LANES;
         let values = match &self.values {
             Values::OfChannels(values) => values,
             Values::OfColumns(values) => &values[..],
         };
-        Columns {
+        Numbers {
+            width: self.width,
             period: self.period,
             // One length for all, so that one check will do.
             values: std::array::from_fn(|i| {
                 let start = self.starts[i];
                 &values[start..start + padded]
             }),
-        }
-    }
-}
-
-/// The numbers of one unit, as columns.
-#[derive(Clone, Copy)]
-pub(crate) struct UnitColumns<C, const N: usize>([[C; 2 * LANES]; N]);
-
-impl<C: Copy + Default, const N: usize> Default for UnitColumns<C, N> {
-    fn default() -> Self {
-        Self([[C::default(); 2 * LANES]; N])
-    }
-}
-
-impl<C, const N: usize> UnitColumns<C, N> {
-    #[inline(always)]
-    pub(crate) fn lend(&self) -> Columns<'_, C, N> {
-        Columns {
-            period: LANES,
-            values: self.0.each_ref().map(|values| &values[..]),
         }
     }
 }
@@ -117,95 +74,45 @@ impl<C: Compute, const N: usize> Coefficients<C, N> {
         i * (self.channels.len() + LANES) + channel - self.channels.start
     }
 
-    /// The first `F` numbers of a channel.
-    #[inline(always)]
-    pub(crate) fn of_channel<const F: usize>(&self, channel: usize) -> [C; F] {
+    /// The first `F` numbers of the units of a tile that has units.
+    pub(crate) fn of_units<const F: usize>(&self, tile: &Tile) -> Numbers<'_, C, F> {
         const { assert!(F <= N) }
-        let mut numbers = [C::default(); F];
-        for i in 0..F {
-            numbers[i] = self.values[self.place(i, channel)];
+        Numbers {
+            width: tile.within.len(),
+            period: tile.units.len(),
+            values: std::array::from_fn(|i| {
+                &self.values[self.place(i, tile.units.start)..][..tile.units.len()]
+            }),
         }
-        numbers
     }
 
-    /// The first `F` numbers of some channels.
-    #[inline(always)]
-    pub(crate) fn of_channels<const F: usize>(&self, channels: Range<usize>) -> [&[C]; F] {
-        const { assert!(F <= N) }
-        std::array::from_fn(|i| &self.values[self.place(i, channels.start)..][..channels.len()])
-    }
-
-    /// The numbers of one unit (whose number is its channel's).
-    #[inline(always)]
-    pub(crate) fn of_unit(&self, unit: usize) -> UnitColumns<C, N> {
-        let mut columns = [[C::default(); 2 * LANES]; N];
-        for i in 0..N {
-            columns[i] = [self.values[self.place(i, unit)]; 2 * LANES];
-        }
-        UnitColumns(columns)
-    }
-
-    /// The numbers of every column of a tile: the first so many, what stands for the others does not matter.
-    #[inline(always)]
-    pub(crate) fn of_columns<S: Simd, T: Element<Compute = C>>(
-        &self,
-        simd: S,
-        matrix: &Matrix,
-        tile: &Tile,
-        needed: usize,
-    ) -> TileColumns<'_, C, N> {
+    /// The numbers of every unit of a tile.
+    pub(crate) fn of_tile(&self, matrix: &Matrix, tile: &Tile) -> TileNumbers<'_, C, N> {
         let channels = tile.channels(matrix);
-        let len = tile.columns(matrix).len();
+        let len = tile.units.len();
         let places = std::array::from_fn(|i| self.place(i, channels.start));
-        if matrix.width == 1 && len == channels.len() && len >= LANES {
-            return TileColumns {
+        if matrix.has_units() || (len == channels.len() && len >= LANES) {
+            return TileNumbers {
+                width: matrix.width,
                 period: len,
                 starts: places,
                 values: Values::OfChannels(&self.values),
             };
         }
         let period = period_of(len);
-        let mut columns = Scratch::of_len(needed * (period + LANES));
-        for (place, columns) in places[..needed]
-            .iter()
-            .zip(columns.chunks_mut(period + LANES))
-        {
+        let mut columns = Scratch::of_len(N * (period + LANES));
+        for (place, columns) in places.iter().zip(columns.chunks_mut(period + LANES)) {
             let values = &self.values[*place..place + channels.len()];
-            if matrix.width == 1 {
-                for position in columns[..len].chunks_mut(values.len()) {
-                    position.copy_from_slice(&values[..position.len()]);
-                }
-            } else {
-                spread_over_units::<S, T>(simd, values, matrix.width, len, columns);
+            for position in columns[..len].chunks_mut(values.len()) {
+                position.copy_from_slice(&values[..position.len()]);
             }
             repeat_beginning(columns, len);
         }
-        TileColumns {
+        TileNumbers {
+            width: 1,
             period,
-            starts: std::array::from_fn(|i| i % needed * (period + LANES)),
+            starts: std::array::from_fn(|i| i * (period + LANES)),
             values: Values::OfColumns(columns),
-        }
-    }
-}
-
-/// Writes each unit's value to the columns it has of the first `len`; what a vector writes beyond them is written over.
-#[inline(always)]
-fn spread_over_units<S: Simd, T: Element>(
-    simd: S,
-    values: &[T::Compute],
-    width: usize,
-    len: usize,
-    columns: &mut [T::Compute],
-) {
-    for (unit, value) in values.iter().enumerate() {
-        let vector = T::splat(simd, *value);
-        let (mut at, end) = (unit * width, ((unit + 1) * width).min(len));
-        while at < end {
-            match columns[at..].first_chunk_mut::<LANES>() {
-                Some(to) => T::store_compute(simd, vector, to),
-                None => unreachable!("columns are padded to whole vectors"),
-            }
-            at += LANES;
         }
     }
 }

@@ -2,7 +2,7 @@
 //! and a few rows are added up in registers.
 
 use super::abreast::ABREAST;
-use super::coefficients::Columns;
+use super::cursor::Numbers;
 use super::matrix::Matrix;
 use super::scratch::Scratch;
 use super::simd::{LANES, Simd, Vector};
@@ -53,7 +53,7 @@ pub(crate) fn add_columns<S: Simd, T: Element, R: Terms<S, T, N>, const N: usize
     matrix: &Matrix,
     tile: &Tile,
     terms: &R,
-    columns: Columns<'_, T::Compute, N>,
+    numbers: Numbers<'_, T::Compute, N>,
     sums: &mut ColumnSums,
 ) {
     let first = tile.run(matrix, tile.rows.start);
@@ -80,7 +80,7 @@ pub(crate) fn add_columns<S: Simd, T: Element, R: Terms<S, T, N>, const N: usize
         };
         let all = if row < whole { whole } else { 1 };
         let rows = terms.rows(run, all, matrix.row_len());
-        add_chain(simd, terms, rows, chain, columns, run.len(), sums);
+        add_chain(simd, terms, rows, chain, numbers, run.len(), sums);
         row += ABREAST * chain.abreast + chain.alone;
     }
 }
@@ -114,18 +114,18 @@ fn add_chain<S: Simd, T: Element, R: Terms<S, T, N>, const N: usize>(
     terms: &R,
     rows: R::Rows,
     chain: ChainOfRows,
-    columns: Columns<'_, T::Compute, N>,
+    numbers: Numbers<'_, T::Compute, N>,
     len: usize,
     sums: &mut ColumnSums,
 ) {
     let mut at = 0;
     while len - at >= VECTORS * LANES {
-        add_vectors::<S, T, R, N, VECTORS>(simd, terms, rows, chain, columns, at, LANES, sums);
+        add_vectors::<S, T, R, N, VECTORS>(simd, terms, rows, chain, numbers, at, LANES, sums);
         at += VECTORS * LANES;
     }
     while at < len {
         let count = LANES.min(len - at);
-        add_vectors::<S, T, R, N, 1>(simd, terms, rows, chain, columns, at, count, sums);
+        add_vectors::<S, T, R, N, 1>(simd, terms, rows, chain, numbers, at, count, sums);
         at += LANES;
     }
 }
@@ -138,7 +138,7 @@ fn add_vectors<S: Simd, T: Element, R: Terms<S, T, N>, const N: usize, const V: 
     terms: &R,
     rows: R::Rows,
     chain: ChainOfRows,
-    columns: Columns<'_, T::Compute, N>,
+    numbers: Numbers<'_, T::Compute, N>,
     at: usize,
     count: usize,
     sums: &mut ColumnSums,
@@ -146,7 +146,7 @@ fn add_vectors<S: Simd, T: Element, R: Terms<S, T, N>, const N: usize, const V: 
     let zero = T::splat(simd, T::Compute::default());
     let (mut totals, mut with) = ([[zero; 2]; V], [[zero; N]; V]);
     for v in 0..V {
-        with[v] = columns.at::<S, T>(simd, at + v * LANES);
+        with[v] = numbers.of_columns::<S, T>(simd, at + v * LANES);
     }
     for i in 0..chain.abreast {
         let runs = terms.rows_abreast::<ABREAST>(rows, chain.first + i, chain.fourth);

@@ -1,7 +1,8 @@
 //! The way through a tile where something is done to each value alone: four runs of memory side by side.
 
 use super::abreast::{Abreast, Groups};
-use super::coefficients::{Coefficients, Columns};
+use super::coefficients::Coefficients;
+use super::cursor::Numbers;
 use super::matrix::Matrix;
 use super::simd::{LANES, Simd};
 use super::threads::Order;
@@ -10,16 +11,12 @@ use crate::Element;
 
 /// What is done to every value of a tile.
 pub(crate) trait Pass<S: Simd, T: Element, const N: usize> {
-    /// How many of the numbers it needs, from the first on.
-    fn needed(&self) -> usize {
-        N
-    }
     /// Does it to some runs of equal length.
     fn runs<const A: usize>(
         &mut self,
         simd: S,
         spans: [Span; A],
-        columns: Columns<'_, T::Compute, N>,
+        numbers: Numbers<'_, T::Compute, N>,
     );
 }
 
@@ -27,8 +24,8 @@ pub(crate) trait Pass<S: Simd, T: Element, const N: usize> {
 pub(crate) trait Step<S: Simd> {
     /// What sixteen columns need.
     type Coefficients: Copy;
-    /// Those of the columns from `column` on.
-    fn coefficients(&self, simd: S, column: usize) -> Self::Coefficients;
+    /// Those of the next `count` columns.
+    fn coefficients(&mut self, simd: S, count: usize) -> Self::Coefficients;
     /// Does it to the `count` values, at most sixteen, from `at` on in each run, or to `L` times sixteen.
     fn at<const L: usize>(
         &mut self,
@@ -51,75 +48,54 @@ pub(crate) fn through_tile<S: Simd, T: Element, P: Pass<S, T, N>, const N: usize
     pass: &mut P,
     order: Order,
 ) {
-    let by_columns = matrix
-        .by_columns()
-        .then(|| coefficients.of_columns::<S, T>(simd, matrix, tile, pass.needed()));
+    let of_tile = coefficients.of_tile(matrix, tile);
     for group in Groups::of(matrix, tile, S::FOUR_ABREAST, order) {
-        let by_unit;
-        let columns = if let Some(columns) = &by_columns {
-            columns.lend()
+        let numbers = if matrix.by_columns() {
+            of_tile.lend()
         } else {
-            by_unit = coefficients.of_unit(group.unit);
-            by_unit.lend()
+            of_tile.lend().of_unit(group.unit - tile.units.start)
         };
         match group.runs {
-            Abreast::Four(spans) if S::FOUR_ABREAST => pass.runs(simd, spans, columns),
+            Abreast::Four(spans) if S::FOUR_ABREAST => pass.runs(simd, spans, numbers),
             Abreast::Four(_) => unreachable!("no groups of four were asked for"),
-            Abreast::One(span) => pass.runs(simd, [span], columns),
+            Abreast::One(span) => pass.runs(simd, [span], numbers),
         }
     }
 }
 
-/// Leads a step along runs of `len` values, whose first `head` lie before the first whole line of memory, and whose columns
-/// come again after `period`.
+/// Leads a step along runs of `len` values, whose first `head` lie before the first whole line of memory.
 #[inline(always)]
 pub(crate) fn along_runs<S: Simd, T: Element>(
     simd: S,
     step: &mut impl Step<S>,
     head: usize,
     len: usize,
-    period: usize,
 ) {
     if T::VECTORS_IN_LINE == 2 {
-        along_lines::<S, 2>(simd, step, head, len, period);
+        along_lines::<S, 2>(simd, step, head, len);
     } else {
-        along_lines::<S, 1>(simd, step, head, len, period);
+        along_lines::<S, 1>(simd, step, head, len);
     }
 }
 
 /// The same, `L` vectors at a time.
 #[inline(always)]
-fn along_lines<S: Simd, const L: usize>(
-    simd: S,
-    step: &mut impl Step<S>,
-    head: usize,
-    len: usize,
-    period: usize,
-) {
-    let wrap = |column| {
-        if column >= period {
-            column - period
-        } else {
-            column
-        }
-    };
-    let (mut at, mut column, mut stop) = (0, 0, head);
+fn along_lines<S: Simd, const L: usize>(simd: S, step: &mut impl Step<S>, head: usize, len: usize) {
+    let (mut at, mut stop) = (0, head);
     // The code of a step is large: once for whole lines, and once for the head and the tail.
     loop {
         while at < stop {
             let count = LANES.min(stop - at);
             let count = if L == 1 { count % LANES } else { count };
-            let with = [step.coefficients(simd, column)];
+            let with = [step.coefficients(simd, count)];
             step.at(simd, with, at, count);
             at += count;
-            column = wrap(column + count);
         }
         while len - at >= L * LANES {
             step.beside::<L>(simd);
-            let mut with = [step.coefficients(simd, column); L];
-            for i in 0..L {
-                with[i] = step.coefficients(simd, column);
-                column = wrap(column + LANES);
+            let mut with = [step.coefficients(simd, LANES); L];
+            for i in 1..L {
+                with[i] = step.coefficients(simd, LANES);
             }
             step.at(simd, with, at, LANES);
             at += L * LANES;

@@ -3,9 +3,9 @@
 mod abreast;
 mod backward_input;
 mod backward_reduce;
-mod blocks;
 mod coefficients;
 mod column_sums;
+mod cursor;
 mod cuts;
 mod finish;
 mod fused;

@@ -6,7 +6,8 @@
 
 use std::marker::PhantomData;
 
-use super::coefficients::{Coefficients, Columns};
+use super::coefficients::Coefficients;
+use super::cursor::{Cursor, Numbers};
 use super::in_loop::asked_in_loop;
 use super::lockstep::{Pass, Step, along_runs, through_tile};
 use super::mask_writer::MaskWriter;
@@ -63,7 +64,7 @@ impl<T: Element> NormalizeTile<'_, '_, T> {
                 shifts = next.shifts();
                 sums = shifts_as_coefficients::<T>(next.tile.units.clone(), &shifts);
                 let deviations = Deviations(next.x);
-                TileSums::of(simd, self.matrix, next.tile, &sums, deviations)
+                TileSums::of::<S, 1>(self.matrix, next.tile, &sums, deviations)
             }
             None => TileSums::nothing(Deviations(Run::new(&[]))),
         };
@@ -83,7 +84,7 @@ impl<T: Element> NormalizeTile<'_, '_, T> {
             order,
         );
         let next = self.next.as_ref()?;
-        Some(next.moments(&shifts, pass.next.end(simd)))
+        Some(next.moments(&shifts, pass.next.end()))
     }
 }
 
@@ -92,7 +93,7 @@ struct NormalizePass<'a, 'm, T: Element, R> {
     memory: &'a mut TileMemory<'m, T>,
     residual: R,
     relu: bool,
-    next: TileSums<'a, T, Deviations<'a, T>, 1, 1>,
+    next: TileSums<'a, T, Deviations<'a, T>, 1>,
 }
 
 impl<S, T, R> Pass<S, T, 3> for NormalizePass<'_, '_, T, R>
@@ -106,7 +107,7 @@ where
         &mut self,
         simd: S,
         spans: [Span; A],
-        columns: Columns<'_, T::Compute, 3>,
+        numbers: Numbers<'_, T::Compute, 3>,
     ) {
         let (x, y) = (self.memory.inputs(spans), self.memory.outputs(spans));
         let mask = self.memory.masks(spans);
@@ -115,7 +116,7 @@ where
             y,
             marks: mask.is_some(),
             mask: MaskWriter::new(mask.unwrap_or_else(no_bytes)),
-            columns,
+            cursor: Cursor::at_start(simd, numbers),
             residual: self.residual.parts(spans),
             relu: self.relu,
             next: self.next.next_group(simd),
@@ -123,10 +124,9 @@ where
         };
         step.y.fetch_ends(simd);
         let head = step.y.unaligned_head();
-        along_runs::<S, T>(simd, &mut step, head, spans[0].len(), columns.period);
+        along_runs::<S, T>(simd, &mut step, head, spans[0].len());
         step.mask.finish();
-        let end = step.next.end(simd);
-        self.next.end_group::<S, A>(simd, &end);
+        step.next.end(simd);
     }
 }
 
@@ -141,7 +141,7 @@ struct NormalizeStep<'a, 'm, 's, S: Simd, T: Element, R, P, const A: usize> {
     y: RunsMut<'a, T, A>,
     marks: bool,
     mask: MaskWriter<'m, A>,
-    columns: Columns<'s, T::Compute, 3>,
+    cursor: Cursor<'s, S, T, 3>,
     residual: P,
     relu: bool,
     next: GroupSums<'s, S, T, Deviations<'a, T>, 1, A>,
@@ -157,8 +157,8 @@ where
     type Coefficients = [T::Vector<S>; 3];
 
     #[inline(always)]
-    fn coefficients(&self, simd: S, column: usize) -> [T::Vector<S>; 3] {
-        self.columns.at::<S, T>(simd, column)
+    fn coefficients(&mut self, simd: S, count: usize) -> [T::Vector<S>; 3] {
+        self.cursor.advance(simd, count)
     }
 
     #[inline(always)]

@@ -16,7 +16,7 @@ use super::runs::Runs;
 use super::scratch::Scratch;
 use super::shifts::{shifts_of_columns, shifts_of_units};
 use super::simd::{Kernel, LANES, Simd, Vector};
-use super::sums::{Terms, TermsOf, low_bits};
+use super::sums::{Terms, TermsOf, lanes};
 use super::tile_sums::TileSums;
 use super::tiles::{Span, Tile, Tiling};
 use crate::Element;
@@ -39,8 +39,7 @@ impl<T: Element> Kernel for TileMoments<'_, T> {
         if self.matrix.has_units() {
             let shifts = self.shifts();
             let coefficients = shifts_as_coefficients::<T>(self.tile.units.clone(), &shifts);
-            let sums = TileSums::<T, _, 1, 1>::of(
-                simd,
+            let sums = TileSums::<T, _, 1>::of::<S, 1>(
                 self.matrix,
                 self.tile,
                 &coefficients,
@@ -90,7 +89,7 @@ impl<'a, T: Element> TileMoments<'a, T> {
             };
             shifts_of_columns(simd, self.matrix, &block, self.x, &mut shifts);
             let coefficients = shifts_as_coefficients::<T>(channels.clone(), &shifts);
-            let columns = coefficients.of_columns::<S, T>(simd, self.matrix, &block, 1);
+            let numbers = coefficients.of_tile(self.matrix, &block);
             let deviations = Deviations(self.x);
             sums.clear();
             add_columns(
@@ -98,7 +97,7 @@ impl<'a, T: Element> TileMoments<'a, T> {
                 self.matrix,
                 &block,
                 &deviations,
-                columns.lend(),
+                numbers.lend(),
                 &mut sums,
             );
             gather_columns(self.matrix, &block, &sums.first, &mut first);
@@ -168,7 +167,7 @@ impl<'a, S: Simd, T: Element> Terms<S, T, 1> for Deviations<'a, T> {
         for i in 0..A {
             deviations[i] = deviations[i].sub(shift);
             if count < LANES {
-                deviations[i] = deviations[i].keep(low_bits(count));
+                deviations[i] = deviations[i].keep(lanes(0, count));
             }
         }
         (deviations, deviations)

@@ -84,9 +84,13 @@ pub(crate) fn sum_lanes(mut lanes: [f64; LANES]) -> f64 {
     lanes[0]
 }
 
-/// A mask of the lowest bits, fewer than sixteen.
+/// A mask of the lanes from one to the one before another.
 #[inline(always)]
-pub(crate) fn low_bits(count: usize) -> u16 {
-    debug_assert!(count < LANES);
-    (1 << count) - 1
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "one bit for each of sixteen lanes"
+)]
+pub(crate) fn lanes(from: usize, to: usize) -> u16 {
+    debug_assert!(from <= to && to <= LANES);
+    ((1u32 << to) - (1 << from)) as u16
 }

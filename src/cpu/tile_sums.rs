@@ -4,19 +4,24 @@
 //! Beside it, memory is read and written at the same time, and what was read is in cache when its own turn to be written
 //! comes. The order of the additions is the same with and without: bits do not depend on who took which tile.
 
-use super::abreast::{ABREAST, Abreast, Groups};
-use super::blocks::Blocks;
+use super::abreast::{Abreast, Groups};
 use super::coefficients::Coefficients;
+use super::cursor::{Cursor, Numbers};
 use super::matrix::Matrix;
 use super::scratch::Scratch;
 use super::simd::{LANES, Simd, Vector};
-use super::sums::{CHAIN, Terms, add_terms, sum_lanes};
+use super::sums::{Terms, add_terms, lanes, sum_lanes};
 use super::threads::Order;
 use super::tiles::{Span, Tile};
 use crate::Element;
 
 /// How far ahead memory is fetched, in vectors: the processor's own prefetch begins anew in every page.
 const AHEAD: usize = 8;
+
+/// Additions to a lane of a unit's sums before they are emptied into `f64`.
+const LONGEST_CHAIN: usize = 16;
+/// What a unit's totals take.
+const UNIT_LANES: usize = 2 * LANES;
 
 /// Whether the sums of a tile can be taken beside the pass that writes another: they go the same way.
 pub(crate) fn can_be_beside(matrix: &Matrix, tile: &Tile, written: &Tile) -> bool {
@@ -40,51 +45,36 @@ pub(crate) fn order_of_writing(next: Option<&Tile>) -> Order {
 }
 
 /// Σa and Σa·b of the units of a tile.
-pub(crate) struct TileSums<'a, T: Element, R, const N: usize, const M: usize> {
+pub(crate) struct TileSums<'a, T: Element, R, const N: usize> {
     terms: R,
-    /// Where work is by units, what the terms take: the first `N` of these numbers.
-    of_units: Option<&'a Coefficients<T::Compute, M>>,
-    blocks: Blocks<T::Compute, N>,
+    /// What the terms of each unit take.
+    numbers: Numbers<'a, T::Compute, N>,
+    /// Whether a run is of one unit.
+    by_units: bool,
+    first_unit: usize,
     /// What is left to add.
     groups: Option<Groups<'a>>,
-    first_unit: usize,
-    /// Of a unit.
-    width: usize,
-    /// Values that each column's sums have added up.
-    chained: usize,
-    totals: [Scratch<f64>; 2],
+    /// Of each unit both sums, spread over sixteen lanes.
+    totals: Scratch<f64>,
 }
 
-impl<'a, T: Element, R, const N: usize, const M: usize> TileSums<'a, T, R, N, M> {
+impl<'a, T: Element, R, const N: usize> TileSums<'a, T, R, N> {
+    /// Terms take the first `N` of the coefficients.
     #[inline(always)]
-    pub(crate) fn of<S: Simd>(
-        simd: S,
+    pub(crate) fn of<S: Simd, const M: usize>(
         matrix: &'a Matrix,
         tile: &'a Tile,
         coefficients: &'a Coefficients<T::Compute, M>,
         terms: R,
     ) -> Self {
-        let (width, by_columns) = (tile.within.len(), matrix.by_columns());
-        let numbers = coefficients.of_channels(tile.units.clone());
-        let units = || Scratch::zeros(tile.units.len());
+        let order = order_of_sums(tile);
         Self {
             terms,
-            of_units: (!by_columns).then_some(coefficients),
-            blocks: if by_columns {
-                Blocks::of_columns::<S, T>(simd, numbers, width)
-            } else {
-                Blocks::of_unit()
-            },
-            groups: Some(Groups::row_by_row(
-                matrix,
-                tile,
-                S::FOUR_ABREAST,
-                order_of_sums(tile),
-            )),
+            numbers: coefficients.of_units(tile),
+            by_units: !matrix.by_columns(),
             first_unit: tile.units.start,
-            width,
-            chained: 0,
-            totals: [units(), units()],
+            groups: Some(Groups::row_by_row(matrix, tile, S::FOUR_ABREAST, order)),
+            totals: Scratch::zeros(tile.units.len() * UNIT_LANES),
         }
     }
 
@@ -92,13 +82,11 @@ impl<'a, T: Element, R, const N: usize, const M: usize> TileSums<'a, T, R, N, M>
     pub(crate) fn nothing(terms: R) -> Self {
         Self {
             terms,
-            of_units: None,
-            blocks: Blocks::none(),
-            groups: None,
+            numbers: Numbers::none(),
+            by_units: false,
             first_unit: 0,
-            width: 0,
-            chained: 0,
-            totals: [Scratch::of_len(0), Scratch::of_len(0)],
+            groups: None,
+            totals: Scratch::of_len(0),
         }
     }
 
@@ -120,13 +108,13 @@ impl<'a, T: Element, R, const N: usize, const M: usize> TileSums<'a, T, R, N, M>
         GroupSums {
             runs: self.terms.no_runs(),
             terms: &self.terms,
-            blocks: &mut self.blocks,
+            cursor: Cursor::at_start(simd, Numbers::none()),
             at: 0,
             len: 0,
-            column_bits: 0,
-            chain_bits: 0,
-            wide: [simd.splat_f64(0.0); 2],
+            sums: [T::splat(simd, T::Compute::default()); 2],
+            chained: 0,
             unit: 0,
+            totals: &mut [],
         }
     }
 
@@ -140,66 +128,23 @@ impl<'a, T: Element, R, const N: usize, const M: usize> TileSums<'a, T, R, N, M>
     where
         R: Terms<S, T, N>,
     {
-        let (column_bits, chain_bits) = match self.of_units {
-            None => (usize::MAX, usize::MAX),
-            Some(coefficients) => {
-                let numbers = coefficients.of_channel(unit);
-                self.blocks.begin_unit::<S, T>(simd, numbers);
-                (0, CHAIN / A * LANES - 1)
-            }
+        let (unit, numbers) = if self.by_units {
+            let unit = unit - self.first_unit;
+            (unit, self.numbers.of_unit(unit))
+        } else {
+            (0, self.numbers)
         };
         GroupSums {
             runs: self.terms.runs(spans),
             terms: &self.terms,
-            blocks: &mut self.blocks,
+            cursor: Cursor::at_start(simd, numbers),
             at: 0,
             len: spans[0].len(),
-            column_bits,
-            chain_bits,
-            wide: [simd.splat_f64(0.0); 2],
+            sums: [T::splat(simd, T::Compute::default()); 2],
+            chained: 0,
             unit,
+            totals: &mut self.totals,
         }
-    }
-
-    /// Keeps what a group's values add up to.
-    #[inline(always)]
-    pub(crate) fn end_group<S: Simd, const A: usize>(&mut self, simd: S, group: &GroupEnd<S>) {
-        if group.empty {
-            return;
-        }
-        if self.of_units.is_some() {
-            for i in 0..2 {
-                let total = &mut self.totals[i][group.unit - self.first_unit];
-                *total += sum_lanes(group.wide[i].to_array());
-            }
-            return;
-        }
-        self.chained += A;
-        if self.chained + ABREAST > CHAIN {
-            self.add_columns_to_units(simd);
-            self.blocks.clear_sums::<S, T>(simd);
-            self.chained = 0;
-        }
-    }
-
-    /// Adds the sums of all columns to those of their units.
-    #[inline(always)]
-    fn add_columns_to_units<S: Simd>(&mut self, simd: S) {
-        for unit in 0..self.totals[0].len() {
-            let columns = unit * self.width..(unit + 1) * self.width;
-            let sums = self.blocks.sums_of::<S, T>(simd, columns);
-            self.totals[0][unit] += sum_lanes(sums[0].to_array());
-            self.totals[1][unit] += sum_lanes(sums[1].to_array());
-        }
-    }
-
-    #[inline(always)]
-    fn add_group<S: Simd, const A: usize>(&mut self, simd: S, unit: usize, spans: [Span; A])
-    where
-        R: Terms<S, T, N>,
-    {
-        let end = self.begin(simd, unit, spans).end(simd);
-        self.end_group::<S, A>(simd, &end);
     }
 
     /// Adds everything, and gives Σa and Σa·b of each unit.
@@ -211,22 +156,25 @@ impl<'a, T: Element, R, const N: usize, const M: usize> TileSums<'a, T, R, N, M>
         while let Some(group) = self.groups.as_mut().and_then(Groups::next) {
             match group.runs {
                 Abreast::Four(spans) if S::FOUR_ABREAST => {
-                    self.add_group(simd, group.unit, spans);
+                    self.begin(simd, group.unit, spans).end(simd);
                 }
                 Abreast::Four(_) => unreachable!("no groups of four were asked for"),
-                Abreast::One(span) => self.add_group(simd, group.unit, [span]),
+                Abreast::One(span) => self.begin(simd, group.unit, [span]).end(simd),
             }
         }
-        self.end(simd)
+        self.end()
     }
 
     /// Σa and Σa·b of each unit, once all groups have been added.
-    #[inline(always)]
-    pub(crate) fn end<S: Simd>(mut self, simd: S) -> [Scratch<f64>; 2] {
-        if self.chained > 0 {
-            self.add_columns_to_units(simd);
+    pub(crate) fn end(self) -> [Scratch<f64>; 2] {
+        let units = self.totals.len() / UNIT_LANES;
+        let mut sums = [Scratch::of_len(units), Scratch::of_len(units)];
+        for (unit, lanes) in self.totals.chunks_exact(UNIT_LANES).enumerate() {
+            for (sum, lanes) in sums.iter_mut().zip(lanes.as_chunks().0) {
+                sum[unit] = sum_lanes(*lanes);
+            }
         }
-        self.totals
+        sums
     }
 }
 
@@ -241,22 +189,15 @@ pub(crate) struct GroupSums<
 > {
     terms: &'s R,
     runs: R::Runs<A>,
-    blocks: &'s mut Blocks<T::Compute, N>,
+    cursor: Cursor<'s, S, T, N>,
     at: usize,
     len: usize,
-    /// Which bits of a place are its column's: none, where work is by units.
-    column_bits: usize,
-    /// A unit's sums are emptied where a place has none of these bits.
-    chain_bits: usize,
-    wide: [S::F64; 2],
+    /// Of the unit that has been begun.
+    sums: [T::Vector<S>; 2],
+    /// How many times they were added to.
+    chained: usize,
     unit: usize,
-}
-
-/// A group that has been added up.
-pub(crate) struct GroupEnd<S: Simd> {
-    unit: usize,
-    empty: bool,
-    wide: [S::F64; 2],
+    totals: &'s mut [f64],
 }
 
 impl<S: Simd, T: Element, R: Terms<S, T, N>, const N: usize, const A: usize>
@@ -275,40 +216,59 @@ impl<S: Simd, T: Element, R: Terms<S, T, N>, const N: usize, const A: usize>
 
     #[inline(always)]
     fn add(&mut self, simd: S, count: usize) {
-        let column = self.at & self.column_bits;
-        let with = self.blocks.numbers::<S, T>(simd, column);
+        let left = self.cursor.left();
+        let with = self.cursor.advance(simd, count);
         let new = self.terms.terms(simd, self.runs, with, self.at, count);
-        let mut sums = add_terms::<S, T, A>(new, self.blocks.sums::<S, T>(simd, column));
         self.at += count;
-        if self.at & self.chain_bits == 0 {
-            for i in 0..2 {
-                self.wide[i] = self.wide[i].add(sums[i].widen());
+        if left >= count {
+            self.sums = add_terms::<S, T, A>(new, self.sums);
+            self.chained += 1;
+            if self.chained == LONGEST_CHAIN {
+                self.empty(simd);
             }
-            sums = [T::splat(simd, T::Compute::default()); 2];
+            return;
         }
-        self.blocks.set_sums::<S, T>(simd, column, sums);
+        // One unit ends in this vector, or several.
+        let zero = [T::splat(simd, T::Compute::default()); 2];
+        let new = add_terms::<S, T, A>(new, zero);
+        let (mut from, mut to) = (0, left);
+        loop {
+            for i in 0..2 {
+                self.sums[i] = self.sums[i].add(new[i].keep(lanes(from, to)));
+            }
+            if to == count {
+                return;
+            }
+            self.empty(simd);
+            self.unit += 1;
+            (from, to) = (to, count.min(to + self.cursor.width()));
+        }
+    }
+
+    /// Adds the sums to the totals of their unit.
+    #[inline(always)]
+    fn empty(&mut self, simd: S) {
+        let totals = &mut self.totals[self.unit * UNIT_LANES..][..UNIT_LANES];
+        for i in 0..2 {
+            if let Some(total) = totals[i * LANES..].first_chunk_mut::<LANES>() {
+                simd.store_f64(simd.load_f64(total).add(self.sums[i].widen()), total);
+            }
+        }
+        self.sums = [T::splat(simd, T::Compute::default()); 2];
+        self.chained = 0;
     }
 
     /// Adds what is left.
     #[inline(always)]
-    pub(crate) fn end(mut self, simd: S) -> GroupEnd<S> {
+    pub(crate) fn end(mut self, simd: S) {
         while self.len - self.at >= LANES {
             self.add(simd, LANES);
         }
         if self.at < self.len {
             self.add(simd, (self.len - self.at) % LANES);
         }
-        let empty = self.len == 0;
-        if self.column_bits == 0 && !empty {
-            let sums = self.blocks.sums::<S, T>(simd, 0);
-            for i in 0..2 {
-                self.wide[i] = self.wide[i].add(sums[i].widen());
-            }
-        }
-        GroupEnd {
-            unit: self.unit,
-            empty,
-            wide: self.wide,
+        if self.len > 0 {
+            self.empty(simd);
         }
     }
 }

@@ -85,14 +85,12 @@ impl Register for R32 {
     #[inline(always)]
     fn keep(self, bits: u16) -> Self {
         // SAFETY: a register exists only where `Avx2::detect` found AVX2.
-        unsafe {
-            let lane = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
-            let set = _mm256_cmpeq_epi32(
-                _mm256_and_si256(_mm256_set1_epi32(i32::from(bits)), lane),
-                lane,
-            );
-            Self(_mm256_and_ps(self.0, _mm256_castsi256_ps(set)))
-        }
+        Self(unsafe { _mm256_and_ps(self.0, lanes_of_8(bits)) })
+    }
+    #[inline(always)]
+    fn choose(self, bits: u16, other: Self) -> Self {
+        // SAFETY: a register exists only where `Avx2::detect` found AVX2.
+        Self(unsafe { _mm256_blendv_ps(other.0, self.0, lanes_of_8(bits)) })
     }
     #[inline(always)]
     fn widen(self) -> R64 {
@@ -185,16 +183,19 @@ impl Register for R64 {
     fn keep(self, bits: u16) -> Self {
         // SAFETY: a register exists only where `Avx2::detect` found AVX2.
         unsafe {
-            let all = _mm256_set1_epi64x(i64::from(bits));
-            let (low, high) = (
-                _mm256_setr_epi64x(1, 2, 4, 8),
-                _mm256_setr_epi64x(16, 32, 64, 128),
-            );
-            let set_low = _mm256_cmpeq_epi64(_mm256_and_si256(all, low), low);
-            let set_high = _mm256_cmpeq_epi64(_mm256_and_si256(all, high), high);
             Self(
-                _mm256_and_pd(self.0, _mm256_castsi256_pd(set_low)),
-                _mm256_and_pd(self.1, _mm256_castsi256_pd(set_high)),
+                _mm256_and_pd(self.0, lanes_of_4(bits)),
+                _mm256_and_pd(self.1, lanes_of_4(bits >> 4)),
+            )
+        }
+    }
+    #[inline(always)]
+    fn choose(self, bits: u16, other: Self) -> Self {
+        // SAFETY: a register exists only where `Avx2::detect` found AVX2.
+        unsafe {
+            Self(
+                _mm256_blendv_pd(other.0, self.0, lanes_of_4(bits)),
+                _mm256_blendv_pd(other.1, self.1, lanes_of_4(bits >> 4)),
             )
         }
     }
@@ -400,5 +401,27 @@ fn stream_halves<T>(_: Avx2, from: &[[T; LANES]; 2], to: Aligned<'_, T, 2>) {
             let halves = _mm256_loadu_si256(from.as_ptr().cast());
             _mm256_stream_si256(to.as_mut_ptr().cast(), halves);
         }
+    }
+}
+
+/// All bits of the lanes whose bit is set, of eight.
+#[inline(always)]
+fn lanes_of_8(bits: u16) -> __m256 {
+    // SAFETY: called with registers only, which exist only where `Avx2::detect` found AVX2.
+    unsafe {
+        let lane = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+        let all = _mm256_set1_epi32(i32::from(bits));
+        _mm256_castsi256_ps(_mm256_cmpeq_epi32(_mm256_and_si256(all, lane), lane))
+    }
+}
+
+/// All bits of the lanes whose bit is set, of four.
+#[inline(always)]
+fn lanes_of_4(bits: u16) -> __m256d {
+    // SAFETY: called with registers only, which exist only where `Avx2::detect` found AVX2.
+    unsafe {
+        let lane = _mm256_setr_epi64x(1, 2, 4, 8);
+        let all = _mm256_set1_epi64x(i64::from(bits));
+        _mm256_castsi256_pd(_mm256_cmpeq_epi64(_mm256_and_si256(all, lane), lane))
     }
 }

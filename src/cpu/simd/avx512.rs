@@ -122,6 +122,11 @@ impl Register for R32 {
         Self(unsafe { _mm512_maskz_mov_ps(bits, self.0) })
     }
     #[inline(always)]
+    fn choose(self, bits: u16, other: Self) -> Self {
+        // SAFETY: a register exists only where `Avx512::detect` found AVX-512 F.
+        Self(unsafe { _mm512_mask_mov_ps(other.0, bits, self.0) })
+    }
+    #[inline(always)]
     fn widen(self) -> R64 {
         // SAFETY: a register exists only where `Avx512::detect` found AVX-512 F and DQ.
         unsafe {
@@ -212,6 +217,17 @@ impl Register for R64 {
             Self(
                 _mm512_maskz_mov_pd(bits as u8, self.0),
                 _mm512_maskz_mov_pd((bits >> 8) as u8, self.1),
+            )
+        }
+    }
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "8 bits of a mask")]
+    fn choose(self, bits: u16, other: Self) -> Self {
+        // SAFETY: a register exists only where `Avx512::detect` found AVX-512 F.
+        unsafe {
+            Self(
+                _mm512_mask_mov_pd(other.0, bits as u8, self.0),
+                _mm512_mask_mov_pd(other.1, (bits >> 8) as u8, self.1),
             )
         }
     }

@@ -18,6 +18,8 @@ pub(crate) trait Register: Copy {
     fn above_bits(self, threshold: Self) -> u16;
     /// By the low [`Register::WIDTH`] bits.
     fn keep(self, bits: u16) -> Self;
+    /// By the low [`Register::WIDTH`] bits.
+    fn choose(self, bits: u16, other: Self) -> Self;
     fn widen(self) -> Self::Wide;
     /// Writes the values to the first [`Register::WIDTH`] places.
     fn write(self, to: &mut [Self::Scalar]);
@@ -84,6 +86,14 @@ impl<R: Register, const N: usize> Vector for Lanes<R, N> {
     fn keep(mut self, bits: u16) -> Self {
         for i in 0..N {
             self.0[i] = self.0[i].keep(bits >> (i * R::WIDTH));
+        }
+        self
+    }
+
+    #[inline(always)]
+    fn choose(mut self, bits: u16, other: Self) -> Self {
+        for i in 0..N {
+            self.0[i] = self.0[i].choose(bits >> (i * R::WIDTH), other.0[i]);
         }
         self
     }

@@ -23,7 +23,7 @@ use half::{bf16, f16};
 use super::runs::Aligned;
 use crate::{Error, Result};
 pub(crate) use elements::SimdElement;
-use portable::Portable;
+pub(crate) use portable::Portable;
 
 /// Values in a vector, at every level and of every type.
 pub(crate) const LANES: usize = 16;
@@ -49,6 +49,8 @@ pub trait Vector: Copy {
     fn above_bits(self, threshold: Self) -> u16;
     /// The lanes whose bit is set; zero in the others.
     fn keep(self, bits: u16) -> Self;
+    /// The lanes whose bit is set; those of `other` in the others.
+    fn choose(self, bits: u16, other: Self) -> Self;
     /// The values as `f64`.
     fn widen(self) -> Self::Wide;
     /// The values, in order.

@@ -84,13 +84,16 @@ impl Register for R32 {
     fn keep(self, bits: u16) -> Self {
         // SAFETY: a register exists only where `Neon::detect` found NEON.
         unsafe {
-            let lane = vld1q_u32([1, 2, 4, 8].as_ptr());
-            let set = vtstq_u32(vdupq_n_u32(u32::from(bits)), lane);
             Self(vreinterpretq_f32_u32(vandq_u32(
                 vreinterpretq_u32_f32(self.0),
-                set,
+                lanes_of_4(bits),
             )))
         }
+    }
+    #[inline(always)]
+    fn choose(self, bits: u16, other: Self) -> Self {
+        // SAFETY: a register exists only where `Neon::detect` found NEON.
+        Self(unsafe { vbslq_f32(lanes_of_4(bits), self.0, other.0) })
     }
     #[inline(always)]
     fn widen(self) -> R64 {
@@ -164,11 +167,19 @@ impl Register for R64 {
     fn keep(self, bits: u16) -> Self {
         // SAFETY: a register exists only where `Neon::detect` found NEON.
         unsafe {
-            let all = vdupq_n_u64(u64::from(bits));
-            let (low, high) = (vld1q_u64([1, 2].as_ptr()), vld1q_u64([4, 8].as_ptr()));
-            let low = vandq_u64(vreinterpretq_u64_f64(self.0), vtstq_u64(all, low));
-            let high = vandq_u64(vreinterpretq_u64_f64(self.1), vtstq_u64(all, high));
+            let low = vandq_u64(vreinterpretq_u64_f64(self.0), lanes_of_2(bits));
+            let high = vandq_u64(vreinterpretq_u64_f64(self.1), lanes_of_2(bits >> 2));
             Self(vreinterpretq_f64_u64(low), vreinterpretq_f64_u64(high))
+        }
+    }
+    #[inline(always)]
+    fn choose(self, bits: u16, other: Self) -> Self {
+        // SAFETY: a register exists only where `Neon::detect` found NEON.
+        unsafe {
+            Self(
+                vbslq_f64(lanes_of_2(bits), self.0, other.0),
+                vbslq_f64(lanes_of_2(bits >> 2), self.1, other.1),
+            )
         }
     }
     #[inline(always)]
@@ -303,4 +314,21 @@ impl Simd for Neon {
         // SAFETY: `self` proves NEON.
         unsafe { enabled(self, kernel) }
     }
+}
+
+/// All bits of the lanes whose bit is set, of four.
+#[inline(always)]
+fn lanes_of_4(bits: u16) -> uint32x4_t {
+    // SAFETY: called with registers only, which exist only where `Neon::detect` found NEON; the array has four values.
+    unsafe {
+        let lane = vld1q_u32([1, 2, 4, 8].as_ptr());
+        vtstq_u32(vdupq_n_u32(u32::from(bits)), lane)
+    }
+}
+
+/// All bits of the lanes whose bit is set, of two.
+#[inline(always)]
+fn lanes_of_2(bits: u16) -> uint64x2_t {
+    // SAFETY: called with registers only, which exist only where `Neon::detect` found NEON; the array has two values.
+    unsafe { vtstq_u64(vdupq_n_u64(u64::from(bits)), vld1q_u64([1, 2].as_ptr())) }
 }

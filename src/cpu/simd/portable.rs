@@ -47,6 +47,10 @@ macro_rules! register_of_one {
                 if bits & 1 == 1 { self } else { 0.0 }
             }
             #[inline(always)]
+            fn choose(self, bits: u16, other: Self) -> Self {
+                if bits & 1 == 1 { self } else { other }
+            }
+            #[inline(always)]
             #[allow(clippy::useless_conversion, reason = "f64 is a register too")]
             fn widen(self) -> f64 {
                 f64::from(self)
