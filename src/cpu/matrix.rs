@@ -10,7 +10,7 @@ use crate::{Layout, Shape};
 /// coefficients for every column; above, unit by unit. (Units of 784 values begin and end off the cache lines too often.)
 const COLUMNS_UP_TO: usize = 1024;
 /// That takes so many rows: the coefficients of a column cost about as much as three or six values.
-const MANY_ROWS: usize = 16;
+const MANY_ROWS: usize = 4;
 /// Units so narrow are not worth beginning anew for.
 const ALWAYS_COLUMNS_UP_TO: usize = 128;
 /// Channels-last rows shorter than this are joined.

@@ -38,8 +38,11 @@ impl Avx512 {
 impl Avx512 {
     #[inline(always)]
     fn of_f16(_: Self, halves: __m256i) -> Lanes<R32, 1> {
+        // Nothing is rounded; but the other form cannot read from memory in the same instruction.
         // SAFETY: the first argument proves AVX-512 F.
-        Lanes([R32(unsafe { _mm512_cvtph_ps(halves) })])
+        Lanes([R32(unsafe {
+            _mm512_cvt_roundph_ps::<_MM_FROUND_CUR_DIRECTION>(halves)
+        })])
     }
     #[inline(always)]
     fn of_bf16(_: Self, halves: __m256i) -> Lanes<R32, 1> {
