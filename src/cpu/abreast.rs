@@ -100,7 +100,7 @@ impl<'a> Groups<'a> {
     fn run(&self, row: usize, rows: usize) -> Span {
         if self.one_run {
             self.tile.rows_run(self.matrix, row..row + rows)
-        } else if self.matrix.by_columns() {
+        } else if self.matrix.along_rows() {
             self.tile.run(self.matrix, row)
         } else {
             self.tile.unit_run(self.matrix, row, self.unit)
@@ -125,7 +125,7 @@ impl<'a> Groups<'a> {
     /// A run as four, and leaves the rest of it for the next group.
     fn quarters(&mut self, run: Span) -> Abreast {
         let quarter = run.len() / ABREAST / LINE_VALUES * LINE_VALUES;
-        if !self.four || self.matrix.by_columns() || quarter < LEAST_QUARTER {
+        if !self.four || self.matrix.along_rows() || quarter < LEAST_QUARTER {
             return Abreast::One(run);
         }
         let part = |from: usize, to: usize| Span {
@@ -141,7 +141,7 @@ impl<'a> Groups<'a> {
 
     /// Goes on to the next unit, or from so many rows to the next.
     fn leave(&mut self, rows: usize, shared: bool) {
-        if !self.matrix.by_columns() && self.unit + 1 < self.tile.units.end {
+        if !self.matrix.along_rows() && self.unit + 1 < self.tile.units.end {
             self.unit += 1;
         } else {
             self.unit = self.tile.units.start;

@@ -46,24 +46,21 @@ impl<'a, T: Element> Gradient<'a, '_, T> {
 /// Σ dv·x̂ and Σ dv of some channels.
 #[derive(Debug)]
 pub struct Sums {
-    pub(crate) gamma: Vec<f64>,
-    pub(crate) beta: Vec<f64>,
+    pub(crate) gamma: Scratch<f64>,
+    pub(crate) beta: Scratch<f64>,
 }
 
 impl Sums {
     /// From Σ dv and Σ dv·x̂.
     pub(crate) fn of([beta, gamma]: [Scratch<f64>; 2]) -> Self {
-        Self {
-            gamma: gamma.to_vec(),
-            beta: beta.to_vec(),
-        }
+        Self { gamma, beta }
     }
 
     /// Of no values.
     pub(crate) fn none(channels: usize) -> Self {
         Self {
-            gamma: vec![0.0; channels],
-            beta: vec![0.0; channels],
+            gamma: Scratch::zeros(channels),
+            beta: Scratch::zeros(channels),
         }
     }
 }
@@ -250,7 +247,7 @@ pub(crate) fn correct_for_center<C: Compute>(
     with: &Normalization<'_, C>,
     first: usize,
 ) {
-    for (i, (gamma, beta)) in sums.gamma.iter_mut().zip(&sums.beta).enumerate() {
+    for (i, (gamma, beta)) in sums.gamma.iter_mut().zip(sums.beta.iter()).enumerate() {
         let rest = center_of(with, first + i).1 * with.inv_std[first + i].to_f64();
         if rest != 0.0 {
             *gamma -= rest * beta;
@@ -293,7 +290,7 @@ pub(crate) fn reduce<T: Element>(
     );
     let mut whole = Sums::none(matrix.channels);
     for (first, part) in parts {
-        for (i, (gamma, beta)) in part.gamma.into_iter().zip(part.beta).enumerate() {
+        for (i, (gamma, beta)) in part.gamma.iter().zip(part.beta.iter()).enumerate() {
             whole.gamma[first + i] += gamma;
             whole.beta[first + i] += beta;
         }

@@ -56,7 +56,7 @@ impl Matrix {
         if !self.splits_rows() || (self.width == 1 && row <= values) {
             return whole_rows(values / row, self.rows_of_lines());
         }
-        if self.by_columns() {
+        if self.along_rows() {
             let units = (MAX_RUN_VALUES / self.width)
                 .max(1)
                 .next_multiple_of(self.units_of_lines(LINE_VALUES));
@@ -94,13 +94,13 @@ impl Matrix {
         let channel_bytes = (self.rows * self.width * bytes).max(1);
         if self.width > 1 || channel_bytes * MIN_COLUMNS <= CACHED_BYTES {
             let fitting = CACHED_BYTES / channel_bytes;
-            let step = if self.by_columns() {
+            let step = if self.along_rows() {
                 // At least eight, for whole bytes of a mask.
                 self.units_of_lines((CACHE_LINE / value_bytes).max(8))
             } else {
                 1
             };
-            let wanted = if self.by_columns() {
+            let wanted = if self.along_rows() {
                 fitting.max(MIN_RUN_VALUES.div_ceil(self.width))
             } else {
                 fitting.min((MAX_RUN_VALUES / self.width).max(1))
@@ -119,7 +119,7 @@ impl Matrix {
 
     /// Parts of channels, whose moments are merged.
     fn in_parts(&self) -> Tiling {
-        if self.by_columns() {
+        if self.along_rows() {
             // Enough rows that merging a part costs little beside reading it.
             let rows =
                 (PART_VALUES / self.row_len()).max(self.rows.div_ceil(MIN_TILES).clamp(64, 1024));

@@ -3,34 +3,37 @@
 use super::Normalization;
 use super::matrix::Matrix;
 use super::moments::Moments;
+use super::scratch::Scratch;
 use crate::{Compute, Element};
 
 /// The statistics of some channels, as a backend returns them.
 #[derive(Debug)]
-pub(crate) struct Finished<C> {
-    pub mean: Vec<C>,
-    pub mean_low: Vec<C>,
-    pub variance: Vec<C>,
-    pub inv_std: Vec<C>,
+pub(crate) struct Finished<C: Compute> {
+    pub mean: Scratch<C>,
+    pub mean_low: Scratch<C>,
+    pub variance: Scratch<C>,
+    pub inv_std: Scratch<C>,
 }
 
 impl<C: Compute> Finished<C> {
-    pub(crate) fn with_capacity(channels: usize) -> Self {
-        let empty = || Vec::with_capacity(channels);
+    /// Of so many channels, to be written.
+    pub(crate) fn of_len(channels: usize) -> Self {
+        let numbers = || Scratch::of_len(channels);
         Self {
-            mean: empty(),
-            mean_low: empty(),
-            variance: empty(),
-            inv_std: empty(),
+            mean: numbers(),
+            mean_low: numbers(),
+            variance: numbers(),
+            inv_std: numbers(),
         }
     }
 
-    /// Adds the channels that follow.
-    pub(crate) fn append(&mut self, next: Self) {
-        self.mean.extend(next.mean);
-        self.mean_low.extend(next.mean_low);
-        self.variance.extend(next.variance);
-        self.inv_std.extend(next.inv_std);
+    /// Writes those of the channels from `first` on.
+    pub(crate) fn put(&mut self, first: usize, part: &Self) {
+        let channels = first..first + part.mean.len();
+        self.mean[channels.clone()].copy_from_slice(&part.mean);
+        self.mean_low[channels.clone()].copy_from_slice(&part.mean_low);
+        self.variance[channels.clone()].copy_from_slice(&part.variance);
+        self.inv_std[channels].copy_from_slice(&part.inv_std);
     }
 
     /// What these channels are normalized with.
@@ -61,7 +64,7 @@ pub(crate) fn finish<T: Element>(
     epsilon: f64,
 ) -> Finished<T::Compute> {
     let channels = moments.mean.len();
-    let mut out = Finished::with_capacity(channels);
+    let mut out = Finished::of_len(channels);
     for c in 0..channels {
         let (mut mean, mut m2) = (moments.mean[c], moments.m2[c]);
         let in_range = m2 >= moments.count * SMALLEST_SURE_VARIANCE && m2.is_finite();
@@ -71,15 +74,10 @@ pub(crate) fn finish<T: Element>(
         let variance = m2 / moments.count;
         let rounded = T::Compute::from_f64(mean);
         let low = mean - rounded.to_f64();
-        out.mean.push(rounded);
-        out.mean_low.push(T::Compute::from_f64(if low.is_finite() {
-            low
-        } else {
-            0.0
-        }));
-        out.variance.push(T::Compute::from_f64(variance));
-        out.inv_std
-            .push(T::Compute::from_f64(1.0 / (variance + epsilon).sqrt()));
+        out.mean[c] = rounded;
+        out.mean_low[c] = T::Compute::from_f64(if low.is_finite() { low } else { 0.0 });
+        out.variance[c] = T::Compute::from_f64(variance);
+        out.inv_std[c] = T::Compute::from_f64(1.0 / (variance + epsilon).sqrt());
     }
     out
 }

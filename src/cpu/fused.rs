@@ -81,9 +81,10 @@ pub(crate) fn forward_training<T: Element>(
     if parts.len() == 1 {
         return parts.remove(0);
     }
-    let mut whole = Finished::with_capacity(matrix.channels);
+    let (mut whole, mut first) = (Finished::of_len(matrix.channels), 0);
     for part in parts {
-        whole.append(part);
+        whole.put(first, &part);
+        first += part.mean.len();
     }
     whole
 }
@@ -186,13 +187,12 @@ pub(crate) fn backward<T: Element>(
     if parts.len() == 1 {
         return parts.remove(0);
     }
-    let mut whole = Sums {
-        gamma: Vec::with_capacity(matrix.channels),
-        beta: Vec::with_capacity(matrix.channels),
-    };
+    let (mut whole, mut first) = (Sums::none(matrix.channels), 0);
     for part in parts {
-        whole.gamma.extend(part.gamma);
-        whole.beta.extend(part.beta);
+        let channels = first..first + part.gamma.len();
+        whole.gamma[channels.clone()].copy_from_slice(&part.gamma);
+        whole.beta[channels.clone()].copy_from_slice(&part.beta);
+        first = channels.end;
     }
     whole
 }

@@ -50,7 +50,7 @@ pub(crate) fn through_tile<S: Simd, T: Element, P: Pass<S, T, N>, const N: usize
 ) {
     let of_tile = coefficients.of_tile(matrix, tile);
     for group in Groups::of(matrix, tile, S::FOUR_ABREAST, order) {
-        let numbers = if matrix.by_columns() {
+        let numbers = if matrix.along_rows() {
             of_tile.lend()
         } else {
             of_tile.lend().of_unit(group.unit - tile.units.start)

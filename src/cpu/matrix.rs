@@ -3,16 +3,17 @@
 
 use std::ops::Range;
 
+use super::abreast::ABREAST;
 use super::tiles::Span;
 use crate::{Layout, Shape};
 
-/// Up to this many neighbouring values of one channel, what is done to each value is done along whole rows, with
-/// coefficients for every column; above, unit by unit. (Units of 784 values begin and end off the cache lines too often.)
-const COLUMNS_UP_TO: usize = 1024;
-/// That takes so many rows: the coefficients of a column cost about as much as three or six values.
-const MANY_ROWS: usize = 4;
+/// Units up to so wide are gone through along whole rows; wider ones one by one. (Units of 784 values begin and end off the cache
+/// lines too often.)
+const ALONG_ROWS_UP_TO: usize = 1024;
+/// That takes so many rows, to have four to work on side by side.
+const MANY_ROWS: usize = ABREAST;
 /// Units so narrow are not worth beginning anew for.
-const ALWAYS_COLUMNS_UP_TO: usize = 128;
+const ALWAYS_ALONG_ROWS_UP_TO: usize = 128;
 /// Channels-last rows shorter than this are joined.
 const SHORT_ROW: usize = 64;
 
@@ -69,10 +70,10 @@ impl Matrix {
         (self.len / self.channels) as f64
     }
 
-    /// Whether what is done to each value is done along rows, with coefficients for every column.
-    pub(crate) fn by_columns(&self) -> bool {
-        self.width <= ALWAYS_COLUMNS_UP_TO
-            || (self.width <= COLUMNS_UP_TO && self.rows >= MANY_ROWS)
+    /// Whether what is done to each value is done along rows, unit after unit of them.
+    pub(crate) fn along_rows(&self) -> bool {
+        self.width <= ALWAYS_ALONG_ROWS_UP_TO
+            || (self.width <= ALONG_ROWS_UP_TO && self.rows >= MANY_ROWS)
     }
 
     /// Whether neighbouring values are of one channel, so that sums are a unit's; otherwise they are a column's.
@@ -82,14 +83,14 @@ impl Matrix {
 
     /// Whether neighbouring rows are one run of memory, of masks too.
     pub(crate) fn rows_are_one_run(&self) -> bool {
-        self.by_columns() && (self.width == 1 || self.row_len().is_multiple_of(8))
+        self.along_rows() && (self.width == 1 || self.row_len().is_multiple_of(8))
     }
 
     /// Values with one run of mask bytes: all of them, a row, or a unit.
     pub(crate) fn mask_segment(&self) -> usize {
         if self.rows_are_one_run() {
             self.len.max(1)
-        } else if self.by_columns() {
+        } else if self.along_rows() {
             self.row_len()
         } else {
             self.width

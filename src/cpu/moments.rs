@@ -1,18 +1,20 @@
 //! Count, mean and sum of squared deviations of each channel, and how two of them become one.
 
+use super::scratch::Scratch;
+
 /// The moments of some values of each of a few channels: all channels have the same count.
 ///
 /// Merged by Chan, Golub & LeVeque (1979): with δ = mean_b − mean_a and n = n_a + n_b,
 /// mean = mean_a + δ·n_b/n and m2 = m2_a + m2_b + δ²·n_a·n_b/n. In `f64`, and always in the order of the tiles, so that
 /// the result does not depend on who computed what.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Moments {
     /// Values per channel.
     pub(crate) count: f64,
     /// Mean of each channel.
-    pub(crate) mean: Vec<f64>,
+    pub(crate) mean: Scratch<f64>,
     /// Σ(x − mean)² of each channel.
-    pub(crate) m2: Vec<f64>,
+    pub(crate) m2: Scratch<f64>,
 }
 
 impl Moments {
@@ -20,8 +22,8 @@ impl Moments {
     pub(crate) fn none(channels: usize) -> Self {
         Self {
             count: 0.0,
-            mean: vec![0.0; channels],
-            m2: vec![0.0; channels],
+            mean: Scratch::zeros(channels),
+            m2: Scratch::zeros(channels),
         }
     }
 

@@ -54,10 +54,10 @@ pub(super) fn write_gradients<C: Compute>(
     sums: &backward_reduce::Sums,
     out: &mut GradientSumsMut<'_, Cpu, C>,
 ) {
-    for (to, from) in out.gamma.iter_mut().zip(&sums.gamma) {
+    for (to, from) in out.gamma.iter_mut().zip(sums.gamma.iter()) {
         *to = C::from_f64(*from);
     }
-    for (to, from) in out.beta.iter_mut().zip(&sums.beta) {
+    for (to, from) in out.beta.iter_mut().zip(sums.beta.iter()) {
         *to = C::from_f64(*from);
     }
 }

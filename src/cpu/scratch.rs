@@ -1,14 +1,14 @@
-//! Memory that a thread keeps from pass to pass. Columns of coefficients and sums are large enough for the system to hand out
-//! and take back page by page: that took several times as long as a small pass.
+//! Memory that a thread keeps from pass to pass: coefficients, sums and statistics of many channels are large enough for the
+//! system to hand out and take back page by page, which took several times as long as a small pass.
 
 use std::cell::RefCell;
 use std::ops::{Deref, DerefMut};
 use std::thread::LocalKey;
 
 /// What is larger is given back.
-const KEPT_BYTES: usize = 1 << 20;
+const KEPT_BYTES: usize = 1 << 18;
 /// How many a thread keeps of a type: about as many as a pass has in use at a time.
-const KEPT: usize = 8;
+const KEPT: usize = 16;
 
 /// A type of values that memory is kept for.
 pub trait Kept: Copy + Default + 'static {
@@ -32,6 +32,7 @@ macro_rules! kept {
 kept!(f32, f64);
 
 /// Values that a pass needs for a while.
+#[derive(Debug)]
 pub(crate) struct Scratch<C: Kept> {
     values: Vec<C>,
     len: usize,

@@ -71,7 +71,7 @@ impl<'a, T: Element, R, const N: usize> TileSums<'a, T, R, N> {
         Self {
             terms,
             numbers: coefficients.of_units(tile),
-            by_units: !matrix.by_columns(),
+            by_units: !matrix.along_rows(),
             first_unit: tile.units.start,
             groups: Some(Groups::row_by_row(matrix, tile, S::FOUR_ABREAST, order)),
             totals: Scratch::zeros(tile.units.len() * UNIT_LANES),
