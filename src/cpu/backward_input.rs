@@ -5,11 +5,11 @@
 
 use std::ops::Range;
 
-use super::backward_reduce::{Gradients, ReduceTile, Sums};
+use super::backward_reduce::{FOR_SUMS, FOR_SUMS_AND_V, Gradients, ReduceTile, Sums};
 use super::coefficients::Coefficients;
 use super::cursor::{Cursor, Numbers};
 use super::fused::Behind;
-use super::gate::{Gate, Marked, Open, Passes, Recomputed, gate_runs};
+use super::gate::{Gate, Marks, keep_above_zero};
 use super::in_loop::asked_in_loop;
 use super::lockstep::{Pass, Step, along_runs, through_tile};
 use super::matrix::Matrix;
@@ -70,60 +70,52 @@ impl<T: Element> Kernel for InputTile<'_, '_, T> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) -> Option<Sums> {
-        let matrix = self.matrix;
         match self.gate {
-            Gate::Open => self.behind::<S, _, 2>(simd, Open),
-            Gate::Recomputed => self.behind::<S, _, 4>(simd, Recomputed),
-            Gate::Marked(mask) => self.behind::<S, _, 2>(simd, Marked { matrix, mask }),
+            Gate::Recomputed => self.of_numbers::<S, FOR_SUMS_AND_V>(simd),
+            Gate::Open | Gate::Marked(_) => self.of_numbers::<S, FOR_SUMS>(simd),
         }
     }
 }
 
 impl<T: Element> InputTile<'_, '_, T> {
+    /// Where the next tile's sums take `N` numbers.
     #[inline(always)]
-    fn behind<S: Simd, G: Passes<T>, const N: usize>(self, simd: S, gate: G) -> Option<Sums> {
+    fn of_numbers<S: Simd, const N: usize>(self, simd: S) -> Option<Sums> {
+        let matrix = self.matrix;
         let next = match &self.next {
-            Some(next) => {
-                let gradients = next.gradients(gate);
-                TileSums::of::<S, 4>(self.matrix, next.tile, next.coefficients, gradients)
-            }
-            None => TileSums::nothing(Gradients::nothing(gate)),
+            Some(next) => TileSums::of::<S, FOR_SUMS_AND_V>(
+                matrix,
+                next.tile,
+                next.coefficients,
+                next.gradients(),
+            ),
+            None => TileSums::nothing(Gradients::nothing(matrix)),
         };
-        let mut pass = InputPass::<T, G, N> {
+        let mut pass = InputPass::<T, N> {
+            matrix,
             memory: self.memory,
             of_batch: self.of_batch,
             x: self.x,
-            gate,
+            gate: self.gate,
             next,
         };
         let order = order_of_writing(self.next.as_ref().map(|next| next.tile));
-        through_tile::<S, T, _, 6>(
-            simd,
-            self.matrix,
-            self.tile,
-            self.coefficients,
-            &mut pass,
-            order,
-        );
+        through_tile::<S, T, _, 6>(simd, matrix, self.tile, self.coefficients, &mut pass, order);
         self.next.as_ref().map(|_| Sums::of(pass.next.end()))
     }
 }
 
 /// Writes dx of some runs after the other.
-struct InputPass<'a, 'm, T: Element, G, const N: usize> {
+struct InputPass<'a, 'm, T: Element, const N: usize> {
+    matrix: &'a Matrix,
     memory: &'a mut TileMemory<'m, T>,
     of_batch: bool,
     x: Run<'a, T>,
-    gate: G,
-    next: TileSums<'a, T, Gradients<'a, 'm, T, G>, N>,
+    gate: Gate<'a>,
+    next: TileSums<'a, T, Gradients<'a, 'm, T>, N>,
 }
 
-impl<S, T, G, const N: usize> Pass<S, T, 6> for InputPass<'_, '_, T, G, N>
-where
-    S: Simd,
-    T: Element,
-    G: Passes<T>,
-{
+impl<S: Simd, T: Element, const N: usize> Pass<S, T, 6> for InputPass<'_, '_, T, N> {
     #[inline(always)]
     fn runs<const A: usize>(
         &mut self,
@@ -133,8 +125,8 @@ where
     ) {
         let dy = self.memory.inputs(spans);
         let dresidual = self.memory.seconds(spans);
-        let needs_x = self.of_batch || G::NEEDS_X;
-        let mut step = InputStep::<S, T, G, N, A> {
+        let needs_x = self.of_batch || N == FOR_SUMS_AND_V;
+        let mut step = InputStep::<S, T, N, A> {
             of_batch: self.of_batch,
             dy,
             dx: self.memory.outputs(spans),
@@ -143,8 +135,7 @@ where
             // Where x is not needed, it may be empty.
             x: if needs_x { self.x.parts(spans) } else { dy },
             cursor: Cursor::at_start(simd, numbers),
-            gate: self.gate,
-            gate_runs: gate_runs(self.gate, spans),
+            marks: self.gate.runs(self.matrix, spans),
             next: self.next.next_group(simd),
         };
         step.dx.fetch_ends(simd);
@@ -155,7 +146,7 @@ where
 }
 
 /// Everything that some runs need.
-struct InputStep<'a, 'm, 's, S: Simd, T: Element, G: Passes<T>, const N: usize, const A: usize> {
+struct InputStep<'a, 'm, 's, S: Simd, T: Element, const N: usize, const A: usize> {
     of_batch: bool,
     dy: Runs<'a, T, A>,
     dx: RunsMut<'a, T, A>,
@@ -163,13 +154,12 @@ struct InputStep<'a, 'm, 's, S: Simd, T: Element, G: Passes<T>, const N: usize, 
     dresidual: RunsMut<'a, T, A>,
     x: Runs<'a, T, A>,
     cursor: Cursor<'s, S, T, 6>,
-    gate: G,
-    gate_runs: [G::Run; A],
-    next: GroupSums<'s, S, T, Gradients<'a, 'm, T, G>, N, A>,
+    marks: Marks<'a, A>,
+    next: GroupSums<'s, S, T, Gradients<'a, 'm, T>, N, A>,
 }
 
-impl<S: Simd, T: Element, G: Passes<T>, const N: usize, const A: usize> Step<S>
-    for InputStep<'_, '_, '_, S, T, G, N, A>
+impl<S: Simd, T: Element, const N: usize, const A: usize> Step<S>
+    for InputStep<'_, '_, '_, S, T, N, A>
 {
     type Coefficients = [T::Vector<S>; 6];
 
@@ -191,29 +181,40 @@ impl<S: Simd, T: Element, G: Passes<T>, const N: usize, const A: usize> Step<S>
         at: usize,
         count: usize,
     ) {
-        let of_batch = asked_in_loop(self.of_batch);
         let mut dv = [self.dy.read(simd, at, count); L];
+        for l in 1..L {
+            dv[l] = self.dy.read(simd, at + l * LANES, count);
+        }
+        self.marks.keep_marked::<S, T, L>(at, &mut dv);
         let mut dx = dv;
-        for l in 0..L {
-            let [center, scale, mean_gradient, slope, offset, shift] = with[l];
-            let at = at + l * LANES;
-            dv[l] = self.dy.read(simd, at, count);
-            let x = if of_batch || G::NEEDS_X {
-                self.x.read(simd, at, count)
-            } else {
-                dv[l]
-            };
-            for i in 0..A {
-                let (run, centred) = (self.gate_runs[i], x[i].sub(center));
-                let dy = dv[l][i];
-                dv[l][i] = self.gate.pass(simd, run, at, dy, centred, [scale, shift]);
-                dx[l][i] = if of_batch {
+        if asked_in_loop(self.of_batch) {
+            for l in 0..L {
+                let [center, scale, mean_gradient, slope, offset, shift] = with[l];
+                let x = self.x.read(simd, at + l * LANES, count);
+                for i in 0..A {
+                    let centred = x[i].sub(center);
+                    if N == FOR_SUMS_AND_V {
+                        let affine = [scale, shift];
+                        dv[l][i] = keep_above_zero::<S, T>(simd, dv[l][i], centred, affine);
+                    }
                     let less_mean = dv[l][i].sub(mean_gradient);
                     let less_both = centred.mul_add(slope, less_mean);
-                    less_both.mul_add(scale, offset)
-                } else {
-                    dv[l][i].mul(scale)
-                };
+                    dx[l][i] = less_both.mul_add(scale, offset);
+                }
+            }
+        } else {
+            for l in 0..L {
+                let [center, scale, .., shift] = with[l];
+                if N == FOR_SUMS_AND_V {
+                    let x = self.x.read(simd, at + l * LANES, count);
+                    for i in 0..A {
+                        let (centred, affine) = (x[i].sub(center), [scale, shift]);
+                        dv[l][i] = keep_above_zero::<S, T>(simd, dv[l][i], centred, affine);
+                    }
+                }
+                for i in 0..A {
+                    dx[l][i] = dv[l][i].mul(scale);
+                }
             }
         }
         if asked_in_loop(self.has_residual) {

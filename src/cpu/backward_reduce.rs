@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::coefficients::{Coefficients, gather_columns};
 use super::column_sums::{ColumnSums, add_columns};
-use super::gate::{Gate, Marked, Open, Passes, Recomputed, gate_runs};
+use super::gate::{Gate, Marks, keep_above_zero};
 use super::matrix::Matrix;
 use super::memory::TileMemory;
 use super::normalize::center_of;
@@ -70,12 +70,17 @@ impl Sums {
 pub(crate) fn coefficients<C: Compute>(
     with: &Normalization<'_, C>,
     channels: Range<usize>,
-) -> Coefficients<C, 4> {
+) -> Coefficients<C, FOR_SUMS_AND_V> {
     Coefficients::new(channels, |c| {
         let [center, scale, shift] = super::normalize::coefficients_of(with, c);
         [center, with.inv_std[c], scale, shift]
     })
 }
+
+/// How many of them the terms of the sums take.
+pub(crate) const FOR_SUMS: usize = 2;
+/// The same, where v is recomputed.
+pub(crate) const FOR_SUMS_AND_V: usize = 4;
 
 /// Reduces a tile.
 pub struct ReduceTile<'a, 'm, T: Element> {
@@ -83,7 +88,7 @@ pub struct ReduceTile<'a, 'm, T: Element> {
     pub(crate) tile: &'a Tile,
     pub(crate) dy: Gradient<'a, 'm, T>,
     pub(crate) x: Run<'a, T>,
-    pub(crate) coefficients: &'a Coefficients<T::Compute, 4>,
+    pub(crate) coefficients: &'a Coefficients<T::Compute, FOR_SUMS_AND_V>,
     pub(crate) gate: Gate<'a>,
 }
 
@@ -92,22 +97,25 @@ impl<T: Element> Kernel for ReduceTile<'_, '_, T> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) -> Sums {
-        let matrix = self.matrix;
         match self.gate {
-            Gate::Open => self.behind::<S, _, 2>(simd, Open),
-            Gate::Recomputed => self.behind::<S, _, 4>(simd, Recomputed),
-            Gate::Marked(mask) => self.behind::<S, _, 2>(simd, Marked { matrix, mask }),
+            Gate::Recomputed => self.of_numbers::<S, FOR_SUMS_AND_V>(simd),
+            Gate::Open | Gate::Marked(_) => self.of_numbers::<S, FOR_SUMS>(simd),
         }
     }
 }
 
 impl<'a, 'm, T: Element> ReduceTile<'a, 'm, T> {
     #[inline(always)]
-    fn behind<S: Simd, G: Passes<T>, const N: usize>(self, simd: S, gate: G) -> Sums {
+    fn of_numbers<S: Simd, const N: usize>(self, simd: S) -> Sums {
         let (matrix, tile) = (self.matrix, self.tile);
-        let gradients = self.gradients(gate);
+        let gradients = self.gradients();
         if matrix.has_units() {
-            let sums = TileSums::<T, _, N>::of::<S, 4>(matrix, tile, self.coefficients, gradients);
+            let sums = TileSums::<T, _, N>::of::<S, FOR_SUMS_AND_V>(
+                matrix,
+                tile,
+                self.coefficients,
+                gradients,
+            );
             return Sums::of(sums.all(simd));
         }
         let mut out = Sums::none(tile.channels(matrix).len());
@@ -128,37 +136,38 @@ impl<'a, 'm, T: Element> ReduceTile<'a, 'm, T> {
 
     /// The terms of the sums behind a gate.
     #[inline(always)]
-    pub(crate) fn gradients<G: Passes<T>>(&self, gate: G) -> Gradients<'a, 'm, T, G> {
+    pub(crate) fn gradients(&self) -> Gradients<'a, 'm, T> {
         Gradients {
+            matrix: self.matrix,
             dy: self.dy,
             x: self.x,
-            gate,
+            gate: self.gate,
         }
     }
 }
 
-/// a = dv and b = x̂.
-pub(crate) struct Gradients<'a, 'm, T, G> {
+/// a = dv and b = x̂. They take center and inv_std; and, where v is recomputed, scale and shift.
+pub(crate) struct Gradients<'a, 'm, T> {
+    matrix: &'a Matrix,
     dy: Gradient<'a, 'm, T>,
     x: Run<'a, T>,
-    gate: G,
+    gate: Gate<'a>,
 }
 
-impl<T: Element, G> Gradients<'_, '_, T, G> {
+impl<'a, T: Element> Gradients<'a, '_, T> {
     /// Of no values.
-    pub(crate) fn nothing(gate: G) -> Self {
+    pub(crate) fn nothing(matrix: &'a Matrix) -> Self {
         Self {
+            matrix,
             dy: Gradient::Array(Run::new(&[])),
             x: Run::new(&[]),
-            gate,
+            gate: Gate::Open,
         }
     }
 }
 
-impl<'a, S: Simd, T: Element, G: Passes<T>, const N: usize> Terms<S, T, N>
-    for Gradients<'a, '_, T, G>
-{
-    type Runs<const A: usize> = (Runs<'a, T, A>, Runs<'a, T, A>, [G::Run; A]);
+impl<'a, S: Simd, T: Element, const N: usize> Terms<S, T, N> for Gradients<'a, '_, T> {
+    type Runs<const A: usize> = (Runs<'a, T, A>, Runs<'a, T, A>, Marks<'a, A>);
     /// With the first run, for the gate.
     type Rows = (Rows<'a, T>, Rows<'a, T>, Span);
 
@@ -167,17 +176,12 @@ impl<'a, S: Simd, T: Element, G: Passes<T>, const N: usize> Terms<S, T, N>
         (
             self.dy.runs(spans),
             self.x.parts(spans),
-            gate_runs(self.gate, spans),
+            self.gate.runs(self.matrix, spans),
         )
     }
     #[inline(always)]
     fn no_runs<const A: usize>(&self) -> Self::Runs<A> {
-        let nowhere = Span {
-            row: 0,
-            start: 0,
-            end: 0,
-        };
-        (Runs::none(), Runs::none(), [self.gate.run(nowhere); A])
+        (Runs::none(), Runs::none(), Marks::none())
     }
     #[inline(always)]
     fn rows(&self, first: Span, count: usize, row_len: usize) -> Self::Rows {
@@ -195,8 +199,8 @@ impl<'a, S: Simd, T: Element, G: Passes<T>, const N: usize> Terms<S, T, N>
         for i in 0..A {
             spans[i] = dy.span(first, row + i * step);
         }
-        let gate_runs = gate_runs(self.gate, spans);
-        (dy.abreast(row, step), x.abreast(row, step), gate_runs)
+        let marks = self.gate.runs(self.matrix, spans);
+        (dy.abreast(row, step), x.abreast(row, step), marks)
     }
     #[inline(always)]
     fn fetch<const A: usize>(
@@ -213,24 +217,21 @@ impl<'a, S: Simd, T: Element, G: Passes<T>, const N: usize> Terms<S, T, N>
     fn terms<const A: usize>(
         &self,
         simd: S,
-        (dy, x, gate_runs): Self::Runs<A>,
+        (dy, x, marks): Self::Runs<A>,
         with: [T::Vector<S>; N],
         at: usize,
         count: usize,
     ) -> TermsOf<S, T, A> {
         let (center, inv_std) = (with[0], with[1]);
-        let affine = if N == 4 {
-            [with[2], with[3]]
-        } else {
-            [center; 2]
-        };
-        let (mut dv, mut x) = (dy.read(simd, at, count), x.read(simd, at, count));
+        let (mut dv, mut x) = ([dy.read(simd, at, count)], x.read(simd, at, count));
+        // Past the end dy is zero, and so is dv.
+        marks.keep_marked::<S, T, 1>(at, &mut dv);
+        let [mut dv] = dv;
         for i in 0..A {
             let centred = x[i].sub(center);
-            // Past the end dy is zero, and so is dv.
-            dv[i] = self
-                .gate
-                .pass(simd, gate_runs[i], at, dv[i], centred, affine);
+            if N == FOR_SUMS_AND_V {
+                dv[i] = keep_above_zero::<S, T>(simd, dv[i], centred, [with[2], with[3]]);
+            }
             // Multiplied before it is summed: dv·(x − mean) can overflow where dv·x̂ cannot.
             x[i] = centred.mul(inv_std);
             if count < LANES {

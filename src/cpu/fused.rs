@@ -5,7 +5,7 @@
 //! few and large ones) the passes are the steps.
 
 use super::backward_input::{self, InputTile};
-use super::backward_reduce::{self, Gradient, ReduceTile, Sums};
+use super::backward_reduce::{self, FOR_SUMS_AND_V, Gradient, ReduceTile, Sums};
 use super::coefficients::Coefficients;
 use super::finish::{Finished, finish};
 use super::gate::Gate;
@@ -101,7 +101,7 @@ pub(crate) struct Behind<'w, 'g, C: Compute> {
 struct Reduction<'a, T: Element> {
     matrix: &'a Matrix,
     x: &'a [T],
-    coefficients: &'a Coefficients<T::Compute, 4>,
+    coefficients: &'a Coefficients<T::Compute, FOR_SUMS_AND_V>,
     gate: Gate<'a>,
 }
 

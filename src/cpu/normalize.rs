@@ -4,8 +4,6 @@
 //! it plus the residual, rounded once. Subtracting first keeps y exact where the mean is large: the usual
 //! `x·scale + (β − mean·scale)` is off by 2e-3 at a mean of 1e5 deviations.
 
-use std::marker::PhantomData;
-
 use super::coefficients::Coefficients;
 use super::cursor::{Cursor, Numbers};
 use super::in_loop::asked_in_loop;
@@ -47,16 +45,6 @@ impl<T: Element> Kernel for NormalizeTile<'_, '_, T> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) -> Option<Moments> {
-        match self.epilogue.residual {
-            None => self.tile(simd, NoResidual),
-            Some(residual) => self.tile(simd, Run::new(residual)),
-        }
-    }
-}
-
-impl<T: Element> NormalizeTile<'_, '_, T> {
-    #[inline(always)]
-    fn tile<S: Simd, R: Residual<S, T>>(self, simd: S, residual: R) -> Option<Moments> {
         let mut shifts = Scratch::of_len(0);
         let sums;
         let next = match &self.next {
@@ -70,8 +58,7 @@ impl<T: Element> NormalizeTile<'_, '_, T> {
         };
         let mut pass = NormalizePass {
             memory: self.memory,
-            residual,
-            relu: self.epilogue.relu,
+            epilogue: self.epilogue,
             next,
         };
         let order = order_of_writing(self.next.as_ref().map(|next| next.tile));
@@ -89,19 +76,13 @@ impl<T: Element> NormalizeTile<'_, '_, T> {
 }
 
 /// Normalizes some runs after the other.
-struct NormalizePass<'a, 'm, T: Element, R> {
+struct NormalizePass<'a, 'm, T: Element> {
     memory: &'a mut TileMemory<'m, T>,
-    residual: R,
-    relu: bool,
+    epilogue: Epilogue<'a, T>,
     next: TileSums<'a, T, Deviations<'a, T>, 1>,
 }
 
-impl<S, T, R> Pass<S, T, 3> for NormalizePass<'_, '_, T, R>
-where
-    S: Simd,
-    T: Element,
-    R: Residual<S, T>,
-{
+impl<S: Simd, T: Element> Pass<S, T, 3> for NormalizePass<'_, '_, T> {
     #[inline(always)]
     fn runs<const A: usize>(
         &mut self,
@@ -111,16 +92,18 @@ where
     ) {
         let (x, y) = (self.memory.inputs(spans), self.memory.outputs(spans));
         let mask = self.memory.masks(spans);
+        let residual = self.epilogue.residual.map(Run::new);
+        let residual = residual.map(|residual| residual.parts(spans));
         let mut step = NormalizeStep {
             x,
             y,
             marks: mask.is_some(),
             mask: MaskWriter::new(mask.unwrap_or_else(no_bytes)),
             cursor: Cursor::at_start(simd, numbers),
-            residual: self.residual.parts(spans),
-            relu: self.relu,
+            adds: residual.is_some(),
+            residual: residual.unwrap_or_else(Runs::none),
+            relu: self.epilogue.relu,
             next: self.next.next_group(simd),
-            types: PhantomData::<R>,
         };
         step.y.fetch_ends(simd);
         let head = step.y.unaligned_head();
@@ -136,24 +119,19 @@ fn no_bytes<'m, const A: usize>() -> [&'m mut [u8]; A] {
 }
 
 /// Everything that some runs need.
-struct NormalizeStep<'a, 'm, 's, S: Simd, T: Element, R, P, const A: usize> {
+struct NormalizeStep<'a, 'm, 's, S: Simd, T: Element, const A: usize> {
     x: Runs<'a, T, A>,
     y: RunsMut<'a, T, A>,
     marks: bool,
     mask: MaskWriter<'m, A>,
     cursor: Cursor<'s, S, T, 3>,
-    residual: P,
+    adds: bool,
+    residual: Runs<'a, T, A>,
     relu: bool,
     next: GroupSums<'s, S, T, Deviations<'a, T>, 1, A>,
-    types: PhantomData<R>,
 }
 
-impl<S, T, R, const A: usize> Step<S> for NormalizeStep<'_, '_, '_, S, T, R, R::Parts<A>, A>
-where
-    S: Simd,
-    T: Element,
-    R: Residual<S, T>,
-{
+impl<S: Simd, T: Element, const A: usize> Step<S> for NormalizeStep<'_, '_, '_, S, T, A> {
     type Coefficients = [T::Vector<S>; 3];
 
     #[inline(always)]
@@ -182,7 +160,14 @@ where
             for i in 0..A {
                 v[l][i] = v[l][i].sub(center).mul_add(scale, shift);
             }
-            R::add(simd, &self.residual, at, count, &mut v[l]);
+        }
+        if asked_in_loop(self.adds) {
+            for l in 0..L {
+                let residual = self.residual.read(simd, at + l * LANES, count);
+                for i in 0..A {
+                    v[l][i] = v[l][i].add(residual[i]);
+                }
+            }
         }
         if asked_in_loop(self.marks) {
             let threshold = T::splat(simd, T::ROUNDS_TO_ZERO);
@@ -202,52 +187,6 @@ where
             }
         }
         self.y.write(simd, at, count, v);
-    }
-}
-
-/// What is added to v.
-trait Residual<S: Simd, T: Element>: Copy {
-    /// Some runs of it.
-    type Parts<const A: usize>;
-    fn parts<const A: usize>(self, spans: [Span; A]) -> Self::Parts<A>;
-    fn add<const A: usize>(
-        simd: S,
-        parts: &Self::Parts<A>,
-        at: usize,
-        count: usize,
-        v: &mut [T::Vector<S>; A],
-    );
-}
-
-#[derive(Clone, Copy)]
-struct NoResidual;
-
-impl<S: Simd, T: Element> Residual<S, T> for NoResidual {
-    type Parts<const A: usize> = ();
-    #[inline(always)]
-    fn parts<const A: usize>(self, _: [Span; A]) {}
-    #[inline(always)]
-    fn add<const A: usize>(_: S, (): &(), _: usize, _: usize, _: &mut [T::Vector<S>; A]) {}
-}
-
-impl<'a, S: Simd, T: Element> Residual<S, T> for Run<'a, T> {
-    type Parts<const A: usize> = Runs<'a, T, A>;
-    #[inline(always)]
-    fn parts<const A: usize>(self, spans: [Span; A]) -> Runs<'a, T, A> {
-        Run::parts(&self, spans)
-    }
-    #[inline(always)]
-    fn add<const A: usize>(
-        simd: S,
-        parts: &Runs<'a, T, A>,
-        at: usize,
-        count: usize,
-        v: &mut [T::Vector<S>; A],
-    ) {
-        let residual = parts.read(simd, at, count);
-        for i in 0..A {
-            v[i] = v[i].add(residual[i]);
-        }
     }
 }
 
