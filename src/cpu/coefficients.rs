@@ -122,10 +122,13 @@ fn period_of(columns: usize) -> usize {
     columns * LANES.div_ceil(columns)
 }
 
-/// Has values come again after `period` of them, to the end.
+/// Has values come again after `period` of them, to the end. (What is there is repeated whole.)
 fn repeat_beginning<C: Copy>(values: &mut [C], period: usize) {
-    for i in period..values.len() {
-        values[i] = values[i - period];
+    let mut there = period;
+    while there < values.len() {
+        let more = there.min(values.len() - there);
+        values.copy_within(..more, there);
+        there += more;
     }
 }
 

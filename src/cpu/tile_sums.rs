@@ -166,6 +166,7 @@ impl<'a, T: Element, R, const N: usize> TileSums<'a, T, R, N> {
     }
 
     /// Σa and Σa·b of each unit, once all groups have been added.
+    #[inline(always)]
     pub(crate) fn end(self) -> [Scratch<f64>; 2] {
         let units = self.totals.len() / UNIT_LANES;
         let mut sums = [Scratch::of_len(units), Scratch::of_len(units)];

@@ -98,15 +98,10 @@ macro_rules! on_simt {
 /// What only the processor's own operands (slices) can show.
 macro_rules! on_every_level {
     ($($module:ident::$check:ident),* $(,)?) => {
-        mod slices {
-            $(#[test] fn $check() {
-                for level in [super::Level::Portable, super::Level::Neon, super::Level::Avx2, super::Level::Avx512] {
-                    if let Some(cpu) = super::at_level(level, stringify!($check)) {
-                        crate::$module::$check(&cpu);
-                    }
-                }
-            })*
-        }
+        on_level!(slices_portable Portable $($module::$check),*);
+        on_level!(slices_neon Neon $($module::$check),*);
+        on_level!(slices_avx2 Avx2 $($module::$check),*);
+        on_level!(slices_avx512 Avx512 $($module::$check),*);
     };
 }
 

@@ -42,6 +42,7 @@ pub(crate) fn large() -> Vec<Shape> {
     vec![
         Shape::channels_first(&[4, 40, 33, 35]).unwrap(),
         Shape::channels_first(&[6, 24, 40, 41]).unwrap(),
+        Shape::channels_first(&[5, 60, 27, 29]).unwrap(),
         Shape::channels_first(&[34, 60, 14, 14]).unwrap(),
         Shape::channels_first(&[33, 80, 7, 7]).unwrap(),
         Shape::channels_first(&[35, 700, 7, 7]).unwrap(),
