@@ -49,7 +49,7 @@ impl<T: Element> Kernel for NormalizeTile<'_, '_, T> {
         let sums;
         let next = match &self.next {
             Some(next) => {
-                shifts = next.shifts();
+                shifts = next.shifts(simd);
                 sums = shifts_as_coefficients::<T>(next.tile.units.clone(), &shifts);
                 let deviations = Deviations(next.x);
                 TileSums::of::<S, 1>(self.matrix, next.tile, &sums, deviations)

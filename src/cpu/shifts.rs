@@ -13,29 +13,33 @@ use crate::Element;
 
 /// Values that are looked at, the mean of which is taken.
 const MANY: usize = LANES;
+const FEW: usize = 4;
 /// Where a channel has fewer neighbouring values than this, nearly every one that is looked at is another line of memory to wait
 /// for: there it is four, and the mean is that of the middle two, lest one of them is far from all others.
 const WIDE: usize = 256;
 
 /// Of the channels of a block that has units.
 #[inline(always)]
-pub(super) fn shifts_of_units<T: Element>(
+pub(super) fn shifts_of_units<S: Simd, T: Element>(
+    simd: S,
     matrix: &Matrix,
     block: &Tile,
     x: Run<'_, T>,
     shifts: &mut [f64],
 ) {
+    let many = if block.within.len() < WIDE { FEW } else { MANY };
     for (shift, unit) in shifts.iter_mut().zip(block.units.clone()) {
-        let value = |i, count| {
-            x.get(place(matrix, block, i, count) + unit * matrix.width)
-                .to_f64()
-        };
-        let mean = if block.within.len() < WIDE {
-            let [a, b, c, d] = std::array::from_fn(|i| value(i, 4));
+        let mut samples = [T::default(); MANY];
+        for i in 0..many {
+            samples[i] = x.get(place(matrix, block, i, many) + unit * matrix.width);
+        }
+        let samples = T::load(simd, &samples).widen().to_array();
+        let mean = if many == FEW {
+            let [a, b, c, d, ..] = samples;
             let (low, high) = (a.min(b).max(c.min(d)), a.max(b).min(c.max(d)));
             low.midpoint(high)
         } else {
-            sum_lanes(std::array::from_fn(|i| value(i, MANY))) / MANY as f64
+            sum_lanes(samples) / MANY as f64
         };
         *shift = T::Compute::from_f64(mean).to_f64();
     }

@@ -37,7 +37,7 @@ impl<T: Element> Kernel for TileMoments<'_, T> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) -> Moments {
         if self.matrix.has_units() {
-            let shifts = self.shifts();
+            let shifts = self.shifts(simd);
             let coefficients = shifts_as_coefficients::<T>(self.tile.units.clone(), &shifts);
             let sums = TileSums::<T, _, 1>::of::<S, 1>(
                 self.matrix,
@@ -60,9 +60,9 @@ impl<'a, T: Element> TileMoments<'a, T> {
 
     /// The shift of every channel, where the tile has units.
     #[inline(always)]
-    pub(crate) fn shifts(&self) -> Scratch<f64> {
+    pub(crate) fn shifts<S: Simd>(&self, simd: S) -> Scratch<f64> {
         let mut shifts = Scratch::of_len(self.tile.units.len());
-        shifts_of_units(self.matrix, self.tile, self.x, &mut shifts);
+        shifts_of_units(simd, self.matrix, self.tile, self.x, &mut shifts);
         shifts
     }
 
