@@ -119,7 +119,7 @@ impl<'a, 'm, T: Element> ReduceTile<'a, 'm, T> {
             return Sums::of(sums.all(simd));
         }
         let mut out = Sums::none(tile.channels(matrix).len());
-        let numbers = self.coefficients.of_tile(matrix, tile);
+        let numbers = self.coefficients.of_columns(matrix, tile);
         let mut sums = ColumnSums::zero(tile.columns(matrix).len());
         add_columns(
             simd,

@@ -1,4 +1,4 @@
-//! Per-channel numbers, and those of the units of a tile.
+//! Per-channel numbers, and those of the units or columns of a tile.
 
 use std::ops::Range;
 
@@ -9,9 +9,8 @@ use super::simd::LANES;
 use super::tiles::Tile;
 use crate::Compute;
 
-/// The numbers of every unit of a tile: often the channels' as they are.
-pub(crate) struct TileNumbers<'a, C: Compute, const N: usize> {
-    width: usize,
+/// The numbers of every column of a tile whose units are one value wide: often the channels' as they are.
+pub(crate) struct ColumnNumbers<'a, C: Compute, const N: usize> {
     period: usize,
     /// Where each of the numbers begins.
     starts: [usize; N],
@@ -23,7 +22,7 @@ enum Values<'a, C: Compute> {
     OfColumns(Scratch<C>),
 }
 
-impl<C: Compute, const N: usize> TileNumbers<'_, C, N> {
+impl<C: Compute, const N: usize> ColumnNumbers<'_, C, N> {
     /// The first `F` of the numbers.
     #[inline(always)]
     pub(crate) fn lend<const F: usize>(&self) -> Numbers<'_, C, F> {
@@ -34,7 +33,7 @@ impl<C: Compute, const N: usize> TileNumbers<'_, C, N> {
             Values::OfColumns(values) => &values[..],
         };
         Numbers {
-            width: self.width,
+            width: 1,
             period: self.period,
             // One length for all, so that one check will do.
             values: std::array::from_fn(|i| {
@@ -86,14 +85,13 @@ impl<C: Compute, const N: usize> Coefficients<C, N> {
         }
     }
 
-    /// The numbers of every unit of a tile.
-    pub(crate) fn of_tile(&self, matrix: &Matrix, tile: &Tile) -> TileNumbers<'_, C, N> {
+    /// The numbers of the columns of a tile that has no units.
+    pub(crate) fn of_columns(&self, matrix: &Matrix, tile: &Tile) -> ColumnNumbers<'_, C, N> {
         let channels = tile.channels(matrix);
         let len = tile.units.len();
         let places = std::array::from_fn(|i| self.place(i, channels.start));
-        if matrix.has_units() || (len == channels.len() && len >= LANES) {
-            return TileNumbers {
-                width: matrix.width,
+        if len == channels.len() && len >= LANES {
+            return ColumnNumbers {
                 period: len,
                 starts: places,
                 values: Values::OfChannels(&self.values),
@@ -108,8 +106,7 @@ impl<C: Compute, const N: usize> Coefficients<C, N> {
             }
             repeat_beginning(columns, len);
         }
-        TileNumbers {
-            width: 1,
+        ColumnNumbers {
             period,
             starts: std::array::from_fn(|i| i * (period + LANES)),
             values: Values::OfColumns(columns),

@@ -48,12 +48,16 @@ pub(crate) fn through_tile<S: Simd, T: Element, P: Pass<S, T, N>, const N: usize
     pass: &mut P,
     order: Order,
 ) {
-    let of_tile = coefficients.of_tile(matrix, tile);
+    let columns = (!matrix.has_units()).then(|| coefficients.of_columns(matrix, tile));
+    let of_tile = match &columns {
+        Some(columns) => columns.lend(),
+        None => coefficients.of_units(tile),
+    };
     for group in Groups::of(matrix, tile, S::FOUR_ABREAST, order) {
         let numbers = if matrix.along_rows() {
-            of_tile.lend()
+            of_tile
         } else {
-            of_tile.lend().of_unit(group.unit - tile.units.start)
+            of_tile.of_unit(group.unit - tile.units.start)
         };
         match group.runs {
             Abreast::Four(spans) if S::FOUR_ABREAST => pass.runs(simd, spans, numbers),

@@ -7,11 +7,9 @@ use super::abreast::ABREAST;
 use super::tiles::Span;
 use crate::{Layout, Shape};
 
-/// Units up to so wide are gone through along whole rows; wider ones one by one. (Units of 784 values begin and end off the cache
-/// lines too often.)
+/// Units up to so wide are gone through along whole rows, if there are enough of these to work on side by side; wider ones one
+/// by one. (Units of 784 values begin and end off the cache lines too often.)
 const ALONG_ROWS_UP_TO: usize = 1024;
-/// That takes so many rows, to have four to work on side by side.
-const MANY_ROWS: usize = ABREAST;
 /// Units so narrow are not worth beginning anew for.
 const ALWAYS_ALONG_ROWS_UP_TO: usize = 128;
 /// Channels-last rows shorter than this are joined.
@@ -73,7 +71,7 @@ impl Matrix {
     /// Whether what is done to each value is done along rows, unit after unit of them.
     pub(crate) fn along_rows(&self) -> bool {
         self.width <= ALWAYS_ALONG_ROWS_UP_TO
-            || (self.width <= ALONG_ROWS_UP_TO && self.rows >= MANY_ROWS)
+            || (self.width <= ALONG_ROWS_UP_TO && self.rows >= ABREAST)
     }
 
     /// Whether neighbouring values are of one channel, so that sums are a unit's; otherwise they are a column's.

@@ -89,7 +89,7 @@ impl<'a, T: Element> TileMoments<'a, T> {
             };
             shifts_of_columns(simd, self.matrix, &block, self.x, &mut shifts);
             let coefficients = shifts_as_coefficients::<T>(channels.clone(), &shifts);
-            let numbers = coefficients.of_tile(self.matrix, &block);
+            let numbers = coefficients.of_columns(self.matrix, &block);
             let deviations = Deviations(self.x);
             sums.clear();
             add_columns(
