@@ -20,7 +20,7 @@ u32 Fault::planted;
 namespace {
 
 // One launch at a time, as in a stream. ThreadSanitizer does not see how other languages' threads wait for each other: that
-// memory is had before a launch uses it, and filled after, shows by this lock too.
+// memory is had before a launch uses it, and filled or given back after, shows by this lock too.
 std::mutex order;
 
 std::string run(const SimtLaunch& wanted, const Arguments& arguments) {
@@ -86,7 +86,12 @@ void simt_forget(void* memory, std::size_t bytes) {
     std::memset(memory, 0xff, bytes);
 }
 
-void simt_free(void* memory) { free_array(memory); }
+void simt_free(void* memory) {
+#if SIMT_THREAD_SANITIZER
+    std::lock_guard<std::mutex> lock(order);
+#endif
+    free_array(memory);
+}
 
 bool simt_address_sanitizer() { return SIMT_ADDRESS_SANITIZER; }
 bool simt_thread_sanitizer() { return SIMT_THREAD_SANITIZER; }
