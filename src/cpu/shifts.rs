@@ -27,22 +27,59 @@ pub(super) fn shifts_of_units<S: Simd, T: Element>(
     x: Run<'_, T>,
     shifts: &mut [f64],
 ) {
-    let many = if block.within.len() < WIDE { FEW } else { MANY };
-    for (shift, unit) in shifts.iter_mut().zip(block.units.clone()) {
+    let units = block.units.clone();
+    if block.within.len() < WIDE {
+        let places: [usize; FEW] = std::array::from_fn(|i| place(matrix, block, i, FEW));
+        for (shifts, first) in shifts.chunks_mut(LANES).zip(units.step_by(LANES)) {
+            shifts_of_narrow(simd, x, places, first, matrix.width, shifts);
+        }
+        return;
+    }
+    for (shift, unit) in shifts.iter_mut().zip(units) {
         let mut samples = [T::default(); MANY];
-        for i in 0..many {
-            samples[i] = x.get(place(matrix, block, i, many) + unit * matrix.width);
+        for i in 0..MANY {
+            samples[i] = x.get(place(matrix, block, i, MANY) + unit * matrix.width);
         }
         let samples = T::load(simd, &samples).widen().to_array();
-        let mean = if many == FEW {
-            let [a, b, c, d, ..] = samples;
-            let (low, high) = (a.min(b).max(c.min(d)), a.max(b).min(c.max(d)));
-            low.midpoint(high)
-        } else {
-            sum_lanes(samples) / MANY as f64
-        };
-        *shift = T::Compute::from_f64(mean).to_f64();
+        *shift = rounded::<T>(sum_lanes(samples) / MANY as f64);
     }
+}
+
+/// Of at most sixteen units from this one on, of each of which the values at these places are looked at: the middle two of them.
+#[inline(always)]
+fn shifts_of_narrow<S: Simd, T: Element>(
+    simd: S,
+    x: Run<'_, T>,
+    places: [usize; FEW],
+    first: usize,
+    width: usize,
+    shifts: &mut [f64],
+) {
+    let units = shifts.len().min(LANES);
+    let mut samples = [[T::default(); LANES]; FEW];
+    for i in 0..FEW {
+        for u in 0..units {
+            samples[i][u] = x.get(places[i] + (first + u) * width);
+        }
+    }
+    let mut widened = [[0.0; LANES]; FEW];
+    for i in 0..FEW {
+        widened[i] = T::load(simd, &samples[i]).widen().to_array();
+    }
+    let [a, b, c, d] = widened;
+    let mut middle = [0.0; LANES];
+    for u in 0..LANES {
+        let low = a[u].min(b[u]).max(c[u].min(d[u]));
+        let high = a[u].max(b[u]).min(c[u].max(d[u]));
+        middle[u] = rounded::<T>(low.midpoint(high));
+    }
+    shifts.copy_from_slice(&middle[..units]);
+}
+
+/// As the vectors can hold it.
+#[inline(always)]
+fn rounded<T: Element>(mean: f64) -> f64 {
+    T::Compute::from_f64(mean).to_f64()
 }
 
 /// Of all channels, in a block whose neighbouring values are of neighbouring channels.
