@@ -96,14 +96,10 @@ impl<'a, S: Simd, T: Element, const N: usize> Cursor<'a, S, T, N> {
         }
     }
 
-    /// How many columns are left of the unit that the next one is of, where units have more than one.
+    /// How many columns are left of the unit that has been begun, where units have more than one.
     #[inline(always)]
     pub(crate) fn left(&self) -> usize {
-        if self.left == 0 {
-            self.numbers.width
-        } else {
-            self.left
-        }
+        self.left
     }
 
     /// Columns of a unit.

@@ -218,41 +218,37 @@ impl<S: Simd, T: Element, R: Terms<S, T, N>, const N: usize, const A: usize>
     #[inline(always)]
     fn add(&mut self, simd: S, count: usize) {
         let mut left = self.cursor.left();
+        if left == 0 || self.chained == LONGEST_CHAIN {
+            self.empty(simd);
+            if left == 0 {
+                self.unit += 1;
+                left = self.cursor.width();
+            }
+        }
         let with = self.cursor.advance(simd, count);
         let new = self.terms.terms(simd, self.runs, with, self.at, count);
         self.at += count;
         if left >= count {
             self.sums = add_terms::<S, T, A>(new, self.sums);
             self.chained += 1;
-            if left == count {
-                self.next_unit(simd);
-            } else if self.chained == LONGEST_CHAIN {
-                self.empty(simd);
-            }
             return;
         }
         // One unit ends in this vector, or several.
         let zero = [T::splat(simd, T::Compute::default()); 2];
         let new = add_terms::<S, T, A>(new, zero);
-        let mut from = 0;
-        while from < count {
-            let to = count.min(from + left);
+        let (mut from, mut to) = (0, left);
+        loop {
             for i in 0..2 {
                 self.sums[i] = self.sums[i].add(new[i].keep(lanes(from, to)));
             }
-            self.chained = 1;
-            if to - from == left {
-                self.next_unit(simd);
+            if to == count {
+                self.chained = 1;
+                return;
             }
-            (from, left) = (to, self.cursor.width());
+            self.empty(simd);
+            self.unit += 1;
+            (from, to) = (to, count.min(to + self.cursor.width()));
         }
-    }
-
-    /// Ends a unit.
-    #[inline(always)]
-    fn next_unit(&mut self, simd: S) {
-        self.empty(simd);
-        self.unit += 1;
     }
 
     /// Adds the sums to the totals of their unit.
@@ -277,7 +273,7 @@ impl<S: Simd, T: Element, R: Terms<S, T, N>, const N: usize, const A: usize>
         if self.at < self.len {
             self.add(simd, (self.len - self.at) % LANES);
         }
-        if self.chained > 0 {
+        if self.len > 0 {
             self.empty(simd);
         }
     }
