@@ -303,7 +303,8 @@ impl Driver for CudaDriver {
         self.workspace.address
     }
 
-    fn launch(&self, launch: &Launch, arguments: &Arguments) -> Result<()> {
+    #[expect(unsafe_code, reason = "a kernel believes the addresses it is given")]
+    unsafe fn launch(&self, launch: &Launch, arguments: &Arguments) -> Result<()> {
         let refused = |error: DriverError| match error {
             DriverError(sys::CUresult::CUDA_ERROR_INVALID_CONTEXT) => self.elsewhere(),
             error => Error::Launch {
@@ -314,6 +315,7 @@ impl Driver for CudaDriver {
         // Which is where an operand without an address is noticed.
         self.stream.context().bind_to_thread().map_err(refused)?;
         let function = self.kernels.get(launch.kernel)?;
-        launch::launch(&self.stream, &function, launch, arguments).map_err(refused)
+        // SAFETY: the caller's promise.
+        unsafe { launch::launch(&self.stream, &function, launch, arguments) }.map_err(refused)
     }
 }

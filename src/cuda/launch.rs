@@ -13,7 +13,11 @@ use crate::gpu::Launch;
 use crate::gpu::arguments::Arguments;
 
 /// Starts `function` after the work that is in the stream. Neither allocates nor waits.
-pub(super) fn launch(
+///
+/// # Safety
+/// What the addresses in the arguments lead to is held until the kernel is in the stream, and as long as the function takes it to
+/// be.
+pub(super) unsafe fn launch(
     stream: &CudaStream,
     function: &CudaFunction,
     launch: &Launch,
@@ -24,8 +28,8 @@ pub(super) fn launch(
     let config = config(stream, launch, &mut attributes);
     let mut parameters = [ptr::from_ref(arguments).cast_mut().cast()];
     // SAFETY: the kernel's one parameter is this struct by value, which the driver copies before it returns; the
-    // configuration and its attributes live as long. What the addresses in it lead to is held by the caller's guards
-    // until the kernel is in the stream, and then by the order of the stream.
+    // configuration and its attributes live as long. What the addresses in it lead to is held by the caller, as it
+    // promises, until the kernel is in the stream, and then by the order of the stream.
     unsafe {
         sys::cuLaunchKernelEx(
             &raw const config,

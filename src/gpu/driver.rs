@@ -80,7 +80,12 @@ pub trait Driver: Clone + Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// When the kernels are not in this build, cannot be loaded, or the device refuses the launch.
-    fn launch(&self, launch: &Launch, arguments: &Arguments) -> Result<()>;
+    ///
+    /// # Safety
+    /// Whatever the kernel reads and writes through the arguments' addresses is memory that this driver lent: all of it, and until
+    /// this returns with its guards held.
+    #[expect(unsafe_code, reason = "a kernel believes the addresses it is given")]
+    unsafe fn launch(&self, launch: &Launch, arguments: &Arguments) -> Result<()>;
 }
 
 /// Bytes of workspace: first the counters, then the partial sums.

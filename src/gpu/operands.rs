@@ -1,7 +1,7 @@
 //! A launch's arguments from a step's operands.
 
 use super::arguments::Arguments;
-use super::driver::{COUNTER_BYTES, Driver};
+use super::driver::{COUNTER_BYTES, Driver, Launch};
 use super::kernel::{Kernel, Operation};
 use super::plan::{self, Cut, View};
 use super::{GpuMask, Normalization, StatisticsMut};
@@ -180,7 +180,7 @@ impl<'a, D: Driver> Operands<'a, D> {
     /// Puts one kernel into the stream.
     pub(super) fn launch(&mut self, cut: &Cut) -> Result<()> {
         cut.tell(&self.view, &mut self.arguments);
-        self.driver.launch(&cut.launch, &self.arguments)
+        self.start(&cut.launch)
     }
 
     /// Puts a kernel of one value per channel into the stream.
@@ -191,8 +191,16 @@ impl<'a, D: Driver> Operands<'a, D> {
         channels: usize,
     ) -> Result<()> {
         self.arguments.channels = plan::signed(channels);
-        let launch = plan::per_channel(Kernel { operation, dtype }, channels);
-        self.driver.launch(&launch, &self.arguments)
+        self.start(&plan::per_channel(Kernel { operation, dtype }, channels))
+    }
+
+    #[expect(unsafe_code, reason = "a kernel believes the addresses it is given")]
+    fn start(&self, launch: &Launch) -> Result<()> {
+        // SAFETY: the addresses are the workspace's and those that `read` and `write` were given for what they were lent, whose
+        // guards are held until this is dropped. Each step has checked that what is lent is as long as the view, or as there
+        // are channels (backend/checks.rs); no plan leaves the view (plan/tests.rs), and no kernel its plan: each is run under
+        // AddressSanitizer (tests/contract/reach.rs).
+        unsafe { self.driver.launch(launch, &self.arguments) }
     }
 }
 

@@ -295,7 +295,7 @@ impl Driver for SimtDriver {
         workspace.as_mut_ptr().expose_provenance() as u64
     }
 
-    fn launch(&self, launch: &Launch, arguments: &Arguments) -> Result<()> {
+    unsafe fn launch(&self, launch: &Launch, arguments: &Arguments) -> Result<()> {
         let Launch {
             kernel,
             blocks,
@@ -311,8 +311,7 @@ impl Driver for SimtDriver {
             shared_bytes,
             cooperative,
         };
-        // SAFETY: the addresses are of memory that this driver lent and whose lenders, as the trait demands, hold it until
-        // this call returns; that a kernel keeps to it is what the tests are for.
+        // SAFETY: the caller's promise.
         unsafe { self.run(&kernel.name(), grid, arguments) }
     }
 }
