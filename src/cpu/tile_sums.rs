@@ -218,6 +218,8 @@ impl<S: Simd, T: Element, R: Terms<S, T, N>, const N: usize, const A: usize>
     #[inline(always)]
     fn add(&mut self, simd: S, count: usize) {
         let mut left = self.cursor.left();
+        // That a unit has ended is noticed here, not when it did: this goes into the loop of every pass, where one more place
+        // that empties is felt.
         if left == 0 || self.chained == LONGEST_CHAIN {
             self.empty(simd);
             if left == 0 {
