@@ -45,7 +45,7 @@ pub(super) fn shifts_of_units<S: Simd, T: Element>(
     }
 }
 
-/// Of at most sixteen units from this one on, of each of which the values at these places are looked at: the middle two of them.
+/// Of at most sixteen units from the first one on: of each the mean of the middle two of its values at these places.
 #[inline(always)]
 fn shifts_of_narrow<S: Simd, T: Element>(
     simd: S,

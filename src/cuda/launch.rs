@@ -15,8 +15,7 @@ use crate::gpu::arguments::Arguments;
 /// Starts `function` after the work that is in the stream. Neither allocates nor waits.
 ///
 /// # Safety
-/// What the addresses in the arguments lead to is held until the kernel is in the stream, and as long as the function takes it to
-/// be.
+/// What the addresses in the arguments lead to is as long as the function takes it to be, and held until that is in the stream.
 pub(super) unsafe fn launch(
     stream: &CudaStream,
     function: &CudaFunction,

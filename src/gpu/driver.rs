@@ -82,8 +82,8 @@ pub trait Driver: Clone + Debug + Send + Sync + 'static {
     /// When the kernels are not in this build, cannot be loaded, or the device refuses the launch.
     ///
     /// # Safety
-    /// Whatever the kernel reads and writes through the arguments' addresses is memory that this driver lent: all of it, and until
-    /// this returns with its guards held.
+    /// Whatever the kernel reads and writes through the arguments' addresses is memory that this driver lent, and its guards are held
+    /// until this returns.
     #[expect(unsafe_code, reason = "a kernel believes the addresses it is given")]
     unsafe fn launch(&self, launch: &Launch, arguments: &Arguments) -> Result<()>;
 }
