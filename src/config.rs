@@ -1,6 +1,6 @@
 //! What a layer is told when it is made, and which values are allowed.
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// How the running statistics follow the batches.
 #[derive(Debug, Clone, Copy, PartialEq)]

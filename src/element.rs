@@ -5,9 +5,9 @@ use std::fmt::{self, Debug};
 use half::{bf16, f16};
 
 use crate::cpu::kernels::KernelElement;
-use crate::cpu::simd::SimdElement;
+use crate::cpu::simd::elements::SimdElement;
 #[cfg(feature = "cuda")]
-use crate::cuda::CudaElement;
+use crate::cuda::memory::CudaElement;
 
 /// The name of a data type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -65,7 +65,7 @@ pub trait Element:
 }
 
 /// A type of per-channel arrays: `f32` or `f64`. Sealed.
-pub trait Compute: Element<Compute = Self> + crate::cpu::scratch::Kept {
+pub trait Compute: Element<Compute = Self> + crate::cpu::memory::scratch::Kept {
     /// The largest finite value.
     const LARGEST: f64;
 }

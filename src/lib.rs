@@ -1,47 +1,43 @@
 #![doc = include_str!("../README.md")]
 
-mod arrays;
 pub mod backend;
-mod batch_norm;
 #[cfg(feature = "candle")]
 pub mod candle;
 pub mod checkpoint;
 mod config;
-mod conversion;
 mod cpu;
 #[cfg(feature = "cuda")]
 pub mod cuda;
 mod device;
 mod element;
 mod error;
-mod fold;
 #[cfg(any(feature = "cuda", feature = "simt"))]
 pub mod gpu;
-mod parameters;
-mod pass;
-mod pooled;
-mod running;
+mod interop;
+mod layer;
 mod shape;
 #[cfg(feature = "simt")]
 pub mod simt;
+mod statistics;
 mod tensor;
 
-#[cfg(feature = "cuda")]
-pub use cudarc;
-pub use safetensors;
-
-pub use batch_norm::BatchNorm;
 pub use config::{Activation, Averaging, BatchNormConfig, RunningVariance};
-pub use conversion::{FlaxParameters, KerasParameters, OnnxParameters};
-pub use cpu::{Cpu, CpuMask, Level};
+pub use cpu::simd::dispatch::Level;
+pub use cpu::{Cpu, CpuMask};
 #[cfg(feature = "cuda")]
 pub use cuda::Cuda;
+#[cfg(feature = "cuda")]
+pub use cudarc;
 pub use device::{Device, DeviceBuffer, DeviceMask, DeviceSlice, DeviceSliceMut};
 pub use element::{Compute, DType, Element};
 pub use error::{Error, Result};
-pub use fold::{Folded, ScaleAndShift};
-pub use pass::{Gradients, ParameterGradients, Pass};
-pub use pooled::PooledStatistics;
-pub use running::{BatchStatistics, RunningStatistics};
+pub use interop::conversion::{FlaxParameters, KerasParameters, OnnxParameters};
+pub use interop::fold::{Folded, ScaleAndShift};
+pub use layer::BatchNorm;
+pub use layer::pass::{Gradients, ParameterGradients, Pass};
+pub use safetensors;
 pub use shape::{Layout, Shape};
+pub use statistics::batch::BatchStatistics;
+pub use statistics::pooled::PooledStatistics;
+pub use statistics::running::RunningStatistics;
 pub use tensor::{ChannelArray, Data, DataMut, Tensor, View, ViewMut};

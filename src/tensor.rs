@@ -4,8 +4,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::backend::Backend;
-use crate::shape::check_len;
-use crate::{Compute, Element, Result, Shape};
+use crate::element::{Compute, Element};
+use crate::error::Result;
+use crate::shape::{Shape, check_len};
 
 /// An array lent for reading: its shape and its memory.
 #[derive(Debug)]
@@ -240,4 +241,28 @@ impl<C: Compute, B: Backend> ChannelArray<C, B> {
     pub(crate) fn into_buffer(self) -> B::Buffer<C> {
         self.buffer
     }
+}
+
+/// The residual's memory, which must be that of x.
+pub(crate) fn lend_residual<'a, T: Element, B: Backend>(
+    shape: &Shape,
+    residual: Option<&'a dyn Data<B, Element = T>>,
+) -> Result<Option<B::Slice<'a, T>>> {
+    let Some(residual) = residual else {
+        return Ok(None);
+    };
+    let view = residual.lend()?;
+    shape.check_same("the residual", &view.shape)?;
+    Ok(Some(view.values))
+}
+
+/// An output's memory, which must be that of x.
+pub(crate) fn lend_output<'a, T: Element, B: Backend>(
+    shape: &Shape,
+    what: &'static str,
+    output: &'a mut (impl DataMut<B, Element = T> + ?Sized),
+) -> Result<B::SliceMut<'a, T>> {
+    let view = output.lend_mut()?;
+    shape.check_same(what, &view.shape)?;
+    Ok(view.values)
 }

@@ -18,7 +18,6 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
-
 use machine::Machine;
 
 /// Times the passes on GPU 0.

@@ -16,7 +16,6 @@ use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
-
 use stream::{Stores, Stream, value};
 
 /// From so many bytes on, sharing the work among threads may pay.

@@ -3,9 +3,8 @@
 use std::fmt::Write;
 
 use crate::row::{CHANNELS_FIRST, Row};
-use crate::shapes;
-use crate::sizes;
 use crate::table::Table;
+use crate::{shapes, sizes};
 
 /// A table for each pass, data type and device: the shapes, and beside one another the layouts.
 pub(crate) fn figures(rows: &[Row]) -> String {

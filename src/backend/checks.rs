@@ -2,10 +2,13 @@
 
 use std::ops::Range;
 
-use super::{
-    Backend, Epilogue, GradientSums, GradientSumsMut, InOut, Normalization, StatisticsMut,
+use crate::backend::Backend;
+use crate::backend::operands::{
+    Epilogue, GradientSums, GradientSumsMut, InOut, Normalization, StatisticsMut,
 };
-use crate::{Compute, Element, Error, Result, Shape};
+use crate::element::{Compute, Element};
+use crate::error::{Error, Result};
+use crate::shape::Shape;
 
 /// The values lent for writing.
 fn len_mut<B: Backend, T: Element>(slice: &B::SliceMut<'_, T>) -> usize {

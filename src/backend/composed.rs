@@ -1,10 +1,13 @@
 //! The fused operations as compositions of the steps: their meaning.
 
-use super::{
-    Affine, Backend, Epilogue, Gate, GradientSums, GradientSumsMut, InOut, Normalization,
-    RunningMut, StatisticsMut, StatisticsSource,
+use crate::backend::Backend;
+use crate::backend::operands::{
+    Affine, Epilogue, Gate, GradientSums, GradientSumsMut, InOut, Normalization, RunningMut,
+    StatisticsMut, StatisticsSource,
 };
-use crate::{Element, Result, Shape};
+use crate::element::Element;
+use crate::error::Result;
+use crate::shape::Shape;
 
 /// See [`Backend::forward_training`].
 ///

@@ -16,16 +16,19 @@
 
 pub(crate) mod checks;
 pub mod composed;
-mod operands;
+pub(crate) mod operands;
 
 use std::fmt::Debug;
 use std::ops::Range;
 
-use crate::{Compute, Element, Result, Shape};
 pub use operands::{
     Affine, Epilogue, Gate, GradientSums, GradientSumsMut, InOut, Normalization, RunningMut,
     Statistics, StatisticsMut, StatisticsSource,
 };
+
+use crate::element::{Compute, Element};
+use crate::error::Result;
+use crate::shape::Shape;
 
 /// Memory and the five steps. Sealed.
 ///

@@ -1,7 +1,7 @@
 //! What the steps are given and what they write: memory of one backend, named.
 
-use super::Backend;
-use crate::{Compute, Element};
+use crate::backend::Backend;
+use crate::element::{Compute, Element};
 
 /// An operand that is written from another at the same places, or over it.
 #[derive(Debug)]

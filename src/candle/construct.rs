@@ -7,7 +7,8 @@
 use candle_core::{DType, Result, Tensor, Var};
 use candle_nn::{Init, VarBuilder};
 
-use super::{BatchNorm, BatchNormConfig};
+use crate::candle::config::BatchNormConfig;
+use crate::candle::layer::BatchNorm;
 
 /// A layer of the variables `weight`, `bias` (if affine), `running_mean` and `running_var` of `vb`, each (C,): the
 /// names of candle and PyTorch. Where `vb` is of a half type they are `f32` all the same.

@@ -4,11 +4,11 @@ use candle_core::{DType, Error, Result, Tensor, Var};
 use candle_nn::ModuleT;
 use half::{bf16, f16};
 
-use super::BatchNorm;
-use super::memory::{shape_of, to_logical_order, to_memory_order};
-use super::node::attach;
-use super::operation::{Operands, Statistics, forward};
-use crate::Shape;
+use crate::candle::layer::BatchNorm;
+use crate::candle::memory::{shape_of, to_logical_order, to_memory_order};
+use crate::candle::node::attach;
+use crate::candle::operation::{Operands, Statistics, forward};
+use crate::shape::Shape;
 
 impl BatchNorm {
     /// Normalizes with the batch's statistics, which the running ones follow; in a frozen layer with the running ones.
@@ -147,8 +147,9 @@ fn check_parameters(x: &Tensor, parameters: [&Tensor; 4]) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use candle_core::{Device, Storage, WithDType};
+
+    use super::*;
 
     fn address(tensor: &Tensor) -> *const f32 {
         let (storage, layout) = tensor.storage_and_layout();

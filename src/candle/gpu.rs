@@ -4,14 +4,14 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ops::Range;
 
+pub(super) use candle_core::cuda::CudaDType;
 use candle_core::cuda::DeviceId;
 use candle_core::{CudaDevice, CudaStorage, Error, Result};
 
-use super::memory::Value;
-use crate::cuda::{CudaBuffer, CudaMemory};
-use crate::{Cuda, Device, DeviceSlice};
-
-pub(super) use candle_core::cuda::CudaDType;
+use crate::cuda::memory::CudaMemory;
+use crate::cuda::{Cuda, CudaBuffer};
+use crate::device::{Device, DeviceSlice};
+use crate::element::Element;
 
 thread_local! {
     /// Of a thread, because the stream of `candle_core::Device::new_cuda` is another one in each, and the workspace that
@@ -33,7 +33,7 @@ pub(super) fn device_of(candle: &CudaDevice) -> Result<Device> {
 }
 
 /// Some of a tensor's values.
-pub(super) fn lend<T: Value>(
+pub(super) fn lend<T: Element + CudaDType>(
     storage: &CudaStorage,
     range: Range<usize>,
 ) -> Result<DeviceSlice<'_, T>> {
@@ -42,6 +42,9 @@ pub(super) fn lend<T: Value>(
 }
 
 /// Memory for a tensor on a device of candle's.
-pub(super) fn give<T: Value>(buffer: CudaBuffer<T>, candle: &CudaDevice) -> CudaStorage {
+pub(super) fn give<T: Element + CudaDType>(
+    buffer: CudaBuffer<T>,
+    candle: &CudaDevice,
+) -> CudaStorage {
     CudaStorage::wrap_cuda_slice(buffer, candle.clone())
 }

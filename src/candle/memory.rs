@@ -1,14 +1,12 @@
 //! THE ONLY MATCH on where a candle tensor is: its memory as an operand of this crate's, without a copy.
 
-use candle_core::{CpuStorage, CudaStorage, Result, Storage, StorageRef, Tensor, WithDType};
+use candle_core::{CpuStorage, CudaStorage, Result, Storage, StorageRef, Tensor};
 
-use super::gpu::{self, CudaDType};
-use crate::{Device, DeviceBuffer, DeviceSlice, Element, Error, Layout, Shape};
-
-/// A data type that both candle and this crate have.
-pub(super) trait Value: Element + WithDType + CudaDType {}
-
-impl<T: Element + WithDType + CudaDType> Value for T {}
+use crate::candle::gpu;
+use crate::candle::value::Value;
+use crate::device::{Device, DeviceBuffer, DeviceSlice};
+use crate::error::Error;
+use crate::shape::{Layout, Shape};
 
 /// The device of this crate's for tensors on that device of candle's.
 pub(super) fn device_of(device: &candle_core::Device) -> Result<Device> {
@@ -96,7 +94,7 @@ fn metal() -> candle_core::Error {
 /// The shape that a tensor's strides tell, if its values are one run of memory in either layout.
 pub(super) fn shape_of(tensor: &Tensor) -> crate::Result<Shape> {
     let strides: Vec<isize> = tensor.stride().iter().map(|s| s.cast_signed()).collect();
-    crate::arrays::shape_of(tensor.dims(), &strides)
+    crate::interop::ndarray::shape_of(tensor.dims(), &strides)
 }
 
 /// A tensor of logical axes (N, C, spatial...), its axes in the memory order of `layout`.

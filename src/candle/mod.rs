@@ -43,18 +43,19 @@
 //! # Ok::<(), candle_core::Error>(())
 //! ```
 
-mod config;
-mod construct;
-mod forward;
+pub(crate) mod config;
+pub(crate) mod construct;
+pub(crate) mod forward;
 #[cfg(feature = "candle-cuda")]
-mod gpu;
+pub(crate) mod gpu;
 #[cfg(not(feature = "candle-cuda"))]
 #[path = "no_gpu.rs"]
-mod gpu;
-mod layer;
-mod memory;
-mod node;
-mod operation;
+pub(crate) mod gpu;
+pub(crate) mod layer;
+pub(crate) mod memory;
+pub(crate) mod node;
+pub(crate) mod operation;
+pub(crate) mod value;
 
 pub use config::BatchNormConfig;
 pub use construct::batch_norm;

@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use candle_core::{CudaDevice, CudaStorage, Error, Result};
 
-use super::memory::Value;
-use crate::{Device, DeviceSlice};
+use crate::device::{Device, DeviceSlice};
+use crate::element::Element;
 
 /// Any type: there is no memory of a GPU's to be of it.
 pub(super) trait CudaDType {}
@@ -16,7 +16,10 @@ pub(super) fn device_of(_: &CudaDevice) -> Result<Device> {
     Err(not_built())
 }
 
-pub(super) fn lend<T: Value>(_: &CudaStorage, _: Range<usize>) -> Result<DeviceSlice<'_, T>> {
+pub(super) fn lend<T: Element + CudaDType>(
+    _: &CudaStorage,
+    _: Range<usize>,
+) -> Result<DeviceSlice<'_, T>> {
     Err(not_built())
 }
 

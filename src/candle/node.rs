@@ -5,8 +5,8 @@ use std::sync::{Mutex, PoisonError};
 
 use candle_core::{CpuStorage, CudaStorage, CustomOp3, Layout, Result, Shape, Storage, Tensor};
 
-use super::memory::{on_cpu, on_cuda};
-use super::operation::Backward;
+use crate::candle::memory::{on_cpu, on_cuda};
+use crate::candle::operation::Backward;
 
 /// y, and how to go back from it.
 struct Node {

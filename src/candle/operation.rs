@@ -3,11 +3,18 @@
 use candle_core::op::BackpropOp;
 use candle_core::{Error, Result, Storage, Tensor};
 
-use super::memory::{Lent, Value, device_of, give, to_logical_order};
-use crate::backend::{Backend, InOut};
-use crate::pass::{Forward, Inputs, Kept, Remembered};
-use crate::running::RunningStatistics;
-use crate::{BatchNormConfig, Compute, Device, DeviceBuffer, Shape};
+use crate::backend::Backend;
+use crate::backend::operands::InOut;
+use crate::candle::memory::{Lent, device_of, give, to_logical_order};
+use crate::candle::value::Value;
+use crate::config::BatchNormConfig;
+use crate::device::{Device, DeviceBuffer};
+use crate::element::Compute;
+use crate::layer::forward::Forward;
+use crate::layer::pass::Kept;
+use crate::layer::saved::{Inputs, Remembered};
+use crate::shape::Shape;
+use crate::statistics::running::RunningStatistics;
 
 /// The tensors of a forward pass, each one run of memory.
 pub(super) struct Operands<'a> {

@@ -5,11 +5,16 @@ use std::path::Path;
 use safetensors::SafeTensors;
 use safetensors::tensor::TensorView;
 
-use super::tensor::{read_count, read_floats};
-use super::{BIAS, NUM_BATCHES_TRACKED, RUNNING_MEAN, RUNNING_VAR, WEIGHT, full_name, unusable};
 use crate::backend::Backend;
-use crate::parameters::{Parameters, RunningValues};
-use crate::{Averaging, BatchNorm, BatchNormConfig, Compute, Error, Result};
+use crate::checkpoint::tensor::{read_count, read_floats};
+use crate::checkpoint::{
+    BIAS, NUM_BATCHES_TRACKED, RUNNING_MEAN, RUNNING_VAR, WEIGHT, full_name, unusable,
+};
+use crate::config::{Averaging, BatchNormConfig};
+use crate::element::Compute;
+use crate::error::{Error, Result};
+use crate::interop::parameters::{Parameters, RunningValues};
+use crate::layer::BatchNorm;
 
 /// How many names an error lists, of a file that may have thousands.
 const NAMES_LISTED: usize = 8;

@@ -33,17 +33,19 @@
 //! # Ok::<(), batchnorm::Error>(())
 //! ```
 
-mod load;
-mod tensor;
+pub(crate) mod load;
+pub(crate) mod tensor;
 
 use std::collections::HashSet;
 use std::path::Path;
 
 use safetensors::SafeTensorError;
+pub use tensor::CheckpointTensor;
 
 use crate::backend::Backend;
-use crate::{BatchNorm, Compute, DType, Error, Result};
-pub use tensor::CheckpointTensor;
+use crate::element::{Compute, DType};
+use crate::error::{Error, Result};
+use crate::layer::BatchNorm;
 
 const WEIGHT: &str = "weight";
 const BIAS: &str = "bias";

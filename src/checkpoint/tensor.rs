@@ -6,7 +6,8 @@ use half::{bf16, f16};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, View};
 
-use crate::{Compute, DType, Element, Error, Result};
+use crate::element::{Compute, DType, Element};
+use crate::error::{Error, Result};
 
 /// A tensor to be written to a checkpoint: dtype, shape and little-endian bytes.
 ///

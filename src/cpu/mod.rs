@@ -1,47 +1,24 @@
 //! The CPU backend: a SIMD level and the threads to run it on.
 
-mod abreast;
-mod backward_input;
-mod backward_reduce;
-mod coefficients;
-mod column_sums;
-mod cursor;
-mod cuts;
-mod finish;
-mod fused;
-mod gate;
-mod in_loop;
+pub(crate) mod backend;
+pub(crate) mod elementwise;
+pub(crate) mod epilogue;
 pub(crate) mod kernels;
-mod lockstep;
-mod mask_writer;
-mod matrix;
-mod memory;
-mod moments;
-mod normalize;
-mod operands;
-mod run;
-mod running;
-mod runs;
-pub(crate) mod scratch;
-mod shifts;
+pub(crate) mod memory;
+pub(crate) mod operands;
+pub(crate) mod parallel;
+pub(crate) mod reduce;
+pub(crate) mod running;
 pub(crate) mod simd;
-mod statistics;
-mod steps;
-mod sums;
-mod threads;
-mod tile_sums;
-mod tiles;
+pub(crate) mod tiling;
 
 use std::fmt;
 
-pub use simd::Level;
+use crate::cpu::parallel::Threads;
+use crate::cpu::simd::dispatch::{Dispatch, Level};
+use crate::error::Result;
 
-use crate::Result;
-use crate::backend;
-use simd::Dispatch;
-use threads::Threads;
-
-pub(crate) type Normalization<'a, C> = backend::Normalization<'a, Cpu, C>;
+pub(crate) type Normalization<'a, C> = crate::backend::operands::Normalization<'a, Cpu, C>;
 
 /// This machine's processor.
 ///
@@ -126,4 +103,4 @@ impl fmt::Display for Cpu {
 #[derive(Debug, Clone)]
 pub struct CpuMask(Vec<u8>);
 
-impl backend::sealed::Sealed for Cpu {}
+impl crate::backend::sealed::Sealed for Cpu {}

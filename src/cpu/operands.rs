@@ -1,18 +1,22 @@
 //! The operands that are the CPU's own, checked; and the results on their way to the caller's memory.
 
-use super::gate::Gate;
-use super::matrix::Matrix;
-use super::{Cpu, backward_reduce, finish, normalize};
+use crate::backend;
 use crate::backend::checks::check_residual;
-use crate::backend::{self, Epilogue, GradientSumsMut, StatisticsMut};
-use crate::shape::check_len;
-use crate::{Compute, Element, Result, Shape};
+use crate::backend::operands::{Epilogue, GradientSumsMut, StatisticsMut};
+use crate::cpu::epilogue::backward_mask::Gate;
+use crate::cpu::kernels::backward_reduce;
+use crate::cpu::reduce::finalize;
+use crate::cpu::tiling::view::Matrix;
+use crate::cpu::{Cpu, epilogue};
+use crate::element::{Compute, Element};
+use crate::error::Result;
+use crate::shape::{Shape, check_len};
 
-pub(super) fn check_epilogue<'a, T: Element>(
+pub(crate) fn check_epilogue<'a, T: Element>(
     shape: &Shape,
     matrix: &Matrix,
     epilogue: Epilogue<'a, Cpu, T>,
-) -> Result<(normalize::Epilogue<'a, T>, Option<&'a mut [u8]>)> {
+) -> Result<(epilogue::Epilogue<'a, T>, Option<&'a mut [u8]>)> {
     check_residual(shape, &epilogue)?;
     let (residual, relu, mask) = match epilogue {
         Epilogue::None => (None, false, None),
@@ -24,12 +28,12 @@ pub(super) fn check_epilogue<'a, T: Element>(
         check_len("the mask (in bytes)", mask.0.len(), matrix.mask_bytes())?;
     }
     Ok((
-        normalize::Epilogue { residual, relu },
+        epilogue::Epilogue { residual, relu },
         mask.map(|mask| mask.0.as_mut_slice()),
     ))
 }
 
-pub(super) fn check_gate<'a>(matrix: &Matrix, gate: backend::Gate<'a, Cpu>) -> Result<Gate<'a>> {
+pub(crate) fn check_gate<'a>(matrix: &Matrix, gate: backend::Gate<'a, Cpu>) -> Result<Gate<'a>> {
     Ok(match gate {
         backend::Gate::Open => Gate::Open,
         backend::Gate::Relu => Gate::Recomputed,
@@ -40,8 +44,8 @@ pub(super) fn check_gate<'a>(matrix: &Matrix, gate: backend::Gate<'a, Cpu>) -> R
     })
 }
 
-pub(super) fn write_statistics<C: Compute>(
-    finished: &finish::Finished<C>,
+pub(crate) fn write_statistics<C: Compute>(
+    finished: &finalize::Finished<C>,
     out: &mut StatisticsMut<'_, Cpu, C>,
 ) {
     out.mean.copy_from_slice(&finished.mean);
@@ -50,7 +54,7 @@ pub(super) fn write_statistics<C: Compute>(
     out.inv_std.copy_from_slice(&finished.inv_std);
 }
 
-pub(super) fn write_gradients<C: Compute>(
+pub(crate) fn write_gradients<C: Compute>(
     sums: &backward_reduce::Sums,
     out: &mut GradientSumsMut<'_, Cpu, C>,
 ) {

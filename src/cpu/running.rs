@@ -1,6 +1,6 @@
 //! The running statistics follow a batch.
 
-use crate::Compute;
+use crate::element::Compute;
 
 /// `running = (1 − factor)·running + factor·batch`, rounded once.
 pub(crate) fn follow<C: Compute>(running: &mut [C], factor: f64, batch: impl Fn(usize) -> f64) {

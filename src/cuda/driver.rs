@@ -6,16 +6,17 @@ use std::sync::Arc;
 
 use cudarc::driver::{CudaContext, CudaSlice, CudaStream, DevicePtr, DriverError, SyncOnDrop, sys};
 
-use super::kernels::Kernels;
-use super::memory::{CudaMemory, CudaMemoryMut};
-use super::version::{OLDEST_ARCHITECTURE, capability};
-use super::{attributes, driver_error, launch, library, modules, transfer};
+use crate::cuda::kernels::Kernels;
+use crate::cuda::memory::{CudaMemory, CudaMemoryMut};
+use crate::cuda::version::{OLDEST_ARCHITECTURE, capability};
+use crate::cuda::{attributes, driver_error, launch, library, modules, transfer};
+use crate::element::{DType, Element};
+use crate::error::{Error, Result};
 use crate::gpu::arguments::Arguments;
-use crate::gpu::driver::WORKSPACE_BYTES;
-use crate::gpu::kernel::{self, Kernel, Operation};
-use crate::gpu::{Attributes, Driver, Launch};
+use crate::gpu::driver::{Attributes, Driver, Launch, WORKSPACE_BYTES};
+use crate::gpu::kernel;
+use crate::gpu::kernel::{Kernel, Operation};
 use crate::shape::check_len;
-use crate::{DType, Element, Error, Result};
 
 /// A stream of a device, the kernels loaded there, and the workspace that they use in this stream.
 ///

@@ -7,11 +7,11 @@ use cudarc::driver::sys::CUfunction_attribute as Attribute;
 use cudarc::driver::{CudaContext, CudaFunction, CudaModule, DriverError, sys};
 use cudarc::nvrtc::Ptx;
 
-use super::version::CudaVersion;
-use super::{driver_error, modules};
-use crate::gpu::Attributes;
+use crate::cuda::version::CudaVersion;
+use crate::cuda::{driver_error, modules};
+use crate::error::{Error, Result};
+use crate::gpu::driver::Attributes;
 use crate::gpu::kernel::Kernel;
-use crate::{Error, Result};
 
 /// The kernels of one context.
 #[derive(Debug)]

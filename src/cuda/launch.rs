@@ -9,8 +9,8 @@ use std::ptr;
 
 use cudarc::driver::{CudaFunction, CudaStream, DriverError, sys};
 
-use crate::gpu::Launch;
 use crate::gpu::arguments::Arguments;
+use crate::gpu::driver::Launch;
 
 /// Starts `function` after the work that is in the stream. Neither allocates nor waits.
 ///
@@ -118,7 +118,7 @@ fn config(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::DType;
+    use crate::element::DType;
     use crate::gpu::kernel::{Kernel, Operation};
 
     fn launch_with(cluster: u32, cooperative: bool) -> Launch {

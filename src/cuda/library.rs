@@ -9,9 +9,9 @@ use std::sync::OnceLock;
 
 use cudarc::driver::{DriverError, result, sys};
 
-use super::driver_error;
-use super::version::CudaVersion;
-use crate::{Error, Result};
+use crate::cuda::driver_error;
+use crate::cuda::version::CudaVersion;
+use crate::error::{Error, Result};
 
 /// The driver's library by the names that it has.
 const NAMES: &[&str] = if cfg!(windows) {

@@ -23,27 +23,25 @@
 //! must not be waited for within it. One backend's graph and its other work use the same workspace, so they must not
 //! run at the same time; another backend on another stream has its own.
 
-mod attributes;
-mod driver;
-mod kernels;
-mod launch;
-mod library;
-mod memory;
-mod modules;
-mod transfer;
-mod version;
+pub(crate) mod attributes;
+pub(crate) mod driver;
+pub(crate) mod kernels;
+pub(crate) mod launch;
+pub(crate) mod library;
+pub(crate) mod memory;
+pub(crate) mod modules;
+pub(crate) mod transfer;
+pub(crate) mod version;
 
 use std::fmt;
 use std::sync::Arc;
 
 use cudarc::driver::{CudaContext, CudaStream, DriverError};
-
 pub use driver::CudaDriver;
-pub(crate) use memory::CudaElement;
 pub use memory::{CudaMemory, CudaMemoryMut};
 
+use crate::error::{Error, Result};
 use crate::gpu::{Gpu, GpuMask};
-use crate::{Error, Result};
 
 /// An NVIDIA GPU: a stream of its, on which the steps run. Clones share the stream.
 pub type Cuda = Gpu<CudaDriver>;

@@ -1,7 +1,7 @@
 //! The kernels that this build has, as PTX, and which of them a device can run.
 
-use super::version::{CudaVersion, capability};
-use crate::{Error, Result};
+use crate::cuda::version::{CudaVersion, capability};
+use crate::error::{Error, Result};
 
 /// One file of `kernels/`, compiled for one architecture and all later ones.
 #[derive(Debug, PartialEq, Eq)]

@@ -1,22 +1,29 @@
 //! THE ONLY DEVICE DISPATCH: the machine's best device, chosen when the program runs.
 
-mod operands;
-mod steps;
+pub(crate) mod operands;
+pub(crate) mod steps;
 
 use std::fmt;
 
 use ndarray::{ArrayBase, Dimension, RawData};
 
-#[cfg(not(feature = "cuda"))]
-use crate::Error;
 use crate::backend::sealed;
-use crate::tensor::{Data, DataMut, View, ViewMut};
-use crate::{Cpu, CpuMask, Element, Result};
+use crate::cpu::{Cpu, CpuMask};
 #[cfg(feature = "cuda")]
-use crate::{
-    Cuda,
-    cuda::{CudaBuffer, CudaMask, CudaMemory, CudaMemoryMut},
-};
+use crate::cuda::Cuda;
+#[cfg(feature = "cuda")]
+use crate::cuda::CudaBuffer;
+#[cfg(feature = "cuda")]
+use crate::cuda::CudaMask;
+#[cfg(feature = "cuda")]
+use crate::cuda::memory::CudaMemory;
+#[cfg(feature = "cuda")]
+use crate::cuda::memory::CudaMemoryMut;
+use crate::element::Element;
+#[cfg(not(feature = "cuda"))]
+use crate::error::Error;
+use crate::error::Result;
+use crate::tensor::{Data, DataMut, View, ViewMut};
 
 /// A backend chosen at run time. Use [`Cpu`] itself where the program knows.
 ///

@@ -1,16 +1,24 @@
 //! A device's operands as the operands of the backend that it turned out to be, or the error that they are elsewhere.
 
-use super::{Device, DeviceMask, DeviceSlice, DeviceSliceMut};
-use crate::backend::{
-    Affine, Backend, Epilogue, Gate, GradientSums, GradientSumsMut, InOut, Normalization,
-    RunningMut, Statistics, StatisticsMut,
+use crate::backend::Backend;
+use crate::backend::operands::{
+    Affine, Epilogue, Gate, GradientSums, GradientSumsMut, InOut, Normalization, RunningMut,
+    Statistics, StatisticsMut,
 };
-use crate::{Compute, Cpu, CpuMask, Element, Result};
+use crate::cpu::{Cpu, CpuMask};
 #[cfg(feature = "cuda")]
-use crate::{
-    Cuda, Error,
-    cuda::{CudaMask, CudaMemory, CudaMemoryMut},
-};
+use crate::cuda::Cuda;
+#[cfg(feature = "cuda")]
+use crate::cuda::CudaMask;
+#[cfg(feature = "cuda")]
+use crate::cuda::memory::CudaMemory;
+#[cfg(feature = "cuda")]
+use crate::cuda::memory::CudaMemoryMut;
+use crate::device::{Device, DeviceMask, DeviceSlice, DeviceSliceMut};
+use crate::element::{Compute, Element};
+#[cfg(feature = "cuda")]
+use crate::error::Error;
+use crate::error::Result;
 
 /// A backend that a [`Device`] can be.
 pub(super) trait Place: Backend {

@@ -2,15 +2,19 @@
 
 use std::ops::Range;
 
-use super::operands::On;
-use super::{Device, DeviceBuffer, DeviceMask, DeviceSlice, DeviceSliceMut};
-#[cfg(feature = "cuda")]
-use crate::Cuda;
-use crate::backend::{
-    Affine, Backend, Epilogue, Gate, GradientSums, GradientSumsMut, InOut, Normalization,
-    Statistics, StatisticsMut, StatisticsSource,
+use crate::backend::Backend;
+use crate::backend::operands::{
+    Affine, Epilogue, Gate, GradientSums, GradientSumsMut, InOut, Normalization, Statistics,
+    StatisticsMut, StatisticsSource,
 };
-use crate::{Compute, Cpu, Element, Result, Shape};
+use crate::cpu::Cpu;
+#[cfg(feature = "cuda")]
+use crate::cuda::Cuda;
+use crate::device::operands::On;
+use crate::device::{Device, DeviceBuffer, DeviceMask, DeviceSlice, DeviceSliceMut};
+use crate::element::{Compute, Element};
+use crate::error::Result;
+use crate::shape::Shape;
 
 /// Calls a step of whichever backend the device is, with its operands moved there, or fails with where they are.
 macro_rules! on_its_backend {

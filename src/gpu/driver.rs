@@ -3,9 +3,10 @@
 use std::fmt::Debug;
 use std::ops::Range;
 
-use super::arguments::Arguments;
-use super::kernel::Kernel;
-use crate::{Element, Result};
+use crate::element::Element;
+use crate::error::Result;
+use crate::gpu::arguments::Arguments;
+use crate::gpu::kernel::Kernel;
 
 /// Memory and launches. There are two: the CUDA driver, and the host that runs the kernels on the processor for tests.
 pub trait Driver: Clone + Debug + Send + Sync + 'static {

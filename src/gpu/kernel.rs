@@ -1,6 +1,6 @@
 //! The kernels by name.
 
-use crate::DType;
+use crate::element::DType;
 
 /// What a kernel does, and to which arrangement of values: whole planes of one channel, or rows of which every column
 /// belongs to a channel.

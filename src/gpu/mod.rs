@@ -6,14 +6,14 @@
 pub mod arguments;
 pub mod driver;
 pub mod kernel;
-mod operands;
+pub(crate) mod operands;
 pub mod plan;
-mod steps;
+pub(crate) mod steps;
 
 pub use driver::{Attributes, Driver, Launch};
+use plan::Tuning;
 
 use crate::backend;
-use plan::Tuning;
 
 type Normalization<'a, D, C> = backend::Normalization<'a, Gpu<D>, C>;
 type StatisticsMut<'a, D, C> = backend::StatisticsMut<'a, Gpu<D>, C>;

@@ -1,12 +1,14 @@
 //! A launch's arguments from a step's operands.
 
-use super::arguments::Arguments;
-use super::driver::{COUNTER_BYTES, Driver, Launch};
-use super::kernel::{Kernel, Operation};
-use super::plan::{self, Cut, View};
-use super::{GpuMask, Normalization, StatisticsMut};
-use crate::backend::{GradientSumsMut, InOut};
-use crate::{Compute, DType, Element, Error, Result};
+use crate::backend::operands::{GradientSumsMut, InOut};
+use crate::element::{Compute, DType, Element};
+use crate::error::{Error, Result};
+use crate::gpu::arguments::Arguments;
+use crate::gpu::driver::{COUNTER_BYTES, Driver, Launch};
+use crate::gpu::kernel::{Kernel, Operation};
+use crate::gpu::plan::Cut;
+use crate::gpu::plan::view::View;
+use crate::gpu::{GpuMask, Normalization, StatisticsMut, plan};
 
 /// Bits of `Arguments::aligned`.
 pub(super) mod aligned {

@@ -2,22 +2,25 @@
 
 use std::ops::Range;
 
-use super::driver::Driver;
-use super::kernel::Operation;
-use super::operands::{Operands, check_mask};
-use super::plan::{self, Cut, Pass, Step, View};
-use super::{Gpu, GpuMask, Normalization, StatisticsMut};
+use crate::backend::Backend;
 use crate::backend::checks::{
     check_backward, check_gradients_out, check_in_out, check_normalization, check_part,
     check_residual, check_statistics_out, check_sums,
 };
-use crate::backend::{
-    Affine, Backend, Epilogue, Gate, GradientSums, GradientSumsMut, InOut, Statistics,
-    StatisticsSource,
+use crate::backend::operands::{
+    Affine, Epilogue, Gate, GradientSums, GradientSumsMut, InOut, Statistics, StatisticsSource,
 };
 use crate::config::{check_inference_epsilon, check_training_epsilon};
-use crate::shape::check_len;
-use crate::{Compute, Element, Error, Result, Shape};
+use crate::element::{Compute, Element};
+use crate::error::{Error, Result};
+use crate::gpu::driver::Driver;
+use crate::gpu::kernel::Operation;
+use crate::gpu::operands::{Operands, check_mask};
+use crate::gpu::plan::split::Step;
+use crate::gpu::plan::view::View;
+use crate::gpu::plan::{Cut, Pass};
+use crate::gpu::{Gpu, GpuMask, Normalization, StatisticsMut, plan};
+use crate::shape::{Shape, check_len};
 
 /// `Epilogue` of `kernels/arguments.cuh`.
 mod epilogue {

@@ -1,6 +1,6 @@
 //! The GPUs that the host can be.
 
-use crate::gpu::Attributes;
+use crate::gpu::driver::Attributes;
 
 /// A GPU that is played: what a plan finds when it asks, and what launches are held to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

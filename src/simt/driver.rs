@@ -2,21 +2,21 @@
 #![expect(unsafe_code, reason = "kernels are given addresses")]
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::hash::BuildHasher;
 use std::iter::repeat_n;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
+use std::{fmt, thread};
 
-use super::device::SimtDevice;
-use super::host::{self, HostLaunch};
-use super::limits;
-use super::memory::SimtBuffer;
+use crate::element::Element;
+use crate::error::{Error, Result};
 use crate::gpu::arguments::Arguments;
-use crate::gpu::driver::{COUNTER_BYTES, WORKSPACE_BYTES};
-use crate::gpu::{Attributes, Driver, Launch};
-use crate::{Element, Error, Result};
+use crate::gpu::driver::{Attributes, COUNTER_BYTES, Driver, Launch, WORKSPACE_BYTES};
+use crate::simt::device::SimtDevice;
+use crate::simt::grid::Grid;
+use crate::simt::host::HostLaunch;
+use crate::simt::memory::SimtBuffer;
+use crate::simt::{host, limits};
 
 /// The environment variable that gives every driver its seed.
 const SEED: &str = "BATCHNORM_SIMT_SEED";
@@ -29,21 +29,6 @@ pub struct SimtDriver {
     resident_blocks: u32,
     fault: u32,
     stream: Arc<Stream>,
-}
-
-/// How many threads a kernel is run by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Grid {
-    /// Blocks.
-    pub blocks: u32,
-    /// Threads of a block.
-    pub threads: u32,
-    /// Blocks of a cluster; 1 where there are none.
-    pub cluster: u32,
-    /// Bytes of dynamic shared memory of a block.
-    pub shared_bytes: u32,
-    /// Whether all blocks must run at once because they wait for each other.
-    pub cooperative: bool,
 }
 
 /// What the order of threads and blocks follows from. A test that fails prints it.

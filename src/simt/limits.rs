@@ -1,8 +1,8 @@
 //! What a real device would refuse to launch.
 
-use super::driver::Grid;
-use super::host::HostKernel;
-use crate::gpu::Attributes;
+use crate::gpu::driver::Attributes;
+use crate::simt::grid::Grid;
+use crate::simt::host::HostKernel;
 
 /// Shared memory that each block costs beside its own, since sm_80.
 const RESERVED_SHARED: u32 = 1 << 10;

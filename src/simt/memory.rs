@@ -5,8 +5,8 @@
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 
-use super::host;
-use crate::{Error, Result};
+use crate::error::{Error, Result};
+use crate::simt::host;
 
 /// Memory of the SIMT host.
 #[derive(Debug)]

@@ -6,14 +6,16 @@
 //! `BATCHNORM_SIMT_SANITIZE` set to `address,undefined` or `thread` when the crate is built, gcc's sanitizers see accesses
 //! out of bounds and races between blocks as well.
 
-mod device;
-mod driver;
-mod host;
-mod limits;
-mod memory;
+pub(crate) mod device;
+pub(crate) mod driver;
+pub(crate) mod grid;
+pub(crate) mod host;
+pub(crate) mod limits;
+pub(crate) mod memory;
 
 pub use device::SimtDevice;
-pub use driver::{Grid, SimtDriver};
+pub use driver::SimtDriver;
+pub use grid::Grid;
 pub use host::{Fault, HostKernel, argument_layout, faults, kernels, sees_overruns, sees_races};
 pub use memory::SimtBuffer;
 

@@ -8,10 +8,9 @@ pub(crate) mod tensors;
 use batchnorm::backend::Backend;
 use batchnorm::{BatchNorm, Compute, Data, Element, Pass, Tensor};
 use half::{bf16, f16};
-use safetensors::{Dtype, SafeTensors};
-
 use inputs::Inputs;
 use outputs::Outputs;
+use safetensors::{Dtype, SafeTensors};
 use settings::{Kind, Settings};
 use tensors::Stored;
 

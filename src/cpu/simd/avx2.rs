@@ -15,23 +15,23 @@
     reason = "the loads and stores used are the unaligned ones"
 )]
 
-mod registers;
+pub(crate) mod registers;
 
 use std::arch::x86_64::*;
 
 use half::{bf16, f16};
-
-use super::super::runs::Aligned;
-use super::lanes::{Lanes, Register};
-use super::{Kernel, LANES, Simd};
 use registers::{R32, R64};
+
+use crate::cpu::simd::aligned::Aligned;
+use crate::cpu::simd::lanes::{Lanes, Register};
+use crate::cpu::simd::{Kernel, LANES, Simd};
 
 /// Proof that the machine has AVX2, FMA and F16C.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Avx2(());
 
 impl Avx2 {
-    pub(super) fn detect() -> Option<Self> {
+    pub(crate) fn detect() -> Option<Self> {
         (is_x86_feature_detected!("avx2")
             && is_x86_feature_detected!("fma")
             && is_x86_feature_detected!("f16c"))

@@ -12,23 +12,23 @@
     reason = "an instruction set is a vocabulary"
 )]
 
-mod registers;
+pub(crate) mod registers;
 
 use std::arch::x86_64::*;
 
 use half::{bf16, f16};
-
-use super::super::runs::Aligned;
-use super::lanes::{Lanes, Register};
-use super::{Kernel, LANES, Simd};
 use registers::{R32, R64};
+
+use crate::cpu::simd::aligned::Aligned;
+use crate::cpu::simd::lanes::{Lanes, Register};
+use crate::cpu::simd::{Kernel, LANES, Simd};
 
 /// Proof that the machine has AVX-512 F, BW, DQ and VL.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Avx512(());
 
 impl Avx512 {
-    pub(super) fn detect() -> Option<Self> {
+    pub(crate) fn detect() -> Option<Self> {
         (is_x86_feature_detected!("avx512f")
             && is_x86_feature_detected!("avx512bw")
             && is_x86_feature_detected!("avx512dq")

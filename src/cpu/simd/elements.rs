@@ -2,8 +2,8 @@
 
 use half::{bf16, f16};
 
-use super::super::runs::Aligned;
-use super::{LANES, Simd, Vector};
+use crate::cpu::simd::aligned::Aligned;
+use crate::cpu::simd::{LANES, Simd, Vector};
 
 /// What an element type needs of an instruction set. Sealed: only this crate can name it.
 pub trait SimdElement: Sized {

@@ -1,6 +1,6 @@
 //! Sixteen lanes out of however many registers that takes.
 
-use super::{LANES, Vector};
+use crate::cpu::simd::{LANES, Vector};
 
 /// One machine register (for `f64` two of them, so that both types count alike).
 pub(crate) trait Register: Copy {
@@ -27,7 +27,7 @@ pub(crate) trait Register: Copy {
 
 /// `N` registers that hold 16 values together.
 #[derive(Clone, Copy)]
-pub(crate) struct Lanes<R, const N: usize>(pub(super) [R; N]);
+pub(crate) struct Lanes<R, const N: usize>(pub(crate) [R; N]);
 
 impl<R: Register, const N: usize> Vector for Lanes<R, N> {
     type Scalar = R::Scalar;

@@ -1,29 +1,27 @@
-//! Vectors of 16 values, and THE ONLY INSTRUCTION-SET DISPATCH.
+//! Vectors of 16 values at every instruction set.
 //!
 //! Every level computes with vectors of [`LANES`] = 16 values, whatever its registers hold, so a step is written once
-//! and all levels with fused multiply-add give the same bits. A step enters a level through [`Dispatch::run`]:
+//! and all levels with fused multiply-add give the same bits. A step enters a level through [`dispatch::Dispatch::run`]:
 //! everything it calls is `#[inline(always)]` and uses plain `for` loops, because an intrinsic behind a closure or an
 //! iterator adaptor is a function call (22 times slower, measured).
 
-mod elements;
-mod lanes;
-mod portable;
+pub(crate) mod aligned;
+pub(crate) mod dispatch;
+pub(crate) mod elements;
+pub(crate) mod lanes;
+pub(crate) mod opaque;
+pub(crate) mod portable;
 
 #[cfg(target_arch = "x86_64")]
-mod avx2;
+pub(crate) mod avx2;
 #[cfg(target_arch = "x86_64")]
-mod avx512;
+pub(crate) mod avx512;
 #[cfg(target_arch = "aarch64")]
-mod neon;
-
-use std::fmt;
+pub(crate) mod neon;
 
 use half::{bf16, f16};
 
-use super::runs::Aligned;
-use crate::{Error, Result};
-pub(crate) use elements::SimdElement;
-pub(crate) use portable::Portable;
+use crate::cpu::simd::aligned::Aligned;
 
 /// Values in a vector, at every level and of every type.
 pub(crate) const LANES: usize = 16;
@@ -184,127 +182,4 @@ pub trait Kernel {
     type Output;
     /// Does the work with this instruction set.
     fn run<S: Simd>(self, simd: S) -> Self::Output;
-}
-
-/// The instruction sets that the CPU backend is written for, from the least to the most.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Level {
-    /// What the compiler makes of plain Rust for the build's target.
-    Portable,
-    /// 128-bit registers of aarch64.
-    Neon,
-    /// 256-bit registers of x86-64, with FMA and F16C.
-    Avx2,
-    /// 512-bit registers of x86-64 (F, BW, DQ, VL).
-    Avx512,
-}
-
-impl Level {
-    /// The levels this machine can run, from the least to the most.
-    pub fn available() -> Vec<Level> {
-        Dispatch::available()
-            .into_iter()
-            .map(Dispatch::level)
-            .collect()
-    }
-
-    /// The best level this machine can run.
-    pub fn detect() -> Level {
-        Dispatch::detect().level()
-    }
-
-    /// Its name: `portable`, `neon`, `avx2` or `avx512`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Level::Portable => "portable",
-            Level::Neon => "neon",
-            Level::Avx2 => "avx2",
-            Level::Avx512 => "avx512",
-        }
-    }
-}
-
-impl fmt::Display for Level {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-/// A level together with the proof that the machine has it.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Dispatch {
-    Portable(Portable),
-    #[cfg(target_arch = "aarch64")]
-    Neon(neon::Neon),
-    #[cfg(target_arch = "x86_64")]
-    Avx2(avx2::Avx2),
-    #[cfg(target_arch = "x86_64")]
-    Avx512(avx512::Avx512),
-}
-
-impl Dispatch {
-    /// From the least to the most; under Miri, which runs no vendor intrinsics, the first only.
-    fn available() -> Vec<Dispatch> {
-        let mut levels = vec![Dispatch::Portable(Portable)];
-        if cfg!(miri) {
-            return levels;
-        }
-        #[cfg(target_arch = "aarch64")]
-        levels.extend(neon::Neon::detect().map(Dispatch::Neon));
-        #[cfg(target_arch = "x86_64")]
-        {
-            levels.extend(avx2::Avx2::detect().map(Dispatch::Avx2));
-            levels.extend(avx512::Avx512::detect().map(Dispatch::Avx512));
-        }
-        levels.shrink_to_fit();
-        levels
-    }
-
-    pub(crate) fn detect() -> Self {
-        *Self::available()
-            .last()
-            .unwrap_or(&Dispatch::Portable(Portable))
-    }
-
-    pub(crate) fn of(level: Level) -> Result<Self> {
-        let available = Self::available();
-        available
-            .iter()
-            .copied()
-            .find(|dispatch| dispatch.level() == level)
-            .ok_or_else(|| Error::LevelUnavailable {
-                asked: level.name(),
-                available: available
-                    .iter()
-                    .map(|dispatch| dispatch.level().name())
-                    .collect::<Vec<_>>()
-                    .join(", "),
-            })
-    }
-
-    pub(crate) fn level(self) -> Level {
-        match self {
-            Dispatch::Portable(_) => Level::Portable,
-            #[cfg(target_arch = "aarch64")]
-            Dispatch::Neon(_) => Level::Neon,
-            #[cfg(target_arch = "x86_64")]
-            Dispatch::Avx2(_) => Level::Avx2,
-            #[cfg(target_arch = "x86_64")]
-            Dispatch::Avx512(_) => Level::Avx512,
-        }
-    }
-
-    /// Runs a kernel at this level.
-    pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Output {
-        match self {
-            Dispatch::Portable(simd) => simd.vectorize(kernel),
-            #[cfg(target_arch = "aarch64")]
-            Dispatch::Neon(simd) => simd.vectorize(kernel),
-            #[cfg(target_arch = "x86_64")]
-            Dispatch::Avx2(simd) => simd.vectorize(kernel),
-            #[cfg(target_arch = "x86_64")]
-            Dispatch::Avx512(simd) => simd.vectorize(kernel),
-        }
-    }
 }

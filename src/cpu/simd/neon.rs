@@ -16,15 +16,15 @@ use std::arch::{asm, is_aarch64_feature_detected};
 
 use half::{bf16, f16};
 
-use super::lanes::{Lanes, Register};
-use super::{Kernel, LANES, Simd};
+use crate::cpu::simd::lanes::{Lanes, Register};
+use crate::cpu::simd::{Kernel, LANES, Simd};
 
 /// Proof that the machine has NEON.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Neon(());
 
 impl Neon {
-    pub(super) fn detect() -> Option<Self> {
+    pub(crate) fn detect() -> Option<Self> {
         is_aarch64_feature_detected!("neon").then_some(Self(()))
     }
 }

@@ -2,8 +2,8 @@
 
 use half::{bf16, f16};
 
-use super::lanes::{Lanes, Register};
-use super::{Kernel, LANES, Simd};
+use crate::cpu::simd::lanes::{Lanes, Register};
+use crate::cpu::simd::{Kernel, LANES, Simd};
 
 /// Plain Rust. Needs nothing, so anyone may make one.
 #[derive(Debug, Clone, Copy)]

@@ -1,8 +1,8 @@
 //! How columns are grouped, and the shared memory that a block needs for its group: `ColumnShared` of
 //! `kernels/columns.cuh` in numbers.
 
-use super::THREADS;
-use super::view::{PACKET_BYTES, View};
+use crate::gpu::plan::THREADS;
+use crate::gpu::plan::view::{PACKET_BYTES, View};
 
 /// Slots of lane sums: `SUM_SLOTS` of `kernels/columns.cuh`.
 const SUM_SLOTS: usize = 128;

@@ -9,14 +9,14 @@
 //! On chip and ticketed move the least bytes there are from memory; persistent moves those that neither shared memory
 //! nor the cache keeps once more; split moves everything once more, mostly from the cache.
 
-use super::columns::{Group, shared_bytes};
-use super::split::{BLOCKS_PER_MULTIPROCESSOR, launch, most_tiles};
-use super::tuning::{Tuning, Way};
-use super::view::{Family, PACKET_BYTES, View};
-use super::{Cut, Pass, THREADS, unsigned};
-use crate::DType;
+use crate::element::DType;
 use crate::gpu::driver::{Attributes, Launch};
 use crate::gpu::kernel::{Kernel, Operation};
+use crate::gpu::plan::columns::{Group, shared_bytes};
+use crate::gpu::plan::split::{BLOCKS_PER_MULTIPROCESSOR, launch, most_tiles};
+use crate::gpu::plan::tuning::{Tuning, Way};
+use crate::gpu::plan::view::{Family, PACKET_BYTES, View};
+use crate::gpu::plan::{Cut, Pass, THREADS, unsigned};
 
 /// Shared memory of a block that is not for packets: what the driver takes for itself, and the kernels' own arrays.
 const RESERVED: usize = 2 << 10;

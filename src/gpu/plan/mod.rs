@@ -2,22 +2,22 @@
 //!
 //! Pure: a shape, a type and a device's numbers in, a launch out. Nothing here knows a driver.
 
-mod columns;
-mod fused;
-mod split;
+pub(crate) mod columns;
+pub(crate) mod fused;
+pub(crate) mod split;
 #[cfg(test)]
 mod tests;
-mod tuning;
-mod view;
+pub(crate) mod tuning;
+pub(crate) mod view;
 
 pub use fused::fused;
 pub use split::{Step, step};
 pub use tuning::{Tuning, Way};
 pub use view::{Family, View};
 
-use super::arguments::Arguments;
-use super::driver::Launch;
-use super::kernel::{Kernel, Operation};
+use crate::gpu::arguments::Arguments;
+use crate::gpu::driver::Launch;
+use crate::gpu::kernel::{Kernel, Operation};
 
 /// Threads of a block: `MOST_THREADS` of `kernels/sums.cuh`.
 pub(crate) const THREADS: usize = 256;

@@ -1,11 +1,11 @@
 //! How the separate steps are cut: every tile is a block, and none waits for another.
 
-use super::columns::{Group, shared_bytes};
-use super::view::{Family, View};
-use super::{Cut, THREADS, unsigned};
-use crate::DType;
+use crate::element::DType;
 use crate::gpu::driver::{Attributes, COUNTER_BYTES, Launch, PARTIAL_BYTES};
 use crate::gpu::kernel::{Kernel, Operation};
+use crate::gpu::plan::columns::{Group, shared_bytes};
+use crate::gpu::plan::view::{Family, View};
+use crate::gpu::plan::{Cut, THREADS, unsigned};
 
 /// A step that is a launch of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,10 +1,13 @@
 //! The plan at the boundaries of its regimes, and what must hold for every plan there is.
 
-use super::split::{BLOCKS_PER_MULTIPROCESSOR, most_tiles};
-use super::{Cut, Family, Pass, Step, Tuning, View, Way, fused, step};
+use crate::element::DType;
 use crate::gpu::driver::{Attributes, COUNTER_BYTES, PARTIAL_BYTES};
 use crate::gpu::kernel::Operation;
-use crate::{DType, Layout, Shape};
+use crate::gpu::plan::split::{BLOCKS_PER_MULTIPROCESSOR, Step, most_tiles, step};
+use crate::gpu::plan::tuning::{Tuning, Way};
+use crate::gpu::plan::view::{Family, View};
+use crate::gpu::plan::{Cut, Pass, fused};
+use crate::shape::{Layout, Shape};
 
 /// An H200's numbers, as its data sheet and the CUDA programming guide have them.
 const HOPPER: Attributes = Attributes {

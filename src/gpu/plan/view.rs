@@ -1,6 +1,7 @@
 //! How the kernels see an array: as planes of one channel, or as rows of columns that belong to channels.
 
-use crate::{DType, Layout, Shape};
+use crate::element::DType;
+use crate::shape::{Layout, Shape};
 
 /// Bytes of a plane from which a block walks planes; below, a sample is a row.
 const SMALLEST_PLANE: usize = 512;

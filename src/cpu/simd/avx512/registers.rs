@@ -9,13 +9,13 @@
 
 use std::arch::x86_64::*;
 
-use super::super::lanes::Register;
+use crate::cpu::simd::lanes::Register;
 
 #[derive(Clone, Copy)]
-pub(crate) struct R32(pub(super) __m512);
+pub(crate) struct R32(pub(crate) __m512);
 
 #[derive(Clone, Copy)]
-pub(crate) struct R64(pub(super) __m512d, pub(super) __m512d);
+pub(crate) struct R64(pub(crate) __m512d, pub(crate) __m512d);
 
 impl Register for R32 {
     type Scalar = f32;

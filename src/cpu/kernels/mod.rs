@@ -1,0 +1,57 @@
+//! The four kernels, compiled once for each data type and SIMD level: here, and not in every crate that uses this one.
+
+pub(crate) mod backward_input;
+pub(crate) mod backward_reduce;
+pub(crate) mod coefficients;
+pub(crate) mod fused;
+pub(crate) mod normalize;
+pub(crate) mod statistics;
+
+use half::{bf16, f16};
+
+use crate::cpu::Cpu;
+use crate::cpu::kernels::backward_input::InputTile;
+use crate::cpu::kernels::backward_reduce::{ReduceTile, Sums};
+use crate::cpu::kernels::normalize::NormalizeTile;
+use crate::cpu::kernels::statistics::TileMoments;
+use crate::cpu::reduce::moments::Moments;
+use crate::element::Element;
+
+/// A data type that the kernels are compiled for. Sealed: only this crate can name it.
+pub trait KernelElement: Sized {
+    /// Moments of a tile's channels.
+    fn moments(cpu: &Cpu, kernel: TileMoments<'_, Self>) -> Moments;
+    /// y of a tile, and the moments of the next.
+    fn normalize(cpu: &Cpu, kernel: NormalizeTile<'_, '_, Self>) -> Option<Moments>
+    where
+        Self: Element;
+    /// Gradient sums of a tile's channels.
+    fn reduce(cpu: &Cpu, kernel: ReduceTile<'_, '_, Self>) -> Sums
+    where
+        Self: Element;
+    /// dx of a tile, and the gradient sums of the next.
+    fn input(cpu: &Cpu, kernel: InputTile<'_, '_, Self>) -> Option<Sums>
+    where
+        Self: Element;
+}
+
+macro_rules! kernels_of {
+    ($($element:ty),*) => {$(
+        impl KernelElement for $element {
+            fn moments(cpu: &Cpu, kernel: TileMoments<'_, Self>) -> Moments {
+                cpu.dispatch.run(kernel)
+            }
+            fn normalize(cpu: &Cpu, kernel: NormalizeTile<'_, '_, Self>) -> Option<Moments> {
+                cpu.dispatch.run(kernel)
+            }
+            fn reduce(cpu: &Cpu, kernel: ReduceTile<'_, '_, Self>) -> Sums {
+                cpu.dispatch.run(kernel)
+            }
+            fn input(cpu: &Cpu, kernel: InputTile<'_, '_, Self>) -> Option<Sums> {
+                cpu.dispatch.run(kernel)
+            }
+        }
+    )*};
+}
+
+kernels_of!(f32, f64, f16, bf16);

@@ -1,0 +1,112 @@
+//! From moments to what a pass keeps of a channel, and the slow exact way for channels that need it.
+
+use crate::cpu::Normalization;
+use crate::cpu::memory::scratch::Scratch;
+use crate::cpu::reduce::moments::Moments;
+use crate::cpu::tiling::view::Matrix;
+use crate::element::{Compute, Element};
+
+/// The statistics of some channels, as a backend returns them.
+#[derive(Debug)]
+pub(crate) struct Finished<C: Compute> {
+    pub mean: Scratch<C>,
+    pub mean_low: Scratch<C>,
+    pub variance: Scratch<C>,
+    pub inv_std: Scratch<C>,
+}
+
+impl<C: Compute> Finished<C> {
+    /// Of so many channels, to be written.
+    pub(crate) fn of_len(channels: usize) -> Self {
+        let numbers = || Scratch::of_len(channels);
+        Self {
+            mean: numbers(),
+            mean_low: numbers(),
+            variance: numbers(),
+            inv_std: numbers(),
+        }
+    }
+
+    /// Writes those of the channels from `first` on.
+    pub(crate) fn put(&mut self, first: usize, part: &Self) {
+        let channels = first..first + part.mean.len();
+        self.mean[channels.clone()].copy_from_slice(&part.mean);
+        self.mean_low[channels.clone()].copy_from_slice(&part.mean_low);
+        self.variance[channels.clone()].copy_from_slice(&part.variance);
+        self.inv_std[channels].copy_from_slice(&part.inv_std);
+    }
+
+    /// What these channels are normalized with.
+    pub(crate) fn normalization<'a>(
+        &'a self,
+        gamma: &'a [C],
+        beta: &'a [C],
+    ) -> Normalization<'a, C> {
+        Normalization {
+            mean: &self.mean,
+            mean_low: &self.mean_low,
+            inv_std: &self.inv_std,
+            gamma,
+            beta,
+        }
+    }
+}
+
+/// Finishes the moments of the channels from `first` on.
+///
+/// Squares of `f32` differences overflow above 1e19 and vanish below 1e-22. A channel where that may have happened,
+/// and one with a NaN or an infinity, is taken again in `f64`, two passes, as the textbook has it.
+pub(crate) fn finish<T: Element>(
+    moments: &Moments,
+    matrix: &Matrix,
+    first: usize,
+    x: &[T],
+    epsilon: f64,
+) -> Finished<T::Compute> {
+    let channels = moments.mean.len();
+    let mut out = Finished::of_len(channels);
+    for c in 0..channels {
+        let (mut mean, mut m2) = (moments.mean[c], moments.m2[c]);
+        let in_range = m2 >= moments.count * SMALLEST_SURE_VARIANCE && m2.is_finite();
+        if !in_range && m2 != 0.0 {
+            (mean, m2) = textbook(matrix, first + c, x);
+        }
+        let variance = m2 / moments.count;
+        let rounded = T::Compute::from_f64(mean);
+        let low = mean - rounded.to_f64();
+        out.mean[c] = rounded;
+        out.mean_low[c] = T::Compute::from_f64(if low.is_finite() { low } else { 0.0 });
+        out.variance[c] = T::Compute::from_f64(variance);
+        out.inv_std[c] = T::Compute::from_f64(1.0 / (variance + epsilon).sqrt());
+    }
+    out
+}
+
+/// Squares that add up to more than this per value have not lost bits to `f32`'s subnormals.
+const SMALLEST_SURE_VARIANCE: f64 = 1e-30;
+
+/// Mean and Σ(x − mean)² of one channel.
+fn textbook<T: Element>(matrix: &Matrix, channel: usize, x: &[T]) -> (f64, f64) {
+    let mut count = 0.0;
+    let mut sum = 0.0;
+    for_each_index(matrix, channel, |at| {
+        count += 1.0;
+        sum += x[at].to_f64();
+    });
+    let mean = sum / count;
+    let mut m2 = 0.0;
+    for_each_index(matrix, channel, |at| {
+        let deviation = x[at].to_f64() - mean;
+        m2 += deviation * deviation;
+    });
+    (mean, m2)
+}
+
+/// Calls `visit` with the place of every value of a channel.
+fn for_each_index(matrix: &Matrix, channel: usize, mut visit: impl FnMut(usize)) {
+    for unit in (channel..matrix.len.div_ceil(matrix.width)).step_by(matrix.channels) {
+        for at in unit * matrix.width..(unit + 1) * matrix.width {
+            visit(at);
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! Sums over the values of each channel, and what becomes of them.
+
+pub(crate) mod columns;
+pub(crate) mod finalize;
+pub(crate) mod moments;
+pub(crate) mod planes;
+pub(crate) mod shift;
+pub(crate) mod terms;

@@ -1,0 +1,7 @@
+//! How an array is seen and cut: what is decided here is where the work is, never what it is.
+
+pub(crate) mod plan;
+pub(crate) mod span;
+pub(crate) mod streams;
+pub(crate) mod tile;
+pub(crate) mod view;

@@ -1,0 +1,230 @@
+//! Inference without the layer: folded to a scale and a shift, or into the layer before it.
+//!
+//! With constant statistics a batch normalization is y = scale·x + shift per channel, and the linear layer or
+//! convolution that computes x can do that itself: W·scale and (b − mean)·scale + β in place of W and b. Source:
+//! Jacob et al. 2018, "Quantization and Training of Neural Networks", section 3.2.
+
+use crate::backend::Backend;
+use crate::element::{Compute, Element};
+use crate::error::{Error, Result};
+use crate::interop::parameters::Parameters;
+use crate::layer::BatchNorm;
+use crate::shape::check_len;
+
+/// Inference as `y = scale · x + shift`, arrays (C,).
+#[derive(Debug, Clone, PartialEq)]
+pub struct ScaleAndShift<C> {
+    /// `γ / sqrt(running variance + ε)`.
+    pub scale: Vec<C>,
+    /// `β − running mean · scale`.
+    pub shift: Vec<C>,
+}
+
+/// The parameters of a layer that also does what the batch normalization after it did.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Folded<T> {
+    /// Of the same dimensions as before.
+    pub weight: Vec<T>,
+    /// (C,), also where there was none before.
+    pub bias: Vec<T>,
+}
+
+/// Folding. The results are what [`forward_inference`](Self::forward_inference) computes up to rounding, before its
+/// activation: where ReLU is fused into this layer, the caller applies it to the result. The arithmetic is `f64`, each
+/// result is rounded once to its type, and values beyond the range of that type become infinite.
+impl<B: Backend, C: Compute> BatchNorm<B, C> {
+    /// Inference as a scale and a shift per channel.
+    ///
+    /// ```
+    /// use batchnorm::{BatchNorm, BatchNormConfig, Cpu};
+    /// let mut layer: BatchNorm<_> = BatchNorm::new(&Cpu::new(), BatchNormConfig::new(1).epsilon(1.0))?;
+    /// layer.gamma_mut().unwrap().set(&[4.0])?;
+    /// layer.running_mut().unwrap().set(&[3.0], &[3.0], 1)?;
+    /// let folded = layer.scale_and_shift()?; // 4 / sqrt(3 + 1), 0 − 3 · 2
+    /// assert_eq!((folded.scale, folded.shift), (vec![2.0], vec![-6.0]));
+    /// # Ok::<(), batchnorm::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::NoRunningStatistics`]; when the device fails.
+    pub fn scale_and_shift(&self) -> Result<ScaleAndShift<C>> {
+        let constants = Constants::of(self)?;
+        let shift = (0..constants.scale.len()).map(|c| C::from_f64(constants.apply(c, 0.0)));
+        Ok(ScaleAndShift {
+            shift: shift.collect(),
+            scale: constants.scale.iter().map(|&s| C::from_f64(s)).collect(),
+        })
+    }
+
+    /// Folds this layer into the linear layer before it: `weight` is (C, inputs), `bias` (C,) or none.
+    ///
+    /// ```
+    /// use batchnorm::{BatchNorm, BatchNormConfig, Cpu};
+    /// let mut layer: BatchNorm<_> = BatchNorm::new(&Cpu::new(), BatchNormConfig::new(1).epsilon(1.0))?;
+    /// layer.gamma_mut().unwrap().set(&[4.0])?;
+    /// layer.running_mut().unwrap().set(&[3.0], &[3.0], 1)?;
+    /// let folded = layer.fold_into_linear(&[1.0f32, 0.5], Some(&[10.0]))?;
+    /// assert_eq!((folded.weight, folded.bias), (vec![2.0, 1.0], vec![14.0]));
+    /// # Ok::<(), batchnorm::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::NoRunningStatistics`]; [`Error::WeightDimensions`] for a weight that is empty or no multiple of C;
+    /// [`Error::Length`] for a bias of another length; when the device fails.
+    pub fn fold_into_linear<T: Element>(
+        &self,
+        weight: &[T],
+        bias: Option<&[T]>,
+    ) -> Result<Folded<T>> {
+        let channels = self.config().channels();
+        if weight.is_empty() || !weight.len().is_multiple_of(channels) {
+            return Err(Error::WeightDimensions {
+                found: vec![weight.len()],
+                needed: format!("({channels}, inputs), with at least 1 input"),
+            });
+        }
+        let inputs = weight.len() / channels;
+        self.fold(weight, bias, |index| index / inputs)
+    }
+
+    /// Folds this layer into the convolution before it, of any groups, stride, padding (with zeros) and dilation:
+    /// `weight` is (C, inputs / groups, kernel...) with 1 to 3 kernel dimensions, `bias` (C,) or none.
+    ///
+    /// # Errors
+    /// [`Error::NoRunningStatistics`]; [`Error::WeightDimensions`] for dimensions other than these or of zero;
+    /// [`Error::ShapeOverflow`]; [`Error::Length`] for a weight that does not have these dimensions, or a bias of
+    /// another length; when the device fails.
+    pub fn fold_into_convolution<T: Element>(
+        &self,
+        weight: &[T],
+        dims: &[usize],
+        bias: Option<&[T]>,
+    ) -> Result<Folded<T>> {
+        let channels = self.config().channels();
+        let needed = || format!("({channels}, inputs / groups, 1 to 3 of the kernel), none zero");
+        check_dims(weight, dims, dims.first() == Some(&channels), needed)?;
+        let per_channel = weight.len() / channels;
+        self.fold(weight, bias, |index| index / per_channel)
+    }
+
+    /// Folds this layer into the transposed convolution before it, of any stride, padding and dilation: `weight` is
+    /// (inputs, C / groups, kernel...) with 1 to 3 kernel dimensions, `bias` (C,) or none.
+    ///
+    /// # Errors
+    /// As [`fold_into_convolution`](Self::fold_into_convolution); [`Error::WeightDimensions`] also for groups that do
+    /// not divide the inputs or C.
+    pub fn fold_into_transposed_convolution<T: Element>(
+        &self,
+        weight: &[T],
+        dims: &[usize],
+        groups: usize,
+        bias: Option<&[T]>,
+    ) -> Result<Folded<T>> {
+        let channels = self.config().channels();
+        let needed = || {
+            format!(
+                "(inputs, {channels} / groups, 1 to 3 of the kernel), none zero, with groups = {groups} dividing both"
+            )
+        };
+        let fits = groups > 0
+            && channels.is_multiple_of(groups)
+            && matches!(dims, [inputs, outputs, ..]
+                if inputs.is_multiple_of(groups) && *outputs == channels / groups);
+        check_dims(weight, dims, fits, needed)?;
+        let inputs_of_group = dims[0] / groups;
+        let outputs_of_group = dims[1];
+        let kernel: usize = dims[2..].iter().product();
+        self.fold(weight, bias, |index| {
+            let (input, output) = (
+                index / kernel / outputs_of_group,
+                index / kernel % outputs_of_group,
+            );
+            input / inputs_of_group * outputs_of_group + output
+        })
+    }
+
+    fn fold<T: Element>(
+        &self,
+        weight: &[T],
+        bias: Option<&[T]>,
+        channel_of: impl Fn(usize) -> usize,
+    ) -> Result<Folded<T>> {
+        let channels = self.config().channels();
+        if let Some(bias) = bias {
+            check_len("the bias", bias.len(), channels)?;
+        }
+        let constants = Constants::of(self)?;
+        let scaled = |(index, value): (usize, &T)| {
+            T::from_f64(value.to_f64() * constants.scale[channel_of(index)])
+        };
+        let shifted =
+            |c| T::from_f64(constants.apply(c, bias.map_or(0.0, |bias| bias[c].to_f64())));
+        Ok(Folded {
+            weight: weight.iter().enumerate().map(scaled).collect(),
+            bias: (0..channels).map(shifted).collect(),
+        })
+    }
+}
+
+/// The weight must have 3 to 5 dimensions, none zero, that fit the layer, and as many values.
+fn check_dims<T>(
+    weight: &[T],
+    dims: &[usize],
+    fits: bool,
+    needed: impl Fn() -> String,
+) -> Result<()> {
+    if !fits || !(3..=5).contains(&dims.len()) || dims.contains(&0) {
+        return Err(Error::WeightDimensions {
+            found: dims.to_vec(),
+            needed: needed(),
+        });
+    }
+    let product = dims
+        .iter()
+        .try_fold(1usize, |all, &dim| all.checked_mul(dim));
+    match product {
+        Some(product) => check_len("the weight", weight.len(), product),
+        None => Err(Error::ShapeOverflow {
+            dims: dims.to_vec(),
+        }),
+    }
+}
+
+/// What inference computes with, each (C,).
+struct Constants {
+    scale: Vec<f64>,
+    mean: Vec<f64>,
+    beta: Vec<f64>,
+}
+
+impl Constants {
+    fn of<B: Backend, C: Compute>(layer: &BatchNorm<B, C>) -> Result<Self> {
+        let Parameters {
+            gamma,
+            beta,
+            running: Some(running),
+        } = layer.parameters()?
+        else {
+            return Err(Error::NoRunningStatistics {
+                operation: "folding",
+            });
+        };
+        let epsilon = layer.config().epsilon_value();
+        let widen = |values: &[C]| values.iter().map(|value| value.to_f64()).collect();
+        let channels = running.mean.len();
+        let gamma: Vec<f64> = gamma.map_or_else(|| vec![1.0; channels], |gamma| widen(&gamma));
+        let inverse_std = |variance: &C| 1.0 / (variance.to_f64() + epsilon).sqrt();
+        Ok(Self {
+            scale: (gamma.iter().zip(&running.variance))
+                .map(|(gamma, variance)| gamma * inverse_std(variance))
+                .collect(),
+            mean: widen(&running.mean),
+            beta: beta.map_or_else(|| vec![0.0; channels], |beta| widen(&beta)),
+        })
+    }
+
+    /// The normalized value of `x` in channel `c`.
+    fn apply(&self, c: usize, x: f64) -> f64 {
+        (x - self.mean[c]) * self.scale[c] + self.beta[c]
+    }
+}

@@ -1,0 +1,125 @@
+//! The inference pass: running statistics, no gradients, nothing changed.
+
+use crate::backend::Backend;
+use crate::backend::operands::{Epilogue, InOut, Normalization};
+use crate::element::{Compute, Element};
+use crate::error::Result;
+use crate::layer::BatchNorm;
+use crate::layer::forward::{check_channels, epilogue};
+use crate::shape::Shape;
+use crate::statistics::batch::BatchStatistics;
+use crate::tensor::{Data, DataMut, Tensor, View, lend_output, lend_residual};
+
+impl<B: Backend, C: Compute> BatchNorm<B, C> {
+    /// Normalizes with the running statistics. Changes nothing.
+    ///
+    /// # Errors
+    /// [`crate::Error::Channels`], and what the memory of `x` is refused for.
+    pub fn forward_inference<T, X>(&self, x: &X) -> Result<Tensor<T, B>>
+    where
+        T: Element<Compute = C>,
+        X: Data<B, Element = T> + ?Sized,
+    {
+        let mut y = Tensor::zeros(&self.backend, x.lend()?.shape)?;
+        self.forward_inference_into(x, None, &mut y)?;
+        Ok(y)
+    }
+
+    /// [`forward_inference`](Self::forward_inference) of x, with the residual added before the activation.
+    ///
+    /// # Errors
+    /// As [`forward_inference`](Self::forward_inference), and [`crate::Error::ShapeMismatch`].
+    pub fn forward_inference_add<T, X>(
+        &self,
+        x: &X,
+        residual: &impl Data<B, Element = T>,
+    ) -> Result<Tensor<T, B>>
+    where
+        T: Element<Compute = C>,
+        X: Data<B, Element = T> + ?Sized,
+    {
+        let mut y = Tensor::zeros(&self.backend, x.lend()?.shape)?;
+        self.forward_inference_into(x, Some(residual), &mut y)?;
+        Ok(y)
+    }
+
+    /// [`forward_inference`](Self::forward_inference) into memory of the caller's.
+    ///
+    /// # Errors
+    /// As [`forward_inference_add`](Self::forward_inference_add).
+    pub fn forward_inference_into<T, X>(
+        &self,
+        x: &X,
+        residual: Option<&dyn Data<B, Element = T>>,
+        y: &mut impl DataMut<B, Element = T>,
+    ) -> Result<()>
+    where
+        T: Element<Compute = C>,
+        X: Data<B, Element = T> + ?Sized,
+    {
+        let View { shape, values } = x.lend()?;
+        check_channels(&self.config, &shape)?;
+        let y_values = lend_output(&shape, "y", y)?;
+        let statistics = self.inference_statistics::<T>(&shape, values)?;
+        let residual = lend_residual(&shape, residual)?;
+        let epilogue = epilogue(self.config.activation_kind(), residual, None);
+        self.normalize::<T>(
+            &shape,
+            InOut::Separate(values, y_values),
+            &statistics,
+            epilogue,
+        )
+    }
+
+    /// [`forward_inference`](Self::forward_inference) over its input.
+    ///
+    /// # Errors
+    /// As [`forward_inference_add`](Self::forward_inference_add).
+    pub fn forward_inference_in_place<T>(
+        &self,
+        x: &mut impl DataMut<B, Element = T>,
+        residual: Option<&dyn Data<B, Element = T>>,
+    ) -> Result<()>
+    where
+        T: Element<Compute = C>,
+    {
+        let View { shape, values } = x.lend()?;
+        check_channels(&self.config, &shape)?;
+        let residual = lend_residual(&shape, residual)?;
+        let statistics = self.inference_statistics::<T>(&shape, values)?;
+        let epilogue = epilogue(self.config.activation_kind(), residual, None);
+        let both = x.lend_mut()?.values;
+        self.normalize::<T>(&shape, InOut::InPlace(both), &statistics, epilogue)
+    }
+
+    /// The running statistics, or where there are none the batch's.
+    fn inference_statistics<T: Element<Compute = C>>(
+        &self,
+        shape: &Shape,
+        x: B::Slice<'_, T>,
+    ) -> Result<BatchStatistics<C, B>> {
+        let epsilon = self.config.epsilon_value();
+        if let Some(running) = &self.running {
+            return running.as_batch(&self.backend, epsilon);
+        }
+        shape.check_batch_statistics()?;
+        BatchStatistics::of::<T>(&self.backend, shape, x, epsilon)
+    }
+
+    fn normalize<T: Element<Compute = C>>(
+        &self,
+        shape: &Shape,
+        x_to_y: InOut<B::Slice<'_, T>, B::SliceMut<'_, T>>,
+        statistics: &BatchStatistics<C, B>,
+        epilogue: Epilogue<'_, B, T>,
+    ) -> Result<()> {
+        let with = Normalization {
+            mean: statistics.mean.slice(),
+            mean_low: statistics.mean_low.slice(),
+            inv_std: statistics.inv_std.slice(),
+            gamma: self.gamma.slice(),
+            beta: self.beta.slice(),
+        };
+        self.backend.normalize::<T>(shape, x_to_y, with, epilogue)
+    }
+}

@@ -1,0 +1,150 @@
+//! The layer: the order of the steps, once, for every backend.
+
+pub(crate) mod forward;
+pub(crate) mod frozen;
+pub(crate) mod ghost;
+pub(crate) mod inference;
+pub(crate) mod pass;
+pub(crate) mod saved;
+pub(crate) mod saved_mask;
+pub(crate) mod training;
+
+use crate::backend::Backend;
+use crate::config::{Averaging, BatchNormConfig};
+use crate::element::{Compute, Element};
+use crate::error::Result;
+use crate::layer::forward::{Forward, check_channels};
+use crate::layer::pass::Kept;
+use crate::statistics::running::RunningStatistics;
+use crate::tensor::{ChannelArray, Data, DataMut, View, lend_output, lend_residual};
+
+/// A batch normalization layer.
+///
+/// With the mean and the biased variance of each channel over its M = N·S values,
+///
+/// ```text
+/// y = γ · (x − mean) / sqrt(variance + ε) + β
+/// ```
+///
+/// then, by configuration, ReLU, and by the call, the addition of a residual before it. Three passes:
+///
+/// | pass | statistics | running statistics | gradients |
+/// |---|---|---|---|
+/// | [`forward_training`](Self::forward_training) | the batch's | follow the batch | through the statistics |
+/// | [`forward_frozen`](Self::forward_frozen) | the running ones | stay | statistics are constants |
+/// | [`forward_inference`](Self::forward_inference) | the running ones | stay | none |
+///
+/// A layer without running statistics ([`Averaging::Off`]) uses the batch's in all three, as PyTorch does.
+/// x is (N, C), (N, C, L), (N, C, H, W) or (N, C, D, H, W), or channels last; of `f32`, `f16`, `bf16` (for `C = f32`) or
+/// `f64` (for `C = f64`). Source: Ioffe & Szegedy 2015, algorithms 1 and 2, and section 3 for the gradients.
+///
+/// ```
+/// use batchnorm::{BatchNorm, BatchNormConfig, Device, Shape, Tensor};
+///
+/// let device = Device::best_available();
+/// let mut layer = BatchNorm::new(&device, BatchNormConfig::new(2))?;
+/// let shape = Shape::channels_first(&[3, 2])?;
+/// let x = Tensor::new(&device, shape, &[1.0f32, 10.0, 2.0, 20.0, 3.0, 30.0])?;
+///
+/// let (y, pass) = layer.forward_training(&x)?;
+/// assert!((y.to_vec()?[0] + 1.2247).abs() < 1e-3); // (1 − 2) / sqrt(2/3)
+///
+/// let dy = Tensor::new(&device, shape, &[1.0f32, 0.0, 0.0, 0.0, 0.0, 0.0])?;
+/// let gradients = pass.backward(&dy)?;
+/// assert_eq!(gradients.input.shape(), shape);
+/// assert_eq!(gradients.beta.unwrap().to_vec()?, [1.0, 0.0]);
+/// # Ok::<(), batchnorm::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct BatchNorm<B: Backend, C: Compute = f32> {
+    backend: B,
+    config: BatchNormConfig,
+    /// Ones where the layer has none: a backend always has γ and β.
+    gamma: ChannelArray<C, B>,
+    /// Zeros where the layer has none.
+    beta: ChannelArray<C, B>,
+    running: Option<RunningStatistics<C, B>>,
+}
+
+impl<B: Backend, C: Compute> BatchNorm<B, C> {
+    /// A layer with γ = 1, β = 0, running mean 0 and running variance 1.
+    ///
+    /// # Errors
+    /// What [`BatchNormConfig::validate`] refuses, and when the device has no room.
+    pub fn new(backend: &B, config: BatchNormConfig) -> Result<Self> {
+        config.validate()?;
+        let channels = config.channels();
+        let running = match config.averaging_kind() {
+            Averaging::Off => None,
+            _ => Some(RunningStatistics::new(backend, channels)?),
+        };
+        Ok(Self {
+            backend: backend.clone(),
+            config,
+            gamma: ChannelArray::filled(backend, channels, 1.0)?,
+            beta: ChannelArray::filled(backend, channels, 0.0)?,
+            running,
+        })
+    }
+
+    /// The settings it was made with.
+    pub fn config(&self) -> &BatchNormConfig {
+        &self.config
+    }
+
+    /// Where it is.
+    pub fn backend(&self) -> &B {
+        &self.backend
+    }
+
+    /// γ (C,), if the layer has one.
+    pub fn gamma(&self) -> Option<&ChannelArray<C, B>> {
+        self.config.has_gamma().then_some(&self.gamma)
+    }
+
+    /// γ (C,), if the layer has one, to be changed.
+    pub fn gamma_mut(&mut self) -> Option<&mut ChannelArray<C, B>> {
+        self.config.has_gamma().then_some(&mut self.gamma)
+    }
+
+    /// β (C,), if the layer has one.
+    pub fn beta(&self) -> Option<&ChannelArray<C, B>> {
+        self.config.has_beta().then_some(&self.beta)
+    }
+
+    /// β (C,), if the layer has one, to be changed.
+    pub fn beta_mut(&mut self) -> Option<&mut ChannelArray<C, B>> {
+        self.config.has_beta().then_some(&mut self.beta)
+    }
+
+    /// The running statistics, unless they are [`Averaging::Off`].
+    pub fn running(&self) -> Option<&RunningStatistics<C, B>> {
+        self.running.as_ref()
+    }
+
+    /// The running statistics, to be changed.
+    pub fn running_mut(&mut self) -> Option<&mut RunningStatistics<C, B>> {
+        self.running.as_mut()
+    }
+
+    /// The memory of a pass with gradients.
+    fn lend<'a, T: Element<Compute = C>>(
+        &'a self,
+        x: &View<'a, T, B>,
+        kept: &'a Kept<C, B>,
+        residual: Option<&'a dyn Data<B, Element = T>>,
+        y: &'a mut impl DataMut<B, Element = T>,
+    ) -> Result<Forward<'a, T, B>> {
+        check_channels(&self.config, &x.shape)?;
+        Ok(Forward {
+            backend: &self.backend,
+            config: &self.config,
+            shape: x.shape,
+            x: x.values,
+            gamma: kept.gamma(),
+            beta: kept.beta(),
+            residual: lend_residual(&x.shape, residual)?,
+            y: lend_output(&x.shape, "y", y)?,
+        })
+    }
+}

@@ -1,0 +1,222 @@
+//! What a forward pass leaves behind for its backward pass.
+
+use crate::backend::Backend;
+use crate::backend::operands::InOut;
+use crate::config::BatchNormConfig;
+use crate::element::{Compute, Element};
+use crate::error::Result;
+use crate::layer::saved::{AffineGradients, Inputs, Remembered};
+use crate::statistics::batch::BatchStatistics;
+use crate::tensor::{ChannelArray, Data, DataMut, Tensor, lend_output};
+
+/// γ and β as they were: the layer's may have changed by the time of the backward pass.
+#[derive(Debug)]
+pub(crate) struct Kept<C: Compute, B: Backend> {
+    gamma: ChannelArray<C, B>,
+    beta: ChannelArray<C, B>,
+}
+
+impl<C: Compute, B: Backend> Kept<C, B> {
+    pub(crate) fn affine(gamma: &ChannelArray<C, B>, beta: &ChannelArray<C, B>) -> Result<Self> {
+        Self::copied(gamma.backend(), gamma.slice(), beta.slice())
+    }
+
+    pub(crate) fn copied(
+        backend: &B,
+        gamma: B::Slice<'_, C>,
+        beta: B::Slice<'_, C>,
+    ) -> Result<Self> {
+        Ok(Self {
+            gamma: ChannelArray::copied(backend, gamma)?,
+            beta: ChannelArray::copied(backend, beta)?,
+        })
+    }
+
+    pub(crate) fn gamma(&self) -> B::Slice<'_, C> {
+        self.gamma.slice()
+    }
+
+    pub(crate) fn beta(&self) -> B::Slice<'_, C> {
+        self.beta.slice()
+    }
+}
+
+type ComputeOf<X, B> = <<X as Data<B>>::Element as Element>::Compute;
+
+/// A forward pass that can go backward. It holds everything the gradients need: x (lent, given or shared), the
+/// statistics, γ and β as they were, and which activations were cut off. So a backward pass through another layer, with
+/// a changed γ, with another x or by the wrong formula cannot be written:
+///
+/// ```compile_fail,E0502
+/// # use batchnorm::{BatchNorm, BatchNormConfig, Cpu, Shape, Tensor};
+/// let cpu = Cpu::new();
+/// let mut layer = BatchNorm::new(&cpu, BatchNormConfig::new(1))?;
+/// let mut x = Tensor::new(&cpu, Shape::channels_first(&[2, 1])?, &[1.0f32, 2.0])?;
+/// let (y, pass) = layer.forward_training(&x)?;
+/// x.slice_mut()[0] = 5.0; // x is lent to the pass
+/// pass.backward(&y)?;
+/// # Ok::<(), batchnorm::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Pass<X: Data<B>, B: Backend> {
+    backend: B,
+    x: X,
+    kept: Kept<ComputeOf<X, B>, B>,
+    remembered: Remembered<ComputeOf<X, B>, B>,
+    has_gamma: bool,
+    has_beta: bool,
+}
+
+/// The gradients of one pass.
+#[derive(Debug)]
+pub struct Gradients<T: Element, B: Backend> {
+    /// dx, of x's shape.
+    pub input: Tensor<T, B>,
+    /// The residual's, where there was one.
+    pub residual: Option<Tensor<T, B>>,
+    /// dγ (C,), where the layer has γ.
+    pub gamma: Option<ChannelArray<T::Compute, B>>,
+    /// dβ (C,), where the layer has β.
+    pub beta: Option<ChannelArray<T::Compute, B>>,
+}
+
+/// The gradients of the parameters.
+#[derive(Debug)]
+pub struct ParameterGradients<C: Compute, B: Backend> {
+    /// dγ (C,), where the layer has γ.
+    pub gamma: Option<ChannelArray<C, B>>,
+    /// dβ (C,), where the layer has β.
+    pub beta: Option<ChannelArray<C, B>>,
+}
+
+impl<X: Data<B>, B: Backend> Pass<X, B> {
+    pub(crate) fn new(
+        backend: &B,
+        config: &BatchNormConfig,
+        x: X,
+        kept: Kept<ComputeOf<X, B>, B>,
+        remembered: Remembered<ComputeOf<X, B>, B>,
+    ) -> Self {
+        Self {
+            backend: backend.clone(),
+            x,
+            kept,
+            remembered,
+            has_gamma: config.has_gamma(),
+            has_beta: config.has_beta(),
+        }
+    }
+
+    /// The statistics that x was normalized with: one of the whole batch, or with ghost batches
+    /// ([`BatchNormConfig::ghost_batch`]) one of each group, in order.
+    pub fn statistics(&self) -> &[BatchStatistics<ComputeOf<X, B>, B>] {
+        self.remembered.statistics()
+    }
+
+    /// The input.
+    pub fn input(&self) -> &X {
+        &self.x
+    }
+
+    /// Gives the input back.
+    pub fn into_input(self) -> X {
+        self.x
+    }
+
+    /// All gradients, from the gradient dy of y.
+    ///
+    /// With x̂ = (x − mean)·inv_std and dv = dy where the activation passed, else 0:
+    /// dβ = Σ dv, dγ = Σ dv·x̂, the residual's is dv, and `dx = γ·inv_std·(dv − dβ/M − x̂·dγ/M)` in training,
+    /// `γ·inv_std·dv` with frozen statistics. With ghost batches M, x̂ and the sums in dx are each group's own, and dγ and
+    /// dβ the sums over all of them.
+    ///
+    /// # Errors
+    /// [`crate::Error::ShapeMismatch`] if dy's memory is not that of x.
+    pub fn backward<T: Element>(&self, dy: &impl Data<B, Element = T>) -> Result<Gradients<T, B>>
+    where
+        X: Data<B, Element = T>,
+    {
+        let mut input = Tensor::zeros(&self.backend, *self.remembered.shape())?;
+        let mut residual = if self.remembered.has_residual() {
+            Some(Tensor::zeros(&self.backend, *self.remembered.shape())?)
+        } else {
+            None
+        };
+        let dresidual = residual
+            .as_mut()
+            .map(|residual| residual as &mut dyn DataMut<B, Element = T>);
+        let ParameterGradients { gamma, beta } = self.backward_into(dy, &mut input, dresidual)?;
+        Ok(Gradients {
+            input,
+            residual,
+            gamma,
+            beta,
+        })
+    }
+
+    /// [`backward`](Self::backward) into memory of the caller's; the residual's gradient is written if asked for.
+    ///
+    /// # Errors
+    /// As [`backward`](Self::backward), and [`crate::Error::Residual`] if a residual's gradient is asked for where there was
+    /// none.
+    pub fn backward_into<T: Element>(
+        &self,
+        dy: &impl Data<B, Element = T>,
+        dx: &mut impl DataMut<B, Element = T>,
+        dresidual: Option<&mut dyn DataMut<B, Element = T>>,
+    ) -> Result<ParameterGradients<T::Compute, B>>
+    where
+        X: Data<B, Element = T>,
+    {
+        let (dy, shape) = (dy.lend()?, self.remembered.shape());
+        shape.check_same("dy", &dy.shape)?;
+        let dx = lend_output(shape, "dx", dx)?;
+        self.run(InOut::Separate(dy.values, dx), dresidual)
+    }
+
+    /// [`backward`](Self::backward) with dx written over dy.
+    ///
+    /// # Errors
+    /// As [`backward_into`](Self::backward_into).
+    pub fn backward_in_place<T: Element>(
+        &self,
+        dy: &mut impl DataMut<B, Element = T>,
+        dresidual: Option<&mut dyn DataMut<B, Element = T>>,
+    ) -> Result<ParameterGradients<T::Compute, B>>
+    where
+        X: Data<B, Element = T>,
+    {
+        let both = lend_output(self.remembered.shape(), "dy", dy)?;
+        self.run(InOut::InPlace(both), dresidual)
+    }
+
+    fn run<T: Element>(
+        &self,
+        dy_to_dx: InOut<B::Slice<'_, T>, B::SliceMut<'_, T>>,
+        dresidual: Option<&mut dyn DataMut<B, Element = T>>,
+    ) -> Result<ParameterGradients<T::Compute, B>>
+    where
+        X: Data<B, Element = T>,
+    {
+        let dresidual = match dresidual {
+            Some(dresidual) => Some(lend_output(
+                self.remembered.shape(),
+                "the residual's gradient",
+                dresidual,
+            )?),
+            None => None,
+        };
+        let inputs = Inputs {
+            x: self.x.lend()?.values,
+            gamma: self.kept.gamma(),
+            beta: self.kept.beta(),
+        };
+        let AffineGradients { gamma, beta } =
+            self.remembered
+                .backward::<T>(&self.backend, &inputs, dy_to_dx, dresidual)?;
+        Ok(ParameterGradients {
+            gamma: self.has_gamma.then_some(gamma),
+            beta: self.has_beta.then_some(beta),
+        })
+    }
+}

@@ -1,0 +1,98 @@
+//! The statistics of one batch.
+
+use crate::backend::Backend;
+use crate::backend::operands::StatisticsMut;
+use crate::element::{Compute, Element};
+use crate::error::{Error, Result};
+use crate::shape::Shape;
+use crate::tensor::ChannelArray;
+
+/// Mean and variance of each channel of one batch.
+#[derive(Debug)]
+pub struct BatchStatistics<C: Compute, B: Backend> {
+    pub(crate) mean: ChannelArray<C, B>,
+    pub(crate) mean_low: ChannelArray<C, B>,
+    pub(crate) variance: ChannelArray<C, B>,
+    pub(crate) inv_std: ChannelArray<C, B>,
+    pub(crate) count: usize,
+}
+
+impl<C: Compute, B: Backend> BatchStatistics<C, B> {
+    pub(crate) fn zeros(backend: &B, channels: usize, count: usize) -> Result<Self> {
+        let zeros = || ChannelArray::zeros(backend, channels);
+        Ok(Self {
+            mean: zeros()?,
+            mean_low: zeros()?,
+            variance: zeros()?,
+            inv_std: zeros()?,
+            count,
+        })
+    }
+
+    pub(crate) fn of<T: Element<Compute = C>>(
+        backend: &B,
+        shape: &Shape,
+        x: B::Slice<'_, T>,
+        epsilon: f64,
+    ) -> Result<Self> {
+        crate::config::check_training_epsilon(epsilon)?;
+        let mut statistics = Self::zeros(backend, shape.channels(), shape.values_per_channel())?;
+        if !shape.is_empty() {
+            let out = StatisticsMut {
+                mean: statistics.mean.slice_mut(),
+                mean_low: statistics.mean_low.slice_mut(),
+                variance: statistics.variance.slice_mut(),
+                inv_std: statistics.inv_std.slice_mut(),
+                running: None,
+            };
+            backend.statistics::<T>(shape, x, epsilon, out)?;
+        }
+        Ok(statistics)
+    }
+
+    /// Σx / M (C,).
+    pub fn mean(&self) -> &ChannelArray<C, B> {
+        &self.mean
+    }
+
+    /// What [`mean`](Self::mean) rounds away (C,).
+    pub fn mean_low(&self) -> &ChannelArray<C, B> {
+        &self.mean_low
+    }
+
+    /// Σ(x − mean)² / M (C,).
+    pub fn variance(&self) -> &ChannelArray<C, B> {
+        &self.variance
+    }
+
+    /// `1 / sqrt(variance + ε)` (C,).
+    pub fn inv_std(&self) -> &ChannelArray<C, B> {
+        &self.inv_std
+    }
+
+    /// M, the values per channel.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+}
+
+/// One batch as a list of batches.
+impl<C: Compute, B: Backend> AsRef<[Self]> for BatchStatistics<C, B> {
+    fn as_ref(&self) -> &[Self] {
+        std::slice::from_ref(self)
+    }
+}
+
+/// Checks all of them before any is followed.
+pub(crate) fn check_channels<C: Compute, B: Backend>(
+    batches: &[BatchStatistics<C, B>],
+    needed: usize,
+) -> Result<()> {
+    match batches.iter().find(|batch| batch.mean.len() != needed) {
+        Some(other) => Err(Error::Channels {
+            found: other.mean.len(),
+            needed,
+        }),
+        None => Ok(()),
+    }
+}

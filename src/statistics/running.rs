@@ -1,0 +1,207 @@
+//! The statistics of batches, and the running ones that follow them.
+
+use crate::backend::Backend;
+use crate::backend::operands::{RunningMut, Statistics};
+use crate::config::{Averaging, BatchNormConfig, RunningVariance};
+use crate::element::Compute;
+use crate::error::{Error, Result};
+use crate::statistics::batch::{BatchStatistics, check_channels};
+use crate::statistics::pooled::PooledStatistics;
+use crate::tensor::ChannelArray;
+
+/// What inference normalizes with: averages over the batches of training.
+#[derive(Debug)]
+pub struct RunningStatistics<C: Compute, B: Backend> {
+    mean: ChannelArray<C, B>,
+    variance: ChannelArray<C, B>,
+    batches: u64,
+}
+
+impl<C: Compute, B: Backend> RunningStatistics<C, B> {
+    pub(crate) fn new(backend: &B, channels: usize) -> Result<Self> {
+        Ok(Self {
+            mean: ChannelArray::filled(backend, channels, 0.0)?,
+            variance: ChannelArray::filled(backend, channels, 1.0)?,
+            batches: 0,
+        })
+    }
+
+    /// Copies of these arrays, of no batches.
+    #[cfg(feature = "candle")]
+    pub(crate) fn copied(
+        backend: &B,
+        mean: B::Slice<'_, C>,
+        variance: B::Slice<'_, C>,
+    ) -> Result<Self> {
+        Ok(Self {
+            mean: ChannelArray::copied(backend, mean)?,
+            variance: ChannelArray::copied(backend, variance)?,
+            batches: 0,
+        })
+    }
+
+    /// Mean and variance.
+    #[cfg(feature = "candle")]
+    pub(crate) fn into_buffers(self) -> (B::Buffer<C>, B::Buffer<C>) {
+        (self.mean.into_buffer(), self.variance.into_buffer())
+    }
+
+    /// The running mean (C,).
+    pub fn mean(&self) -> &ChannelArray<C, B> {
+        &self.mean
+    }
+
+    /// The running variance (C,).
+    pub fn variance(&self) -> &ChannelArray<C, B> {
+        &self.variance
+    }
+
+    /// The number of batches followed: PyTorch's `num_batches_tracked`.
+    pub fn num_batches_tracked(&self) -> u64 {
+        self.batches
+    }
+
+    /// Replaces everything.
+    ///
+    /// # Errors
+    /// [`Error::Length`] if either array has more or fewer values than channels; then nothing has changed.
+    pub fn set(&mut self, mean: &[C], variance: &[C], num_batches_tracked: u64) -> Result<()> {
+        crate::shape::check_len("the running mean", mean.len(), self.mean.len())?;
+        crate::shape::check_len("the running variance", variance.len(), self.variance.len())?;
+        self.mean.set(mean)?;
+        self.variance.set(variance)?;
+        self.batches = num_batches_tracked;
+        Ok(())
+    }
+
+    /// Mean 0, variance 1, no batches.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn reset(&mut self) -> Result<()> {
+        let channels = self.mean.len();
+        self.set(
+            &vec![C::from_f64(0.0); channels],
+            &vec![C::from_f64(1.0); channels],
+            0,
+        )
+    }
+
+    /// Takes over the statistics of a whole data set, gathered batch by batch (precise batch norm). The number of
+    /// batches tracked stays.
+    ///
+    /// # Errors
+    /// [`Error::TooFewValues`] if fewer than two values per channel were pooled, [`Error::Length`] for another number
+    /// of channels.
+    pub fn adopt(&mut self, pooled: &PooledStatistics, estimate: RunningVariance) -> Result<()> {
+        if pooled.count() < 2 {
+            return Err(Error::TooFewValues {
+                found: pooled.count(),
+                shape: "pooled batches".to_owned(),
+            });
+        }
+        let correction = correction(estimate, pooled.count());
+        let mean: Vec<C> = pooled
+            .mean()
+            .iter()
+            .map(|&mean| C::from_f64(mean))
+            .collect();
+        let variance: Vec<C> = pooled
+            .variance()
+            .map(|variance| C::from_f64(variance * correction))
+            .collect();
+        self.set(&mean, &variance, self.batches)
+    }
+
+    /// Follows batches, one after the other.
+    pub(crate) fn follow(
+        &mut self,
+        backend: &B,
+        config: &BatchNormConfig,
+        batches: &[BatchStatistics<C, B>],
+    ) -> Result<()> {
+        check_channels(batches, self.mean.len())?;
+        batches
+            .iter()
+            .try_for_each(|batch| self.follow_one(backend, config, batch))
+    }
+
+    fn follow_one(
+        &mut self,
+        backend: &B,
+        config: &BatchNormConfig,
+        batch: &BatchStatistics<C, B>,
+    ) -> Result<()> {
+        if batch.count > 0 {
+            let of_batch = Statistics {
+                mean: batch.mean.slice(),
+                mean_low: batch.mean_low.slice(),
+                variance: batch.variance.slice(),
+                inv_std: batch.inv_std.slice(),
+            };
+            let RunningMut {
+                mean,
+                variance,
+                factor,
+                correction,
+            } = self.lend_to_follow(config, batch.count);
+            backend.update_running(of_batch, factor, correction, mean, variance)?;
+        }
+        self.count();
+        Ok(())
+    }
+
+    /// Lends them to a step that has them follow a batch of `count` values per channel.
+    pub(crate) fn lend_to_follow(
+        &mut self,
+        config: &BatchNormConfig,
+        count: usize,
+    ) -> RunningMut<'_, B, C> {
+        let factor = match config.averaging_kind() {
+            Averaging::Exponential { momentum } => momentum,
+            _ => 1.0 / (self.batches as f64 + 1.0),
+        };
+        RunningMut {
+            mean: self.mean.slice_mut(),
+            variance: self.variance.slice_mut(),
+            factor,
+            correction: correction(config.running_variance_kind(), count),
+        }
+    }
+
+    /// Counts a batch, followed or empty.
+    pub(crate) fn count(&mut self) {
+        self.batches = self.batches.saturating_add(1);
+    }
+
+    /// As a pass normalizes with them.
+    pub(crate) fn as_batch(&self, backend: &B, epsilon: f64) -> Result<BatchStatistics<C, B>> {
+        let copy = Self {
+            mean: self.mean.duplicate()?,
+            variance: self.variance.duplicate()?,
+            batches: self.batches,
+        };
+        copy.into_batch(backend, epsilon)
+    }
+
+    /// As a pass normalizes with them.
+    pub(crate) fn into_batch(self, backend: &B, epsilon: f64) -> Result<BatchStatistics<C, B>> {
+        let mut inv_std = ChannelArray::zeros(backend, self.mean.len())?;
+        backend.inverse_std(self.variance.slice(), epsilon, inv_std.slice_mut())?;
+        Ok(BatchStatistics {
+            mean_low: ChannelArray::zeros(backend, self.mean.len())?,
+            mean: self.mean,
+            variance: self.variance,
+            inv_std,
+            count: 0,
+        })
+    }
+}
+
+/// From the biased variance to the estimate that is followed.
+fn correction(estimate: RunningVariance, count: usize) -> f64 {
+    match estimate {
+        RunningVariance::Unbiased => count as f64 / (count as f64 - 1.0),
+        RunningVariance::Population => 1.0,
+    }
+}
