@@ -14,7 +14,9 @@ mod shapes;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use batchnorm::backend::{Backend, Epilogue, Gate, GradientSums, InOut, Statistics};
+use batchnorm::backend::{
+    Activation, ActivationBackward, Backend, Epilogue, GradientSums, InOut, Statistics,
+};
 use batchnorm::{Cpu, Element, Layout, Result, Shape};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use half::{bf16, f16};
@@ -75,15 +77,32 @@ impl Step {
             }
             Self::Normalize => {
                 let x_to_y = InOut::Separate(x.as_slice(), out.as_mut_slice());
-                cpu.normalize(shape, x_to_y, channels.backward().0, Epilogue::None)
+                cpu.normalize(
+                    shape,
+                    x_to_y,
+                    channels.backward().0,
+                    Epilogue::of(Activation::None),
+                )
             }
             Self::NormalizeInPlace => {
                 let x_to_y = InOut::InPlace(out.as_mut_slice());
-                cpu.normalize(shape, x_to_y, channels.backward().0, Epilogue::None)
+                cpu.normalize(
+                    shape,
+                    x_to_y,
+                    channels.backward().0,
+                    Epilogue::of(Activation::None),
+                )
             }
             Self::BackwardReduce => {
                 let (with, sums) = channels.backward();
-                cpu.backward_reduce(shape, dy, x, with, Gate::Open, sums)
+                cpu.backward_reduce(
+                    shape,
+                    dy,
+                    x,
+                    with,
+                    ActivationBackward::of(Activation::None),
+                    sums,
+                )
             }
             Self::BackwardInput => {
                 let (with, sums) = channels.backward();
@@ -93,7 +112,15 @@ impl Step {
                     count: shape.values_per_channel(),
                 };
                 let dy_to_dx = InOut::Separate(dy.as_slice(), out.as_mut_slice());
-                cpu.backward_input(shape, dy_to_dx, x, with, Gate::Open, Some(sums), None)
+                cpu.backward_input(
+                    shape,
+                    dy_to_dx,
+                    x,
+                    with,
+                    ActivationBackward::of(Activation::None),
+                    Some(sums),
+                    None,
+                )
             }
         }
     }

@@ -1,5 +1,6 @@
 //! What a layer is told when it is made, and which values are allowed.
 
+use crate::backend::epilogue::Activation;
 use crate::error::{Error, Result};
 
 /// How the running statistics follow the batches.
@@ -27,15 +28,6 @@ pub enum RunningVariance {
     Unbiased,
     /// ÷M: Keras, flax, haiku, ONNX.
     Population,
-}
-
-/// What is done to the normalized values before they are stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Activation {
-    /// Nothing.
-    None,
-    /// `max(0, y)`; NaN stays NaN, as in PyTorch. With a residual: `max(0, y + residual)`.
-    Relu,
 }
 
 /// A layer's settings. The defaults are PyTorch's.

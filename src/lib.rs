@@ -21,7 +21,8 @@ pub mod simt;
 mod statistics;
 mod tensor;
 
-pub use config::{Activation, Averaging, BatchNormConfig, RunningVariance};
+pub use backend::epilogue::Activation;
+pub use config::{Averaging, BatchNormConfig, RunningVariance};
 pub use cpu::simd::dispatch::Level;
 pub use cpu::{Cpu, CpuMask};
 #[cfg(feature = "cuda")]

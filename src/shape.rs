@@ -189,7 +189,7 @@ impl Shape {
     }
 
     /// Checks that a per-channel array belongs to this shape.
-    pub(crate) fn check_channels(&self, what: &'static str, found: usize) -> Result<()> {
+    pub(crate) fn check_per_channel(&self, what: &'static str, found: usize) -> Result<()> {
         check_len(what, found, self.channels())
     }
 

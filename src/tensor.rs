@@ -104,17 +104,17 @@ impl<T: Element, B: Backend> Tensor<T, B> {
     /// # Errors
     /// When the device fails.
     pub fn to_vec(&self) -> Result<Vec<T>> {
-        self.backend.download(B::lend(&self.buffer))
+        self.backend.download(B::as_slice(&self.buffer))
     }
 
     /// The values, for reading.
     pub fn slice(&self) -> B::Slice<'_, T> {
-        B::lend(&self.buffer)
+        B::as_slice(&self.buffer)
     }
 
     /// The values, for writing.
     pub fn slice_mut(&mut self) -> B::SliceMut<'_, T> {
-        B::lend_mut(&mut self.buffer)
+        B::as_slice_mut(&mut self.buffer)
     }
 }
 
@@ -187,7 +187,7 @@ impl<C: Compute, B: Backend> ChannelArray<C, B> {
     /// # Errors
     /// When the device fails.
     pub fn to_vec(&self) -> Result<Vec<C>> {
-        self.backend.download(self.slice())
+        self.backend.download::<C>(self.slice())
     }
 
     /// Replaces the values.
@@ -206,22 +206,17 @@ impl<C: Compute, B: Backend> ChannelArray<C, B> {
         reason = "a layer has at least one channel"
     )]
     pub fn len(&self) -> usize {
-        B::len(&self.slice())
+        B::len::<C>(&self.slice())
     }
 
     /// The values, for reading.
     pub fn slice(&self) -> B::Slice<'_, C> {
-        B::lend(&self.buffer)
+        B::as_slice(&self.buffer)
     }
 
     /// The values, for writing.
     pub fn slice_mut(&mut self) -> B::SliceMut<'_, C> {
-        B::lend_mut(&mut self.buffer)
-    }
-
-    /// Where it is.
-    pub(crate) fn backend(&self) -> &B {
-        &self.backend
+        B::as_slice_mut(&mut self.buffer)
     }
 
     /// Another array with the same values.
@@ -231,8 +226,8 @@ impl<C: Compute, B: Backend> ChannelArray<C, B> {
 
     /// A new array with the values of some memory.
     pub(crate) fn copied(backend: &B, values: B::Slice<'_, C>) -> Result<Self> {
-        let mut copy = Self::zeros(backend, B::len(&values))?;
-        backend.copy(values, copy.slice_mut())?;
+        let mut copy = Self::zeros(backend, B::len::<C>(&values))?;
+        backend.copy::<C>(values, copy.slice_mut())?;
         Ok(copy)
     }
 
@@ -244,7 +239,7 @@ impl<C: Compute, B: Backend> ChannelArray<C, B> {
 }
 
 /// The residual's memory, which must be that of x.
-pub(crate) fn lend_residual<'a, T: Element, B: Backend>(
+pub(crate) fn residual_slice<'a, T: Element, B: Backend>(
     shape: &Shape,
     residual: Option<&'a dyn Data<B, Element = T>>,
 ) -> Result<Option<B::Slice<'a, T>>> {
@@ -257,7 +252,7 @@ pub(crate) fn lend_residual<'a, T: Element, B: Backend>(
 }
 
 /// An output's memory, which must be that of x.
-pub(crate) fn lend_output<'a, T: Element, B: Backend>(
+pub(crate) fn output_slice<'a, T: Element, B: Backend>(
     shape: &Shape,
     what: &'static str,
     output: &'a mut (impl DataMut<B, Element = T> + ?Sized),

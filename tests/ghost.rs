@@ -3,7 +3,7 @@
 
 mod reference;
 
-use batchnorm::backend::Backend;
+use batchnorm::backend::{Backend, Memory};
 use batchnorm::{
     Activation, Averaging, BatchNorm, BatchNormConfig, Cpu, Device, Element, Error, Layout, Shape,
     Tensor,
@@ -363,7 +363,7 @@ fn a_part_that_is_not_there_is_an_error() {
     )
     .unwrap();
     let part = |range| -> batchnorm::Result<Vec<f32>> {
-        Device::cpu().download(Device::part(&x.slice(), range)?)
+        Device::cpu().download(Device::subslice(&x.slice(), range)?)
     };
     assert_eq!(part(1..3).unwrap(), [2.0, 3.0]);
     let reversed = std::ops::Range { start: 2, end: 1 };
@@ -375,6 +375,6 @@ fn a_part_that_is_not_there_is_an_error() {
         );
     }
     let mut lent = x.slice_mut();
-    assert!(Device::part_mut(&mut lent, 0..3).is_ok());
-    assert!(Device::part_mut(&mut lent, 0..4).is_err());
+    assert!(Device::subslice_mut(&mut lent, 0..3).is_ok());
+    assert!(Device::subslice_mut(&mut lent, 0..4).is_err());
 }

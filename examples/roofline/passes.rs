@@ -1,7 +1,9 @@
 //! The passes that are measured: what each must read and write, and how it is called.
 
-use batchnorm::backend::{Backend, Epilogue, Gate, InOut, StatisticsSource};
-use batchnorm::{Cpu, Element, Result, Shape};
+use batchnorm::backend::{
+    Activation, ActivationBackward, Backend, Epilogue, InOut, SavedActivation, StatisticsSource,
+};
+use batchnorm::{Cpu, CpuMask, Element, Result, Shape};
 
 use crate::problem::{Arrays, Channels};
 
@@ -105,33 +107,42 @@ impl Pass {
             mask,
         } = arrays;
         let (running, batch) = (StatisticsSource::Running, StatisticsSource::Batch);
-        let (source, gate, dresidual) = match self {
-            Self::ForwardTraining => return train(cpu, shape, x, Epilogue::None, out, channels),
+        let (source, activation, dresidual) = match self {
+            Self::ForwardTraining => {
+                return train(cpu, shape, x, Epilogue::of(Activation::None), out, channels);
+            }
             Self::ForwardTrainingRelu => {
-                return train(cpu, shape, x, Epilogue::Relu, out, channels);
+                return train(cpu, shape, x, Epilogue::of(Activation::Relu), out, channels);
             }
             Self::ForwardTrainingAdd => {
                 return train(
                     cpu,
                     shape,
                     x,
-                    Epilogue::Add(second.as_slice()),
+                    Epilogue::of(Activation::None).with_residual(second.as_slice()),
                     out,
                     channels,
                 );
             }
             Self::ForwardTrainingAddRelu => {
-                let epilogue = Epilogue::AddRelu(second.as_slice(), Some(mask));
+                let epilogue = Epilogue {
+                    saved: SavedActivation::Mask(mask),
+                    ..Epilogue::of(Activation::Relu).with_residual(second.as_slice())
+                };
                 return train(cpu, shape, x, epilogue, out, channels);
             }
-            Self::Inference => return infer(cpu, shape, x, Epilogue::None, out, channels),
-            Self::InferenceRelu => return infer(cpu, shape, x, Epilogue::Relu, out, channels),
+            Self::Inference => {
+                return infer(cpu, shape, x, Epilogue::of(Activation::None), out, channels);
+            }
+            Self::InferenceRelu => {
+                return infer(cpu, shape, x, Epilogue::of(Activation::Relu), out, channels);
+            }
             Self::InferenceAddRelu => {
                 return infer(
                     cpu,
                     shape,
                     x,
-                    Epilogue::AddRelu(second.as_slice(), None),
+                    Epilogue::of(Activation::Relu).with_residual(second.as_slice()),
                     out,
                     channels,
                 );
@@ -139,16 +150,33 @@ impl Pass {
             Self::BackwardFrozenInput => {
                 let (with, _) = channels.backward();
                 let dy_to_dx = InOut::Separate(dy.as_slice(), out.as_mut_slice());
-                return cpu.backward_input(shape, dy_to_dx, x, with, Gate::Open, None, None);
+                return cpu.backward_input(
+                    shape,
+                    dy_to_dx,
+                    x,
+                    with,
+                    ActivationBackward::of(Activation::None),
+                    None,
+                    None,
+                );
             }
-            Self::BackwardFrozen => (running, Gate::Open, None),
-            Self::Backward => (batch, Gate::Open, None),
-            Self::BackwardRelu => (batch, Gate::Relu, None),
-            Self::BackwardAddRelu => (batch, Gate::Mask(mask), Some(second.as_mut_slice())),
+            Self::BackwardFrozen => (running, ActivationBackward::of(Activation::None), None),
+            Self::Backward => (batch, ActivationBackward::of(Activation::None), None),
+            Self::BackwardRelu => (batch, ActivationBackward::of(Activation::Relu), None),
+            Self::BackwardAddRelu => (
+                batch,
+                ActivationBackward {
+                    activation: Activation::Relu,
+                    saved: SavedActivation::Mask(&*mask),
+                },
+                Some(second.as_mut_slice()),
+            ),
         };
         let (with, sums) = channels.backward();
         let dy_to_dx = InOut::Separate(dy.as_slice(), out.as_mut_slice());
-        cpu.backward(shape, dy_to_dx, x, with, source, gate, dresidual, sums)
+        cpu.backward(
+            shape, dy_to_dx, x, with, source, activation, dresidual, sums,
+        )
     }
 }
 
@@ -156,7 +184,7 @@ fn train<T: Element>(
     cpu: &Cpu,
     shape: &Shape,
     x: &[T],
-    epilogue: Epilogue<'_, Cpu, T>,
+    epilogue: Epilogue<&[T], &mut CpuMask, &mut [T]>,
     y: &mut [T],
     channels: &mut Channels<T::Compute>,
 ) -> Result<()> {
@@ -168,7 +196,7 @@ fn infer<T: Element>(
     cpu: &Cpu,
     shape: &Shape,
     x: &[T],
-    epilogue: Epilogue<'_, Cpu, T>,
+    epilogue: Epilogue<&[T], &mut CpuMask, &mut [T]>,
     y: &mut [T],
     channels: &mut Channels<T::Compute>,
 ) -> Result<()> {

@@ -105,7 +105,7 @@ impl<C: Compute> Channels<C> {
     }
 
     /// γ and β, and where statistics are written.
-    pub(crate) fn training(&mut self) -> (Affine<'_, Cpu, C>, StatisticsMut<'_, Cpu, C>) {
+    pub(crate) fn training(&mut self) -> (Affine<&[C]>, StatisticsMut<&mut [C]>) {
         let affine = Affine {
             gamma: &self.gamma[..],
             beta: &self.beta[..],
@@ -128,7 +128,7 @@ impl<C: Compute> Channels<C> {
     }
 
     /// What x is normalized with, and where dγ and dβ are written.
-    pub(crate) fn backward(&mut self) -> (Normalization<'_, Cpu, C>, GradientSumsMut<'_, Cpu, C>) {
+    pub(crate) fn backward(&mut self) -> (Normalization<&[C]>, GradientSumsMut<&mut [C]>) {
         let with = Normalization {
             mean: &self.statistics.mean[..],
             mean_low: &self.statistics.mean_low[..],

@@ -1,33 +1,25 @@
-//! Every length is checked here, before anything is written, whatever the backend.
-
-use std::ops::Range;
+//! Every length is checked here, once, in front of every backend, before anything is written.
 
 use crate::backend::Backend;
+use crate::backend::epilogue::{Activation, ActivationBackward, Epilogue, SavedActivation};
 use crate::backend::operands::{
-    Epilogue, GradientSums, GradientSumsMut, InOut, Normalization, StatisticsMut,
+    Affine, GradientSums, GradientSumsMut, InOut, Normalization, Statistics, StatisticsMut,
 };
 use crate::element::{Compute, Element};
 use crate::error::{Error, Result};
-use crate::shape::Shape;
+use crate::shape::{Shape, check_len};
 
-/// The values lent for writing.
+/// That a step's operands have been checked, which a GPU's kernels rely on: only the methods of [`Backend`] make one, so
+/// that nobody else can call the steps of a backend.
+#[derive(Debug, Clone, Copy)]
+pub struct Checked(pub(in crate::backend) ());
+
+/// The number of values that can be written.
 fn len_mut<B: Backend, T: Element>(slice: &B::SliceMut<'_, T>) -> usize {
-    B::len(&B::relend(slice))
+    B::len::<T>(&B::reborrow::<T>(slice))
 }
 
-/// That memory of so many values has all of a range.
-pub(crate) fn check_part(len: usize, range: &Range<usize>) -> Result<()> {
-    if range.start <= range.end && range.end <= len {
-        return Ok(());
-    }
-    Err(Error::Length {
-        what: "the memory that a part was asked of",
-        found: len,
-        needed: range.end.max(range.start),
-    })
-}
-
-pub(crate) fn check_in_out<B: Backend, T: Element>(
+pub(super) fn check_in_out<B: Backend, T: Element>(
     shape: &Shape,
     input: &'static str,
     output: &'static str,
@@ -35,78 +27,162 @@ pub(crate) fn check_in_out<B: Backend, T: Element>(
 ) -> Result<()> {
     match in_out {
         InOut::Separate(from, to) => {
-            shape.check_len(input, B::len(from))?;
+            shape.check_len(input, B::len::<T>(from))?;
             shape.check_len(output, len_mut::<B, T>(to))
         }
         InOut::InPlace(both) => shape.check_len(input, len_mut::<B, T>(both)),
     }
 }
 
-pub(crate) fn check_normalization<B: Backend, C: Compute>(
+pub(super) fn check_normalization<B: Backend, C: Compute>(
     shape: &Shape,
-    with: &Normalization<'_, B, C>,
+    with: &Normalization<B::Slice<'_, C>>,
 ) -> Result<()> {
-    shape.check_channels("mean", B::len(&with.mean))?;
-    shape.check_channels("mean_low", B::len(&with.mean_low))?;
-    shape.check_channels("inv_std", B::len(&with.inv_std))?;
-    shape.check_channels("gamma", B::len(&with.gamma))?;
-    shape.check_channels("beta", B::len(&with.beta))
+    shape.check_per_channel("mean", B::len::<C>(&with.mean))?;
+    shape.check_per_channel("mean_low", B::len::<C>(&with.mean_low))?;
+    shape.check_per_channel("inv_std", B::len::<C>(&with.inv_std))?;
+    shape.check_per_channel("gamma", B::len::<C>(&with.gamma))?;
+    shape.check_per_channel("beta", B::len::<C>(&with.beta))
 }
 
-pub(crate) fn check_backward<B: Backend, T: Element>(
+pub(super) fn check_affine<B: Backend, C: Compute>(
+    shape: &Shape,
+    affine: &Affine<B::Slice<'_, C>>,
+) -> Result<()> {
+    shape.check_per_channel("gamma", B::len::<C>(&affine.gamma))?;
+    shape.check_per_channel("beta", B::len::<C>(&affine.beta))
+}
+
+pub(super) fn check_backward<B: Backend, T: Element>(
     shape: &Shape,
     dy_to_dx: &InOut<B::Slice<'_, T>, B::SliceMut<'_, T>>,
     x: &B::Slice<'_, T>,
-    with: &Normalization<'_, B, T::Compute>,
+    with: &Normalization<B::Slice<'_, T::Compute>>,
+    activation: &ActivationBackward<&B::Mask, B::Slice<'_, T>>,
     dresidual: Option<&B::SliceMut<'_, T>>,
 ) -> Result<()> {
     check_in_out::<B, T>(shape, "dy", "dx", dy_to_dx)?;
-    shape.check_len("x", B::len(x))?;
-    check_normalization(shape, with)?;
-    dresidual.map_or(Ok(()), |dresidual| {
-        shape.check_len("dresidual", len_mut::<B, T>(dresidual))
-    })
+    shape.check_len("x", B::len::<T>(x))?;
+    check_normalization::<B, T::Compute>(shape, with)?;
+    if let Some(dresidual) = dresidual {
+        shape.check_len("dresidual", len_mut::<B, T>(dresidual))?;
+    }
+    check_activation::<B, T>(shape, activation)
 }
 
-pub(crate) fn check_residual<B: Backend, T: Element>(
+pub(super) fn check_epilogue<B: Backend, T: Element>(
     shape: &Shape,
-    epilogue: &Epilogue<'_, B, T>,
+    epilogue: &Epilogue<B::Slice<'_, T>, &mut B::Mask, B::SliceMut<'_, T>>,
 ) -> Result<()> {
-    match epilogue {
-        Epilogue::None | Epilogue::Relu => Ok(()),
-        Epilogue::Add(residual) | Epilogue::AddRelu(residual, _) => {
-            shape.check_len("the residual", B::len(residual))
+    if let Some(residual) = &epilogue.residual {
+        shape.check_len("the residual", B::len::<T>(residual))?;
+    }
+    let after_residual = epilogue.residual.is_some();
+    check_saved(epilogue.activation, after_residual, epilogue.saved.kind())?;
+    match &epilogue.saved {
+        SavedActivation::Nothing => Ok(()),
+        SavedActivation::Mask(mask) => B::check_mask::<T>(shape, mask),
+        SavedActivation::PreActivation(v) => {
+            shape.check_len("the values before the activation", len_mut::<B, T>(v))
         }
     }
 }
 
-pub(crate) fn check_statistics_out<B: Backend, C: Compute>(
+/// In the backward pass nobody says any more whether there was a residual.
+pub(super) fn check_activation<B: Backend, T: Element>(
     shape: &Shape,
-    out: &StatisticsMut<'_, B, C>,
+    backward: &ActivationBackward<&B::Mask, B::Slice<'_, T>>,
 ) -> Result<()> {
-    shape.check_channels("the output mean", len_mut::<B, C>(&out.mean))?;
-    shape.check_channels("the output mean_low", len_mut::<B, C>(&out.mean_low))?;
-    shape.check_channels("the output variance", len_mut::<B, C>(&out.variance))?;
-    shape.check_channels("the output inv_std", len_mut::<B, C>(&out.inv_std))?;
+    check_saved(backward.activation, true, backward.saved.kind())?;
+    match &backward.saved {
+        SavedActivation::Nothing => Ok(()),
+        SavedActivation::Mask(mask) => B::check_mask::<T>(shape, mask),
+        SavedActivation::PreActivation(v) => {
+            shape.check_len("the values before the activation", B::len::<T>(v))
+        }
+    }
+}
+
+/// Kernels save of an activation what it needs, or nothing.
+fn check_saved(
+    activation: Activation,
+    after_residual: bool,
+    found: SavedActivation<(), ()>,
+) -> Result<()> {
+    if found == SavedActivation::Nothing || found == activation.saves(after_residual) {
+        return Ok(());
+    }
+    let residual = if after_residual {
+        ""
+    } else {
+        " without a residual"
+    };
+    Err(Error::Value {
+        what: "what is saved of an activation",
+        found: format!("{found:?} for {activation:?}{residual}"),
+        needed: "nothing, or what its backward pass needs (Activation::saves)",
+    })
+}
+
+pub(super) fn check_statistics_out<B: Backend, C: Compute>(
+    shape: &Shape,
+    out: &StatisticsMut<B::SliceMut<'_, C>>,
+) -> Result<()> {
+    shape.check_per_channel("the output mean", len_mut::<B, C>(&out.mean))?;
+    shape.check_per_channel("the output mean_low", len_mut::<B, C>(&out.mean_low))?;
+    shape.check_per_channel("the output variance", len_mut::<B, C>(&out.variance))?;
+    shape.check_per_channel("the output inv_std", len_mut::<B, C>(&out.inv_std))?;
     let Some(running) = &out.running else {
         return Ok(());
     };
-    shape.check_channels("the running mean", len_mut::<B, C>(&running.mean))?;
-    shape.check_channels("the running variance", len_mut::<B, C>(&running.variance))
+    shape.check_per_channel("the running mean", len_mut::<B, C>(&running.mean))?;
+    shape.check_per_channel("the running variance", len_mut::<B, C>(&running.variance))
 }
 
-pub(crate) fn check_gradients_out<B: Backend, C: Compute>(
+pub(super) fn check_gradients_out<B: Backend, C: Compute>(
     shape: &Shape,
-    out: &GradientSumsMut<'_, B, C>,
+    out: &GradientSumsMut<B::SliceMut<'_, C>>,
 ) -> Result<()> {
-    shape.check_channels("the gradient of gamma", len_mut::<B, C>(&out.gamma))?;
-    shape.check_channels("the gradient of beta", len_mut::<B, C>(&out.beta))
+    shape.check_per_channel("the gradient of gamma", len_mut::<B, C>(&out.gamma))?;
+    shape.check_per_channel("the gradient of beta", len_mut::<B, C>(&out.beta))
 }
 
-pub(crate) fn check_sums<B: Backend, C: Compute>(
+pub(super) fn check_sums<B: Backend, C: Compute>(
     shape: &Shape,
-    sums: &GradientSums<'_, B, C>,
+    sums: &GradientSums<B::Slice<'_, C>>,
 ) -> Result<()> {
-    shape.check_channels("the gradient sum of gamma", B::len(&sums.gamma))?;
-    shape.check_channels("the gradient sum of beta", B::len(&sums.beta))
+    shape.check_per_channel("the gradient sum of gamma", B::len::<C>(&sums.gamma))?;
+    shape.check_per_channel("the gradient sum of beta", B::len::<C>(&sums.beta))
+}
+
+pub(super) fn check_inverse_std<B: Backend, C: Compute>(
+    variance: &B::Slice<'_, C>,
+    inv_std: &B::SliceMut<'_, C>,
+) -> Result<()> {
+    let found = len_mut::<B, C>(inv_std);
+    check_len("inv_std", found, B::len::<C>(variance))
+}
+
+pub(super) fn check_running<B: Backend, C: Compute>(
+    batch: &Statistics<B::Slice<'_, C>>,
+    running_mean: &B::SliceMut<'_, C>,
+    running_variance: &B::SliceMut<'_, C>,
+) -> Result<()> {
+    let channels = len_mut::<B, C>(running_mean);
+    let running_variance = len_mut::<B, C>(running_variance);
+    check_len("running_variance", running_variance, channels)?;
+    check_len("mean", B::len::<C>(&batch.mean), channels)?;
+    check_len("mean_low", B::len::<C>(&batch.mean_low), channels)?;
+    check_len("variance", B::len::<C>(&batch.variance), channels)
+}
+
+/// Batch statistics are of at least so many values per channel.
+pub(super) fn check_values(shape: &Shape, needed: usize) -> Result<()> {
+    if shape.values_per_channel() >= needed {
+        return Ok(());
+    }
+    Err(Error::TooFewValues {
+        found: shape.values_per_channel(),
+        shape: shape.to_string(),
+    })
 }

@@ -1,9 +1,10 @@
 //! The fused operations as compositions of the steps: their meaning.
 
 use crate::backend::Backend;
+use crate::backend::epilogue::{ActivationBackward, Epilogue};
 use crate::backend::operands::{
-    Affine, Epilogue, Gate, GradientSums, GradientSumsMut, InOut, Normalization, RunningMut,
-    StatisticsMut, StatisticsSource,
+    Affine, GradientSums, GradientSumsMut, InOut, Normalization, RunningMut, StatisticsMut,
+    StatisticsSource,
 };
 use crate::element::Element;
 use crate::error::Result;
@@ -17,27 +18,32 @@ pub fn forward_training<B: Backend, T: Element>(
     backend: &B,
     shape: &Shape,
     x: B::Slice<'_, T>,
-    affine: Affine<'_, B, T::Compute>,
-    epilogue: Epilogue<'_, B, T>,
+    affine: Affine<B::Slice<'_, T::Compute>>,
+    epilogue: Epilogue<B::Slice<'_, T>, &mut B::Mask, B::SliceMut<'_, T>>,
     y: B::SliceMut<'_, T>,
-    mut out: StatisticsMut<'_, B, T::Compute>,
+    mut out: StatisticsMut<B::SliceMut<'_, T::Compute>>,
 ) -> Result<()> {
     let written = StatisticsMut {
-        mean: B::relend_mut(&mut out.mean),
-        mean_low: B::relend_mut(&mut out.mean_low),
-        variance: B::relend_mut(&mut out.variance),
-        inv_std: B::relend_mut(&mut out.inv_std),
-        running: out.running.as_mut().map(RunningMut::relend),
+        mean: B::reborrow_mut::<T::Compute>(&mut out.mean),
+        mean_low: B::reborrow_mut::<T::Compute>(&mut out.mean_low),
+        variance: B::reborrow_mut::<T::Compute>(&mut out.variance),
+        inv_std: B::reborrow_mut::<T::Compute>(&mut out.inv_std),
+        running: out.running.as_mut().map(|running| RunningMut {
+            mean: B::reborrow_mut::<T::Compute>(&mut running.mean),
+            variance: B::reborrow_mut::<T::Compute>(&mut running.variance),
+            factor: running.factor,
+            correction: running.correction,
+        }),
     };
-    backend.statistics::<T>(shape, x, affine.epsilon, written)?;
+    backend.statistics::<T>(shape, B::shorten::<T>(x), affine.epsilon, written)?;
     let with = Normalization {
-        mean: B::relend(&out.mean),
-        mean_low: B::relend(&out.mean_low),
-        inv_std: B::relend(&out.inv_std),
-        gamma: B::narrow(affine.gamma),
-        beta: B::narrow(affine.beta),
+        mean: B::reborrow::<T::Compute>(&out.mean),
+        mean_low: B::reborrow::<T::Compute>(&out.mean_low),
+        inv_std: B::reborrow::<T::Compute>(&out.inv_std),
+        gamma: B::shorten::<T::Compute>(affine.gamma),
+        beta: B::shorten::<T::Compute>(affine.beta),
     };
-    backend.normalize(shape, InOut::Separate(x, y), with, epilogue)
+    backend.normalize::<T>(shape, InOut::Separate(x, y), with, epilogue)
 }
 
 /// See [`Backend::backward`].
@@ -53,25 +59,25 @@ pub fn backward<B: Backend, T: Element>(
     shape: &Shape,
     dy_to_dx: InOut<B::Slice<'_, T>, B::SliceMut<'_, T>>,
     x: B::Slice<'_, T>,
-    with: Normalization<'_, B, T::Compute>,
+    with: Normalization<B::Slice<'_, T::Compute>>,
     source: StatisticsSource,
-    gate: Gate<'_, B>,
+    activation: ActivationBackward<&B::Mask, B::Slice<'_, T>>,
     dresidual: Option<B::SliceMut<'_, T>>,
-    mut out: GradientSumsMut<'_, B, T::Compute>,
+    mut out: GradientSumsMut<B::SliceMut<'_, T::Compute>>,
 ) -> Result<()> {
     let dy = match &dy_to_dx {
-        InOut::Separate(dy, _) => B::narrow(*dy),
-        InOut::InPlace(both) => B::relend(both),
+        InOut::Separate(dy, _) => B::shorten::<T>(*dy),
+        InOut::InPlace(both) => B::reborrow::<T>(both),
     };
     let written = GradientSumsMut {
-        gamma: B::relend_mut(&mut out.gamma),
-        beta: B::relend_mut(&mut out.beta),
+        gamma: B::reborrow_mut::<T::Compute>(&mut out.gamma),
+        beta: B::reborrow_mut::<T::Compute>(&mut out.beta),
     };
-    backend.backward_reduce(shape, dy, x, with, gate, written)?;
+    backend.backward_reduce::<T>(shape, dy, x, with, activation, written)?;
     let sums = (source == StatisticsSource::Batch).then(|| GradientSums {
-        gamma: B::relend(&out.gamma),
-        beta: B::relend(&out.beta),
+        gamma: B::reborrow::<T::Compute>(&out.gamma),
+        beta: B::reborrow::<T::Compute>(&out.beta),
         count: shape.values_per_channel(),
     });
-    backend.backward_input(shape, dy_to_dx, x, with, gate, sums, dresidual)
+    backend.backward_input::<T>(shape, dy_to_dx, x, with, activation, sums, dresidual)
 }

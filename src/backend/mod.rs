@@ -9,95 +9,51 @@
 //! | dy → dx | [`Backend::backward_input`] | `batch_norm_backward_elemt` |
 //!
 //! [`Backend::forward_training`] and [`Backend::backward`] are the steps in order; [`composed`] is that composition,
-//! which is their meaning and what they are tested against. A backend overrides them with fused forms that read memory
-//! fewer times. The steps stay public: synchronized, masked and other batch norms are built from them.
+//! which is their meaning and what they are tested against. Every backend has fused forms of them that read memory fewer
+//! times. The steps stay public: synchronized, masked and other batch norms are built from them.
 //!
 //! Every method checks every length before it writes anything.
 
 pub(crate) mod checks;
 pub mod composed;
+pub(crate) mod epilogue;
+pub(crate) mod memory;
 pub(crate) mod operands;
+pub(crate) mod steps;
 
-use std::fmt::Debug;
-use std::ops::Range;
-
+pub use epilogue::{Activation, ActivationBackward, Epilogue, SavedActivation};
+pub use memory::{Memory, check_copy, check_range};
 pub use operands::{
-    Affine, Epilogue, Gate, GradientSums, GradientSumsMut, InOut, Normalization, RunningMut,
-    Statistics, StatisticsMut, StatisticsSource,
+    Affine, GradientSums, GradientSumsMut, InOut, Normalization, RunningMut, Statistics,
+    StatisticsMut, StatisticsSource,
 };
 
+use crate::backend::checks::{
+    Checked, check_activation, check_affine, check_backward, check_epilogue, check_gradients_out,
+    check_in_out, check_inverse_std, check_normalization, check_running, check_statistics_out,
+    check_sums, check_values,
+};
+use crate::backend::steps::Steps;
+use crate::config::{check_inference_epsilon, check_training_epsilon};
 use crate::element::{Compute, Element};
 use crate::error::Result;
 use crate::shape::Shape;
 
-/// Memory and the five steps. Sealed.
+/// [`Memory`] and the five steps. Sealed: the CPU, every GPU, and [`Device`](crate::Device), which is either.
 ///
 /// x, y, dy, dx are (N, C, S) of `T` in either layout; per-channel arrays are (C,) of `T::Compute`.
-pub trait Backend: sealed::Sealed + Clone + Debug + Send + Sync + 'static {
-    /// Memory the backend owns.
-    type Buffer<T: Element>: Debug + Send + Sync;
-    /// Memory lent for reading.
-    type Slice<'a, T: Element>: Copy + Debug;
-    /// Memory lent for writing.
-    type SliceMut<'a, T: Element>: Debug;
-    /// One bit a value, in the backend's own order.
-    type Mask: Debug + Send + Sync;
-
-    /// New memory, zeroed.
-    ///
-    /// # Errors
-    /// When the device has no room.
-    fn zeros<T: Element>(&self, len: usize) -> Result<Self::Buffer<T>>;
-    /// New memory with these values.
-    ///
-    /// # Errors
-    /// When the device has no room.
-    fn upload<T: Element>(&self, values: &[T]) -> Result<Self::Buffer<T>>;
-    /// The values of some memory.
-    ///
-    /// # Errors
-    /// When the device fails.
-    fn download<T: Element>(&self, memory: Self::Slice<'_, T>) -> Result<Vec<T>>;
-    /// Copies memory to memory of the same length.
-    ///
-    /// # Errors
-    /// [`crate::Error::Length`] when the lengths differ.
-    fn copy<T: Element>(&self, from: Self::Slice<'_, T>, to: Self::SliceMut<'_, T>) -> Result<()>;
+#[expect(
+    clippy::too_many_arguments,
+    reason = "inputs, outputs and what lies between"
+)]
+pub trait Backend: Steps {
     /// A mask for arrays of `T` of this shape.
     ///
     /// # Errors
     /// When the device has no room.
-    fn mask<T: Element>(&self, shape: &Shape) -> Result<Self::Mask>;
-    /// Lends a buffer for reading.
-    fn lend<T: Element>(buffer: &Self::Buffer<T>) -> Self::Slice<'_, T>;
-    /// Lends a buffer for writing.
-    fn lend_mut<T: Element>(buffer: &mut Self::Buffer<T>) -> Self::SliceMut<'_, T>;
-    /// Lends on, for reading, what was lent for writing.
-    fn relend<'a, T: Element>(slice: &'a Self::SliceMut<'_, T>) -> Self::Slice<'a, T>;
-    /// Lends on, for writing, what was lent for writing.
-    fn relend_mut<'a, T: Element>(slice: &'a mut Self::SliceMut<'_, T>) -> Self::SliceMut<'a, T>;
-    /// The same memory, lent for a shorter time.
-    fn narrow<'short, 'long: 'short, T: Element>(
-        slice: Self::Slice<'long, T>,
-    ) -> Self::Slice<'short, T>;
-    /// Lends on, for reading, a part of what was lent.
-    ///
-    /// # Errors
-    /// [`crate::Error::Length`] when the range is not in it.
-    fn part<'a, T: Element>(
-        slice: &'a Self::Slice<'_, T>,
-        range: Range<usize>,
-    ) -> Result<Self::Slice<'a, T>>;
-    /// Lends on, for writing, a part of what was lent for writing.
-    ///
-    /// # Errors
-    /// As [`part`](Self::part).
-    fn part_mut<'a, T: Element>(
-        slice: &'a mut Self::SliceMut<'_, T>,
-        range: Range<usize>,
-    ) -> Result<Self::SliceMut<'a, T>>;
-    /// The number of values lent.
-    fn len<T: Element>(slice: &Self::Slice<'_, T>) -> usize;
+    fn mask<T: Element>(&self, shape: &Shape) -> Result<Self::Mask> {
+        self.new_mask::<T>(shape)
+    }
 
     /// Step 1: mean and variance of each channel, and `1 / sqrt(variance + ε)`; and step 2, if running statistics are to
     /// follow at once.
@@ -110,8 +66,14 @@ pub trait Backend: sealed::Sealed + Clone + Debug + Send + Sync + 'static {
         shape: &Shape,
         x: Self::Slice<'_, T>,
         epsilon: f64,
-        out: StatisticsMut<'_, Self, T::Compute>,
-    ) -> Result<()>;
+        out: StatisticsMut<Self::SliceMut<'_, T::Compute>>,
+    ) -> Result<()> {
+        shape.check_len("x", Self::len::<T>(&x))?;
+        check_statistics_out::<Self, T::Compute>(shape, &out)?;
+        check_training_epsilon(epsilon)?;
+        check_values(shape, 1)?;
+        self.run_statistics::<T>(Checked(()), shape, x, epsilon, out)
+    }
 
     /// `inv_std = 1 / sqrt(variance + ε)`, for running statistics.
     ///
@@ -122,7 +84,14 @@ pub trait Backend: sealed::Sealed + Clone + Debug + Send + Sync + 'static {
         variance: Self::Slice<'_, C>,
         epsilon: f64,
         inv_std: Self::SliceMut<'_, C>,
-    ) -> Result<()>;
+    ) -> Result<()> {
+        check_inverse_std::<Self, C>(&variance, &inv_std)?;
+        check_inference_epsilon(epsilon)?;
+        if Self::len::<C>(&variance) == 0 {
+            return Ok(());
+        }
+        self.run_inverse_std::<C>(Checked(()), variance, epsilon, inv_std)
+    }
 
     /// Step 2: `running = (1 − factor)·running + factor·batch`, the batch's variance times `correction`
     /// (M/(M−1) for the unbiased estimate).
@@ -131,99 +100,172 @@ pub trait Backend: sealed::Sealed + Clone + Debug + Send + Sync + 'static {
     /// [`crate::Error::Length`].
     fn update_running<C: Compute>(
         &self,
-        batch: Statistics<'_, Self, C>,
+        batch: Statistics<Self::Slice<'_, C>>,
         factor: f64,
         correction: f64,
         running_mean: Self::SliceMut<'_, C>,
         running_variance: Self::SliceMut<'_, C>,
-    ) -> Result<()>;
+    ) -> Result<()> {
+        check_running::<Self, C>(&batch, &running_mean, &running_variance)?;
+        if Self::len::<C>(&batch.mean) == 0 {
+            return Ok(());
+        }
+        self.run_update_running::<C>(
+            Checked(()),
+            batch,
+            factor,
+            correction,
+            running_mean,
+            running_variance,
+        )
+    }
 
     /// Step 3: `y = epilogue(γ·(x − mean)·inv_std + β)`, rounded once.
     ///
     /// # Errors
-    /// [`crate::Error::Length`].
+    /// [`crate::Error::Length`]; [`crate::Error::Value`] if the activation does not save what it is given to save.
     fn normalize<T: Element>(
         &self,
         shape: &Shape,
         x_to_y: InOut<Self::Slice<'_, T>, Self::SliceMut<'_, T>>,
-        with: Normalization<'_, Self, T::Compute>,
-        epilogue: Epilogue<'_, Self, T>,
-    ) -> Result<()>;
+        with: Normalization<Self::Slice<'_, T::Compute>>,
+        epilogue: Epilogue<Self::Slice<'_, T>, &mut Self::Mask, Self::SliceMut<'_, T>>,
+    ) -> Result<()> {
+        check_in_out::<Self, T>(shape, "x", "y", &x_to_y)?;
+        check_normalization::<Self, T::Compute>(shape, &with)?;
+        check_epilogue::<Self, T>(shape, &epilogue)?;
+        if shape.is_empty() {
+            return Ok(());
+        }
+        self.run_normalize::<T>(Checked(()), shape, x_to_y, with, epilogue)
+    }
 
-    /// Step 4: dγ = Σ dv·x̂ and dβ = Σ dv, with dv = dy behind the gate and x̂ = (x − mean)·inv_std.
+    /// Step 4: dγ = Σ dv·x̂ and dβ = Σ dv, with dv = dy·activation'(v) and x̂ = (x − mean)·inv_std.
     ///
     /// # Errors
-    /// [`crate::Error::Length`].
+    /// As [`normalize`](Self::normalize).
     fn backward_reduce<T: Element>(
         &self,
         shape: &Shape,
         dy: Self::Slice<'_, T>,
         x: Self::Slice<'_, T>,
-        with: Normalization<'_, Self, T::Compute>,
-        gate: Gate<'_, Self>,
-        out: GradientSumsMut<'_, Self, T::Compute>,
-    ) -> Result<()>;
+        with: Normalization<Self::Slice<'_, T::Compute>>,
+        activation: ActivationBackward<&Self::Mask, Self::Slice<'_, T>>,
+        out: GradientSumsMut<Self::SliceMut<'_, T::Compute>>,
+    ) -> Result<()> {
+        shape.check_len("dy", Self::len::<T>(&dy))?;
+        shape.check_len("x", Self::len::<T>(&x))?;
+        check_normalization::<Self, T::Compute>(shape, &with)?;
+        check_activation::<Self, T>(shape, &activation)?;
+        check_gradients_out::<Self, T::Compute>(shape, &out)?;
+        if shape.is_empty() {
+            return no_gradients::<Self, T::Compute>(self, shape, out);
+        }
+        self.run_backward_reduce::<T>(Checked(()), shape, dy, x, with, activation, out)
+    }
 
     /// Step 5: dx, by [`StatisticsSource::Batch`]'s formula if sums are given and by
     /// [`StatisticsSource::Running`]'s if not; and on request the residual's gradient, which is dv.
     ///
     /// # Errors
-    /// [`crate::Error::Length`].
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "inputs, outputs and what lies between"
-    )]
+    /// As [`normalize`](Self::normalize).
     fn backward_input<T: Element>(
         &self,
         shape: &Shape,
         dy_to_dx: InOut<Self::Slice<'_, T>, Self::SliceMut<'_, T>>,
         x: Self::Slice<'_, T>,
-        with: Normalization<'_, Self, T::Compute>,
-        gate: Gate<'_, Self>,
-        sums: Option<GradientSums<'_, Self, T::Compute>>,
+        with: Normalization<Self::Slice<'_, T::Compute>>,
+        activation: ActivationBackward<&Self::Mask, Self::Slice<'_, T>>,
+        sums: Option<GradientSums<Self::Slice<'_, T::Compute>>>,
         dresidual: Option<Self::SliceMut<'_, T>>,
-    ) -> Result<()>;
+    ) -> Result<()> {
+        let also = dresidual.as_ref();
+        check_backward::<Self, T>(shape, &dy_to_dx, &x, &with, &activation, also)?;
+        if let Some(sums) = &sums {
+            check_sums::<Self, T::Compute>(shape, sums)?;
+        }
+        if shape.is_empty() {
+            return Ok(());
+        }
+        self.run_backward_input::<T>(
+            Checked(()),
+            shape,
+            dy_to_dx,
+            x,
+            with,
+            activation,
+            sums,
+            dresidual,
+        )
+    }
 
     /// Steps 1 and 3: y normalized with the batch's own statistics, which are written to `out`.
     ///
     /// # Errors
-    /// As the steps.
+    /// As the steps, and [`crate::Error::TooFewValues`] below two values per channel.
     fn forward_training<T: Element>(
         &self,
         shape: &Shape,
         x: Self::Slice<'_, T>,
-        affine: Affine<'_, Self, T::Compute>,
-        epilogue: Epilogue<'_, Self, T>,
+        affine: Affine<Self::Slice<'_, T::Compute>>,
+        epilogue: Epilogue<Self::Slice<'_, T>, &mut Self::Mask, Self::SliceMut<'_, T>>,
         y: Self::SliceMut<'_, T>,
-        out: StatisticsMut<'_, Self, T::Compute>,
+        out: StatisticsMut<Self::SliceMut<'_, T::Compute>>,
     ) -> Result<()> {
-        composed::forward_training(self, shape, x, affine, epilogue, y, out)
+        shape.check_len("x", Self::len::<T>(&x))?;
+        shape.check_len("y", Self::len::<T>(&Self::reborrow::<T>(&y)))?;
+        check_affine::<Self, T::Compute>(shape, &affine)?;
+        check_training_epsilon(affine.epsilon)?;
+        check_statistics_out::<Self, T::Compute>(shape, &out)?;
+        check_epilogue::<Self, T>(shape, &epilogue)?;
+        check_values(shape, 2)?;
+        self.run_forward_training::<T>(Checked(()), shape, x, affine, epilogue, y, out)
     }
 
     /// Steps 4 and 5: all gradients.
     ///
     /// # Errors
     /// As the steps.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "inputs, outputs and what lies between"
-    )]
     fn backward<T: Element>(
         &self,
         shape: &Shape,
         dy_to_dx: InOut<Self::Slice<'_, T>, Self::SliceMut<'_, T>>,
         x: Self::Slice<'_, T>,
-        with: Normalization<'_, Self, T::Compute>,
+        with: Normalization<Self::Slice<'_, T::Compute>>,
         source: StatisticsSource,
-        gate: Gate<'_, Self>,
+        activation: ActivationBackward<&Self::Mask, Self::Slice<'_, T>>,
         dresidual: Option<Self::SliceMut<'_, T>>,
-        out: GradientSumsMut<'_, Self, T::Compute>,
+        out: GradientSumsMut<Self::SliceMut<'_, T::Compute>>,
     ) -> Result<()> {
-        composed::backward(self, shape, dy_to_dx, x, with, source, gate, dresidual, out)
+        let also = dresidual.as_ref();
+        check_backward::<Self, T>(shape, &dy_to_dx, &x, &with, &activation, also)?;
+        check_gradients_out::<Self, T::Compute>(shape, &out)?;
+        if shape.is_empty() {
+            return no_gradients::<Self, T::Compute>(self, shape, out);
+        }
+        self.run_backward::<T>(
+            Checked(()),
+            shape,
+            dy_to_dx,
+            x,
+            with,
+            source,
+            activation,
+            dresidual,
+            out,
+        )
     }
 }
 
-pub(crate) mod sealed {
-    /// Keeps the contract's implementations in this crate.
-    pub trait Sealed {}
+impl<B: Steps> Backend for B {}
+
+/// Of an empty batch.
+fn no_gradients<B: Backend, C: Compute>(
+    backend: &B,
+    shape: &Shape,
+    out: GradientSumsMut<B::SliceMut<'_, C>>,
+) -> Result<()> {
+    let zeros = backend.zeros::<C>(shape.channels())?;
+    backend.copy::<C>(B::as_slice::<C>(&zeros), out.gamma)?;
+    backend.copy::<C>(B::as_slice::<C>(&zeros), out.beta)
 }

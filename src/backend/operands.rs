@@ -1,187 +1,128 @@
-//! What the steps are given and what they write: memory of one backend, named.
+//! What the steps are given and what they write: arrays, named. `S` is memory that is read, `W` memory that is written:
+//! the slices of a backend.
 
-use crate::backend::Backend;
-use crate::element::{Compute, Element};
+/// The same operand with each array in its place made another, or the first error.
+macro_rules! try_map {
+    ($operand:ident { $($array:ident),* } $($other:ident),*) => {
+        impl<S> $operand<S> {
+            pub(crate) fn try_map<V, E>(
+                self,
+                mut map: impl FnMut(S) -> Result<V, E>,
+            ) -> Result<$operand<V>, E> {
+                Ok($operand { $($array: map(self.$array)?,)* $($other: self.$other,)* })
+            }
+        }
+    };
+}
 
 /// An operand that is written from another at the same places, or over it.
 #[derive(Debug)]
-pub enum InOut<R, W> {
+pub enum InOut<S, W> {
     /// Read the first, write the second.
-    Separate(R, W),
+    Separate(S, W),
     /// Read and write the same memory.
     InPlace(W),
 }
 
 /// Per-channel statistics to be written, all (C,).
 #[derive(Debug)]
-pub struct StatisticsMut<'a, B: Backend, C: Compute> {
+pub struct StatisticsMut<W> {
     /// Σx / M.
-    pub mean: B::SliceMut<'a, C>,
+    pub mean: W,
     /// What `mean` rounds away: the mean is `mean + mean_low`. It keeps y exact where the mean is large beside the
     /// deviation.
-    pub mean_low: B::SliceMut<'a, C>,
+    pub mean_low: W,
     /// Σ(x − mean)² / M.
-    pub variance: B::SliceMut<'a, C>,
+    pub variance: W,
     /// `1 / sqrt(variance + ε)`.
-    pub inv_std: B::SliceMut<'a, C>,
+    pub inv_std: W,
     /// Running statistics that follow these as soon as they are known.
-    pub running: Option<RunningMut<'a, B, C>>,
+    pub running: Option<RunningMut<W>>,
 }
 
-/// Running statistics to follow a batch, both (C,). See [`Backend::update_running`].
+/// Running statistics to follow a batch, both (C,). See [`Backend::update_running`](super::Backend::update_running).
 #[derive(Debug)]
-pub struct RunningMut<'a, B: Backend, C: Compute> {
+pub struct RunningMut<W> {
     /// The running mean.
-    pub mean: B::SliceMut<'a, C>,
+    pub mean: W,
     /// The running variance.
-    pub variance: B::SliceMut<'a, C>,
+    pub variance: W,
     /// The weight of the batch.
     pub factor: f64,
     /// From the biased variance of the batch to the estimate that is followed.
     pub correction: f64,
 }
 
-impl<B: Backend, C: Compute> RunningMut<'_, B, C> {
-    /// The same, lent on.
-    pub fn relend(&mut self) -> RunningMut<'_, B, C> {
-        RunningMut {
-            mean: B::relend_mut(&mut self.mean),
-            variance: B::relend_mut(&mut self.variance),
-            factor: self.factor,
-            correction: self.correction,
+/// Per-channel statistics, all (C,). See [`StatisticsMut`].
+#[derive(Debug, Clone, Copy)]
+pub struct Statistics<S> {
+    /// Σx / M.
+    pub mean: S,
+    /// What `mean` rounds away.
+    pub mean_low: S,
+    /// Σ(x − mean)² / M.
+    pub variance: S,
+    /// `1 / sqrt(variance + ε)`.
+    pub inv_std: S,
+}
+
+impl<S> Statistics<S> {
+    /// As x is normalized with them, γ and β.
+    pub fn normalization(self, gamma: S, beta: S) -> Normalization<S> {
+        Normalization {
+            mean: self.mean,
+            mean_low: self.mean_low,
+            inv_std: self.inv_std,
+            gamma,
+            beta,
         }
     }
 }
 
-/// Per-channel statistics, all (C,). See [`StatisticsMut`].
-#[derive(Debug)]
-pub struct Statistics<'a, B: Backend, C: Compute> {
-    /// Σx / M.
-    pub mean: B::Slice<'a, C>,
-    /// What `mean` rounds away.
-    pub mean_low: B::Slice<'a, C>,
-    /// Σ(x − mean)² / M.
-    pub variance: B::Slice<'a, C>,
-    /// `1 / sqrt(variance + ε)`.
-    pub inv_std: B::Slice<'a, C>,
-}
-
 /// What x is normalized with, all (C,): `y = γ·(x − mean − mean_low)·inv_std + β`.
-#[derive(Debug)]
-pub struct Normalization<'a, B: Backend, C: Compute> {
+#[derive(Debug, Clone, Copy)]
+pub struct Normalization<S> {
     /// The mean.
-    pub mean: B::Slice<'a, C>,
+    pub mean: S,
     /// What `mean` rounds away; zeros for running statistics.
-    pub mean_low: B::Slice<'a, C>,
+    pub mean_low: S,
     /// `1 / sqrt(variance + ε)`.
-    pub inv_std: B::Slice<'a, C>,
+    pub inv_std: S,
     /// γ; ones where the layer has none.
-    pub gamma: B::Slice<'a, C>,
+    pub gamma: S,
     /// β; zeros where the layer has none.
-    pub beta: B::Slice<'a, C>,
+    pub beta: S,
 }
-
-#[expect(
-    clippy::expl_impl_clone_on_copy,
-    reason = "a derived one would need B: Copy"
-)]
-impl<B: Backend, C: Compute> Clone for Normalization<'_, B, C> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<B: Backend, C: Compute> Copy for Normalization<'_, B, C> {}
-
-#[expect(
-    clippy::expl_impl_clone_on_copy,
-    reason = "a derived one would need B: Copy"
-)]
-impl<B: Backend, C: Compute> Clone for Statistics<'_, B, C> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<B: Backend, C: Compute> Copy for Statistics<'_, B, C> {}
-
-#[expect(
-    clippy::expl_impl_clone_on_copy,
-    reason = "a derived one would need B: Copy"
-)]
-impl<B: Backend, C: Compute> Clone for Affine<'_, B, C> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<B: Backend, C: Compute> Copy for Affine<'_, B, C> {}
 
 /// What a training pass normalizes with beside the batch's own statistics.
-#[derive(Debug)]
-pub struct Affine<'a, B: Backend, C: Compute> {
+#[derive(Debug, Clone, Copy)]
+pub struct Affine<S> {
     /// γ (C,).
-    pub gamma: B::Slice<'a, C>,
+    pub gamma: S,
     /// β (C,).
-    pub beta: B::Slice<'a, C>,
+    pub beta: S,
     /// ε, above zero.
     pub epsilon: f64,
 }
 
-/// What is done to the normalized value v before it is rounded and stored.
-#[derive(Debug)]
-pub enum Epilogue<'a, B: Backend, T: Element> {
-    /// `y = v`.
-    None,
-    /// `y = max(0, v)`.
-    Relu,
-    /// `y = v + residual`.
-    Add(B::Slice<'a, T>),
-    /// `y = max(0, v + residual)`; the mask remembers where y is zero, for the backward pass.
-    AddRelu(B::Slice<'a, T>, Option<&'a mut B::Mask>),
-}
-
-/// Which of the incoming gradients pass: dv = dy where y was not cut off by ReLU, else 0.
-#[derive(Debug)]
-pub enum Gate<'a, B: Backend> {
-    /// All of them.
-    Open,
-    /// Those where the recomputed v, rounded as it was stored, is above zero.
-    Relu,
-    /// Those that [`Epilogue::AddRelu`] marked.
-    Mask(&'a B::Mask),
-}
-
-#[expect(
-    clippy::expl_impl_clone_on_copy,
-    reason = "a derived one would need B: Copy"
-)]
-impl<B: Backend> Clone for Gate<'_, B> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<B: Backend> Copy for Gate<'_, B> {}
-
-/// What [`Backend::backward_reduce`] found, and over how many values per channel.
-#[derive(Debug)]
-pub struct GradientSums<'a, B: Backend, C: Compute> {
+/// What [`Backend::backward_reduce`](super::Backend::backward_reduce) found, and over how many values per channel.
+#[derive(Debug, Clone, Copy)]
+pub struct GradientSums<S> {
     /// Σ dv·x̂ (C,), which is dγ.
-    pub gamma: B::Slice<'a, C>,
+    pub gamma: S,
     /// Σ dv (C,), which is dβ.
-    pub beta: B::Slice<'a, C>,
+    pub beta: S,
     /// M, the values per channel that were summed (of all participants, where several synchronize).
     pub count: usize,
 }
 
 /// Parameter gradients to be written, both (C,).
 #[derive(Debug)]
-pub struct GradientSumsMut<'a, B: Backend, C: Compute> {
+pub struct GradientSumsMut<W> {
     /// dγ = Σ dv·x̂.
-    pub gamma: B::SliceMut<'a, C>,
+    pub gamma: W,
     /// dβ = Σ dv.
-    pub beta: B::SliceMut<'a, C>,
+    pub beta: W,
 }
 
 /// Where a pass took its statistics from, which decides the formula of dx.
@@ -191,4 +132,40 @@ pub enum StatisticsSource {
     Batch,
     /// Running statistics: constants, `dx = γ·inv_std·dv`.
     Running,
+}
+
+try_map!(RunningMut { mean, variance } factor, correction);
+try_map!(Statistics {
+    mean,
+    mean_low,
+    variance,
+    inv_std
+});
+try_map!(Normalization {
+    mean,
+    mean_low,
+    inv_std,
+    gamma,
+    beta
+});
+try_map!(Affine { gamma, beta } epsilon);
+try_map!(GradientSums { gamma, beta } count);
+try_map!(GradientSumsMut { gamma, beta });
+
+impl<W> StatisticsMut<W> {
+    pub(crate) fn try_map<V, E>(
+        self,
+        mut map: impl FnMut(W) -> Result<V, E>,
+    ) -> Result<StatisticsMut<V>, E> {
+        Ok(StatisticsMut {
+            mean: map(self.mean)?,
+            mean_low: map(self.mean_low)?,
+            variance: map(self.variance)?,
+            inv_std: map(self.inv_std)?,
+            running: match self.running {
+                Some(running) => Some(running.try_map(map)?),
+                None => None,
+            },
+        })
+    }
 }

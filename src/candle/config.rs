@@ -2,7 +2,7 @@
 
 use candle_core::Result;
 
-use crate::config::Activation;
+use crate::backend::epilogue::Activation;
 
 /// A layer's settings. Made of candle's own configuration or of an ε too, so that
 /// `batch_norm(64, 1e-5, vb)` stays as it is.

@@ -38,7 +38,7 @@ pub(super) fn lend<T: Element + CudaDType>(
     range: Range<usize>,
 ) -> Result<DeviceSlice<'_, T>> {
     let memory = CudaMemory::from(storage.as_cuda_slice::<T>()?);
-    Ok(DeviceSlice::Cuda(memory.part(range)))
+    Ok(DeviceSlice::Cuda(memory.subslice(range)))
 }
 
 /// Memory for a tensor on a device of candle's.

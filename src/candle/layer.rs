@@ -2,8 +2,8 @@
 
 use candle_core::Tensor;
 
+use crate::backend::epilogue::Activation;
 use crate::candle::config::BatchNormConfig;
-use crate::config::Activation;
 
 /// A batch normalization layer on candle's tensors.
 ///

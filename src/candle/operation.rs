@@ -3,7 +3,7 @@
 use candle_core::op::BackpropOp;
 use candle_core::{Error, Result, Storage, Tensor};
 
-use crate::backend::Backend;
+use crate::backend::memory::Memory;
 use crate::backend::operands::InOut;
 use crate::candle::memory::{Lent, device_of, give, to_logical_order};
 use crate::candle::value::Value;
@@ -11,8 +11,7 @@ use crate::config::BatchNormConfig;
 use crate::device::{Device, DeviceBuffer};
 use crate::element::Compute;
 use crate::layer::forward::Forward;
-use crate::layer::pass::Kept;
-use crate::layer::saved::{Inputs, Remembered};
+use crate::layer::saved::Saved;
 use crate::shape::Shape;
 use crate::statistics::running::RunningStatistics;
 
@@ -80,36 +79,34 @@ pub(super) fn forward<T: Value<Compute: Value>>(
     let mut running = lend_running::<T>(&device, operands)?;
     // candle's variables can be set between the passes.
     let (gamma, beta) = (Lent::of(operands.gamma), Lent::of(operands.beta));
-    let kept = Kept::copied(&device, gamma.slice()?, beta.slice()?).map_err(Error::wrap)?;
-    let (x, residual) = (Lent::of(operands.x), operands.residual.map(Lent::of));
+    let (lent_x, residual) = (Lent::of(operands.x), operands.residual.map(Lent::of));
     let pass = Forward::<T, Device> {
         backend: &device,
         config,
         shape,
-        x: x.slice()?,
-        gamma: kept.gamma(),
-        beta: kept.beta(),
+        gamma: gamma.slice()?,
+        beta: beta.slice()?,
         residual: residual.as_ref().map(Lent::slice).transpose()?,
-        y: Device::lend_mut(&mut y),
     };
-    let (remembered, running) = match statistics {
+    let (x, out) = (lent_x.slice()?, Device::as_slice_mut(&mut y));
+    let (saved, running) = match statistics {
         Statistics::Batch => {
-            let remembered = pass
-                .training(config.ghost_batch_size(), Some(&mut running))
+            let saved = pass
+                .training(x, out, config.ghost_batch_size(), Some(&mut running))
                 .map_err(Error::wrap)?;
-            (remembered, Some(give_running(running, candle_device)?))
+            (saved, Some(give_running(running, candle_device)?))
         }
         Statistics::Running => {
             let running = running
                 .into_batch(&device, config.epsilon_value())
                 .map_err(Error::wrap)?;
-            (pass.frozen(running).map_err(Error::wrap)?, None)
+            (pass.frozen(x, out, running).map_err(Error::wrap)?, None)
         }
     };
     Ok(Output {
         y: give(y, candle_device)?,
         running,
-        backward: Box::new(Typed::<T> { kept, remembered }),
+        backward: Box::new(Typed::<T>(saved)),
     })
 }
 
@@ -146,38 +143,31 @@ fn tensor<T: Value>(
     ))
 }
 
-struct Typed<T: Value<Compute: Value>> {
-    kept: Kept<T::Compute, Device>,
-    remembered: Remembered<T::Compute, Device>,
-}
+/// The data type is known inside.
+struct Typed<T: Value<Compute: Value>>(Saved<T, Device>);
 
 impl<T: Value<Compute: Value>> Backward for Typed<T> {
     fn backward(&self, x: &Tensor, dy: &Tensor) -> Result<Gradients> {
-        let shape = self.remembered.shape();
+        let Typed(saved) = self;
+        let shape = saved.shape();
         // Of this thread, which need not be the one that went forward.
         let candle_device = x.device();
         let device = device_of(candle_device)?;
         let zeros = || device.zeros::<T>(shape.len()).map_err(Error::wrap);
         let mut dx = zeros()?;
-        let mut dresidual = if self.remembered.has_residual() {
+        let mut dresidual = if saved.has_residual() {
             Some(zeros()?)
         } else {
             None
         };
         let dy = dy.contiguous()?;
         let (x, dy) = (Lent::of(x), Lent::of(&dy));
-        let inputs = Inputs::<T, Device> {
-            x: x.slice()?,
-            gamma: self.kept.gamma(),
-            beta: self.kept.beta(),
-        };
-        let affine = self
-            .remembered
+        let affine = saved
             .backward(
                 &device,
-                &inputs,
-                InOut::Separate(dy.slice()?, Device::lend_mut(&mut dx)),
-                dresidual.as_mut().map(Device::lend_mut),
+                x.slice()?,
+                InOut::Separate(dy.slice()?, Device::as_slice_mut(&mut dx)),
+                dresidual.as_mut().map(Device::as_slice_mut),
             )
             .map_err(Error::wrap)?;
         let like_x = |buffer| tensor(buffer, shape.dims(), candle_device);

@@ -18,7 +18,7 @@ use crate::cpu::parallel::Threads;
 use crate::cpu::simd::dispatch::{Dispatch, Level};
 use crate::error::Result;
 
-pub(crate) type Normalization<'a, C> = crate::backend::operands::Normalization<'a, Cpu, C>;
+pub(crate) type Normalization<'a, C> = crate::backend::operands::Normalization<&'a [C]>;
 
 /// This machine's processor.
 ///
@@ -102,5 +102,3 @@ impl fmt::Display for Cpu {
 /// One bit a value. Which bit is whose is the backend's own affair.
 #[derive(Debug, Clone)]
 pub struct CpuMask(Vec<u8>);
-
-impl crate::backend::sealed::Sealed for Cpu {}

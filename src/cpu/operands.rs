@@ -1,52 +1,44 @@
-//! The operands that are the CPU's own, checked; and the results on their way to the caller's memory.
+//! The operands in the words of the CPU's kernels; and the results on their way to the caller's memory.
 
-use crate::backend;
-use crate::backend::checks::check_residual;
-use crate::backend::operands::{Epilogue, GradientSumsMut, StatisticsMut};
+use crate::backend::epilogue::{Activation, ActivationBackward, Epilogue, SavedActivation};
+use crate::backend::operands::{GradientSumsMut, StatisticsMut};
 use crate::cpu::epilogue::backward_mask::Gate;
 use crate::cpu::kernels::backward_reduce;
 use crate::cpu::reduce::finalize;
-use crate::cpu::tiling::view::Matrix;
-use crate::cpu::{Cpu, epilogue};
-use crate::element::{Compute, Element};
-use crate::error::Result;
-use crate::shape::{Shape, check_len};
+use crate::cpu::{CpuMask, epilogue};
+use crate::element::Compute;
 
-pub(crate) fn check_epilogue<'a, T: Element>(
-    shape: &Shape,
-    matrix: &Matrix,
-    epilogue: Epilogue<'a, Cpu, T>,
-) -> Result<(epilogue::Epilogue<'a, T>, Option<&'a mut [u8]>)> {
-    check_residual(shape, &epilogue)?;
-    let (residual, relu, mask) = match epilogue {
-        Epilogue::None => (None, false, None),
-        Epilogue::Relu => (None, true, None),
-        Epilogue::Add(residual) => (Some(residual), false, None),
-        Epilogue::AddRelu(residual, mask) => (Some(residual), true, mask),
+/// What the kernels do to v, and the mask that they write.
+pub(crate) fn epilogue_of<'a, T>(
+    epilogue: Epilogue<&'a [T], &'a mut CpuMask, &'a mut [T]>,
+) -> (epilogue::Epilogue<'a, T>, Option<&'a mut [u8]>) {
+    let relu = match epilogue.activation {
+        Activation::None => false,
+        Activation::Relu => true,
     };
-    if let Some(mask) = &mask {
-        check_len("the mask (in bytes)", mask.0.len(), matrix.mask_bytes())?;
-    }
-    Ok((
-        epilogue::Epilogue { residual, relu },
-        mask.map(|mask| mask.0.as_mut_slice()),
-    ))
+    let mask = match epilogue.saved {
+        SavedActivation::Mask(mask) => Some(mask.0.as_mut_slice()),
+        // No activation of today saves its values (Activation::saves).
+        SavedActivation::Nothing | SavedActivation::PreActivation(_) => None,
+    };
+    let residual = epilogue.residual;
+    (epilogue::Epilogue { residual, relu }, mask)
 }
 
-pub(crate) fn check_gate<'a>(matrix: &Matrix, gate: backend::Gate<'a, Cpu>) -> Result<Gate<'a>> {
-    Ok(match gate {
-        backend::Gate::Open => Gate::Open,
-        backend::Gate::Relu => Gate::Recomputed,
-        backend::Gate::Mask(mask) => {
-            check_len("the mask (in bytes)", mask.0.len(), matrix.mask_bytes())?;
-            Gate::Marked(&mask.0)
+/// Where the kernels find the derivative.
+pub(crate) fn gate_of<'a, T>(backward: ActivationBackward<&'a CpuMask, &'a [T]>) -> Gate<'a> {
+    match (backward.activation, backward.saved) {
+        (Activation::None, _) => Gate::Open,
+        (Activation::Relu, SavedActivation::Mask(mask)) => Gate::Marked(&mask.0),
+        (Activation::Relu, SavedActivation::Nothing | SavedActivation::PreActivation(_)) => {
+            Gate::Recomputed
         }
-    })
+    }
 }
 
 pub(crate) fn write_statistics<C: Compute>(
     finished: &finalize::Finished<C>,
-    out: &mut StatisticsMut<'_, Cpu, C>,
+    out: &mut StatisticsMut<&mut [C]>,
 ) {
     out.mean.copy_from_slice(&finished.mean);
     out.mean_low.copy_from_slice(&finished.mean_low);
@@ -56,7 +48,7 @@ pub(crate) fn write_statistics<C: Compute>(
 
 pub(crate) fn write_gradients<C: Compute>(
     sums: &backward_reduce::Sums,
-    out: &mut GradientSumsMut<'_, Cpu, C>,
+    out: &mut GradientSumsMut<&mut [C]>,
 ) {
     for (to, from) in out.gamma.iter_mut().zip(sums.gamma.iter()) {
         *to = C::from_f64(*from);

@@ -1,7 +1,6 @@
 //! The CUDA driver as a [`Driver`]: one stream of one device.
 
 use std::fmt;
-use std::ops::Range;
 use std::sync::Arc;
 
 use cudarc::driver::{CudaContext, CudaSlice, CudaStream, DevicePtr, DriverError, SyncOnDrop, sys};
@@ -9,19 +8,18 @@ use cudarc::driver::{CudaContext, CudaSlice, CudaStream, DevicePtr, DriverError,
 use crate::cuda::kernels::Kernels;
 use crate::cuda::memory::{CudaMemory, CudaMemoryMut};
 use crate::cuda::version::{OLDEST_ARCHITECTURE, capability};
-use crate::cuda::{attributes, driver_error, launch, library, modules, transfer};
+use crate::cuda::{attributes, driver_error, launch, library, modules};
 use crate::element::{DType, Element};
 use crate::error::{Error, Result};
 use crate::gpu::arguments::Arguments;
 use crate::gpu::driver::{Attributes, Driver, Launch, WORKSPACE_BYTES};
 use crate::gpu::kernel;
 use crate::gpu::kernel::{Kernel, Operation};
-use crate::shape::check_len;
 
 /// A stream of a device, the kernels loaded there, and the workspace that they use in this stream.
 ///
 /// Clones share all of them. Work goes into the stream in the order of the calls and nothing waits for it, but for
-/// [`Driver::download`].
+/// [`download`](crate::backend::memory::Memory::download).
 #[derive(Debug, Clone)]
 pub struct CudaDriver {
     stream: Arc<CudaStream>,
@@ -100,7 +98,7 @@ impl CudaDriver {
         kernel::all().try_for_each(|kernel| self.kernels.get(kernel).map(drop))
     }
 
-    fn out_of_memory<T>(error: DriverError, len: usize) -> Error {
+    pub(super) fn out_of_memory<T>(error: DriverError, len: usize) -> Error {
         let DriverError(code) = error;
         if code == sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY {
             let bytes = len.saturating_mul(size_of::<T>());
@@ -110,11 +108,11 @@ impl CudaDriver {
     }
 
     /// Whether memory is in this driver's context, or at an address that the caller answers for.
-    fn is_here(&self, context: Option<&CudaContext>) -> bool {
+    pub(super) fn is_here(&self, context: Option<&CudaContext>) -> bool {
         context.is_none_or(|context| context == &**self.stream.context())
     }
 
-    fn elsewhere(&self) -> Error {
+    pub(super) fn elsewhere(&self) -> Error {
         Error::DeviceMismatch {
             found: "another GPU".to_owned(),
             needed: self.to_string(),
@@ -177,108 +175,7 @@ impl fmt::Display for CudaDriver {
 }
 
 impl Driver for CudaDriver {
-    type Buffer<T: Element> = CudaSlice<T>;
-    type Slice<'a, T: Element> = CudaMemory<'a, T>;
-    type SliceMut<'a, T: Element> = CudaMemoryMut<'a, T>;
     type Guard<'a> = SyncOnDrop<'a>;
-
-    fn zeros<T: Element>(&self, len: usize) -> Result<CudaSlice<T>> {
-        let made = if len == 0 {
-            self.stream.null()
-        } else {
-            self.stream.alloc_zeros(len)
-        };
-        made.map_err(|error| Self::out_of_memory::<T>(error, len))
-    }
-
-    fn upload<T: Element>(&self, values: &[T]) -> Result<CudaSlice<T>> {
-        let made = if values.is_empty() {
-            self.stream.null()
-        } else {
-            self.stream.clone_htod(values)
-        };
-        made.map_err(|error| Self::out_of_memory::<T>(error, values.len()))
-    }
-
-    fn download<T: Element>(&self, memory: CudaMemory<'_, T>) -> Result<Vec<T>> {
-        if !self.is_here(memory.context()) {
-            return Err(self.elsewhere());
-        }
-        let len = memory.len();
-        let mut values = Vec::new();
-        values
-            .try_reserve_exact(len)
-            .map_err(|_| Error::OutOfMemory {
-                bytes: len.saturating_mul(size_of::<T>()),
-            })?;
-        values.resize(len, T::default());
-        if len > 0 {
-            let (address, guard) = memory.address(&self.stream);
-            let copied = transfer::to_processor(&self.stream, address, &mut values);
-            drop(guard);
-            copied.map_err(|error| driver_error("copy from the device", error))?;
-        }
-        Ok(values)
-    }
-
-    fn copy<T: Element>(
-        &self,
-        from: CudaMemory<'_, T>,
-        mut to: CudaMemoryMut<'_, T>,
-    ) -> Result<()> {
-        check_len("the copy", to.len(), from.len())?;
-        let bytes = size_of::<T>() * from.len();
-        if bytes == 0 {
-            return Ok(());
-        }
-        if !self.is_here(from.context()) || !self.is_here(to.context()) {
-            return Err(self.elsewhere());
-        }
-        let (from, _read) = from.address(&self.stream);
-        let (to, _written) = to.lend_mut().address(&self.stream);
-        let copied = transfer::on_device(&self.stream, from, to, bytes);
-        copied.map_err(|error| driver_error("copy on the device", error))
-    }
-
-    fn lend<T: Element>(buffer: &CudaSlice<T>) -> CudaMemory<'_, T> {
-        buffer.into()
-    }
-
-    fn lend_mut<T: Element>(buffer: &mut CudaSlice<T>) -> CudaMemoryMut<'_, T> {
-        buffer.into()
-    }
-
-    fn relend<'a, T: Element>(slice: &'a CudaMemoryMut<'_, T>) -> CudaMemory<'a, T> {
-        slice.lend()
-    }
-
-    fn relend_mut<'a, T: Element>(slice: &'a mut CudaMemoryMut<'_, T>) -> CudaMemoryMut<'a, T> {
-        slice.lend_mut()
-    }
-
-    fn narrow<'short, 'long: 'short, T: Element>(
-        slice: CudaMemory<'long, T>,
-    ) -> CudaMemory<'short, T> {
-        slice
-    }
-
-    fn part<'a, T: Element>(
-        slice: &'a CudaMemory<'_, T>,
-        range: Range<usize>,
-    ) -> CudaMemory<'a, T> {
-        slice.part(range)
-    }
-
-    fn part_mut<'a, T: Element>(
-        slice: &'a mut CudaMemoryMut<'_, T>,
-        range: Range<usize>,
-    ) -> CudaMemoryMut<'a, T> {
-        slice.part(range)
-    }
-
-    fn len<T: Element>(slice: &CudaMemory<'_, T>) -> usize {
-        slice.len()
-    }
 
     fn address<'a, T: Element>(&'a self, slice: CudaMemory<'a, T>) -> (u64, SyncOnDrop<'a>) {
         if self.is_here(slice.context()) {

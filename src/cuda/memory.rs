@@ -150,7 +150,7 @@ impl<'a, T> CudaMemory<'a, T> {
     }
 
     /// The values of a range that is in it.
-    pub(crate) fn part(&self, range: Range<usize>) -> Self {
+    pub(crate) fn subslice(&self, range: Range<usize>) -> Self {
         Self {
             first: self.first + range.start,
             len: range.len(),
@@ -188,7 +188,7 @@ impl<T> CudaMemoryMut<'_, T> {
         self.len == 0
     }
 
-    pub(super) fn lend(&self) -> CudaMemory<'_, T> {
+    pub(super) fn reborrow(&self) -> CudaMemory<'_, T> {
         let source = match &self.source {
             SourceMut::Tracked(memory) => Source::Tracked(&**memory),
             SourceMut::Address(address) => Source::Address(*address),
@@ -200,7 +200,7 @@ impl<T> CudaMemoryMut<'_, T> {
         }
     }
 
-    pub(super) fn lend_mut(&mut self) -> CudaMemoryMut<'_, T> {
+    pub(super) fn reborrow_mut(&mut self) -> CudaMemoryMut<'_, T> {
         let source = match &mut self.source {
             SourceMut::Tracked(memory) => SourceMut::Tracked(&mut **memory),
             SourceMut::Address(address) => SourceMut::Address(*address),
@@ -213,12 +213,12 @@ impl<T> CudaMemoryMut<'_, T> {
     }
 
     /// The values of a range that is in it.
-    pub(super) fn part(&mut self, range: Range<usize>) -> CudaMemoryMut<'_, T> {
+    pub(super) fn subslice(&mut self, range: Range<usize>) -> CudaMemoryMut<'_, T> {
         let first = self.first + range.start;
         CudaMemoryMut {
             first,
             len: range.len(),
-            ..self.lend_mut()
+            ..self.reborrow_mut()
         }
     }
 
@@ -267,12 +267,12 @@ mod tests {
                 CudaMemoryMut::<f32>::from_address(4096, 10),
             )
         };
-        let part = memory.part(2..9).part(1..4);
+        let part = memory.subslice(2..9).subslice(1..4);
         assert_eq!((part.first, part.len(), part.is_empty()), (3, 3, false));
-        let mut part = memory_mut.part(2..9);
-        let part = part.part(1..1);
+        let mut part = memory_mut.subslice(2..9);
+        let part = part.subslice(1..1);
         assert_eq!((part.first, part.len(), part.is_empty()), (3, 0, true));
-        assert_eq!(part.lend().first, 3);
+        assert_eq!(part.reborrow().first, 3);
         assert!(part.context().is_none() && memory.context().is_none());
     }
 }

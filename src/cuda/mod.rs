@@ -24,6 +24,7 @@
 //! run at the same time; another backend on another stream has its own.
 
 pub(crate) mod attributes;
+pub(crate) mod device_memory;
 pub(crate) mod driver;
 pub(crate) mod kernels;
 pub(crate) mod launch;

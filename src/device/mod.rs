@@ -1,13 +1,13 @@
 //! THE ONLY DEVICE DISPATCH: the machine's best device, chosen when the program runs.
 
-pub(crate) mod operands;
+pub(crate) mod downcast;
+pub(crate) mod memory;
 pub(crate) mod steps;
 
 use std::fmt;
 
 use ndarray::{ArrayBase, Dimension, RawData};
 
-use crate::backend::sealed;
 use crate::cpu::{Cpu, CpuMask};
 #[cfg(feature = "cuda")]
 use crate::cuda::Cuda;
@@ -148,8 +148,6 @@ pub enum DeviceMask {
     #[cfg(feature = "cuda")]
     Cuda(CudaMask),
 }
-
-impl sealed::Sealed for Device {}
 
 /// On the processor, an array is used in place. A GPU cannot reach it ([`crate::Error::DeviceMismatch`]): upload it as
 /// a [`crate::Tensor`].

@@ -1,68 +1,15 @@
 //! What a GPU is to this crate: memory, some numbers, and something that runs kernels.
 
-use std::fmt::Debug;
-use std::ops::Range;
-
+use crate::backend::memory::Memory;
 use crate::element::Element;
 use crate::error::Result;
 use crate::gpu::arguments::Arguments;
 use crate::gpu::kernel::Kernel;
 
-/// Memory and launches. There are two: the CUDA driver, and the host that runs the kernels on the processor for tests.
-pub trait Driver: Clone + Debug + Send + Sync + 'static {
-    /// Memory that is owned.
-    type Buffer<T: Element>: Debug + Send + Sync;
-    /// Memory lent for reading.
-    type Slice<'a, T: Element>: Copy + Debug;
-    /// Memory lent for writing.
-    type SliceMut<'a, T: Element>: Debug;
+/// [`Memory`] and launches. There are two: the CUDA driver, and the host that runs the kernels on the processor for tests.
+pub trait Driver: Memory {
     /// Held while the work that uses some memory is put into the stream.
     type Guard<'a>;
-
-    /// New memory, zeroed.
-    ///
-    /// # Errors
-    /// When the device has no room.
-    fn zeros<T: Element>(&self, len: usize) -> Result<Self::Buffer<T>>;
-    /// New memory with these values.
-    ///
-    /// # Errors
-    /// When the device has no room.
-    fn upload<T: Element>(&self, values: &[T]) -> Result<Self::Buffer<T>>;
-    /// The values of some memory, when all work before has been done.
-    ///
-    /// # Errors
-    /// When the device fails.
-    fn download<T: Element>(&self, memory: Self::Slice<'_, T>) -> Result<Vec<T>>;
-    /// Copies memory to memory of the same length.
-    ///
-    /// # Errors
-    /// When the device fails.
-    fn copy<T: Element>(&self, from: Self::Slice<'_, T>, to: Self::SliceMut<'_, T>) -> Result<()>;
-    /// Lends a buffer for reading.
-    fn lend<T: Element>(buffer: &Self::Buffer<T>) -> Self::Slice<'_, T>;
-    /// Lends a buffer for writing.
-    fn lend_mut<T: Element>(buffer: &mut Self::Buffer<T>) -> Self::SliceMut<'_, T>;
-    /// Lends on, for reading, what was lent for writing.
-    fn relend<'a, T: Element>(slice: &'a Self::SliceMut<'_, T>) -> Self::Slice<'a, T>;
-    /// Lends on, for writing, what was lent for writing.
-    fn relend_mut<'a, T: Element>(slice: &'a mut Self::SliceMut<'_, T>) -> Self::SliceMut<'a, T>;
-    /// The same memory, lent for a shorter time.
-    fn narrow<'short, 'long: 'short, T: Element>(
-        slice: Self::Slice<'long, T>,
-    ) -> Self::Slice<'short, T>;
-    /// Lends on, for reading, a part of what was lent, which has all of the range.
-    fn part<'a, T: Element>(
-        slice: &'a Self::Slice<'_, T>,
-        range: Range<usize>,
-    ) -> Self::Slice<'a, T>;
-    /// Lends on, for writing, a part of what was lent for writing, which has all of the range.
-    fn part_mut<'a, T: Element>(
-        slice: &'a mut Self::SliceMut<'_, T>,
-        range: Range<usize>,
-    ) -> Self::SliceMut<'a, T>;
-    /// The number of values lent.
-    fn len<T: Element>(slice: &Self::Slice<'_, T>) -> usize;
 
     /// Where the device finds memory that a kernel reads.
     fn address<'a, T: Element>(&'a self, slice: Self::Slice<'a, T>) -> (u64, Self::Guard<'a>);

@@ -6,17 +6,13 @@
 pub mod arguments;
 pub mod driver;
 pub mod kernel;
+pub(crate) mod memory;
 pub(crate) mod operands;
 pub mod plan;
 pub(crate) mod steps;
 
 pub use driver::{Attributes, Driver, Launch};
 use plan::Tuning;
-
-use crate::backend;
-
-type Normalization<'a, D, C> = backend::Normalization<'a, Gpu<D>, C>;
-type StatisticsMut<'a, D, C> = backend::StatisticsMut<'a, Gpu<D>, C>;
 
 /// A GPU behind a driver: the same steps and the same kernels for each.
 #[derive(Debug, Clone)]
@@ -51,5 +47,3 @@ pub struct GpuMask<D: Driver> {
     memory: D::Buffer<f32>,
     bytes: usize,
 }
-
-impl<D: Driver> backend::sealed::Sealed for Gpu<D> {}

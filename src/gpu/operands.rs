@@ -1,14 +1,15 @@
 //! A launch's arguments from a step's operands.
 
-use crate::backend::operands::{GradientSumsMut, InOut};
+use crate::backend::epilogue::{Activation, ActivationBackward, Epilogue, SavedActivation};
+use crate::backend::operands::{GradientSumsMut, InOut, Normalization, StatisticsMut};
 use crate::element::{Compute, DType, Element};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::gpu::arguments::Arguments;
 use crate::gpu::driver::{COUNTER_BYTES, Driver, Launch};
 use crate::gpu::kernel::{Kernel, Operation};
 use crate::gpu::plan::Cut;
 use crate::gpu::plan::view::View;
-use crate::gpu::{GpuMask, Normalization, StatisticsMut, plan};
+use crate::gpu::{GpuMask, plan};
 
 /// Bits of `Arguments::aligned`.
 pub(super) mod aligned {
@@ -62,19 +63,19 @@ impl<'a, D: Driver> Operands<'a, D> {
 
     /// Memory that is read.
     pub(super) fn read<'longer: 'a, T: Element>(&mut self, slice: D::Slice<'longer, T>) -> u64 {
-        let (address, guard) = self.driver.address(D::narrow(slice));
+        let (address, guard) = self.driver.address::<T>(D::shorten::<T>(slice));
         self.held.push(guard);
         address
     }
 
     /// Memory that is written.
     pub(super) fn write<T: Element>(&mut self, slice: &'a mut D::SliceMut<'_, T>) -> u64 {
-        self.write_lent(D::relend_mut(slice))
+        self.write_reborrowed::<T>(D::reborrow_mut::<T>(slice))
     }
 
-    /// Memory that is written, lent for no longer than it must be.
-    pub(super) fn write_lent<T: Element>(&mut self, slice: D::SliceMut<'a, T>) -> u64 {
-        let (address, guard) = self.driver.address_mut(slice);
+    /// Memory that is written, borrowed for as long as the operands are.
+    pub(super) fn write_reborrowed<T: Element>(&mut self, slice: D::SliceMut<'a, T>) -> u64 {
+        let (address, guard) = self.driver.address_mut::<T>(slice);
         self.held.push(guard);
         address
     }
@@ -87,22 +88,22 @@ impl<'a, D: Driver> Operands<'a, D> {
     }
 
     pub(super) fn x<'longer: 'a, T: Element>(&mut self, x: D::Slice<'longer, T>) {
-        self.arguments.x = self.read(x);
+        self.arguments.x = self.read::<T>(x);
         self.align(self.arguments.x, aligned::X);
     }
 
     pub(super) fn out<T: Element>(&mut self, out: &'a mut D::SliceMut<'_, T>) {
-        self.arguments.out = self.write(out);
+        self.arguments.out = self.write::<T>(out);
         self.align(self.arguments.out, aligned::OUT);
     }
 
     pub(super) fn residual<'longer: 'a, T: Element>(&mut self, residual: D::Slice<'longer, T>) {
-        self.arguments.residual = self.read(residual);
+        self.arguments.residual = self.read::<T>(residual);
         self.align(self.arguments.residual, aligned::RESIDUAL);
     }
 
     pub(super) fn dresidual<T: Element>(&mut self, dresidual: &'a mut D::SliceMut<'_, T>) {
-        self.arguments.dresidual = self.write(dresidual);
+        self.arguments.dresidual = self.write::<T>(dresidual);
         self.align(self.arguments.dresidual, aligned::DRESIDUAL);
     }
 
@@ -113,11 +114,11 @@ impl<'a, D: Driver> Operands<'a, D> {
     ) {
         match x_to_y {
             InOut::Separate(x, y) => {
-                self.x(*x);
-                self.out(y);
+                self.x::<T>(*x);
+                self.out::<T>(y);
             }
             InOut::InPlace(both) => {
-                self.out(both);
+                self.out::<T>(both);
                 self.arguments.x = self.arguments.out;
                 self.align(self.arguments.x, aligned::X);
             }
@@ -131,11 +132,11 @@ impl<'a, D: Driver> Operands<'a, D> {
     ) {
         match dy_to_dx {
             InOut::Separate(dy, dx) => {
-                self.dy(*dy);
-                self.out(dx);
+                self.dy::<T>(*dy);
+                self.out::<T>(dx);
             }
             InOut::InPlace(both) => {
-                self.out(both);
+                self.out::<T>(both);
                 self.arguments.dy = self.arguments.out;
                 self.align(self.arguments.dy, aligned::DY);
             }
@@ -143,29 +144,32 @@ impl<'a, D: Driver> Operands<'a, D> {
     }
 
     pub(super) fn dy<'longer: 'a, T: Element>(&mut self, dy: D::Slice<'longer, T>) {
-        self.arguments.dy = self.read(dy);
+        self.arguments.dy = self.read::<T>(dy);
         self.align(self.arguments.dy, aligned::DY);
     }
 
     pub(super) fn normalization<'longer: 'a, C: Compute>(
         &mut self,
-        with: Normalization<'longer, D, C>,
+        with: Normalization<D::Slice<'longer, C>>,
     ) {
-        self.arguments.mean = self.read(with.mean);
-        self.arguments.mean_low = self.read(with.mean_low);
-        self.arguments.inv_std = self.read(with.inv_std);
-        self.arguments.gamma = self.read(with.gamma);
-        self.arguments.beta = self.read(with.beta);
+        self.arguments.mean = self.read::<C>(with.mean);
+        self.arguments.mean_low = self.read::<C>(with.mean_low);
+        self.arguments.inv_std = self.read::<C>(with.inv_std);
+        self.arguments.gamma = self.read::<C>(with.gamma);
+        self.arguments.beta = self.read::<C>(with.beta);
     }
 
-    pub(super) fn statistics_out<C: Compute>(&mut self, out: &'a mut StatisticsMut<'_, D, C>) {
-        self.arguments.mean = self.write(&mut out.mean);
-        self.arguments.mean_low = self.write(&mut out.mean_low);
-        self.arguments.variance = self.write(&mut out.variance);
-        self.arguments.inv_std = self.write(&mut out.inv_std);
+    pub(super) fn statistics_out<C: Compute>(
+        &mut self,
+        out: &'a mut StatisticsMut<D::SliceMut<'_, C>>,
+    ) {
+        self.arguments.mean = self.write::<C>(&mut out.mean);
+        self.arguments.mean_low = self.write::<C>(&mut out.mean_low);
+        self.arguments.variance = self.write::<C>(&mut out.variance);
+        self.arguments.inv_std = self.write::<C>(&mut out.inv_std);
         if let Some(running) = &mut out.running {
-            self.arguments.running_mean = self.write(&mut running.mean);
-            self.arguments.running_variance = self.write(&mut running.variance);
+            self.arguments.running_mean = self.write::<C>(&mut running.mean);
+            self.arguments.running_variance = self.write::<C>(&mut running.variance);
             self.arguments.factor = running.factor;
             self.arguments.correction = running.correction;
         }
@@ -173,10 +177,10 @@ impl<'a, D: Driver> Operands<'a, D> {
 
     pub(super) fn gradients_out<C: Compute>(
         &mut self,
-        out: &'a mut GradientSumsMut<'_, super::Gpu<D>, C>,
+        out: &'a mut GradientSumsMut<D::SliceMut<'_, C>>,
     ) {
-        self.arguments.sum_gamma = self.write(&mut out.gamma);
-        self.arguments.sum_beta = self.write(&mut out.beta);
+        self.arguments.sum_gamma = self.write::<C>(&mut out.gamma);
+        self.arguments.sum_beta = self.write::<C>(&mut out.beta);
     }
 
     /// Puts one kernel into the stream.
@@ -199,21 +203,48 @@ impl<'a, D: Driver> Operands<'a, D> {
     #[expect(unsafe_code, reason = "a kernel believes the addresses it is given")]
     fn start(&self, launch: &Launch) -> Result<()> {
         // SAFETY: the addresses are the workspace's and those that `read` and `write` were given for what they were lent, whose
-        // guards are held until this is dropped. Each step has checked that what is lent is as long as the view, or as there
-        // are channels (backend/checks.rs); no plan leaves the view (plan/tests.rs), and no kernel its plan: each is run under
+        // guards are held until this is dropped. What is lent is as long as the view, or as there are channels: a step is
+        // called with `Checked` only (backend/checks.rs); no plan leaves the view (plan/tests.rs), and no kernel its plan: each is run under
         // AddressSanitizer (tests/contract/reach.rs).
         unsafe { self.driver.launch(launch, &self.arguments) }
     }
 }
 
-/// Checks that a mask was made for arrays like this.
-pub(super) fn check_mask<D: Driver>(view: &View, mask: &GpuMask<D>) -> Result<()> {
-    if mask.bytes == view.mask_bytes() {
-        return Ok(());
+/// The activations and what is saved of them, as `kernels/arguments.cuh` numbers them.
+impl<'a, D: Driver> Operands<'a, D> {
+    pub(super) fn epilogue<'residual: 'a, T: Element>(
+        &mut self,
+        epilogue: Epilogue<D::Slice<'residual, T>, &'a mut GpuMask<D>, D::SliceMut<'_, T>>,
+    ) {
+        self.arguments.epilogue = match (epilogue.activation, epilogue.residual.is_some()) {
+            (Activation::None, false) => 0,
+            (Activation::Relu, false) => 1,
+            (Activation::None, true) => 2,
+            (Activation::Relu, true) => 3,
+        };
+        if let Some(residual) = epilogue.residual {
+            self.residual::<T>(residual);
+        }
+        match epilogue.saved {
+            SavedActivation::Mask(mask) => {
+                self.arguments.mask = self.write_reborrowed(D::as_slice_mut(&mut mask.memory));
+            }
+            // No activation of today saves its values (Activation::saves).
+            SavedActivation::Nothing | SavedActivation::PreActivation(_) => {}
+        }
     }
-    Err(Error::Length {
-        what: "the mask (in bytes)",
-        found: mask.bytes,
-        needed: view.mask_bytes(),
-    })
+
+    pub(super) fn activation<T: Element>(
+        &mut self,
+        backward: ActivationBackward<&'a GpuMask<D>, D::Slice<'_, T>>,
+    ) {
+        self.arguments.gate = match (backward.activation, backward.saved) {
+            (Activation::None, _) => 0,
+            (Activation::Relu, SavedActivation::Mask(mask)) => {
+                self.arguments.mask = self.read(D::as_slice(&mask.memory));
+                2
+            }
+            (Activation::Relu, SavedActivation::Nothing | SavedActivation::PreActivation(_)) => 1,
+        };
+    }
 }

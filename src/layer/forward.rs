@@ -1,30 +1,26 @@
-//! The two forward passes with gradients, on memory lent by whoever has it.
+//! THE ONE FORWARD PATH: training, frozen and inference, on memory lent by whoever has it.
 
 use crate::backend::Backend;
-use crate::backend::operands::{
-    Affine, Epilogue, InOut, Normalization, StatisticsMut, StatisticsSource,
-};
-use crate::config::{Activation, BatchNormConfig};
+use crate::backend::epilogue::{Epilogue, SavedActivation};
+use crate::backend::operands::{Affine, InOut, StatisticsSource};
+use crate::config::BatchNormConfig;
 use crate::element::Element;
 use crate::error::{Error, Result};
 use crate::layer::ghost::Group;
-use crate::layer::saved::Remembered;
-use crate::layer::saved_mask::PassGate;
+use crate::layer::saved::Saved;
 use crate::shape::Shape;
 use crate::statistics::batch::BatchStatistics;
 use crate::statistics::running::RunningStatistics;
 
-/// The settings and the memory of a forward pass.
+/// The settings of a forward pass and what it reads beside x.
 #[derive(Debug)]
 pub(crate) struct Forward<'a, T: Element, B: Backend> {
     pub(crate) backend: &'a B,
     pub(crate) config: &'a BatchNormConfig,
     pub(crate) shape: Shape,
-    pub(crate) x: B::Slice<'a, T>,
     pub(crate) gamma: B::Slice<'a, T::Compute>,
     pub(crate) beta: B::Slice<'a, T::Compute>,
     pub(crate) residual: Option<B::Slice<'a, T>>,
-    pub(crate) y: B::SliceMut<'a, T>,
 }
 
 impl<T: Element, B: Backend> Forward<'_, T, B> {
@@ -34,11 +30,13 @@ impl<T: Element, B: Backend> Forward<'_, T, B> {
     /// # Errors
     /// [`Error::Channels`], [`Error::TooFewValues`] for one value per channel, [`Error::Epsilon`] for ε = 0.
     pub(crate) fn training(
-        mut self,
+        &self,
+        x: B::Slice<'_, T>,
+        mut y: B::SliceMut<'_, T>,
         ghost_batch: Option<usize>,
         mut running: Option<&mut RunningStatistics<T::Compute, B>>,
-    ) -> Result<Remembered<T::Compute, B>> {
-        check_channels(self.config, &self.shape)?;
+    ) -> Result<Saved<T, B>> {
+        check_input_channels(self.config, &self.shape)?;
         self.config.check_epsilon_for_batch_statistics()?;
         let groups = match ghost_batch {
             Some(size) => Group::split(&self.shape, size),
@@ -47,58 +45,50 @@ impl<T: Element, B: Backend> Forward<'_, T, B> {
         for group in &groups {
             group.shape.check_batch_statistics()?;
         }
-        let mut remembered =
-            Remembered::new(self.shape, StatisticsSource::Batch, self.residual.is_some());
+        let mut saved = Saved::new(self, StatisticsSource::Batch)?;
         for group in groups {
-            self.training_group(group, running.as_deref_mut(), &mut remembered)?;
+            let x = B::subslice::<T>(&x, group.values.clone())?;
+            let y = B::subslice_mut::<T>(&mut y, group.values.clone())?;
+            self.training_group(group, x, y, running.as_deref_mut(), &mut saved)?;
         }
-        Ok(remembered)
+        Ok(saved)
     }
 
     fn training_group(
-        &mut self,
+        &self,
         group: Group,
+        x: B::Slice<'_, T>,
+        y: B::SliceMut<'_, T>,
         mut running: Option<&mut RunningStatistics<T::Compute, B>>,
-        remembered: &mut Remembered<T::Compute, B>,
+        saved: &mut Saved<T, B>,
     ) -> Result<()> {
-        let (shape, range) = (&group.shape, group.values.clone());
-        let mut statistics =
-            BatchStatistics::zeros(self.backend, shape.channels(), shape.values_per_channel())?;
-        let mut gate = self.gate(shape)?;
-        if shape.is_empty() {
-            if let Some(running) = running {
-                running.count();
-            }
-            remembered.add(group, statistics, gate);
-            return Ok(());
+        let shape = &group.shape;
+        let count = shape.values_per_channel();
+        let mut statistics = BatchStatistics::zeros(self.backend, shape.channels(), count)?;
+        let mut activation = self.saved_activation(shape)?;
+        if !shape.is_empty() {
+            let affine = Affine {
+                gamma: B::shorten::<T::Compute>(self.gamma),
+                beta: B::shorten::<T::Compute>(self.beta),
+                epsilon: self.config.epsilon_value(),
+            };
+            let residual = match &self.residual {
+                Some(residual) => Some(B::subslice::<T>(residual, group.values.clone())?),
+                None => None,
+            };
+            let followed = running.as_deref_mut();
+            let followed = followed.map(|running| running.view_mut(self.config, count));
+            let (epilogue, out) = (
+                self.epilogue(residual, &mut activation),
+                statistics.view_mut(followed),
+            );
+            self.backend
+                .forward_training::<T>(shape, x, affine, epilogue, y, out)?;
         }
-        let affine = Affine {
-            gamma: B::narrow(self.gamma),
-            beta: B::narrow(self.beta),
-            epsilon: self.config.epsilon_value(),
-        };
-        let residual = match &self.residual {
-            Some(residual) => Some(B::part(residual, range.clone())?),
-            None => None,
-        };
-        let epilogue = epilogue(self.config.activation_kind(), residual, gate.mask_mut());
-        let out = StatisticsMut {
-            mean: statistics.mean.slice_mut(),
-            mean_low: statistics.mean_low.slice_mut(),
-            variance: statistics.variance.slice_mut(),
-            inv_std: statistics.inv_std.slice_mut(),
-            running: running
-                .as_deref_mut()
-                .map(|running| running.lend_to_follow(self.config, shape.values_per_channel())),
-        };
-        let x = B::part(&self.x, range.clone())?;
-        let y = B::part_mut(&mut self.y, range)?;
-        self.backend
-            .forward_training::<T>(shape, x, affine, epilogue, y, out)?;
         if let Some(running) = running {
             running.count();
         }
-        remembered.add(group, statistics, gate);
+        saved.add(group, statistics, activation);
         Ok(())
     }
 
@@ -107,43 +97,75 @@ impl<T: Element, B: Backend> Forward<'_, T, B> {
     /// # Errors
     /// [`Error::Channels`].
     pub(crate) fn frozen(
-        self,
+        &self,
+        x: B::Slice<'_, T>,
+        y: B::SliceMut<'_, T>,
         running: BatchStatistics<T::Compute, B>,
-    ) -> Result<Remembered<T::Compute, B>> {
-        check_channels(self.config, &self.shape)?;
-        let mut remembered = Remembered::new(
-            self.shape,
-            StatisticsSource::Running,
-            self.residual.is_some(),
-        );
-        let mut gate = self.gate(&self.shape)?;
-        let with = Normalization {
-            mean: running.mean.slice(),
-            mean_low: running.mean_low.slice(),
-            inv_std: running.inv_std.slice(),
-            gamma: B::narrow(self.gamma),
-            beta: B::narrow(self.beta),
-        };
-        let epilogue = epilogue(
-            self.config.activation_kind(),
-            self.residual.map(B::narrow),
-            gate.mask_mut(),
-        );
-        let x_to_y = InOut::Separate(self.x, self.y);
-        self.backend
-            .normalize::<T>(&self.shape, x_to_y, with, epilogue)?;
-        remembered.add(Group::whole(&self.shape), running, gate);
-        Ok(remembered)
+    ) -> Result<Saved<T, B>> {
+        check_input_channels(self.config, &self.shape)?;
+        let mut saved = Saved::new(self, StatisticsSource::Running)?;
+        let mut activation = self.saved_activation(&self.shape)?;
+        self.normalize(InOut::Separate(x, y), &running, &mut activation)?;
+        saved.add(Group::whole(&self.shape), running, activation);
+        Ok(saved)
     }
 
-    fn gate(&self, shape: &Shape) -> Result<PassGate<B>> {
+    /// Normalizes with these statistics and keeps nothing.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub(crate) fn inference(
+        &self,
+        x_to_y: InOut<B::Slice<'_, T>, B::SliceMut<'_, T>>,
+        statistics: &BatchStatistics<T::Compute, B>,
+    ) -> Result<()> {
+        self.normalize(x_to_y, statistics, &mut SavedActivation::Nothing)
+    }
+
+    fn normalize(
+        &self,
+        x_to_y: InOut<B::Slice<'_, T>, B::SliceMut<'_, T>>,
+        statistics: &BatchStatistics<T::Compute, B>,
+        saved: &mut SavedOwned<T, B>,
+    ) -> Result<()> {
+        let gamma = B::shorten::<T::Compute>(self.gamma);
+        let beta = B::shorten::<T::Compute>(self.beta);
+        let with = statistics.view().normalization(gamma, beta);
+        let epilogue = self.epilogue(self.residual.map(B::shorten::<T>), saved);
+        self.backend
+            .normalize::<T>(&self.shape, x_to_y, with, epilogue)
+    }
+
+    /// Room for what the backward pass needs of the activation.
+    fn saved_activation(&self, shape: &Shape) -> Result<SavedOwned<T, B>> {
         let activation = self.config.activation_kind();
-        PassGate::of::<T>(self.backend, shape, activation, self.residual.is_some())
+        activation.saves(self.residual.is_some()).try_map(
+            |()| self.backend.mask::<T>(shape),
+            |()| self.backend.zeros::<T>(shape.len()),
+        )
+    }
+
+    fn epilogue<'a>(
+        &self,
+        residual: Option<B::Slice<'a, T>>,
+        saved: &'a mut SavedOwned<T, B>,
+    ) -> Epilogue<B::Slice<'a, T>, &'a mut B::Mask, B::SliceMut<'a, T>> {
+        Epilogue {
+            activation: self.config.activation_kind(),
+            residual,
+            saved: saved.as_mut().map_values(|v| B::as_slice_mut::<T>(v)),
+        }
     }
 }
 
+/// What is saved of an activation, owned.
+pub(crate) type SavedOwned<T, B> = SavedActivation<
+    <B as crate::backend::steps::Steps>::Mask,
+    <B as crate::backend::memory::Memory>::Buffer<T>,
+>;
+
 /// Checks that an input has the layer's channels.
-pub(crate) fn check_channels(config: &BatchNormConfig, shape: &Shape) -> Result<()> {
+pub(crate) fn check_input_channels(config: &BatchNormConfig, shape: &Shape) -> Result<()> {
     if shape.channels() == config.channels() {
         return Ok(());
     }
@@ -151,18 +173,4 @@ pub(crate) fn check_channels(config: &BatchNormConfig, shape: &Shape) -> Result<
         found: shape.channels(),
         needed: config.channels(),
     })
-}
-
-/// What is done to the normalized values.
-pub(crate) fn epilogue<'a, T: Element, B: Backend>(
-    activation: Activation,
-    residual: Option<B::Slice<'a, T>>,
-    mask: Option<&'a mut B::Mask>,
-) -> Epilogue<'a, B, T> {
-    match (activation, residual) {
-        (Activation::None, None) => Epilogue::None,
-        (Activation::None, Some(residual)) => Epilogue::Add(residual),
-        (Activation::Relu, None) => Epilogue::Relu,
-        (Activation::Relu, Some(residual)) => Epilogue::AddRelu(residual, mask),
-    }
 }

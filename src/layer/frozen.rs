@@ -4,8 +4,8 @@ use crate::backend::Backend;
 use crate::element::{Compute, Element};
 use crate::error::Result;
 use crate::layer::BatchNorm;
-use crate::layer::pass::{Kept, Pass};
-use crate::tensor::{Data, DataMut, Tensor};
+use crate::layer::pass::Pass;
+use crate::tensor::{Data, DataMut, Tensor, View, output_slice};
 
 impl<B: Backend, C: Compute> BatchNorm<B, C> {
     /// Normalizes with the running statistics, with gradients: for layers that are fine-tuned with frozen statistics.
@@ -57,9 +57,11 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
         let Some(running) = &self.running else {
             return self.forward_batch(x, residual, y, None, None);
         };
-        let (view, kept) = (x.lend()?, Kept::affine(&self.gamma, &self.beta)?);
+        let View { shape, values } = x.lend()?;
         let statistics = running.as_batch(&self.backend, self.config.epsilon_value())?;
-        let remembered = self.lend(&view, &kept, residual, y)?.frozen(statistics)?;
-        Ok(Pass::new(&self.backend, &self.config, x, kept, remembered))
+        let forward = self.forward(&shape, residual)?;
+        let y = output_slice(&shape, "y", y)?;
+        let saved = forward.frozen(values, y, statistics)?;
+        Ok(Pass::new(&self.backend, &self.config, x, saved))
     }
 }

@@ -50,16 +50,17 @@ impl Group {
     }
 
     /// Its part of an operand of the batch's shape.
-    pub(crate) fn part_of<'a, T: Element, B: Backend>(
+    pub(crate) fn subslice_of<'a, T: Element, B: Backend>(
         &self,
         operand: &'a mut InOut<B::Slice<'_, T>, B::SliceMut<'_, T>>,
     ) -> Result<InOut<B::Slice<'a, T>, B::SliceMut<'a, T>>> {
         let range = self.values.clone();
         Ok(match operand {
-            InOut::Separate(from, to) => {
-                InOut::Separate(B::part(from, range.clone())?, B::part_mut(to, range)?)
-            }
-            InOut::InPlace(both) => InOut::InPlace(B::part_mut(both, range)?),
+            InOut::Separate(from, to) => InOut::Separate(
+                B::subslice::<T>(from, range.clone())?,
+                B::subslice_mut::<T>(to, range)?,
+            ),
+            InOut::InPlace(both) => InOut::InPlace(B::subslice_mut::<T>(both, range)?),
         })
     }
 }

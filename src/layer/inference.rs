@@ -1,14 +1,14 @@
 //! The inference pass: running statistics, no gradients, nothing changed.
 
 use crate::backend::Backend;
-use crate::backend::operands::{Epilogue, InOut, Normalization};
+use crate::backend::operands::InOut;
 use crate::element::{Compute, Element};
 use crate::error::Result;
 use crate::layer::BatchNorm;
-use crate::layer::forward::{check_channels, epilogue};
+use crate::layer::forward::check_input_channels;
 use crate::shape::Shape;
 use crate::statistics::batch::BatchStatistics;
-use crate::tensor::{Data, DataMut, Tensor, View, lend_output, lend_residual};
+use crate::tensor::{Data, DataMut, Tensor, View, output_slice};
 
 impl<B: Backend, C: Compute> BatchNorm<B, C> {
     /// Normalizes with the running statistics. Changes nothing.
@@ -58,17 +58,11 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
         X: Data<B, Element = T> + ?Sized,
     {
         let View { shape, values } = x.lend()?;
-        check_channels(&self.config, &shape)?;
-        let y_values = lend_output(&shape, "y", y)?;
+        check_input_channels(&self.config, &shape)?;
+        let y = output_slice(&shape, "y", y)?;
         let statistics = self.inference_statistics::<T>(&shape, values)?;
-        let residual = lend_residual(&shape, residual)?;
-        let epilogue = epilogue(self.config.activation_kind(), residual, None);
-        self.normalize::<T>(
-            &shape,
-            InOut::Separate(values, y_values),
-            &statistics,
-            epilogue,
-        )
+        let forward = self.forward(&shape, residual)?;
+        forward.inference(InOut::Separate(values, y), &statistics)
     }
 
     /// [`forward_inference`](Self::forward_inference) over its input.
@@ -84,12 +78,10 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
         T: Element<Compute = C>,
     {
         let View { shape, values } = x.lend()?;
-        check_channels(&self.config, &shape)?;
-        let residual = lend_residual(&shape, residual)?;
+        let forward = self.forward(&shape, residual)?;
         let statistics = self.inference_statistics::<T>(&shape, values)?;
-        let epilogue = epilogue(self.config.activation_kind(), residual, None);
         let both = x.lend_mut()?.values;
-        self.normalize::<T>(&shape, InOut::InPlace(both), &statistics, epilogue)
+        forward.inference(InOut::InPlace(both), &statistics)
     }
 
     /// The running statistics, or where there are none the batch's.
@@ -104,22 +96,5 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
         }
         shape.check_batch_statistics()?;
         BatchStatistics::of::<T>(&self.backend, shape, x, epsilon)
-    }
-
-    fn normalize<T: Element<Compute = C>>(
-        &self,
-        shape: &Shape,
-        x_to_y: InOut<B::Slice<'_, T>, B::SliceMut<'_, T>>,
-        statistics: &BatchStatistics<C, B>,
-        epilogue: Epilogue<'_, B, T>,
-    ) -> Result<()> {
-        let with = Normalization {
-            mean: statistics.mean.slice(),
-            mean_low: statistics.mean_low.slice(),
-            inv_std: statistics.inv_std.slice(),
-            gamma: self.gamma.slice(),
-            beta: self.beta.slice(),
-        };
-        self.backend.normalize::<T>(shape, x_to_y, with, epilogue)
     }
 }

@@ -6,17 +6,16 @@ pub(crate) mod ghost;
 pub(crate) mod inference;
 pub(crate) mod pass;
 pub(crate) mod saved;
-pub(crate) mod saved_mask;
 pub(crate) mod training;
 
 use crate::backend::Backend;
 use crate::config::{Averaging, BatchNormConfig};
 use crate::element::{Compute, Element};
 use crate::error::Result;
-use crate::layer::forward::{Forward, check_channels};
-use crate::layer::pass::Kept;
+use crate::layer::forward::{Forward, check_input_channels};
+use crate::shape::Shape;
 use crate::statistics::running::RunningStatistics;
-use crate::tensor::{ChannelArray, Data, DataMut, View, lend_output, lend_residual};
+use crate::tensor::{ChannelArray, Data, residual_slice};
 
 /// A batch normalization layer.
 ///
@@ -127,24 +126,20 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
         self.running.as_mut()
     }
 
-    /// The memory of a pass with gradients.
-    fn lend<'a, T: Element<Compute = C>>(
+    /// A forward pass over an input of this shape.
+    fn forward<'a, T: Element<Compute = C>>(
         &'a self,
-        x: &View<'a, T, B>,
-        kept: &'a Kept<C, B>,
+        shape: &Shape,
         residual: Option<&'a dyn Data<B, Element = T>>,
-        y: &'a mut impl DataMut<B, Element = T>,
     ) -> Result<Forward<'a, T, B>> {
-        check_channels(&self.config, &x.shape)?;
+        check_input_channels(&self.config, shape)?;
         Ok(Forward {
             backend: &self.backend,
             config: &self.config,
-            shape: x.shape,
-            x: x.values,
-            gamma: kept.gamma(),
-            beta: kept.beta(),
-            residual: lend_residual(&x.shape, residual)?,
-            y: lend_output(&x.shape, "y", y)?,
+            shape: *shape,
+            gamma: self.gamma.slice(),
+            beta: self.beta.slice(),
+            residual: residual_slice(shape, residual)?,
         })
     }
 }

@@ -5,41 +5,9 @@ use crate::backend::operands::InOut;
 use crate::config::BatchNormConfig;
 use crate::element::{Compute, Element};
 use crate::error::Result;
-use crate::layer::saved::{AffineGradients, Inputs, Remembered};
+use crate::layer::saved::{AffineGradients, Saved};
 use crate::statistics::batch::BatchStatistics;
-use crate::tensor::{ChannelArray, Data, DataMut, Tensor, lend_output};
-
-/// γ and β as they were: the layer's may have changed by the time of the backward pass.
-#[derive(Debug)]
-pub(crate) struct Kept<C: Compute, B: Backend> {
-    gamma: ChannelArray<C, B>,
-    beta: ChannelArray<C, B>,
-}
-
-impl<C: Compute, B: Backend> Kept<C, B> {
-    pub(crate) fn affine(gamma: &ChannelArray<C, B>, beta: &ChannelArray<C, B>) -> Result<Self> {
-        Self::copied(gamma.backend(), gamma.slice(), beta.slice())
-    }
-
-    pub(crate) fn copied(
-        backend: &B,
-        gamma: B::Slice<'_, C>,
-        beta: B::Slice<'_, C>,
-    ) -> Result<Self> {
-        Ok(Self {
-            gamma: ChannelArray::copied(backend, gamma)?,
-            beta: ChannelArray::copied(backend, beta)?,
-        })
-    }
-
-    pub(crate) fn gamma(&self) -> B::Slice<'_, C> {
-        self.gamma.slice()
-    }
-
-    pub(crate) fn beta(&self) -> B::Slice<'_, C> {
-        self.beta.slice()
-    }
-}
+use crate::tensor::{ChannelArray, Data, DataMut, Tensor, output_slice};
 
 type ComputeOf<X, B> = <<X as Data<B>>::Element as Element>::Compute;
 
@@ -61,8 +29,7 @@ type ComputeOf<X, B> = <<X as Data<B>>::Element as Element>::Compute;
 pub struct Pass<X: Data<B>, B: Backend> {
     backend: B,
     x: X,
-    kept: Kept<ComputeOf<X, B>, B>,
-    remembered: Remembered<ComputeOf<X, B>, B>,
+    saved: Saved<X::Element, B>,
     has_gamma: bool,
     has_beta: bool,
 }
@@ -94,14 +61,12 @@ impl<X: Data<B>, B: Backend> Pass<X, B> {
         backend: &B,
         config: &BatchNormConfig,
         x: X,
-        kept: Kept<ComputeOf<X, B>, B>,
-        remembered: Remembered<ComputeOf<X, B>, B>,
+        saved: Saved<X::Element, B>,
     ) -> Self {
         Self {
             backend: backend.clone(),
             x,
-            kept,
-            remembered,
+            saved,
             has_gamma: config.has_gamma(),
             has_beta: config.has_beta(),
         }
@@ -110,7 +75,7 @@ impl<X: Data<B>, B: Backend> Pass<X, B> {
     /// The statistics that x was normalized with: one of the whole batch, or with ghost batches
     /// ([`BatchNormConfig::ghost_batch`]) one of each group, in order.
     pub fn statistics(&self) -> &[BatchStatistics<ComputeOf<X, B>, B>] {
-        self.remembered.statistics()
+        self.saved.statistics()
     }
 
     /// The input.
@@ -136,9 +101,9 @@ impl<X: Data<B>, B: Backend> Pass<X, B> {
     where
         X: Data<B, Element = T>,
     {
-        let mut input = Tensor::zeros(&self.backend, *self.remembered.shape())?;
-        let mut residual = if self.remembered.has_residual() {
-            Some(Tensor::zeros(&self.backend, *self.remembered.shape())?)
+        let mut input = Tensor::zeros(&self.backend, *self.saved.shape())?;
+        let mut residual = if self.saved.has_residual() {
+            Some(Tensor::zeros(&self.backend, *self.saved.shape())?)
         } else {
             None
         };
@@ -168,9 +133,9 @@ impl<X: Data<B>, B: Backend> Pass<X, B> {
     where
         X: Data<B, Element = T>,
     {
-        let (dy, shape) = (dy.lend()?, self.remembered.shape());
+        let (dy, shape) = (dy.lend()?, self.saved.shape());
         shape.check_same("dy", &dy.shape)?;
-        let dx = lend_output(shape, "dx", dx)?;
+        let dx = output_slice(shape, "dx", dx)?;
         self.run(InOut::Separate(dy.values, dx), dresidual)
     }
 
@@ -186,7 +151,7 @@ impl<X: Data<B>, B: Backend> Pass<X, B> {
     where
         X: Data<B, Element = T>,
     {
-        let both = lend_output(self.remembered.shape(), "dy", dy)?;
+        let both = output_slice(self.saved.shape(), "dy", dy)?;
         self.run(InOut::InPlace(both), dresidual)
     }
 
@@ -199,21 +164,16 @@ impl<X: Data<B>, B: Backend> Pass<X, B> {
         X: Data<B, Element = T>,
     {
         let dresidual = match dresidual {
-            Some(dresidual) => Some(lend_output(
-                self.remembered.shape(),
+            Some(dresidual) => Some(output_slice(
+                self.saved.shape(),
                 "the residual's gradient",
                 dresidual,
             )?),
             None => None,
         };
-        let inputs = Inputs {
-            x: self.x.lend()?.values,
-            gamma: self.kept.gamma(),
-            beta: self.kept.beta(),
-        };
+        let x = self.x.lend()?.values;
         let AffineGradients { gamma, beta } =
-            self.remembered
-                .backward::<T>(&self.backend, &inputs, dy_to_dx, dresidual)?;
+            self.saved.backward(&self.backend, x, dy_to_dx, dresidual)?;
         Ok(ParameterGradients {
             gamma: self.has_gamma.then_some(gamma),
             beta: self.has_beta.then_some(beta),

@@ -1,26 +1,37 @@
-//! What a backward pass needs beside x, γ and β, and the backward pass itself on memory lent by whoever has it.
+//! WHAT A PASS KEEPS for its backward pass, beside x; and the backward pass itself, on memory lent by whoever has it.
 
 use crate::backend::Backend;
-use crate::backend::operands::{Gate, GradientSumsMut, InOut, Normalization, StatisticsSource};
+use crate::backend::epilogue::{Activation, ActivationBackward};
+use crate::backend::operands::{GradientSumsMut, InOut, Normalization, StatisticsSource};
 use crate::element::{Compute, Element};
 use crate::error::{Error, Result};
+use crate::layer::forward::{Forward, SavedOwned};
 use crate::layer::ghost::Group;
-use crate::layer::saved_mask::PassGate;
 use crate::shape::Shape;
 use crate::statistics::batch::BatchStatistics;
 use crate::tensor::ChannelArray;
 
 /// What a forward pass leaves behind.
 #[derive(Debug)]
-pub(crate) struct Remembered<C: Compute, B: Backend> {
+pub(crate) struct Saved<T: Element, B: Backend> {
     shape: Shape,
     source: StatisticsSource,
+    activation: Activation,
     has_residual: bool,
-    groups: Vec<Group>,
+    /// As it was: the layer's may have changed by the time of the backward pass.
+    gamma: ChannelArray<T::Compute, B>,
+    /// As γ.
+    beta: ChannelArray<T::Compute, B>,
+    groups: Vec<SavedGroup<T, B>>,
     /// Of each group.
-    statistics: Vec<BatchStatistics<C, B>>,
-    /// Of each group.
-    gates: Vec<PassGate<B>>,
+    statistics: Vec<BatchStatistics<T::Compute, B>>,
+}
+
+/// Samples that were normalized together, and what their activation left.
+#[derive(Debug)]
+struct SavedGroup<T: Element, B: Backend> {
+    group: Group,
+    activation: SavedOwned<T, B>,
 }
 
 /// Σ dv·x̂ and Σ dv, both (C,).
@@ -30,37 +41,31 @@ pub(crate) struct AffineGradients<C: Compute, B: Backend> {
     pub(crate) beta: ChannelArray<C, B>,
 }
 
-/// x, γ and β as they were in the forward pass.
-#[derive(Debug)]
-pub(crate) struct Inputs<'a, T: Element, B: Backend> {
-    pub(crate) x: B::Slice<'a, T>,
-    pub(crate) gamma: B::Slice<'a, T::Compute>,
-    pub(crate) beta: B::Slice<'a, T::Compute>,
-}
-
-impl<C: Compute, B: Backend> Remembered<C, B> {
+impl<T: Element, B: Backend> Saved<T, B> {
     /// Of no groups yet.
-    pub(crate) fn new(shape: Shape, source: StatisticsSource, has_residual: bool) -> Self {
-        Self {
-            shape,
+    pub(crate) fn new(forward: &Forward<'_, T, B>, source: StatisticsSource) -> Result<Self> {
+        let copied = |array| ChannelArray::copied(forward.backend, array);
+        Ok(Self {
+            shape: forward.shape,
             source,
-            has_residual,
+            activation: forward.config.activation_kind(),
+            has_residual: forward.residual.is_some(),
+            gamma: copied(forward.gamma)?,
+            beta: copied(forward.beta)?,
             groups: vec![],
             statistics: vec![],
-            gates: vec![],
-        }
+        })
     }
 
     /// Adds the next group.
     pub(crate) fn add(
         &mut self,
         group: Group,
-        statistics: BatchStatistics<C, B>,
-        gate: PassGate<B>,
+        statistics: BatchStatistics<T::Compute, B>,
+        activation: SavedOwned<T, B>,
     ) {
-        self.groups.push(group);
+        self.groups.push(SavedGroup { group, activation });
         self.statistics.push(statistics);
-        self.gates.push(gate);
     }
 
     /// x's shape.
@@ -69,7 +74,7 @@ impl<C: Compute, B: Backend> Remembered<C, B> {
     }
 
     /// The statistics that each group was normalized with.
-    pub(crate) fn statistics(&self) -> &[BatchStatistics<C, B>] {
+    pub(crate) fn statistics(&self) -> &[BatchStatistics<T::Compute, B>] {
         &self.statistics
     }
 
@@ -83,13 +88,13 @@ impl<C: Compute, B: Backend> Remembered<C, B> {
     /// # Errors
     /// [`Error::Residual`] if a residual's gradient is asked for where there was none, and as
     /// [`Backend::backward`].
-    pub(crate) fn backward<T: Element<Compute = C>>(
+    pub(crate) fn backward(
         &self,
         backend: &B,
-        inputs: &Inputs<'_, T, B>,
+        x: B::Slice<'_, T>,
         mut dy_to_dx: InOut<B::Slice<'_, T>, B::SliceMut<'_, T>>,
         mut dresidual: Option<B::SliceMut<'_, T>>,
-    ) -> Result<AffineGradients<C, B>> {
+    ) -> Result<AffineGradients<T::Compute, B>> {
         if dresidual.is_some() && !self.has_residual {
             return Err(Error::Residual {
                 found: "the gradient of a residual was asked for",
@@ -102,45 +107,42 @@ impl<C: Compute, B: Backend> Remembered<C, B> {
             let range = group * channels..(group + 1) * channels;
             let (mut gamma, mut beta) = (sums.gamma.slice_mut(), sums.beta.slice_mut());
             let out = GradientSumsMut {
-                gamma: B::part_mut(&mut gamma, range.clone())?,
-                beta: B::part_mut(&mut beta, range)?,
+                gamma: B::subslice_mut::<T::Compute>(&mut gamma, range.clone())?,
+                beta: B::subslice_mut::<T::Compute>(&mut beta, range)?,
             };
-            self.backward_group(
-                backend,
-                group,
-                inputs,
-                &mut dy_to_dx,
-                dresidual.as_mut(),
-                out,
-            )?;
+            self.backward_group(backend, group, &x, &mut dy_to_dx, dresidual.as_mut(), out)?;
         }
         match groups {
             1 => Ok(sums),
-            _ => self.total(backend, inputs, &sums),
+            _ => self.total(backend, &sums),
         }
     }
 
-    fn backward_group<T: Element<Compute = C>>(
+    fn backward_group(
         &self,
         backend: &B,
-        group: usize,
-        inputs: &Inputs<'_, T, B>,
+        index: usize,
+        x: &B::Slice<'_, T>,
         dy_to_dx: &mut InOut<B::Slice<'_, T>, B::SliceMut<'_, T>>,
         dresidual: Option<&mut B::SliceMut<'_, T>>,
-        out: GradientSumsMut<'_, B, C>,
+        out: GradientSumsMut<B::SliceMut<'_, T::Compute>>,
     ) -> Result<()> {
-        let (of, gate) = (&self.groups[group], self.gates[group].lend());
+        let SavedGroup { group, activation } = &self.groups[index];
         let dresidual = match dresidual {
-            Some(dresidual) => Some(B::part_mut(dresidual, of.values.clone())?),
+            Some(dresidual) => Some(B::subslice_mut::<T>(dresidual, group.values.clone())?),
             None => None,
         };
+        let activation = ActivationBackward {
+            activation: self.activation,
+            saved: activation.as_ref().map_values(|v| B::as_slice::<T>(v)),
+        };
         backend.backward::<T>(
-            &of.shape,
-            of.part_of::<T, B>(dy_to_dx)?,
-            B::part(&inputs.x, of.values.clone())?,
-            self.normalization(group, inputs),
+            &group.shape,
+            group.subslice_of::<T, B>(dy_to_dx)?,
+            B::subslice::<T>(x, group.values.clone())?,
+            self.normalization(index),
             self.source,
-            gate,
+            activation,
             dresidual,
             out,
         )
@@ -148,22 +150,22 @@ impl<C: Compute, B: Backend> Remembered<C, B> {
 
     /// The sums over the groups. For each channel they are what step 4 calls dβ of the groups' sums as a dy of (groups,
     /// channels), so that every backend has them without an operation more.
-    fn total<T: Element<Compute = C>>(
+    fn total(
         &self,
         backend: &B,
-        inputs: &Inputs<'_, T, B>,
-        groups: &AffineGradients<C, B>,
-    ) -> Result<AffineGradients<C, B>> {
+        groups: &AffineGradients<T::Compute, B>,
+    ) -> Result<AffineGradients<T::Compute, B>> {
         let channels = self.shape.channels();
         let shape = Shape::channels_last(&[self.groups.len(), channels])?;
-        let total = |sums: &ChannelArray<C, B>| {
+        let total = |sums: &ChannelArray<T::Compute, B>| {
             let mut total = AffineGradients::zeros(backend, channels)?;
             let out = GradientSumsMut {
                 gamma: total.gamma.slice_mut(),
                 beta: total.beta.slice_mut(),
             };
-            let (sums, with) = (sums.slice(), self.normalization(0, inputs));
-            backend.backward_reduce::<C>(&shape, sums, sums, with, Gate::Open, out)?;
+            let (sums, with) = (sums.slice(), self.normalization(0));
+            let activation = ActivationBackward::of(Activation::None);
+            backend.backward_reduce::<T::Compute>(&shape, sums, sums, with, activation, out)?;
             Ok(total.beta)
         };
         Ok(AffineGradients {
@@ -172,19 +174,9 @@ impl<C: Compute, B: Backend> Remembered<C, B> {
         })
     }
 
-    fn normalization<'a, T: Element<Compute = C>>(
-        &'a self,
-        group: usize,
-        inputs: &'a Inputs<'_, T, B>,
-    ) -> Normalization<'a, B, C> {
-        let statistics = &self.statistics[group];
-        Normalization {
-            mean: statistics.mean.slice(),
-            mean_low: statistics.mean_low.slice(),
-            inv_std: statistics.inv_std.slice(),
-            gamma: B::narrow(inputs.gamma),
-            beta: B::narrow(inputs.beta),
-        }
+    fn normalization(&self, group: usize) -> Normalization<B::Slice<'_, T::Compute>> {
+        let statistics = self.statistics[group].view();
+        statistics.normalization(self.gamma.slice(), self.beta.slice())
     }
 }
 

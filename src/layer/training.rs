@@ -4,11 +4,11 @@ use crate::backend::Backend;
 use crate::element::{Compute, Element};
 use crate::error::Result;
 use crate::layer::BatchNorm;
-use crate::layer::forward::check_channels;
-use crate::layer::pass::{Kept, Pass};
+use crate::layer::forward::check_input_channels;
+use crate::layer::pass::Pass;
 use crate::statistics::batch::BatchStatistics;
 use crate::statistics::running::RunningStatistics;
-use crate::tensor::{Data, DataMut, Tensor, View};
+use crate::tensor::{Data, DataMut, Tensor, View, output_slice};
 
 impl<B: Backend, C: Compute> BatchNorm<B, C> {
     /// Normalizes with the batch's statistics; the running ones follow at once.
@@ -115,10 +115,11 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
         T: Element<Compute = C>,
         X: Data<B, Element = T>,
     {
-        let (view, kept) = (x.lend()?, Kept::affine(&self.gamma, &self.beta)?);
-        let forward = self.lend(&view, &kept, residual, y)?;
-        let remembered = forward.training(ghost_batch, running)?;
-        Ok(Pass::new(&self.backend, &self.config, x, kept, remembered))
+        let View { shape, values } = x.lend()?;
+        let forward = self.forward(&shape, residual)?;
+        let y = output_slice(&shape, "y", y)?;
+        let saved = forward.training(values, y, ghost_batch, running)?;
+        Ok(Pass::new(&self.backend, &self.config, x, saved))
     }
 
     /// Has the running statistics follow those of a batch, and counts it; of several, one after the other. (A pass with
@@ -146,7 +147,7 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
         X: Data<B, Element = T> + ?Sized,
     {
         let View { shape, values } = x.lend()?;
-        check_channels(&self.config, &shape)?;
+        check_input_channels(&self.config, &shape)?;
         let epsilon = self.config.epsilon_value();
         BatchStatistics::of::<T>(&self.backend, &shape, values, epsilon)
     }

@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::hash::BuildHasher;
 use std::iter::repeat_n;
-use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::{fmt, thread};
 
@@ -202,62 +201,8 @@ impl fmt::Display for super::Simt {
 }
 
 impl Driver for SimtDriver {
-    type Buffer<T: Element> = SimtBuffer<T>;
-    type Slice<'a, T: Element> = &'a [T];
-    type SliceMut<'a, T: Element> = &'a mut [T];
     /// A launch has ended when it returns.
     type Guard<'a> = ();
-
-    fn zeros<T: Element>(&self, len: usize) -> Result<SimtBuffer<T>> {
-        SimtBuffer::new(repeat_n(T::default(), len))
-    }
-
-    fn upload<T: Element>(&self, values: &[T]) -> Result<SimtBuffer<T>> {
-        SimtBuffer::new(values.iter().copied())
-    }
-
-    fn download<T: Element>(&self, memory: &[T]) -> Result<Vec<T>> {
-        Ok(memory.to_vec())
-    }
-
-    fn copy<T: Element>(&self, from: &[T], to: &mut [T]) -> Result<()> {
-        to.copy_from_slice(from);
-        Ok(())
-    }
-
-    fn lend<T: Element>(buffer: &SimtBuffer<T>) -> &[T] {
-        buffer
-    }
-
-    fn lend_mut<T: Element>(buffer: &mut SimtBuffer<T>) -> &mut [T] {
-        buffer
-    }
-
-    fn relend<'a, T: Element>(slice: &'a &mut [T]) -> &'a [T] {
-        slice
-    }
-
-    #[expect(clippy::mut_mut, reason = "a slice lent on")]
-    fn relend_mut<'a, T: Element>(slice: &'a mut &mut [T]) -> &'a mut [T] {
-        slice
-    }
-
-    fn narrow<'short, 'long: 'short, T: Element>(slice: &'long [T]) -> &'short [T] {
-        slice
-    }
-
-    fn part<'a, T: Element>(slice: &'a &[T], range: Range<usize>) -> &'a [T] {
-        &slice[range]
-    }
-
-    #[expect(clippy::mut_mut, reason = "a slice lent on")]
-    fn part_mut<'a, T: Element>(slice: &'a mut &mut [T], range: Range<usize>) -> &'a mut [T] {
-        &mut slice[range]
-    }
-
-    fn len<T: Element>(slice: &&[T]) -> usize {
-        slice.len()
-    }
 
     fn address<'a, T: Element>(&'a self, slice: &'a [T]) -> (u64, ()) {
         (slice.as_ptr().expose_provenance() as u64, ())

@@ -2,10 +2,14 @@
 //! overrun.
 #![expect(unsafe_code, reason = "the memory is the host's")]
 
-use std::ops::{Deref, DerefMut};
+use std::iter::repeat_n;
+use std::ops::{Deref, DerefMut, Range};
 use std::ptr::NonNull;
 
+use crate::backend::{Memory, check_copy, check_range};
+use crate::element::Element;
 use crate::error::{Error, Result};
+use crate::simt::driver::SimtDriver;
 use crate::simt::host;
 
 /// Memory of the SIMT host.
@@ -61,5 +65,57 @@ impl<T> Drop for SimtBuffer<T> {
     fn drop(&mut self) {
         // SAFETY: the memory is of `allocate`, and its owner goes.
         unsafe { host::free(self.start.cast()) };
+    }
+}
+
+impl Memory for SimtDriver {
+    type Buffer<T: Element> = SimtBuffer<T>;
+    type Slice<'a, T: Element> = &'a [T];
+    type SliceMut<'a, T: Element> = &'a mut [T];
+
+    fn zeros<T: Element>(&self, len: usize) -> Result<SimtBuffer<T>> {
+        SimtBuffer::new(repeat_n(T::default(), len))
+    }
+    fn upload<T: Element>(&self, values: &[T]) -> Result<SimtBuffer<T>> {
+        SimtBuffer::new(values.iter().copied())
+    }
+    fn download<T: Element>(&self, memory: &[T]) -> Result<Vec<T>> {
+        Ok(memory.to_vec())
+    }
+    fn copy<T: Element>(&self, from: &[T], to: &mut [T]) -> Result<()> {
+        check_copy(from.len(), to.len())?;
+        to.copy_from_slice(from);
+        Ok(())
+    }
+    fn as_slice<T: Element>(buffer: &SimtBuffer<T>) -> &[T] {
+        buffer
+    }
+    fn as_slice_mut<T: Element>(buffer: &mut SimtBuffer<T>) -> &mut [T] {
+        buffer
+    }
+    fn reborrow<'a, T: Element>(slice: &'a &mut [T]) -> &'a [T] {
+        slice
+    }
+    #[expect(clippy::mut_mut, reason = "a slice, borrowed again")]
+    fn reborrow_mut<'a, T: Element>(slice: &'a mut &mut [T]) -> &'a mut [T] {
+        slice
+    }
+    fn shorten<'short, 'long: 'short, T: Element>(slice: &'long [T]) -> &'short [T] {
+        slice
+    }
+    fn subslice<'a, T: Element>(slice: &'a &[T], range: Range<usize>) -> Result<&'a [T]> {
+        check_range(slice.len(), &range)?;
+        Ok(&slice[range])
+    }
+    #[expect(clippy::mut_mut, reason = "a slice, borrowed again")]
+    fn subslice_mut<'a, T: Element>(
+        slice: &'a mut &mut [T],
+        range: Range<usize>,
+    ) -> Result<&'a mut [T]> {
+        check_range(slice.len(), &range)?;
+        Ok(&mut slice[range])
+    }
+    fn len<T: Element>(slice: &&[T]) -> usize {
+        slice.len()
     }
 }

@@ -1,7 +1,7 @@
 //! The statistics of one batch.
 
 use crate::backend::Backend;
-use crate::backend::operands::StatisticsMut;
+use crate::backend::operands::{RunningMut, Statistics, StatisticsMut};
 use crate::element::{Compute, Element};
 use crate::error::{Error, Result};
 use crate::shape::Shape;
@@ -38,16 +38,33 @@ impl<C: Compute, B: Backend> BatchStatistics<C, B> {
         crate::config::check_training_epsilon(epsilon)?;
         let mut statistics = Self::zeros(backend, shape.channels(), shape.values_per_channel())?;
         if !shape.is_empty() {
-            let out = StatisticsMut {
-                mean: statistics.mean.slice_mut(),
-                mean_low: statistics.mean_low.slice_mut(),
-                variance: statistics.variance.slice_mut(),
-                inv_std: statistics.inv_std.slice_mut(),
-                running: None,
-            };
-            backend.statistics::<T>(shape, x, epsilon, out)?;
+            backend.statistics::<T>(shape, x, epsilon, statistics.view_mut(None))?;
         }
         Ok(statistics)
+    }
+
+    /// As the operand of a step.
+    pub(crate) fn view(&self) -> Statistics<B::Slice<'_, C>> {
+        Statistics {
+            mean: self.mean.slice(),
+            mean_low: self.mean_low.slice(),
+            variance: self.variance.slice(),
+            inv_std: self.inv_std.slice(),
+        }
+    }
+
+    /// To be written by a step, which these running statistics follow.
+    pub(crate) fn view_mut<'a>(
+        &'a mut self,
+        running: Option<RunningMut<B::SliceMut<'a, C>>>,
+    ) -> StatisticsMut<B::SliceMut<'a, C>> {
+        StatisticsMut {
+            mean: self.mean.slice_mut(),
+            mean_low: self.mean_low.slice_mut(),
+            variance: self.variance.slice_mut(),
+            inv_std: self.inv_std.slice_mut(),
+            running,
+        }
     }
 
     /// Σx / M (C,).
@@ -84,7 +101,7 @@ impl<C: Compute, B: Backend> AsRef<[Self]> for BatchStatistics<C, B> {
 }
 
 /// Checks all of them before any is followed.
-pub(crate) fn check_channels<C: Compute, B: Backend>(
+pub(crate) fn check_same_channels<C: Compute, B: Backend>(
     batches: &[BatchStatistics<C, B>],
     needed: usize,
 ) -> Result<()> {

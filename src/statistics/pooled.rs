@@ -3,7 +3,7 @@
 use crate::backend::Backend;
 use crate::element::Compute;
 use crate::error::Result;
-use crate::statistics::batch::{BatchStatistics, check_channels};
+use crate::statistics::batch::{BatchStatistics, check_same_channels};
 use crate::tensor::ChannelArray;
 
 /// The exact statistics of many batches together, each weighted by its number of values: for precise batch norm, and
@@ -50,7 +50,7 @@ impl PooledStatistics {
         &mut self,
         batches: &(impl AsRef<[BatchStatistics<C, B>]> + ?Sized),
     ) -> Result<()> {
-        check_channels(batches.as_ref(), self.mean.len())?;
+        check_same_channels(batches.as_ref(), self.mean.len())?;
         batches
             .as_ref()
             .iter()

@@ -1,11 +1,11 @@
 //! The statistics of batches, and the running ones that follow them.
 
 use crate::backend::Backend;
-use crate::backend::operands::{RunningMut, Statistics};
+use crate::backend::operands::RunningMut;
 use crate::config::{Averaging, BatchNormConfig, RunningVariance};
 use crate::element::Compute;
 use crate::error::{Error, Result};
-use crate::statistics::batch::{BatchStatistics, check_channels};
+use crate::statistics::batch::{BatchStatistics, check_same_channels};
 use crate::statistics::pooled::PooledStatistics;
 use crate::tensor::ChannelArray;
 
@@ -120,7 +120,7 @@ impl<C: Compute, B: Backend> RunningStatistics<C, B> {
         config: &BatchNormConfig,
         batches: &[BatchStatistics<C, B>],
     ) -> Result<()> {
-        check_channels(batches, self.mean.len())?;
+        check_same_channels(batches, self.mean.len())?;
         batches
             .iter()
             .try_for_each(|batch| self.follow_one(backend, config, batch))
@@ -133,30 +133,24 @@ impl<C: Compute, B: Backend> RunningStatistics<C, B> {
         batch: &BatchStatistics<C, B>,
     ) -> Result<()> {
         if batch.count > 0 {
-            let of_batch = Statistics {
-                mean: batch.mean.slice(),
-                mean_low: batch.mean_low.slice(),
-                variance: batch.variance.slice(),
-                inv_std: batch.inv_std.slice(),
-            };
             let RunningMut {
                 mean,
                 variance,
                 factor,
                 correction,
-            } = self.lend_to_follow(config, batch.count);
-            backend.update_running(of_batch, factor, correction, mean, variance)?;
+            } = self.view_mut(config, batch.count);
+            backend.update_running::<C>(batch.view(), factor, correction, mean, variance)?;
         }
         self.count();
         Ok(())
     }
 
-    /// Lends them to a step that has them follow a batch of `count` values per channel.
-    pub(crate) fn lend_to_follow(
+    /// To be written by a step that has them follow a batch of `count` values per channel.
+    pub(crate) fn view_mut(
         &mut self,
         config: &BatchNormConfig,
         count: usize,
-    ) -> RunningMut<'_, B, C> {
+    ) -> RunningMut<B::SliceMut<'_, C>> {
         let factor = match config.averaging_kind() {
             Averaging::Exponential { momentum } => momentum,
             _ => 1.0 / (self.batches as f64 + 1.0),
@@ -187,7 +181,7 @@ impl<C: Compute, B: Backend> RunningStatistics<C, B> {
     /// As a pass normalizes with them.
     pub(crate) fn into_batch(self, backend: &B, epsilon: f64) -> Result<BatchStatistics<C, B>> {
         let mut inv_std = ChannelArray::zeros(backend, self.mean.len())?;
-        backend.inverse_std(self.variance.slice(), epsilon, inv_std.slice_mut())?;
+        backend.inverse_std::<C>(self.variance.slice(), epsilon, inv_std.slice_mut())?;
         Ok(BatchStatistics {
             mean_low: ChannelArray::zeros(backend, self.mean.len())?,
             mean: self.mean,

@@ -20,7 +20,7 @@ fn everything<T: Element, B: Backend>(
     let statistics = answer
         .statistics
         .iter()
-        .map(|array| backend.download::<T::Compute>(B::lend(array)).unwrap())
+        .map(|array| backend.download::<T::Compute>(B::as_slice(array)).unwrap())
         .collect();
     let gradients = backward::<T, B>(backend, &problem, &answer, How::Fused, false);
     (answer.y, statistics, gradients)

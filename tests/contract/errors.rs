@@ -1,8 +1,8 @@
 //! What a backend refuses, and that it then writes nothing.
 
 use batchnorm::backend::{
-    Affine, Backend, Epilogue, Gate, GradientSumsMut, InOut, Normalization, StatisticsMut,
-    StatisticsSource,
+    Activation, ActivationBackward, Affine, Backend, Epilogue, GradientSumsMut, InOut,
+    Normalization, SavedActivation, StatisticsMut, StatisticsSource,
 };
 use batchnorm::{Error, Result, Shape};
 
@@ -23,7 +23,7 @@ fn call<B: Backend>(backend: &B, shape: &Shape, lengths: Lengths, epsilon: f64) 
     let array = |len: usize, value: f32| backend.upload(&vec![value; len]).unwrap();
     let untouched = |buffer: &B::Buffer<f32>| {
         backend
-            .download::<f32>(B::lend(buffer))
+            .download::<f32>(B::as_slice(buffer))
             .unwrap()
             .iter()
             .all(|&value| value == SENTINEL)
@@ -36,24 +36,24 @@ fn call<B: Backend>(backend: &B, shape: &Shape, lengths: Lengths, epsilon: f64) 
 
     let [mean, mean_low, variance, inv_std] = &mut statistics;
     let out = StatisticsMut {
-        mean: B::lend_mut(mean),
-        mean_low: B::lend_mut(mean_low),
-        variance: B::lend_mut(variance),
-        inv_std: B::lend_mut(inv_std),
+        mean: B::as_slice_mut(mean),
+        mean_low: B::as_slice_mut(mean_low),
+        variance: B::as_slice_mut(variance),
+        inv_std: B::as_slice_mut(inv_std),
         running: None,
     };
     let affine = Affine {
-        gamma: B::lend(&gamma),
-        beta: B::lend(&gamma),
+        gamma: B::as_slice(&gamma),
+        beta: B::as_slice(&gamma),
         epsilon,
     };
-    let epilogue: Epilogue<B, f32> = Epilogue::Add(B::lend(&residual));
+    let epilogue = Epilogue::of(Activation::None).with_residual(B::as_slice(&residual));
     let training = backend.forward_training::<f32>(
         shape,
-        B::lend(&x),
+        B::as_slice(&x),
         affine,
         epilogue,
-        B::lend_mut(&mut y),
+        B::as_slice_mut(&mut y),
         out,
     );
     if training.is_err() {
@@ -61,16 +61,16 @@ fn call<B: Backend>(backend: &B, shape: &Shape, lengths: Lengths, epsilon: f64) 
     }
 
     let with = Normalization {
-        mean: B::lend(&gamma),
-        mean_low: B::lend(&gamma),
-        inv_std: B::lend(&gamma),
-        gamma: B::lend(&gamma),
-        beta: B::lend(&gamma),
+        mean: B::as_slice(&gamma),
+        mean_low: B::as_slice(&gamma),
+        inv_std: B::as_slice(&gamma),
+        gamma: B::as_slice(&gamma),
+        beta: B::as_slice(&gamma),
     };
     y = array(lengths.y, SENTINEL);
-    let x_to_y = InOut::Separate(B::lend(&x), B::lend_mut(&mut y));
-    let normalized =
-        backend.normalize::<f32>(shape, x_to_y, with, Epilogue::Add(B::lend(&residual)));
+    let x_to_y = InOut::Separate(B::as_slice(&x), B::as_slice_mut(&mut y));
+    let epilogue = Epilogue::of(Activation::None).with_residual(B::as_slice(&residual));
+    let normalized = backend.normalize::<f32>(shape, x_to_y, with, epilogue);
     if normalized.is_err() {
         assert!(untouched(&y));
     }
@@ -82,19 +82,22 @@ fn call<B: Backend>(backend: &B, shape: &Shape, lengths: Lengths, epsilon: f64) 
     );
     let mut dresidual = array(lengths.residual, SENTINEL);
     let out = GradientSumsMut {
-        gamma: B::lend_mut(&mut dgamma),
-        beta: B::lend_mut(&mut dbeta),
+        gamma: B::as_slice_mut(&mut dgamma),
+        beta: B::as_slice_mut(&mut dbeta),
     };
-    let dy_to_dx = InOut::Separate(B::lend(&x), B::lend_mut(&mut y));
-    let (gate, source) = (Gate::Open, StatisticsSource::Batch);
-    let dresidual_out = Some(B::lend_mut(&mut dresidual));
+    let dy_to_dx = InOut::Separate(B::as_slice(&x), B::as_slice_mut(&mut y));
+    let (activation, source) = (
+        ActivationBackward::of(Activation::None),
+        StatisticsSource::Batch,
+    );
+    let dresidual_out = Some(B::as_slice_mut(&mut dresidual));
     let backward = backend.backward::<f32>(
         shape,
         dy_to_dx,
-        B::lend(&x),
+        B::as_slice(&x),
         with,
         source,
-        gate,
+        activation,
         dresidual_out,
         out,
     );
@@ -167,14 +170,20 @@ pub(crate) fn bad_epsilon_is_refused<B: Backend>(backend: &B) {
         backend.zeros::<f32>(1).unwrap(),
     );
     for epsilon in [-1e-5, f64::NAN, f64::INFINITY] {
-        let refused =
-            backend.inverse_std::<f32>(B::lend(&variance), epsilon, B::lend_mut(&mut inv_std));
+        let refused = backend.inverse_std::<f32>(
+            B::as_slice(&variance),
+            epsilon,
+            B::as_slice_mut(&mut inv_std),
+        );
         assert!(matches!(refused, Err(Error::Epsilon { .. })));
     }
     backend
-        .inverse_std::<f32>(B::lend(&variance), 0.0, B::lend_mut(&mut inv_std))
+        .inverse_std::<f32>(B::as_slice(&variance), 0.0, B::as_slice_mut(&mut inv_std))
         .unwrap();
-    assert_eq!(backend.download::<f32>(B::lend(&inv_std)).unwrap(), [0.5]);
+    assert_eq!(
+        backend.download::<f32>(B::as_slice(&inv_std)).unwrap(),
+        [0.5]
+    );
 }
 
 pub(crate) fn too_few_values_are_refused<B: Backend>(backend: &B) {
@@ -194,4 +203,55 @@ pub(crate) fn too_few_values_are_refused<B: Backend>(backend: &B) {
         );
         assert!(normalized.is_ok() && backward.is_ok());
     }
+}
+
+/// Kernels save of an activation what its backward pass needs: a mask for ReLU after a residual, and nothing else.
+pub(crate) fn what_no_activation_saves_is_refused<B: Backend>(backend: &B) {
+    let shape = Shape::channels_first(&[2, 3, 4]).unwrap();
+    let x = backend.upload(&[0.5f32; 24]).unwrap();
+    let ones = backend.upload(&[1.0f32; 3]).unwrap();
+    let mut mask = backend.mask::<f32>(&shape).unwrap();
+    let with = Normalization {
+        mean: B::as_slice(&ones),
+        mean_low: B::as_slice(&ones),
+        inv_std: B::as_slice(&ones),
+        gamma: B::as_slice(&ones),
+        beta: B::as_slice(&ones),
+    };
+    for (activation, residual, accepted) in [
+        (Activation::Relu, true, true),
+        (Activation::Relu, false, false),
+        (Activation::None, true, false),
+    ] {
+        let mut y = backend.upload(&[SENTINEL; 24]).unwrap();
+        let epilogue = Epilogue {
+            activation,
+            residual: residual.then(|| B::as_slice(&x)),
+            saved: SavedActivation::Mask(&mut mask),
+        };
+        let x_to_y = InOut::Separate(B::as_slice(&x), B::as_slice_mut(&mut y));
+        let found = backend.normalize::<f32>(&shape, x_to_y, with, epilogue);
+        assert_eq!(found.is_ok(), accepted, "{activation:?}: {found:?}");
+        if let Err(error) = found {
+            let y = backend.download::<f32>(B::as_slice(&y)).unwrap();
+            assert_eq!(y, [SENTINEL; 24]);
+            assert!(error.to_string().contains("Mask(()) for"), "{error}");
+        }
+    }
+    let values = SavedActivation::PreActivation(B::as_slice(&x));
+    let (mut dgamma, mut dbeta) = (
+        backend.upload(&[SENTINEL; 3]).unwrap(),
+        backend.upload(&[SENTINEL; 3]).unwrap(),
+    );
+    let out = GradientSumsMut {
+        gamma: B::as_slice_mut(&mut dgamma),
+        beta: B::as_slice_mut(&mut dbeta),
+    };
+    let backward = ActivationBackward {
+        activation: Activation::Relu,
+        saved: values,
+    };
+    let (dy, x) = (B::as_slice(&x), B::as_slice(&x));
+    let found = backend.backward_reduce::<f32>(&shape, dy, x, with, backward, out);
+    assert!(matches!(found, Err(Error::Value { .. })), "{found:?}");
 }

@@ -136,6 +136,7 @@ on_every_backend!(
     determinism::runs_change_no_bit,
     errors::wrong_lengths_are_refused_and_nothing_is_written,
     errors::bad_epsilon_is_refused,
+    errors::what_no_activation_saves_is_refused,
     errors::too_few_values_are_refused,
 );
 

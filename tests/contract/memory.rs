@@ -1,6 +1,8 @@
 //! Where values are read and written.
 
-use batchnorm::backend::{Affine, Backend, Epilogue, InOut, Normalization, StatisticsMut};
+use batchnorm::backend::{
+    Activation, Affine, Backend, Epilogue, InOut, Normalization, StatisticsMut,
+};
 use batchnorm::{Cpu, Element, Shape};
 use half::f16;
 
@@ -35,26 +37,36 @@ fn normalize_in_place<B: Backend>(backend: &B, problem: &Problem) {
     let arrays =
         [0.3f32, 1e-9, 1.7, -0.8, 0.4].map(|value| backend.upload(&vec![value; channels]).unwrap());
     let with = Normalization {
-        mean: B::lend(&arrays[0]),
-        mean_low: B::lend(&arrays[1]),
-        inv_std: B::lend(&arrays[2]),
-        gamma: B::lend(&arrays[3]),
-        beta: B::lend(&arrays[4]),
+        mean: B::as_slice(&arrays[0]),
+        mean_low: B::as_slice(&arrays[1]),
+        inv_std: B::as_slice(&arrays[2]),
+        gamma: B::as_slice(&arrays[3]),
+        beta: B::as_slice(&arrays[4]),
     };
     let mut both = backend.upload(&typed::<f32>(&problem.x)).unwrap();
     let x = backend.upload(&typed::<f32>(&problem.x)).unwrap();
     let mut y = backend.zeros::<f32>(problem.shape.len()).unwrap();
-    let separate = InOut::Separate(B::lend(&x), B::lend_mut(&mut y));
+    let separate = InOut::Separate(B::as_slice(&x), B::as_slice_mut(&mut y));
     backend
-        .normalize::<f32>(&problem.shape, separate, with, Epilogue::Relu)
+        .normalize::<f32>(
+            &problem.shape,
+            separate,
+            with,
+            Epilogue::of(Activation::Relu),
+        )
         .unwrap();
-    let in_place = InOut::InPlace(B::lend_mut(&mut both));
+    let in_place = InOut::InPlace(B::as_slice_mut(&mut both));
     backend
-        .normalize::<f32>(&problem.shape, in_place, with, Epilogue::Relu)
+        .normalize::<f32>(
+            &problem.shape,
+            in_place,
+            with,
+            Epilogue::of(Activation::Relu),
+        )
         .unwrap();
     let (y, both) = (
-        backend.download::<f32>(B::lend(&y)),
-        backend.download::<f32>(B::lend(&both)),
+        backend.download::<f32>(B::as_slice(&y)),
+        backend.download::<f32>(B::as_slice(&both)),
     );
     assert_eq!(y.unwrap(), both.unwrap());
 }
@@ -85,8 +97,15 @@ fn train_at_offset<T: Element>(cpu: &Cpu, problem: &Problem, offset: usize) -> V
         epsilon: problem.epsilon,
     };
     let (x, y_part) = (&x[offset..offset + len], &mut y[offset..offset + len]);
-    cpu.forward_training::<T>(&shape, x, affine, Epilogue::None, y_part, out)
-        .unwrap();
+    cpu.forward_training::<T>(
+        &shape,
+        x,
+        affine,
+        Epilogue::of(Activation::None),
+        y_part,
+        out,
+    )
+    .unwrap();
     y
 }
 

@@ -1,6 +1,6 @@
 //! Data that hurts.
 
-use batchnorm::backend::{Backend, Epilogue, InOut, Normalization};
+use batchnorm::backend::{Activation, Backend, Epilogue, InOut, Normalization};
 use batchnorm::{Element, Layout, Shape};
 use half::{bf16, f16};
 
@@ -66,7 +66,7 @@ pub(crate) fn a_constant_gives_exactly_beta<B: Backend>(backend: &B) {
             let answer = forward::<T, B>(backend, &problem, How::Fused);
             let variance = wide(
                 &backend
-                    .download::<T::Compute>(B::lend(&answer.statistics[2]))
+                    .download::<T::Compute>(B::as_slice(&answer.statistics[2]))
                     .unwrap(),
             );
             assert!(
@@ -110,7 +110,7 @@ pub(crate) fn an_outlier_first_costs_no_digits<B: Backend>(backend: &B) {
         let answer = forward::<f32, B>(backend, &problem, How::Fused);
         let variance = wide(
             &backend
-                .download::<f32>(B::lend(&answer.statistics[2]))
+                .download::<f32>(B::as_slice(&answer.statistics[2]))
                 .unwrap(),
         );
         for c in 0..shape.channels() {
@@ -251,7 +251,9 @@ fn stays_in_its_channel<B: Backend>(backend: &B, value: f64) {
             backward::<f32, B>(backend, &dirty, &b, How::Fused, false),
         );
         let expected = dirty.forward();
-        let mean = backend.download::<f32>(B::lend(&b.statistics[0])).unwrap();
+        let mean = backend
+            .download::<f32>(B::as_slice(&b.statistics[0]))
+            .unwrap();
         for c in 0..shape.channels() {
             for i in clean.channel(c) {
                 if c == 1 {
@@ -377,17 +379,17 @@ fn halves_are_rounded<T: Element<Compute = f32>, B: Backend>(
         let (zeros, ones) = (of_channel(0.0), of_channel(1.0));
         let mut y = backend.zeros(shape.len()).unwrap();
         let with = Normalization {
-            mean: B::lend(&mean),
-            mean_low: B::lend(&zeros),
-            inv_std: B::lend(&ones),
-            gamma: B::lend(&ones),
-            beta: B::lend(&zeros),
+            mean: B::as_slice(&mean),
+            mean_low: B::as_slice(&zeros),
+            inv_std: B::as_slice(&ones),
+            gamma: B::as_slice(&ones),
+            beta: B::as_slice(&zeros),
         };
-        let x_to_y = InOut::Separate(B::lend(&x), B::lend_mut(&mut y));
+        let x_to_y = InOut::Separate(B::as_slice(&x), B::as_slice_mut(&mut y));
         backend
-            .normalize::<T>(&shape, x_to_y, with, Epilogue::None)
+            .normalize::<T>(&shape, x_to_y, with, Epilogue::of(Activation::None))
             .unwrap();
-        let y = backend.download(B::lend(&y)).unwrap();
+        let y = backend.download(B::as_slice(&y)).unwrap();
         for at in 0..shape.len() {
             let same = y[at] == expected[at] || is_nan(y[at]) && is_nan(expected[at]);
             assert!(same, "{shape} at {at}: {:?} for {:?}", y[at], expected[at]);

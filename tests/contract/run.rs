@@ -2,8 +2,9 @@
 
 use batchnorm::Element;
 use batchnorm::backend::{
-    Affine, Backend, Epilogue, Gate, GradientSumsMut, InOut, Normalization, RunningMut, Statistics,
-    StatisticsMut, StatisticsSource, composed,
+    Activation, ActivationBackward, Affine, Backend, Epilogue, GradientSumsMut, InOut,
+    Normalization, RunningMut, SavedActivation, Statistics, StatisticsMut, StatisticsSource,
+    composed,
 };
 
 use crate::data::{round, typed, wide};
@@ -56,13 +57,16 @@ pub(crate) fn forward<T: Element, B: Backend>(
         .unwrap();
     let mut mask = backend.mask::<T>(shape).unwrap();
     {
-        let epilogue: Epilogue<B, T> = match (&residual, problem.relu) {
-            (None, false) => Epilogue::None,
-            (None, true) => Epilogue::Relu,
-            (Some(residual), false) => Epilogue::Add(B::lend(residual)),
-            (Some(residual), true) => Epilogue::AddRelu(B::lend(residual), Some(&mut mask)),
+        let activation = activation(problem);
+        let epilogue = Epilogue {
+            activation,
+            residual: residual.as_ref().map(|residual| B::as_slice(residual)),
+            saved: match activation.saves(residual.is_some()) {
+                SavedActivation::Mask(()) => SavedActivation::Mask(&mut mask),
+                _ => SavedActivation::Nothing,
+            },
         };
-        let (x, y) = (B::lend(&x), B::lend_mut(&mut y));
+        let (x, y) = (B::as_slice(&x), B::as_slice_mut(&mut y));
         if let Some((mean, variance)) = &problem.running {
             let values = [mean.clone(), vec![0.0; shape.channels()], variance.clone()];
             for (to, from) in statistics.iter_mut().zip(values) {
@@ -70,7 +74,11 @@ pub(crate) fn forward<T: Element, B: Backend>(
             }
             let [_, _, variance, inv_std] = &mut statistics;
             backend
-                .inverse_std::<T::Compute>(B::lend(variance), problem.epsilon, B::lend_mut(inv_std))
+                .inverse_std::<T::Compute>(
+                    B::as_slice(variance),
+                    problem.epsilon,
+                    B::as_slice_mut(inv_std),
+                )
                 .unwrap();
             let with = normalization::<T, B>(&statistics, &gamma, &beta);
             backend
@@ -79,15 +87,15 @@ pub(crate) fn forward<T: Element, B: Backend>(
         } else {
             let [mean, mean_low, variance, inv_std] = &mut statistics;
             let out = StatisticsMut {
-                mean: B::lend_mut(mean),
-                mean_low: B::lend_mut(mean_low),
-                variance: B::lend_mut(variance),
-                inv_std: B::lend_mut(inv_std),
+                mean: B::as_slice_mut(mean),
+                mean_low: B::as_slice_mut(mean_low),
+                variance: B::as_slice_mut(variance),
+                inv_std: B::as_slice_mut(inv_std),
                 running: None,
             };
             let affine = Affine {
-                gamma: B::lend(&gamma),
-                beta: B::lend(&beta),
+                gamma: B::as_slice(&gamma),
+                beta: B::as_slice(&beta),
                 epsilon: problem.epsilon,
             };
             match how {
@@ -101,11 +109,19 @@ pub(crate) fn forward<T: Element, B: Backend>(
             }
         }
     }
-    let y = backend.download::<T>(B::lend(&y)).unwrap();
+    let y = backend.download::<T>(B::as_slice(&y)).unwrap();
     Answer {
         statistics,
         mask,
         y,
+    }
+}
+
+fn activation(problem: &Problem) -> Activation {
+    if problem.relu {
+        Activation::Relu
+    } else {
+        Activation::None
     }
 }
 
@@ -124,20 +140,22 @@ pub(crate) fn follow<B: Backend>(
         .collect();
     let running = || [0; 2].map(|_| backend.upload(&before).unwrap());
     let answered = |running: [B::Buffer<f32>; 2]| {
-        running.map(|running| backend.download::<f32>(B::lend(&running)).unwrap())
+        running.map(|running| backend.download::<f32>(B::as_slice(&running)).unwrap())
     };
 
     let mut afterwards = running();
     let [mean, mean_low, variance, inv_std] = &forward::<f32, B>(backend, problem, how).statistics;
     let batch = Statistics {
-        mean: B::lend(mean),
-        mean_low: B::lend(mean_low),
-        variance: B::lend(variance),
-        inv_std: B::lend(inv_std),
+        mean: B::as_slice(mean),
+        mean_low: B::as_slice(mean_low),
+        variance: B::as_slice(variance),
+        inv_std: B::as_slice(inv_std),
     };
     let [running_mean, running_variance] = &mut afterwards;
-    let (running_mean, running_variance) =
-        (B::lend_mut(running_mean), B::lend_mut(running_variance));
+    let (running_mean, running_variance) = (
+        B::as_slice_mut(running_mean),
+        B::as_slice_mut(running_variance),
+    );
     backend
         .update_running::<f32>(batch, factor, correction, running_mean, running_variance)
         .unwrap();
@@ -150,28 +168,41 @@ pub(crate) fn follow<B: Backend>(
     let [mean, mean_low, variance, inv_std] = &mut statistics;
     let [running_mean, running_variance] = &mut at_once;
     let out = StatisticsMut {
-        mean: B::lend_mut(mean),
-        mean_low: B::lend_mut(mean_low),
-        variance: B::lend_mut(variance),
-        inv_std: B::lend_mut(inv_std),
+        mean: B::as_slice_mut(mean),
+        mean_low: B::as_slice_mut(mean_low),
+        variance: B::as_slice_mut(variance),
+        inv_std: B::as_slice_mut(inv_std),
         running: Some(RunningMut {
-            mean: B::lend_mut(running_mean),
-            variance: B::lend_mut(running_variance),
+            mean: B::as_slice_mut(running_mean),
+            variance: B::as_slice_mut(running_variance),
             factor,
             correction,
         }),
     };
     let affine = Affine {
-        gamma: B::lend(&gamma),
-        beta: B::lend(&gamma),
+        gamma: B::as_slice(&gamma),
+        beta: B::as_slice(&gamma),
         epsilon: problem.epsilon,
     };
-    let (shape, x, y) = (&problem.shape, B::lend(&x), B::lend_mut(&mut y));
+    let (shape, x, y) = (&problem.shape, B::as_slice(&x), B::as_slice_mut(&mut y));
     match how {
-        How::Fused => backend.forward_training::<f32>(shape, x, affine, Epilogue::None, y, out),
-        How::Composed => {
-            composed::forward_training::<B, f32>(backend, shape, x, affine, Epilogue::None, y, out)
-        }
+        How::Fused => backend.forward_training::<f32>(
+            shape,
+            x,
+            affine,
+            Epilogue::of(Activation::None),
+            y,
+            out,
+        ),
+        How::Composed => composed::forward_training::<B, f32>(
+            backend,
+            shape,
+            x,
+            affine,
+            Epilogue::of(Activation::None),
+            y,
+            out,
+        ),
     }
     .unwrap();
     (answered(at_once), answered(afterwards))
@@ -181,13 +212,13 @@ fn normalization<'a, T: Element, B: Backend>(
     statistics: &'a [B::Buffer<T::Compute>; 4],
     gamma: &'a B::Buffer<T::Compute>,
     beta: &'a B::Buffer<T::Compute>,
-) -> Normalization<'a, B, T::Compute> {
+) -> Normalization<B::Slice<'a, T::Compute>> {
     Normalization {
-        mean: B::lend(&statistics[0]),
-        mean_low: B::lend(&statistics[1]),
-        inv_std: B::lend(&statistics[3]),
-        gamma: B::lend(gamma),
-        beta: B::lend(beta),
+        mean: B::as_slice(&statistics[0]),
+        mean_low: B::as_slice(&statistics[1]),
+        inv_std: B::as_slice(&statistics[3]),
+        gamma: B::as_slice(gamma),
+        beta: B::as_slice(beta),
     }
 }
 
@@ -219,10 +250,13 @@ pub(crate) fn backward<T: Element, B: Backend>(
             .upload(&vec![T::from_f64(-77.0); shape.len()])
             .unwrap()
     });
-    let gate: Gate<B> = match (problem.relu, &problem.residual) {
-        (false, _) => Gate::Open,
-        (true, None) => Gate::Relu,
-        (true, Some(_)) => Gate::Mask(&forward.mask),
+    let activation = activation(problem);
+    let backward = ActivationBackward {
+        activation,
+        saved: match activation.saves(problem.residual.is_some()) {
+            SavedActivation::Mask(()) => SavedActivation::Mask(&forward.mask),
+            _ => SavedActivation::Nothing,
+        },
     };
     let source = if problem.running.is_some() {
         StatisticsSource::Running
@@ -231,24 +265,26 @@ pub(crate) fn backward<T: Element, B: Backend>(
     };
     {
         let dy_to_dx = if in_place {
-            InOut::InPlace(B::lend_mut(&mut dy))
+            InOut::InPlace(B::as_slice_mut(&mut dy))
         } else {
-            InOut::Separate(B::lend(&dy), B::lend_mut(&mut separate))
+            InOut::Separate(B::as_slice(&dy), B::as_slice_mut(&mut separate))
         };
         let with = normalization::<T, B>(&forward.statistics, &gamma, &beta);
         let out = GradientSumsMut {
-            gamma: B::lend_mut(&mut dgamma),
-            beta: B::lend_mut(&mut dbeta),
+            gamma: B::as_slice_mut(&mut dgamma),
+            beta: B::as_slice_mut(&mut dbeta),
         };
-        let dresidual = dresidual.as_mut().map(|dresidual| B::lend_mut(dresidual));
-        let x = B::lend(&x);
+        let dresidual = dresidual
+            .as_mut()
+            .map(|dresidual| B::as_slice_mut(dresidual));
+        let x = B::as_slice(&x);
         match how {
             How::Fused => backend
-                .backward::<T>(shape, dy_to_dx, x, with, source, gate, dresidual, out)
+                .backward::<T>(shape, dy_to_dx, x, with, source, backward, dresidual, out)
                 .unwrap(),
             How::Composed => {
                 composed::backward::<B, T>(
-                    backend, shape, dy_to_dx, x, with, source, gate, dresidual, out,
+                    backend, shape, dy_to_dx, x, with, source, backward, dresidual, out,
                 )
                 .unwrap();
             }
@@ -256,11 +292,14 @@ pub(crate) fn backward<T: Element, B: Backend>(
     }
     BackwardAnswer {
         dx: backend
-            .download::<T>(B::lend(if in_place { &dy } else { &separate }))
+            .download::<T>(B::as_slice(if in_place { &dy } else { &separate }))
             .unwrap(),
-        dresidual: dresidual.map(|dresidual| backend.download::<T>(B::lend(&dresidual)).unwrap()),
-        dgamma: backend.download::<T::Compute>(B::lend(&dgamma)).unwrap(),
-        dbeta: backend.download::<T::Compute>(B::lend(&dbeta)).unwrap(),
+        dresidual: dresidual
+            .map(|dresidual| backend.download::<T>(B::as_slice(&dresidual)).unwrap()),
+        dgamma: backend
+            .download::<T::Compute>(B::as_slice(&dgamma))
+            .unwrap(),
+        dbeta: backend.download::<T::Compute>(B::as_slice(&dbeta)).unwrap(),
     }
 }
 
@@ -279,7 +318,7 @@ pub(crate) fn check_forward<T: Element, B: Backend>(
     let [mean, _, variance, inv_std] = [0, 1, 2, 3].map(|i| {
         wide(
             &backend
-                .download::<T::Compute>(B::lend(&answer.statistics[i]))
+                .download::<T::Compute>(B::as_slice(&answer.statistics[i]))
                 .unwrap(),
         )
     });

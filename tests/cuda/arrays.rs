@@ -1,10 +1,10 @@
 //! The arrays of one layer on a GPU, and the work that is done on them: for the tests here and for the benchmark on GPUs.
 
 use batchnorm::backend::{
-    Affine, Backend, Epilogue, Gate, GradientSumsMut, InOut, Normalization, StatisticsMut,
-    StatisticsSource,
+    Activation, ActivationBackward, Affine, Backend, Epilogue, GradientSumsMut, InOut, Memory,
+    Normalization, SavedActivation, StatisticsMut, StatisticsSource,
 };
-use batchnorm::cuda::{CudaBuffer, CudaMask};
+use batchnorm::cuda::{CudaBuffer, CudaMask, CudaMemory};
 use batchnorm::{Compute, Cuda, Element, Result, Shape};
 
 /// Everything that goes into a pass and comes out of it.
@@ -106,9 +106,12 @@ impl Work {
 
     fn forward<T: Element>(self, gpu: &Cuda, arrays: &mut Arrays<T>) -> Result<()> {
         let epilogue = if self == Work::ForwardAddRelu {
-            Epilogue::AddRelu((&arrays.residual).into(), Some(&mut arrays.mask))
+            Epilogue {
+                saved: SavedActivation::Mask(&mut arrays.mask),
+                ..Epilogue::of(Activation::Relu).with_residual((&arrays.residual).into())
+            }
         } else {
-            Epilogue::None
+            Epilogue::of(Activation::None)
         };
         let affine = Affine {
             gamma: (&arrays.gamma).into(),
@@ -129,13 +132,16 @@ impl Work {
 
     fn backward<T: Element>(self, gpu: &Cuda, arrays: &mut Arrays<T>) -> Result<()> {
         let with = normalization(&arrays.statistics, &arrays.gamma, &arrays.beta);
-        let (gate, dresidual) = if self == Work::BackwardAddRelu {
+        let (activation, dresidual) = if self == Work::BackwardAddRelu {
             (
-                Gate::Mask(&arrays.mask),
+                ActivationBackward {
+                    activation: Activation::Relu,
+                    saved: SavedActivation::Mask(&arrays.mask),
+                },
                 Some((&mut arrays.dresidual).into()),
             )
         } else {
-            (Gate::Open, None)
+            (ActivationBackward::of(Activation::None), None)
         };
         let source = if self == Work::BackwardFrozen {
             StatisticsSource::Running
@@ -156,7 +162,7 @@ impl Work {
             x,
             with,
             source,
-            gate,
+            activation,
             dresidual,
             out,
         )
@@ -166,14 +172,14 @@ impl Work {
 fn inference<T: Element>(gpu: &Cuda, arrays: &mut Arrays<T>) -> Result<()> {
     let with = normalization(&arrays.statistics, &arrays.gamma, &arrays.beta);
     let x_to_y = InOut::Separate((&arrays.x).into(), (&mut arrays.y).into());
-    gpu.normalize::<T>(&arrays.shape, x_to_y, with, Epilogue::None)
+    gpu.normalize::<T>(&arrays.shape, x_to_y, with, Epilogue::of(Activation::None))
 }
 
 fn normalization<'a, C: Compute>(
     [mean, mean_low, _, inv_std]: &'a [CudaBuffer<C>; 4],
     gamma: &'a CudaBuffer<C>,
     beta: &'a CudaBuffer<C>,
-) -> Normalization<'a, Cuda, C> {
+) -> Normalization<CudaMemory<'a, C>> {
     Normalization {
         mean: mean.into(),
         mean_low: mean_low.into(),

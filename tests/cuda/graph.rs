@@ -1,6 +1,6 @@
 //! The passes captured in a graph give the same bits when it is replayed, on the values that the arrays then have.
 
-use batchnorm::backend::Backend;
+use batchnorm::backend::Memory;
 use batchnorm::{Cuda, Element, Result, Shape};
 use half::{bf16, f16};
 

@@ -1,8 +1,8 @@
 //! More than 2³¹ values, which no 32-bit index reaches: 33 images, of which the last is beyond, and unlike the others.
 
 use batchnorm::backend::{
-    Affine, Backend, Epilogue, Gate, GradientSumsMut, InOut, Normalization, StatisticsMut,
-    StatisticsSource,
+    Activation, ActivationBackward, Affine, Backend, Epilogue, GradientSumsMut, InOut, Memory,
+    Normalization, StatisticsMut, StatisticsSource,
 };
 use batchnorm::cuda::CudaBuffer;
 use batchnorm::{Cuda, Layout, Result, Shape};
@@ -58,7 +58,7 @@ fn images(
         let one = gpu.upload(&image(layout, |channel, place| value(last, channel, place)))?;
         for number in range {
             let mut to = all.slice_mut(number * IMAGE..(number + 1) * IMAGE);
-            gpu.copy::<f16>(Cuda::lend(&one), (&mut to).into())?;
+            gpu.copy::<f16>(Cuda::as_slice(&one), (&mut to).into())?;
         }
     }
     Ok(all)
@@ -146,19 +146,26 @@ fn forward_and_backward(gpu: &Cuda, layout: Layout) -> Result<()> {
     let x_values = images(gpu, layout, x)?;
     let mut y = gpu.zeros::<f16>(shape.len())?;
     let affine = Affine {
-        gamma: Cuda::lend(&ones),
-        beta: Cuda::lend(&zeros),
+        gamma: Cuda::as_slice(&ones),
+        beta: Cuda::as_slice(&zeros),
         epsilon: EPSILON,
     };
     let out = StatisticsMut {
-        mean: Cuda::lend_mut(mean),
-        mean_low: Cuda::lend_mut(mean_low),
-        variance: Cuda::lend_mut(variance),
-        inv_std: Cuda::lend_mut(inv_std),
+        mean: Cuda::as_slice_mut(mean),
+        mean_low: Cuda::as_slice_mut(mean_low),
+        variance: Cuda::as_slice_mut(variance),
+        inv_std: Cuda::as_slice_mut(inv_std),
         running: None,
     };
-    let (lent, written) = (Cuda::lend(&x_values), Cuda::lend_mut(&mut y));
-    gpu.forward_training::<f16>(&shape, lent, affine, Epilogue::None, written, out)?;
+    let (lent, written) = (Cuda::as_slice(&x_values), Cuda::as_slice_mut(&mut y));
+    gpu.forward_training::<f16>(
+        &shape,
+        lent,
+        affine,
+        Epilogue::of(Activation::None),
+        written,
+        out,
+    )?;
     let x_hat = |last, channel: usize, place| {
         let Expected { mean, inv_std, .. } = textbook[channel];
         (x(last, channel, place) - mean) * inv_std
@@ -169,19 +176,28 @@ fn forward_and_backward(gpu: &Cuda, layout: Layout) -> Result<()> {
     let mut gradients = images(gpu, layout, dy)?;
     let (mut dgamma, mut dbeta) = (gpu.zeros::<f32>(CHANNELS)?, gpu.zeros::<f32>(CHANNELS)?);
     let with = Normalization {
-        mean: Cuda::lend(mean),
-        mean_low: Cuda::lend(mean_low),
-        inv_std: Cuda::lend(inv_std),
-        gamma: Cuda::lend(&ones),
-        beta: Cuda::lend(&zeros),
+        mean: Cuda::as_slice(mean),
+        mean_low: Cuda::as_slice(mean_low),
+        inv_std: Cuda::as_slice(inv_std),
+        gamma: Cuda::as_slice(&ones),
+        beta: Cuda::as_slice(&zeros),
     };
     let out = GradientSumsMut {
-        gamma: Cuda::lend_mut(&mut dgamma),
-        beta: Cuda::lend_mut(&mut dbeta),
+        gamma: Cuda::as_slice_mut(&mut dgamma),
+        beta: Cuda::as_slice_mut(&mut dbeta),
     };
-    let in_place = InOut::InPlace(Cuda::lend_mut(&mut gradients));
-    let (lent, source) = (Cuda::lend(&x_values), StatisticsSource::Batch);
-    gpu.backward::<f16>(&shape, in_place, lent, with, source, Gate::Open, None, out)?;
+    let in_place = InOut::InPlace(Cuda::as_slice_mut(&mut gradients));
+    let (lent, source) = (Cuda::as_slice(&x_values), StatisticsSource::Batch);
+    gpu.backward::<f16>(
+        &shape,
+        in_place,
+        lent,
+        with,
+        source,
+        ActivationBackward::of(Activation::None),
+        None,
+        out,
+    )?;
     check(gpu, layout, &gradients, "dx", |last, channel, place| {
         let Expected {
             inv_std,

@@ -1,6 +1,6 @@
 //! What came out of a forward and a backward pass, and arrays that make every kernel come out.
 
-use batchnorm::backend::Backend;
+use batchnorm::backend::Memory;
 use batchnorm::{Cuda, Element, Result, Shape};
 
 use crate::arrays::{Arrays, Work};
@@ -31,8 +31,8 @@ pub(crate) struct Outputs<T: Element> {
 
 impl<T: Element> Outputs<T> {
     pub(crate) fn of(gpu: &Cuda, arrays: &Arrays<T>) -> Result<Self> {
-        let values = |array| gpu.download::<T>(Cuda::lend(array));
-        let per_channel = |array| gpu.download::<T::Compute>(Cuda::lend(array));
+        let values = |array| gpu.download::<T>(Cuda::as_slice(array));
+        let per_channel = |array| gpu.download::<T::Compute>(Cuda::as_slice(array));
         let [mean, mean_low, variance, inv_std] = &arrays.statistics;
         Ok(Self {
             values: [

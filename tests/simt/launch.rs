@@ -1,6 +1,7 @@
 //! One launch of a kernel of `kernels/simt/selftest.cu`.
 #![expect(unsafe_code, reason = "kernels are given addresses")]
 
+use batchnorm::backend::Memory;
 use batchnorm::gpu::Driver;
 use batchnorm::gpu::arguments::Arguments;
 use batchnorm::gpu::driver::COUNTER_BYTES;
@@ -62,8 +63,11 @@ impl<'a> Launch<'a> {
         let mut out = self.driver.zeros::<Y>(len)?;
         let counters = self.driver.workspace();
         let arguments = Arguments {
-            x: self.driver.address(SimtDriver::lend(&x)).0,
-            out: self.driver.address_mut(SimtDriver::lend_mut(&mut out)).0,
+            x: self.driver.address(SimtDriver::as_slice(&x)).0,
+            out: self
+                .driver
+                .address_mut(SimtDriver::as_slice_mut(&mut out))
+                .0,
             counters,
             partials: counters + COUNTER_BYTES as u64,
             packets: self.packets,
@@ -73,7 +77,7 @@ impl<'a> Launch<'a> {
         // SAFETY: the kernels use `x`, `out` and the driver's workspace, which live until the call returns, and stay inside
         // of them where a test gives as many values as threads; those that do not are in a process of their own.
         unsafe { self.driver.run(self.kernel, self.grid, &arguments) }?;
-        self.driver.download(SimtDriver::lend(&out))
+        self.driver.download(SimtDriver::as_slice(&out))
     }
 
     /// The error that it must give.

@@ -28,7 +28,7 @@ pub(crate) fn forward_training<T: Element>(
     cpu: &Cpu,
     matrix: &Matrix,
     x: &[T],
-    affine: Affine<'_, Cpu, T::Compute>,
+    affine: Affine<&[T::Compute]>,
     epilogue: Epilogue<'_, T>,
     mask: Option<&mut [u8]>,
     y: &mut [T],

@@ -1,0 +1,195 @@
+//! THE ONE PLACE OF EVERY ACTIVATION: its definition, its derivative, and what the backward pass needs saved of it.
+//!
+//! A new activation is an entry in each match of [`Activation`] here, and what the kernels do for it: `src/cpu/epilogue`,
+//! `kernels/epilogue.cuh`. The translations to either's own words are `src/cpu/operands.rs` and `src/gpu/operands.rs`.
+
+/// What is done to the normalized values before they are stored.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub enum Activation {
+    /// Nothing.
+    None,
+    /// `max(0, y)`; NaN stays NaN, as in PyTorch. With a residual: `max(0, y + residual)`.
+    Relu,
+}
+
+impl Activation {
+    /// The activation of v.
+    pub fn forward(self, v: f64) -> f64 {
+        match self {
+            Activation::None => v,
+            // Not `max`, which would lose NaN.
+            Activation::Relu => {
+                if v <= 0.0 {
+                    0.0
+                } else {
+                    v
+                }
+            }
+        }
+    }
+
+    /// Its derivative at v. For ReLU it is 0 at 0, and 1 where v is NaN.
+    pub fn derivative(self, v: f64) -> f64 {
+        match self {
+            Activation::None => 1.0,
+            Activation::Relu => {
+                if v <= 0.0 {
+                    0.0
+                } else {
+                    1.0
+                }
+            }
+        }
+    }
+
+    /// What a forward pass must save so that the backward pass knows the derivative. Without a residual v can be
+    /// recomputed from x, which is kept anyway.
+    pub fn saves(self, after_residual: bool) -> SavedActivation<(), ()> {
+        match self {
+            Activation::Relu if after_residual => SavedActivation::Mask(()),
+            Activation::None | Activation::Relu => SavedActivation::Nothing,
+        }
+    }
+}
+
+/// What the backward pass needs of the activation. To be written the mask is `&mut` and the values are a slice for
+/// writing; to be read `&` and a slice for reading; to be kept they are owned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SavedActivation<M, V> {
+    /// Nothing: v is recomputed from x.
+    Nothing,
+    /// One bit a value: whether v, rounded as it was stored, is above zero.
+    Mask(M),
+    /// v, with the residual, before the activation.
+    PreActivation(V),
+}
+
+impl<M, V> SavedActivation<M, V> {
+    /// Which it is.
+    pub fn kind(&self) -> SavedActivation<(), ()> {
+        match self {
+            SavedActivation::Nothing => SavedActivation::Nothing,
+            SavedActivation::Mask(_) => SavedActivation::Mask(()),
+            SavedActivation::PreActivation(_) => SavedActivation::PreActivation(()),
+        }
+    }
+
+    /// Of each by reference.
+    pub fn as_ref(&self) -> SavedActivation<&M, &V> {
+        match self {
+            SavedActivation::Nothing => SavedActivation::Nothing,
+            SavedActivation::Mask(mask) => SavedActivation::Mask(mask),
+            SavedActivation::PreActivation(values) => SavedActivation::PreActivation(values),
+        }
+    }
+
+    /// Of each by mutable reference.
+    pub fn as_mut(&mut self) -> SavedActivation<&mut M, &mut V> {
+        match self {
+            SavedActivation::Nothing => SavedActivation::Nothing,
+            SavedActivation::Mask(mask) => SavedActivation::Mask(mask),
+            SavedActivation::PreActivation(values) => SavedActivation::PreActivation(values),
+        }
+    }
+
+    /// With the mask and the values made something else, or the error of that.
+    pub(crate) fn try_map<N, W, E>(
+        self,
+        mask: impl FnOnce(M) -> Result<N, E>,
+        values: impl FnOnce(V) -> Result<W, E>,
+    ) -> Result<SavedActivation<N, W>, E> {
+        Ok(match self {
+            SavedActivation::Nothing => SavedActivation::Nothing,
+            SavedActivation::Mask(saved) => SavedActivation::Mask(mask(saved)?),
+            SavedActivation::PreActivation(saved) => SavedActivation::PreActivation(values(saved)?),
+        })
+    }
+
+    /// With the values made something else.
+    pub(crate) fn map_values<W>(self, values: impl FnOnce(V) -> W) -> SavedActivation<M, W> {
+        match self {
+            SavedActivation::Nothing => SavedActivation::Nothing,
+            SavedActivation::Mask(mask) => SavedActivation::Mask(mask),
+            SavedActivation::PreActivation(saved) => SavedActivation::PreActivation(values(saved)),
+        }
+    }
+}
+
+/// What is done to the normalized value v before it is rounded and stored: `y = activation(v + residual)`.
+#[derive(Debug)]
+pub struct Epilogue<S, M, W> {
+    /// What is done last.
+    pub activation: Activation,
+    /// What is added first.
+    pub residual: Option<S>,
+    /// What is written for the backward pass: nothing, or what [`Activation::saves`] says.
+    pub saved: SavedActivation<M, W>,
+}
+
+impl<S, M, W> Epilogue<S, M, W> {
+    /// Without a residual, and with nothing saved.
+    pub fn of(activation: Activation) -> Self {
+        Self {
+            activation,
+            residual: None,
+            saved: SavedActivation::Nothing,
+        }
+    }
+
+    /// With a residual.
+    #[must_use]
+    pub fn with_residual(self, residual: S) -> Self {
+        Self {
+            residual: Some(residual),
+            ..self
+        }
+    }
+}
+
+/// An activation on the way back: `dv = dy · activation'(v)`.
+#[derive(Debug, Clone, Copy)]
+pub struct ActivationBackward<M, V> {
+    /// Which.
+    pub activation: Activation,
+    /// What the forward pass saved of it. With nothing, v is recomputed from x: right where there was no residual.
+    pub saved: SavedActivation<M, V>,
+}
+
+impl<M, V> ActivationBackward<M, V> {
+    /// With nothing saved.
+    pub fn of(activation: Activation) -> Self {
+        Self {
+            activation,
+            saved: SavedActivation::Nothing,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn relu_keeps_nan_and_is_flat_at_zero() {
+        let relu = Activation::Relu;
+        assert_eq!(
+            [-2.0, -0.0, 0.0, 3.0].map(|v| relu.forward(v)),
+            [0.0, 0.0, 0.0, 3.0]
+        );
+        assert_eq!(
+            [-2.0, 0.0, 3.0].map(|v| relu.derivative(v)),
+            [0.0, 0.0, 1.0]
+        );
+        assert!(relu.forward(f64::NAN).is_nan());
+        assert_eq!(relu.derivative(f64::NAN), 1.0);
+    }
+
+    #[test]
+    fn only_what_cannot_be_recomputed_is_saved() {
+        assert_eq!(Activation::Relu.saves(true), SavedActivation::Mask(()));
+        assert_eq!(Activation::Relu.saves(false), SavedActivation::Nothing);
+        assert_eq!(Activation::None.saves(true), SavedActivation::Nothing);
+    }
+}

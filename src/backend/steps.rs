@@ -1,0 +1,115 @@
+//! What a backend does once the operands of a step have been checked: the methods of [`Backend`](super::Backend), each
+//! behind its checks. Shapes are never empty here.
+
+use std::fmt::Debug;
+
+use crate::backend::checks::Checked;
+use crate::backend::epilogue::{ActivationBackward, Epilogue};
+use crate::backend::memory::Memory;
+use crate::backend::operands::{
+    Affine, GradientSums, GradientSumsMut, InOut, Normalization, Statistics, StatisticsMut,
+    StatisticsSource,
+};
+use crate::element::{Compute, Element};
+use crate::error::Result;
+use crate::shape::Shape;
+
+/// The steps of a backend, unchecked. Sealed: a [`Backend`](super::Backend) is whoever has them, and nobody else can call
+/// them, for want of a [`Checked`].
+#[expect(
+    clippy::too_many_arguments,
+    reason = "inputs, outputs and what lies between"
+)]
+pub trait Steps: Memory {
+    /// One bit a value, in the backend's own order.
+    type Mask: Debug + Send + Sync;
+
+    /// See [`Backend::mask`](super::Backend::mask).
+    fn new_mask<T: Element>(&self, shape: &Shape) -> Result<Self::Mask>;
+
+    /// That a mask was made for arrays of `T` of this shape.
+    fn check_mask<T: Element>(shape: &Shape, mask: &Self::Mask) -> Result<()>;
+
+    fn run_statistics<T: Element>(
+        &self,
+        checked: Checked,
+        shape: &Shape,
+        x: Self::Slice<'_, T>,
+        epsilon: f64,
+        out: StatisticsMut<Self::SliceMut<'_, T::Compute>>,
+    ) -> Result<()>;
+
+    fn run_inverse_std<C: Compute>(
+        &self,
+        checked: Checked,
+        variance: Self::Slice<'_, C>,
+        epsilon: f64,
+        inv_std: Self::SliceMut<'_, C>,
+    ) -> Result<()>;
+
+    fn run_update_running<C: Compute>(
+        &self,
+        checked: Checked,
+        batch: Statistics<Self::Slice<'_, C>>,
+        factor: f64,
+        correction: f64,
+        running_mean: Self::SliceMut<'_, C>,
+        running_variance: Self::SliceMut<'_, C>,
+    ) -> Result<()>;
+
+    fn run_normalize<T: Element>(
+        &self,
+        checked: Checked,
+        shape: &Shape,
+        x_to_y: InOut<Self::Slice<'_, T>, Self::SliceMut<'_, T>>,
+        with: Normalization<Self::Slice<'_, T::Compute>>,
+        epilogue: Epilogue<Self::Slice<'_, T>, &mut Self::Mask, Self::SliceMut<'_, T>>,
+    ) -> Result<()>;
+
+    fn run_backward_reduce<T: Element>(
+        &self,
+        checked: Checked,
+        shape: &Shape,
+        dy: Self::Slice<'_, T>,
+        x: Self::Slice<'_, T>,
+        with: Normalization<Self::Slice<'_, T::Compute>>,
+        activation: ActivationBackward<&Self::Mask, Self::Slice<'_, T>>,
+        out: GradientSumsMut<Self::SliceMut<'_, T::Compute>>,
+    ) -> Result<()>;
+
+    fn run_backward_input<T: Element>(
+        &self,
+        checked: Checked,
+        shape: &Shape,
+        dy_to_dx: InOut<Self::Slice<'_, T>, Self::SliceMut<'_, T>>,
+        x: Self::Slice<'_, T>,
+        with: Normalization<Self::Slice<'_, T::Compute>>,
+        activation: ActivationBackward<&Self::Mask, Self::Slice<'_, T>>,
+        sums: Option<GradientSums<Self::Slice<'_, T::Compute>>>,
+        dresidual: Option<Self::SliceMut<'_, T>>,
+    ) -> Result<()>;
+
+    fn run_forward_training<T: Element>(
+        &self,
+        checked: Checked,
+        shape: &Shape,
+        x: Self::Slice<'_, T>,
+        affine: Affine<Self::Slice<'_, T::Compute>>,
+        epilogue: Epilogue<Self::Slice<'_, T>, &mut Self::Mask, Self::SliceMut<'_, T>>,
+        y: Self::SliceMut<'_, T>,
+        out: StatisticsMut<Self::SliceMut<'_, T::Compute>>,
+    ) -> Result<()>;
+
+    fn run_backward<T: Element>(
+        &self,
+        checked: Checked,
+        shape: &Shape,
+        dy_to_dx: InOut<Self::Slice<'_, T>, Self::SliceMut<'_, T>>,
+        x: Self::Slice<'_, T>,
+        with: Normalization<Self::Slice<'_, T::Compute>>,
+        source: StatisticsSource,
+        activation: ActivationBackward<&Self::Mask, Self::Slice<'_, T>>,
+        dresidual: Option<Self::SliceMut<'_, T>>,
+        out: GradientSumsMut<Self::SliceMut<'_, T::Compute>>,
+    ) -> Result<()>;
+}
