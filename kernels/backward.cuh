@@ -5,7 +5,7 @@
 //     dx = γ·inv_std·(dv − dβ/M − x̂·dγ/M)       statistics of the batch
 //     dx = γ·inv_std·dv                         statistics that are constants
 //
-// dx is computed as fused(fused(x − center, slope, dv − mean_gradient), scale, offset).
+// dx is computed as fma(fma(x − center, slope, dv − mean_gradient), scale, offset).
 #pragma once
 #include "normalize.cuh"
 
@@ -41,7 +41,7 @@ DEVICE InputCoefficients<Compute> input_coefficients_of(const Arguments& a, i64 
     const double slope = -static_cast<double>(statistics.inv_std) * (sums.second / a.count);
     const Compute mean_gradient = static_cast<Compute>(mean_beta);
     // What rounding mean_gradient, and center, left out.
-    const double unsaid = mean_beta - static_cast<double>(mean_gradient) + slope * static_cast<double>(rest_of(statistics));
+    const double unsaid = mean_beta - static_cast<double>(mean_gradient) + slope * static_cast<double>(rounding_residue(statistics));
     return InputCoefficients<Compute>{
         forward,
         mean_gradient,
@@ -62,9 +62,9 @@ DEVICE Sums known_gradients(const Arguments& a, i64 channel) {
 
 // From Σ dv and Σ dv·(x − center)·inv_std: takes out what center left in, and writes dβ and dγ.
 template <class Compute>
-DEVICE Sums finish_gradients(const Arguments& a, i64 channel, Sums sums, bool writes) {
+DEVICE Sums finalize_gradients(const Arguments& a, i64 channel, Sums sums, bool writes) {
     const Statistics<Compute> statistics = known_statistics<Compute>(a, channel);
-    const double rest = static_cast<double>(rest_of(statistics)) * static_cast<double>(statistics.inv_std);
+    const double rest = static_cast<double>(rounding_residue(statistics)) * static_cast<double>(statistics.inv_std);
     if (rest != 0.0) sums.second -= rest * sums.first;
     if (writes) {
         set_channel_value(a.sum_beta, channel, static_cast<Compute>(sums.first));
@@ -79,7 +79,7 @@ DEVICE typename T::Compute through_gate(
     u32 gate, typename T::Compute dy, typename T::Compute centred, Coefficients<typename T::Compute> k, u32 marks, int lane) {
     bool passes = true;
     // Written so that NaN passes.
-    if (gate == RECOMPUTED) passes = !(fused(centred, k.scale, k.shift) <= T::ROUNDS_TO_ZERO);
+    if (gate == RECOMPUTED) passes = !(fma(centred, k.scale, k.shift) <= T::ROUNDS_TO_ZERO);
     if (gate == MARKED) passes = (marks >> lane & 1u) != 0;
     return passes ? dy : static_cast<typename T::Compute>(0);
 }
@@ -87,14 +87,14 @@ DEVICE typename T::Compute through_gate(
 // Adds a packet's terms to lane sums. `of_lane(lane)` gives a lane's ReduceCoefficients.
 template <class T, class OfLane>
 DEVICE void add_gradients(
-    const Arguments& a, Run<T>& run, const Packet<T>& x, const Packet<T>& dy, OfLane of_lane, u32 marks, Lanes lanes) {
+    const Arguments& a, Accumulator<T>& accumulator, const Packet<T>& x, const Packet<T>& dy, OfLane of_lane, u32 marks, Lanes lanes) {
     each_lane<T>(lanes, [&](int lane) {
         const ReduceCoefficients<typename T::Compute> k = of_lane(lane);
         const typename T::Compute centred = x[lane] - k.forward.center;
         const typename T::Compute dv = through_gate<T>(a.gate, dy[lane], centred, k.forward, marks, lane);
-        run.first[lane] += dv;
+        accumulator.first[lane] += dv;
         // Multiplied before it is summed: dv·(x − center) can overflow where dv·x̂ cannot.
-        run.second[lane] = fused(dv, centred * k.inv_std, run.second[lane]);
+        accumulator.second[lane] = fma(dv, centred * k.inv_std, accumulator.second[lane]);
     });
 }
 
@@ -112,7 +112,7 @@ DEVICE void write_gradient(
         dresidual.set(lane, dv);
         dx.set(
             lane,
-            a.of_batch != 0 ? fused(fused(centred, k.slope, dv - k.mean_gradient), k.forward.scale, k.offset)
+            a.of_batch != 0 ? fma(fma(centred, k.slope, dv - k.mean_gradient), k.forward.scale, k.offset)
                             : dv * k.forward.scale);
     }
     store<T>(a.out, at, lanes, (a.aligned & OUT) != 0, dx);

@@ -7,7 +7,7 @@ namespace {
 template <class T>
 DEVICE void update_running(const Arguments& a) {
     typedef typename T::Compute Compute;
-    const i64 channel = static_cast<i64>(block_index()) * block_threads() + thread_index();
+    const i64 channel = static_cast<i64>(blockIdx.x) * blockDim.x + threadIdx.x;
     if (channel < a.channels)
         follow_running<Compute>(
             a, channel, channel_value<Compute>(a.mean, channel), channel_value<Compute>(a.mean_low, channel),
@@ -18,10 +18,10 @@ DEVICE void update_running(const Arguments& a) {
 template <class T>
 DEVICE void inverse_std(const Arguments& a) {
     typedef typename T::Compute Compute;
-    const i64 channel = static_cast<i64>(block_index()) * block_threads() + thread_index();
+    const i64 channel = static_cast<i64>(blockIdx.x) * blockDim.x + threadIdx.x;
     if (channel < a.channels) {
         const double variance = static_cast<double>(channel_value<Compute>(a.variance, channel));
-        set_channel_value(a.inv_std, channel, static_cast<Compute>(1.0 / square_root(variance + a.epsilon)));
+        set_channel_value(a.inv_std, channel, static_cast<Compute>(1.0 / __dsqrt_rn(variance + a.epsilon)));
     }
 }
 

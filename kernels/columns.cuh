@@ -6,7 +6,7 @@
 // stays in registers. Packets begin at multiples of 16 bytes from a row's begin; a group of channels begins at a packet.
 #pragma once
 #include "backward.cuh"
-#include "gather.cuh"
+#include "grid_reduce.cuh"
 
 // Some rows of a group of neighbouring channels.
 struct ColumnTile {
@@ -48,9 +48,9 @@ struct Column {
     DEVICE Column(const Arguments& a, const ColumnTile& tile) {
         // The last group may be narrower than the others.
         width = static_cast<u32>((tile.channels * a.spatial + LANES - 1) / LANES);
-        x = thread_index() % width;
-        y = thread_index() / width;
-        rows = block_threads() / width;
+        x = threadIdx.x % width;
+        y = threadIdx.x / width;
+        rows = blockDim.x / width;
         row_values = a.channels * a.spatial;
         const i64 of_row = tile.first_channel * a.spatial + x * LANES;
         first = tile.first * row_values + of_row;
@@ -77,7 +77,7 @@ DEVICE u32 marks_at(const Arguments& a, const Column<T>& column, u32 row) {
     return a.gate == MARKED ? a.mask[mask_place(a, column, row)] : 0;
 }
 
-enum Order { FORWARD, BACKWARD };
+enum class Order { Forward, Reverse };
 
 // Calls use(row, packets) for every row of this thread, counted from the tile's first, last row first if asked to, BATCH
 // rows on their way at a time.
@@ -93,12 +93,12 @@ DEVICE void each_row(const Column<T>& column, const ColumnTile& tile, Load load,
 #pragma unroll
         for (int i = 0; i < BATCH; i++) {
             const u32 at = up + i * column.rows;
-            if (at < rows) loaded[i] = load(ORDER == FORWARD ? at : last + column.y - at);
+            if (at < rows) loaded[i] = load(ORDER == Order::Forward ? at : last + column.y - at);
         }
 #pragma unroll
         for (int i = 0; i < BATCH; i++) {
             const u32 at = up + i * column.rows;
-            if (at < rows) use(ORDER == FORWARD ? at : last + column.y - at, loaded[i]);
+            if (at < rows) use(ORDER == Order::Forward ? at : last + column.y - at, loaded[i]);
         }
     }
 }
@@ -123,16 +123,16 @@ template <class Get>
 DEVICE void sum_by_channel(u32 channels, u32 entries, Get get, Sums* of_channel) {
     u32 lanes = 1;
     while (lanes < entries && lanes < WARP) lanes *= 2;
-    const u32 together = block_threads() / lanes;
+    const u32 together = blockDim.x / lanes;
     for (u32 first = 0; first < channels; first += together) {
-        const u32 channel = first + thread_index() / lanes;
+        const u32 channel = first + threadIdx.x / lanes;
         Sums sums = Sums::zero();
         if (channel < channels)
-            for (u32 entry = thread_index() % lanes; entry < entries; entry += lanes) sums.add(get(channel, entry));
+            for (u32 entry = threadIdx.x % lanes; entry < entries; entry += lanes) sums.add(get(channel, entry));
         sums = warp_sum(sums, lanes);
-        if (channel < channels && thread_index() % lanes == 0) of_channel[channel] = sums;
+        if (channel < channels && threadIdx.x % lanes == 0) of_channel[channel] = sums;
     }
-    BLOCK_BARRIER();
+    __syncthreads();
 }
 
 // From every thread's lane sums to those of the block's channels. Lanes marked as lost are taken from again(lane), in a
@@ -161,7 +161,7 @@ DEVICE void sum_lanes(
                 for (u32 lane = 0; lost_here >> lane != 0; lane++)
                     if ((lost_here >> lane & 1) != 0) slot[(part + lane) * slots].add(again(part + lane));
             }
-            PLANT(7, BLOCK_BARRIER(), (void)0);
+            INJECT_FAULT(7, __syncthreads(), (void)0);
         }
     }
     const u32 rows = column.rows < together ? column.rows : together;
@@ -192,26 +192,26 @@ DEVICE void sum_rows(
     const Arguments& a, const Column<T>& column, const ColumnTile& tile, Load load, Sums* scratch, Sums* of_channel) {
     typedef typename T::Compute Compute;
     constexpr int LANES = Width<T>::LANES;
-    for (u32 i = thread_index(); i < tile.channels; i += block_threads())
+    for (u32 i = threadIdx.x; i < tile.channels; i += blockDim.x)
         of_channel[i].first = reference_of<T>(a, tile.first_channel + i);
-    BLOCK_BARRIER();
-    Run<T> run = Run<T>::zero();
+    __syncthreads();
+    Accumulator<T> accumulator = Accumulator<T>::zero();
     Compute k[LANES];
 #pragma unroll
     for (int lane = 0; lane < LANES; lane++) k[lane] = 0;
     u32 count = 0;
-    each_row<T, 4, FORWARD>(column, tile, load, [&](u32, const Packet<T>& x) {
+    each_row<T, 4, Order::Forward>(column, tile, load, [&](u32, const Packet<T>& x) {
 #pragma unroll
         for (int lane = 0; lane < LANES; lane++) {
             if (count == 0) k[lane] = finite_or_zero(x[lane]);
-            add_value(run, lane, x[lane], k[lane]);
+            add_value(accumulator, lane, x[lane], k[lane]);
         }
         count += 1;
     });
     u32 lost = 0;
 #pragma unroll
     for (int lane = 0; lane < LANES; lane++)
-        if (column.lanes.has(lane) && is_lost(run.first[lane], run.second[lane])) lost |= 1u << lane;
+        if (column.lanes.has(lane) && overflowed(accumulator.first[lane], accumulator.second[lane])) lost |= 1u << lane;
     // Until the sums are there, their place holds the references: in registers they would crowd out the packets.
     const auto reference = [&](u32 lane) { return of_channel[column.channel(a, static_cast<int>(lane))].first; };
     sum_lanes(
@@ -219,7 +219,7 @@ DEVICE void sum_rows(
         [&](int lane) {
             if (!column.lanes.has(lane) || (lost >> lane & 1) != 0) return Sums::zero();
             const double k_of_lane = static_cast<double>(k[lane]);
-            return moved(run.of_lane(lane), static_cast<double>(count), k_of_lane, reference(static_cast<u32>(lane)));
+            return rebase(accumulator.of_lane(lane), static_cast<double>(count), k_of_lane, reference(static_cast<u32>(lane)));
         },
         lost, [&](u32 lane) { return sums_in_double(a, column, tile, lane, reference(lane)); }, scratch, of_channel);
 }
@@ -236,16 +236,16 @@ DEVICE void sum_row_gradients(
     for (int lane = 0; lane < Width<T>::LANES; lane++)
         if (column.walks() && column.lanes.has(lane))
             coefficients[lane] = of_channel_coefficients[column.channel(a, lane)];
-    Run<T> run = Run<T>::zero();
-    each_row<T, 2, FORWARD>(column, tile, load, [&](u32 row, const RowPair<T>& pair) {
+    Accumulator<T> accumulator = Accumulator<T>::zero();
+    each_row<T, 2, Order::Forward>(column, tile, load, [&](u32 row, const RowPair<T>& pair) {
         const auto of_lane = [&](int lane) { return coefficients[lane]; };
         use(row, pair, of_lane);
         const u32 marks = marks_at(a, column, row);
-        add_gradients<T>(a, run, pair.x, pair.dy, of_lane, marks, column.lanes);
+        add_gradients<T>(a, accumulator, pair.x, pair.dy, of_lane, marks, column.lanes);
     });
     sum_lanes(
         a, column, tile,
-        [&](int lane) { return column.lanes.has(lane) ? run.of_lane(lane) : Sums::zero(); }, 0,
+        [&](int lane) { return column.lanes.has(lane) ? accumulator.of_lane(lane) : Sums::zero(); }, 0,
         [](u32) { return Sums::zero(); }, scratch, of_channel);
 }
 

@@ -10,19 +10,19 @@
 namespace {
 
 DEVICE ColumnTile part_of_block(const Arguments& a) {
-    return column_tile(a, block_index() / cluster_blocks(), cluster_rank());
+    return column_tile(a, blockIdx.x / cluster_num_blocks(), cluster_block_rank());
 }
 
 // One channel's sums over the cluster.
 DEVICE Sums cluster_sum(const Sums* of_channel, u32 channel) {
     Sums sums = Sums::zero();
-    for (u32 rank = 0; rank < cluster_blocks(); rank++) sums.add(in_cluster(of_channel, rank)[channel]);
+    for (u32 rank = 0; rank < cluster_num_blocks(); rank++) sums.add(map_shared_rank(of_channel, rank)[channel]);
     return sums;
 }
 
 // The others' sums are there.
 DEVICE void meet() {
-    if (cluster_blocks() > 1) CLUSTER_BARRIER();
+    if (cluster_num_blocks() > 1) cluster_sync();
 }
 
 template <class T>
@@ -33,7 +33,7 @@ DEVICE void columns_on_chip_forward(const Arguments& a) {
         a, tile, dynamic, [](const ColumnShared<T>&) { meet(); },
         [&](const ColumnShared<T>& shared, u32 i) {
             const Sums sums = cluster_sum(shared.of_channel, i);
-            return finish_statistics<T>(a, tile.first_channel + i, sums, cluster_rank() == 0);
+            return finalize_statistics<T>(a, tile.first_channel + i, sums, cluster_block_rank() == 0);
         });
     // A block's shared memory must last until the others have read its sums.
     meet();
@@ -48,7 +48,7 @@ DEVICE void columns_on_chip_backward(const Arguments& a) {
         a, tile, dynamic, [](const ColumnShared<T>&) { meet(); },
         [&](const ColumnShared<T>& shared, u32 i) {
             const Sums sums = cluster_sum(shared.of_channel, i);
-            return finish_gradients<Compute>(a, tile.first_channel + i, sums, cluster_rank() == 0);
+            return finalize_gradients<Compute>(a, tile.first_channel + i, sums, cluster_block_rank() == 0);
         });
     // A block's shared memory must last until the others have read its sums.
     meet();

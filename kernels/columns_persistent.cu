@@ -22,25 +22,25 @@ struct GroupPart {
 };
 
 DEVICE GroupPart part_of_block(const Arguments& a) {
-    return GroupPart{block_index() / a.tiles, block_index() % a.tiles};
+    return GroupPart{blockIdx.x / a.tiles, blockIdx.x % a.tiles};
 }
 
 // Waits until finish(channel, sums) has been called for every channel of the group, by this block or another.
 template <class T, class Finish>
 DEVICE void meet(const Arguments& a, GroupPart here, const ColumnTile& tile, Sums* of_channel, Finish finish) {
-    for (u32 i = thread_index(); i < tile.channels; i += block_threads())
-        leave_sums(a, (tile.first_channel + i) * a.tiles + here.part, of_channel[i]);
-    if (arrives_last(arrived(a, here.group), a.tiles)) {
+    for (u32 i = threadIdx.x; i < tile.channels; i += blockDim.x)
+        store_partial(a, (tile.first_channel + i) * a.tiles + here.part, of_channel[i]);
+    if (is_last_block(arrived(a, here.group), a.tiles)) {
         sum_by_channel(
             tile.channels, a.tiles,
-            [&](u32 i, u32 part) { return left_sums(a, (tile.first_channel + i) * a.tiles + part); }, of_channel);
-        for (u32 i = thread_index(); i < tile.channels; i += block_threads())
+            [&](u32 i, u32 part) { return load_partial(a, (tile.first_channel + i) * a.tiles + part); }, of_channel);
+        for (u32 i = threadIdx.x; i < tile.channels; i += blockDim.x)
             finish(tile.first_channel + i, of_channel[i]);
-        publish(finished(a, here.group));
+        signal(finished(a, here.group));
     } else {
-        await(finished(a, here.group));
+        wait(finished(a, here.group));
     }
-    if (arrives_last(departed(a, here.group), a.tiles) && thread_index() == 0) *finished(a, here.group) = 0;
+    if (is_last_block(departed(a, here.group), a.tiles) && threadIdx.x == 0) *finished(a, here.group) = 0;
 }
 
 template <class T>
@@ -53,7 +53,7 @@ DEVICE void columns_persistent_forward(const Arguments& a) {
         a, tile, dynamic,
         [&](const ColumnShared<T>& shared) {
             meet<T>(a, here, tile, shared.of_channel, [&](i64 channel, Sums sums) {
-                finish_statistics<T>(a, channel, sums, true);
+                finalize_statistics<T>(a, channel, sums, true);
             });
         },
         [&](const ColumnShared<T>&, u32 i) { return known_statistics<Compute>(a, tile.first_channel + i); });
@@ -69,7 +69,7 @@ DEVICE void columns_persistent_backward(const Arguments& a) {
         a, tile, dynamic,
         [&](const ColumnShared<T>& shared) {
             meet<T>(a, here, tile, shared.of_channel, [&](i64 channel, Sums sums) {
-                finish_gradients<Compute>(a, channel, sums, true);
+                finalize_gradients<Compute>(a, channel, sums, true);
             });
         },
         [&](const ColumnShared<T>&, u32 i) { return known_gradients<Compute>(a, tile.first_channel + i); });

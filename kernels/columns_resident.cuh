@@ -24,19 +24,19 @@ DEVICE void columns_resident_forward(
     sum_rows(
         a, column, tile,
         [&](u32 row) {
-            if (row < kept) return load_x<T, AGAIN>(a, column, row);
-            const Packet<T> x = load_x<T, ONCE>(a, column, row);
+            if (row < kept) return load_x<T, Reuse::Again>(a, column, row);
+            const Packet<T> x = load_x<T, Reuse::Once>(a, column, row);
             *slot(row) = x.raw();
             return x;
         },
         shared.scratch, shared.of_channel);
     exchange(shared);
     Coefficients<Compute>* coefficients = static_cast<Coefficients<Compute>*>(shared.coefficients);
-    for (u32 i = thread_index(); i < tile.channels; i += block_threads())
+    for (u32 i = threadIdx.x; i < tile.channels; i += blockDim.x)
         coefficients[i] = coefficients_of(a, tile.first_channel + i, statistics_of(shared, i));
-    PLANT(9, BLOCK_BARRIER(), (void)0);
-    normalize_rows<T, BACKWARD>(a, column, tile, coefficients, [&](u32 row) {
-        return row < kept ? load_x<T, ONCE>(a, column, row) : Packet<T>::of(*slot(row));
+    INJECT_FAULT(9, __syncthreads(), (void)0);
+    normalize_rows<T, Order::Reverse>(a, column, tile, coefficients, [&](u32 row) {
+        return row < kept ? load_x<T, Reuse::Once>(a, column, row) : Packet<T>::of(*slot(row));
     });
 }
 
@@ -49,14 +49,14 @@ DEVICE void columns_resident_backward(
     const u32 kept = first_kept(a, tile);
     const auto slot = [&](u32 row) { return shared.kept + 2 * ((row - kept) * column.width + column.x); };
     ReduceCoefficients<Compute>* of_reduce = static_cast<ReduceCoefficients<Compute>*>(shared.coefficients);
-    for (u32 i = thread_index(); i < tile.channels; i += block_threads())
+    for (u32 i = threadIdx.x; i < tile.channels; i += blockDim.x)
         of_reduce[i] = reduce_coefficients_of<Compute>(a, tile.first_channel + i);
-    BLOCK_BARRIER();
+    __syncthreads();
     sum_row_gradients(
         a, column, tile, of_reduce,
         [&](u32 row) {
-            if (row < kept) return RowPair<T>{load_x<T, AGAIN>(a, column, row), load_dy<T, AGAIN>(a, column, row)};
-            const RowPair<T> pair{load_x<T, ONCE>(a, column, row), load_dy<T, ONCE>(a, column, row)};
+            if (row < kept) return RowPair<T>{load_x<T, Reuse::Again>(a, column, row), load_dy<T, Reuse::Again>(a, column, row)};
+            const RowPair<T> pair{load_x<T, Reuse::Once>(a, column, row), load_dy<T, Reuse::Once>(a, column, row)};
             slot(row)[0] = pair.x.raw();
             slot(row)[1] = pair.dy.raw();
             return pair;
@@ -64,11 +64,11 @@ DEVICE void columns_resident_backward(
         [](u32, const RowPair<T>&, auto) {}, shared.scratch, shared.of_channel);
     exchange(shared);
     InputCoefficients<Compute>* coefficients = static_cast<InputCoefficients<Compute>*>(shared.coefficients);
-    for (u32 i = thread_index(); i < tile.channels; i += block_threads())
+    for (u32 i = threadIdx.x; i < tile.channels; i += blockDim.x)
         coefficients[i] = input_coefficients_of<Compute>(a, tile.first_channel + i, sums_of(shared, i));
-    BLOCK_BARRIER();
-    write_row_gradients<T, BACKWARD>(a, column, tile, coefficients, [&](u32 row) {
-        if (row < kept) return RowPair<T>{load_x<T, ONCE>(a, column, row), load_dy<T, ONCE>(a, column, row)};
+    __syncthreads();
+    write_row_gradients<T, Order::Reverse>(a, column, tile, coefficients, [&](u32 row) {
+        if (row < kept) return RowPair<T>{load_x<T, Reuse::Once>(a, column, row), load_dy<T, Reuse::Once>(a, column, row)};
         return RowPair<T>{Packet<T>::of(slot(row)[0]), Packet<T>::of(slot(row)[1])};
     });
 }

@@ -20,7 +20,7 @@ DEVICE bool may_overflow(double inv_std) { return inv_std * 1.7976931348623157e+
 
 // What the mean has beside center.
 template <class Compute>
-DEVICE Compute rest_of(Statistics<Compute> statistics) {
+DEVICE Compute rounding_residue(Statistics<Compute> statistics) {
     return may_overflow(statistics.inv_std) ? statistics.mean + statistics.mean_low : statistics.mean_low;
 }
 
@@ -30,7 +30,7 @@ DEVICE Coefficients<Compute> coefficients_of(const Arguments& a, i64 channel, St
     return Coefficients<Compute>{
         may_overflow(statistics.inv_std) ? static_cast<Compute>(0) : statistics.mean,
         scale,
-        fused(-rest_of(statistics), scale, channel_value<Compute>(a.beta, channel)),
+        fma(-rounding_residue(statistics), scale, channel_value<Compute>(a.beta, channel)),
     };
 }
 
@@ -40,13 +40,13 @@ DEVICE u32 write_normalized(const Arguments& a, const Packet<T>& x, OfLane of_la
     typedef typename T::Compute Compute;
     const bool adds = a.epilogue >= ADD;
     Packet<T> residual = Packet<T>::zero();
-    if (adds) residual = load<T, ONCE>(a.residual, at, lanes, (a.aligned & RESIDUAL) != 0);
+    if (adds) residual = load<T, Reuse::Once>(a.residual, at, lanes, (a.aligned & RESIDUAL) != 0);
     Packet<T> y = Packet<T>::zero();
     u32 above = 0;
 #pragma unroll
     for (int lane = 0; lane < Packet<T>::LANES; lane++) {
         const Coefficients<Compute> k = of_lane(lane);
-        Compute v = fused(x[lane] - k.center, k.scale, k.shift);
+        Compute v = fma(x[lane] - k.center, k.scale, k.shift);
         if (adds) v += residual[lane];
         // Written so that NaN passes.
         if (!(v <= T::ROUNDS_TO_ZERO)) above |= 1u << lane;

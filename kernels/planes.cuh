@@ -5,7 +5,7 @@
 // packets that the worst placed one has, and the last of some planes has no lanes.
 #pragma once
 #include "backward.cuh"
-#include "gather.cuh"
+#include "grid_reduce.cuh"
 
 // Some packets of one channel: first to end, of batch·packets.
 struct PlaneTile {
@@ -71,10 +71,10 @@ struct PlaneWalk {
 template <class T, int BATCH, class Load, class Use>
 DEVICE void each_packet(const Arguments& a, const PlaneTile& tile, Load load, Use use) {
     typedef decltype(load(i64(), PlanePlace())) Loaded;
-    const u32 threads = block_threads();
+    const u32 threads = blockDim.x;
     const i64 count = tile.end - tile.first;
-    PlaneWalk<T> walk(a, tile.first + thread_index(), threads);
-    for (i64 slot = thread_index(); slot < count; slot += static_cast<i64>(BATCH) * threads) {
+    PlaneWalk<T> walk(a, tile.first + threadIdx.x, threads);
+    for (i64 slot = threadIdx.x; slot < count; slot += static_cast<i64>(BATCH) * threads) {
         Loaded loaded[BATCH];
         PlanePlace places[BATCH];
 #pragma unroll
@@ -114,7 +114,7 @@ template <class T>
 DEVICE Sums sums_in_double(const Arguments& a, const PlaneTile& tile, double r) {
     Sums sums = Sums::zero();
     each_packet<T, 1>(
-        a, tile, [&](i64, const PlanePlace& place) { return load_x<T, AGAIN>(a, place); },
+        a, tile, [&](i64, const PlanePlace& place) { return load_x<T, Reuse::Again>(a, place); },
         [&](i64, const PlanePlace& place, const Packet<T>& x) {
             each_lane<T>(place.lanes, [&](int lane) {
                 const double difference = static_cast<double>(x[lane]) - r;
@@ -129,7 +129,7 @@ template <class T, Reuse REUSE, class Keep>
 DEVICE Sums sum_tile(const Arguments& a, const PlaneTile& tile, Keep keep) {
     typedef typename T::Compute Compute;
     const double r = reference_of<T>(a, tile.channel);
-    Run<T> run = Run<T>::zero();
+    Accumulator<T> accumulator = Accumulator<T>::zero();
     Compute k = 0;
     i64 count = 0;
     each_packet<T, 4>(
@@ -141,12 +141,12 @@ DEVICE Sums sum_tile(const Arguments& a, const PlaneTile& tile, Keep keep) {
                 for (int lane = Packet<T>::LANES - 1; lane >= 0; lane--)
                     if (place.lanes.has(lane)) k = finite_or_zero(x[lane]);
             }
-            each_lane<T>(place.lanes, [&](int lane) { add_value(run, lane, x[lane], k); });
+            each_lane<T>(place.lanes, [&](int lane) { add_value(accumulator, lane, x[lane], k); });
             count += place.lanes.count();
         });
-    const Sums total = run.total();
-    Sums sums = moved(total, static_cast<double>(count), static_cast<double>(k), r);
-    if (sizeof(Compute) == 4 && is_lost(static_cast<float>(total.first), static_cast<float>(total.second)))
+    const Sums total = accumulator.total();
+    Sums sums = rebase(total, static_cast<double>(count), static_cast<double>(k), r);
+    if (sizeof(Compute) == 4 && overflowed(static_cast<float>(total.first), static_cast<float>(total.second)))
         sums = sums_in_double<T>(a, tile, r);
     return block_sum(sums);
 }
@@ -165,7 +165,7 @@ DEVICE void normalize_tile(
 template <class T, Reuse REUSE, class Keep>
 DEVICE Sums sum_gradients(
     const Arguments& a, const PlaneTile& tile, ReduceCoefficients<typename T::Compute> coefficients, Keep keep) {
-    Run<T> run = Run<T>::zero();
+    Accumulator<T> accumulator = Accumulator<T>::zero();
     each_packet<T, 2>(
         a, tile,
         [&](i64, const PlanePlace& place) {
@@ -174,9 +174,9 @@ DEVICE Sums sum_gradients(
         [&](i64 slot, const PlanePlace& place, const PacketPair<T>& pair) {
             keep(slot, place, pair);
             const u32 marks = marks_at<T>(a, place);
-            add_gradients<T>(a, run, pair.x, pair.dy, [&](int) { return coefficients; }, marks, place.lanes);
+            add_gradients<T>(a, accumulator, pair.x, pair.dy, [&](int) { return coefficients; }, marks, place.lanes);
         });
-    return block_sum(run.total());
+    return block_sum(accumulator.total());
 }
 
 // Writes dx of a tile; load(slot, place) gives its packets of x and dy.

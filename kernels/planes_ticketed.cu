@@ -68,40 +68,40 @@ DEVICE void each_item(const Arguments& a, Reduce reduce, Finish finish, Write wr
     const i64 items = 2 * a.channels * a.tiles;
     for (;;) {
         // The item before may still be read.
-        BLOCK_BARRIER();
-        if (thread_index() == 0) taken[0] = count(next_item(a), 1);
-        BLOCK_BARRIER();
+        __syncthreads();
+        if (threadIdx.x == 0) taken[0] = atomic_add_acq_rel(next_item(a), 1);
+        __syncthreads();
         if (taken[0] >= items) break;
         const Item item = item_at(a, taken[0]);
         const i64 channel = item.tile.channel;
         if (item.sums) {
             Sums sums = reduce(item.tile);
-            if (thread_index() == 0) leave_sums(a, channel * a.tiles + item.index, sums);
-            if (arrives_last(arrived_tiles(a, channel), a.tiles)) {
-                sums = sum_places(a, channel * a.tiles, a.tiles);
-                if (thread_index() == 0) finish(channel, sums);
-                publish(finished(a, channel));
+            if (threadIdx.x == 0) store_partial(a, channel * a.tiles + item.index, sums);
+            if (is_last_block(arrived_tiles(a, channel), a.tiles)) {
+                sums = sum_partials(a, channel * a.tiles, a.tiles);
+                if (threadIdx.x == 0) finish(channel, sums);
+                signal(finished(a, channel));
             }
         } else {
-            await(finished(a, channel));
+            wait(finished(a, channel));
             write(item.tile);
         }
     }
-    if (!arrives_last(departed_blocks(a), grid_blocks())) return;
-    for (i64 channel = thread_index(); channel < a.channels; channel += block_threads()) *finished(a, channel) = 0;
-    if (PLANT(8, thread_index() == 0, false)) *next_item(a) = 0;
+    if (!is_last_block(departed_blocks(a), gridDim.x)) return;
+    for (i64 channel = threadIdx.x; channel < a.channels; channel += blockDim.x) *finished(a, channel) = 0;
+    if (INJECT_FAULT(8, threadIdx.x == 0, false)) *next_item(a) = 0;
 }
 
 template <class T>
 DEVICE void planes_ticketed_forward(const Arguments& a) {
     typedef typename T::Compute Compute;
     each_item(
-        a, [&](const PlaneTile& tile) { return sum_tile<T, AGAIN>(a, tile, [](i64, const Packet<T>&) {}); },
-        [&](i64 channel, Sums sums) { finish_statistics<T>(a, channel, sums, true); },
+        a, [&](const PlaneTile& tile) { return sum_tile<T, Reuse::Again>(a, tile, [](i64, const Packet<T>&) {}); },
+        [&](i64 channel, Sums sums) { finalize_statistics<T>(a, channel, sums, true); },
         [&](const PlaneTile& tile) {
             const Statistics<Compute> statistics = known_statistics<Compute>(a, tile.channel);
             normalize_tile<T>(a, tile, coefficients_of(a, tile.channel, statistics), [&](i64, const PlanePlace& place) {
-                return load_x<T, ONCE>(a, place);
+                return load_x<T, Reuse::Once>(a, place);
             });
         });
 }
@@ -113,14 +113,14 @@ DEVICE void planes_ticketed_backward(const Arguments& a) {
         a,
         [&](const PlaneTile& tile) {
             const ReduceCoefficients<Compute> coefficients = reduce_coefficients_of<Compute>(a, tile.channel);
-            return sum_gradients<T, AGAIN>(a, tile, coefficients, [](i64, const PlanePlace&, const PacketPair<T>&) {});
+            return sum_gradients<T, Reuse::Again>(a, tile, coefficients, [](i64, const PlanePlace&, const PacketPair<T>&) {});
         },
-        [&](i64 channel, Sums sums) { finish_gradients<Compute>(a, channel, sums, true); },
+        [&](i64 channel, Sums sums) { finalize_gradients<Compute>(a, channel, sums, true); },
         [&](const PlaneTile& tile) {
             const Sums sums = known_gradients<Compute>(a, tile.channel);
             write_gradients<T>(
                 a, tile, input_coefficients_of<Compute>(a, tile.channel, sums), [&](i64, const PlanePlace& place) {
-                    return PacketPair<T>{load_x<T, ONCE>(a, place), load_dy<T, ONCE>(a, place)};
+                    return PacketPair<T>{load_x<T, Reuse::Once>(a, place), load_dy<T, Reuse::Once>(a, place)};
                 });
         });
 }

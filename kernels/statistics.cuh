@@ -25,24 +25,24 @@ DEVICE double reference_of(const Arguments& a, i64 channel) {
 
 // Adds one value to lane sums about k.
 template <class T>
-DEVICE void add_value(Run<T>& run, int lane, typename T::Compute x, typename T::Compute k) {
+DEVICE void add_value(Accumulator<T>& accumulator, int lane, typename T::Compute x, typename T::Compute k) {
     const typename T::Compute difference = x - k;
-    run.first[lane] += difference;
-    run.second[lane] = fused(difference, difference, run.second[lane]);
+    accumulator.first[lane] += difference;
+    accumulator.second[lane] = fma(difference, difference, accumulator.second[lane]);
 }
 
 // Sums of `count` terms about k, moved to r.
-DEVICE Sums moved(Sums sums, double count, double k, double r) {
-    const double by = PLANT(5, k - r, 0.0);
+DEVICE Sums rebase(Sums sums, double count, double k, double r) {
+    const double by = INJECT_FAULT(5, k - r, 0.0);
     return Sums{sums.first + count * by, sums.second + by * (2.0 * sums.first + count * by)};
 }
 
 // Whether squares of f32 differences have overflowed, or vanished below what f32 can hold: then these terms are taken
 // again in f64.
-DEVICE bool is_lost(float first, float second) {
+DEVICE bool overflowed(float first, float second) {
     return !(second < 1e37f) || (second < 1e-28f && (second != 0.0f || first != 0.0f));
 }
-DEVICE bool is_lost(double, double) { return false; }
+DEVICE bool overflowed(double, double) { return false; }
 
 // What a channel is normalized with.
 template <class Compute>
@@ -55,7 +55,7 @@ struct Statistics {
 // From a channel's sums about r: writes its statistics, and has the running ones follow. One thread of one block of the
 // channel writes.
 template <class T>
-DEVICE Statistics<typename T::Compute> finish_statistics(const Arguments& a, i64 channel, Sums sums, bool writes) {
+DEVICE Statistics<typename T::Compute> finalize_statistics(const Arguments& a, i64 channel, Sums sums, bool writes) {
     typedef typename T::Compute Compute;
     const double count = static_cast<double>(a.batch) * static_cast<double>(a.spatial);
     const double exact_mean = reference_of<T>(a, channel) + sums.first / count;
@@ -68,7 +68,7 @@ DEVICE Statistics<typename T::Compute> finish_statistics(const Arguments& a, i64
     const Statistics<Compute> statistics{
         mean,
         is_finite(low) ? static_cast<Compute>(low) : static_cast<Compute>(0),
-        static_cast<Compute>(1.0 / square_root(exact_variance + a.epsilon)),
+        static_cast<Compute>(1.0 / __dsqrt_rn(exact_variance + a.epsilon)),
     };
     if (writes) {
         const Compute variance = static_cast<Compute>(exact_variance);

@@ -22,7 +22,7 @@ static constexpr u32 MOST_THREADS = 256;
 // The sum over `lanes` neighbouring lanes of a warp, a power of two, in the first of them. All lanes of the warp call it.
 DEVICE Sums warp_sum(Sums sums, u32 lanes) {
     for (u32 offset = lanes / 2; offset > 0; offset /= 2) {
-        const Sums above{shuffle_down(sums.first, offset), shuffle_down(sums.second, offset)};
+        const Sums above{__shfl_down_sync(FULL_WARP, sums.first, offset), __shfl_down_sync(FULL_WARP, sums.second, offset)};
         sums.add(above);
     }
     return sums;
@@ -31,12 +31,12 @@ DEVICE Sums warp_sum(Sums sums, u32 lanes) {
 // The sum over the block, in thread 0. All threads call it, and may write what they read before it.
 DEVICE Sums block_sum(Sums sums) {
     SHARED(Sums, of_warp, MOST_THREADS / WARP);
-    const u32 thread = thread_index(), warps = block_threads() / WARP;
+    const u32 thread = threadIdx.x, warps = blockDim.x / WARP;
     sums = warp_sum(sums, WARP);
     // A sum before this one may still be read.
-    BLOCK_BARRIER();
+    __syncthreads();
     if (thread % WARP == 0) of_warp[thread / WARP] = sums;
-    PLANT(1, BLOCK_BARRIER(), (void)0);
+    INJECT_FAULT(1, __syncthreads(), (void)0);
     if (thread < WARP) {
         sums = thread < warps ? of_warp[thread] : Sums::zero();
         sums = warp_sum(sums, MOST_THREADS / WARP);
@@ -46,18 +46,18 @@ DEVICE Sums block_sum(Sums sums) {
 
 // Sums over a run of terms, each lane of a packet on its own, so that chains are short and independent.
 template <class T>
-struct Run {
+struct Accumulator {
     typedef typename T::Compute Compute;
     static constexpr int LANES = Width<T>::LANES;
 
     Compute first[LANES];
     Compute second[LANES];
 
-    DEVICE static Run zero() {
-        Run run;
+    DEVICE static Accumulator zero() {
+        Accumulator accumulator;
 #pragma unroll
-        for (int lane = 0; lane < LANES; lane++) run.first[lane] = run.second[lane] = 0;
-        return run;
+        for (int lane = 0; lane < LANES; lane++) accumulator.first[lane] = accumulator.second[lane] = 0;
+        return accumulator;
     }
     DEVICE Sums of_lane(int lane) const {
         return Sums{static_cast<double>(first[lane]), static_cast<double>(second[lane])};

@@ -6,43 +6,43 @@
 #include "sums.cuh"
 
 // Leaves sums in a place. One thread calls it; seen by whoever arrives later.
-DEVICE void leave_sums(const Arguments& a, i64 place, Sums sums) {
+DEVICE void store_partial(const Arguments& a, i64 place, Sums sums) {
     a.partials[2 * place] = sums.first;
     a.partials[2 * place + 1] = sums.second;
 }
-DEVICE Sums left_sums(const Arguments& a, i64 place) {
+DEVICE Sums load_partial(const Arguments& a, i64 place) {
     return Sums{a.partials[2 * place], a.partials[2 * place + 1]};
 }
 
 // Whether this block is the last of `blocks` to arrive at a counter, which is zero again then. All threads call it; what
 // any of them wrote before is seen by all threads of the last block.
-DEVICE bool arrives_last(u32* counter, u32 blocks) {
+DEVICE bool is_last_block(u32* counter, u32 blocks) {
     SHARED(u32, last, 1);
-    BLOCK_BARRIER();
-    if (thread_index() == 0) {
-        last[0] = count(counter, 1) == PLANT(2, blocks - 1, 0);
+    __syncthreads();
+    if (threadIdx.x == 0) {
+        last[0] = atomic_add_acq_rel(counter, 1) == INJECT_FAULT(2, blocks - 1, 0);
         if (last[0]) *counter = 0;
     }
-    BLOCK_BARRIER();
+    __syncthreads();
     return last[0] != 0;
 }
 
 // Tells the blocks that wait at a flag to go on. All threads call it; what any of them wrote before is seen after.
-DEVICE void publish(u32* flag) {
-    BLOCK_BARRIER();
-    if (thread_index() == 0) store_release(flag, 1);
+DEVICE void signal(u32* flag) {
+    __syncthreads();
+    if (threadIdx.x == 0) store_release(flag, 1);
 }
 
 // Waits for a flag. All threads call it.
-DEVICE void await(const u32* flag) {
-    if (thread_index() == 0)
-        while (PLANT(3, load_acquire(flag) == 0, false)) pause();
-    BLOCK_BARRIER();
+DEVICE void wait(const u32* flag) {
+    if (threadIdx.x == 0)
+        while (INJECT_FAULT(3, load_acquire(flag) == 0, false)) __nanosleep(POLL_NANOSECONDS);
+    __syncthreads();
 }
 
 // The sum of `places` neighbouring places in order, in thread 0. All threads call it.
-DEVICE Sums sum_places(const Arguments& a, i64 first, u32 places) {
+DEVICE Sums sum_partials(const Arguments& a, i64 first, u32 places) {
     Sums sums = Sums::zero();
-    for (u32 place = thread_index(); place < places; place += block_threads()) sums.add(left_sums(a, first + place));
+    for (u32 place = threadIdx.x; place < places; place += blockDim.x) sums.add(load_partial(a, first + place));
     return block_sum(sums);
 }
