@@ -21,7 +21,7 @@ DEVICE Sums cluster_sum(const Sums* of_channel, u32 channel) {
 }
 
 // The others' sums are there.
-DEVICE void meet() {
+DEVICE void sync_parts() {
     if (cluster_num_blocks() > 1) cluster_sync();
 }
 
@@ -30,13 +30,13 @@ DEVICE void columns_on_chip_forward(const Arguments& a) {
     DYNAMIC_SHARED(dynamic);
     const ColumnTile tile = part_of_block(a);
     columns_resident_forward<T>(
-        a, tile, dynamic, [](const ColumnShared<T>&) { meet(); },
+        a, tile, dynamic, [](const ColumnShared<T>&) { sync_parts(); },
         [&](const ColumnShared<T>& shared, u32 i) {
             const Sums sums = cluster_sum(shared.of_channel, i);
             return finalize_statistics<T>(a, tile.first_channel + i, sums, cluster_block_rank() == 0);
         });
     // A block's shared memory must last until the others have read its sums.
-    meet();
+    sync_parts();
 }
 
 template <class T>
@@ -45,13 +45,13 @@ DEVICE void columns_on_chip_backward(const Arguments& a) {
     DYNAMIC_SHARED(dynamic);
     const ColumnTile tile = part_of_block(a);
     columns_resident_backward<T>(
-        a, tile, dynamic, [](const ColumnShared<T>&) { meet(); },
+        a, tile, dynamic, [](const ColumnShared<T>&) { sync_parts(); },
         [&](const ColumnShared<T>& shared, u32 i) {
             const Sums sums = cluster_sum(shared.of_channel, i);
             return finalize_gradients<Compute>(a, tile.first_channel + i, sums, cluster_block_rank() == 0);
         });
     // A block's shared memory must last until the others have read its sums.
-    meet();
+    sync_parts();
 }
 
 }  // namespace

@@ -5,16 +5,16 @@
 //     backward    reads x and dy, writes dx  3 T from memory, and twice what is neither kept nor in the cache
 //                                            (T = the bytes of x)
 //
-// The last block of a group to arrive adds up the sums of all, in order, finishes the group's channels and lets the
+// The last block of a group to arrive adds up the sums of all, in order, finalizes the group's channels and lets the
 // others go on; the last to depart leaves the counters as they were found.
 #include "columns_resident.cuh"
 
 namespace {
 
 // Counters of the workspace, of a group.
-DEVICE u32* arrived(const Arguments& a, i64 group) { return a.counters + 3 * group; }
-DEVICE u32* finished(const Arguments& a, i64 group) { return a.counters + 3 * group + 1; }
-DEVICE u32* departed(const Arguments& a, i64 group) { return a.counters + 3 * group + 2; }
+DEVICE u32* arrived(const Arguments& a, i64 group) { return a.workspace.counters + 3 * group; }
+DEVICE u32* finalized(const Arguments& a, i64 group) { return a.workspace.counters + 3 * group + 1; }
+DEVICE u32* departed(const Arguments& a, i64 group) { return a.workspace.counters + 3 * group + 2; }
 
 struct GroupPart {
     i64 group;
@@ -22,25 +22,25 @@ struct GroupPart {
 };
 
 DEVICE GroupPart part_of_block(const Arguments& a) {
-    return GroupPart{blockIdx.x / a.tiles, blockIdx.x % a.tiles};
+    return GroupPart{blockIdx.x / a.partition.tiles, blockIdx.x % a.partition.tiles};
 }
 
-// Waits until finish(channel, sums) has been called for every channel of the group, by this block or another.
-template <class T, class Finish>
-DEVICE void meet(const Arguments& a, GroupPart here, const ColumnTile& tile, Sums* of_channel, Finish finish) {
+// Waits until finalize(channel, sums) has been called for every channel of the group, by this block or another.
+template <class Finalize>
+DEVICE void grid_reduce(const Arguments& a, GroupPart here, const ColumnTile& tile, Sums* of_channel, Finalize finalize) {
     for (u32 i = threadIdx.x; i < tile.channels; i += blockDim.x)
-        store_partial(a, (tile.first_channel + i) * a.tiles + here.part, of_channel[i]);
-    if (is_last_block(arrived(a, here.group), a.tiles)) {
+        store_partial(a, (tile.first_channel + i) * a.partition.tiles + here.part, of_channel[i]);
+    if (is_last_block(arrived(a, here.group), a.partition.tiles)) {
         sum_by_channel(
-            tile.channels, a.tiles,
-            [&](u32 i, u32 part) { return load_partial(a, (tile.first_channel + i) * a.tiles + part); }, of_channel);
+            tile.channels, a.partition.tiles,
+            [&](u32 i, u32 part) { return load_partial(a, (tile.first_channel + i) * a.partition.tiles + part); }, of_channel);
         for (u32 i = threadIdx.x; i < tile.channels; i += blockDim.x)
-            finish(tile.first_channel + i, of_channel[i]);
-        signal(finished(a, here.group));
+            finalize(tile.first_channel + i, of_channel[i]);
+        signal(finalized(a, here.group));
     } else {
-        wait(finished(a, here.group));
+        wait(finalized(a, here.group));
     }
-    if (is_last_block(departed(a, here.group), a.tiles) && threadIdx.x == 0) *finished(a, here.group) = 0;
+    if (is_last_block(departed(a, here.group), a.partition.tiles) && threadIdx.x == 0) *finalized(a, here.group) = 0;
 }
 
 template <class T>
@@ -52,7 +52,7 @@ DEVICE void columns_persistent_forward(const Arguments& a) {
     columns_resident_forward<T>(
         a, tile, dynamic,
         [&](const ColumnShared<T>& shared) {
-            meet<T>(a, here, tile, shared.of_channel, [&](i64 channel, Sums sums) {
+            grid_reduce(a, here, tile, shared.of_channel, [&](i64 channel, Sums sums) {
                 finalize_statistics<T>(a, channel, sums, true);
             });
         },
@@ -68,7 +68,7 @@ DEVICE void columns_persistent_backward(const Arguments& a) {
     columns_resident_backward<T>(
         a, tile, dynamic,
         [&](const ColumnShared<T>& shared) {
-            meet<T>(a, here, tile, shared.of_channel, [&](i64 channel, Sums sums) {
+            grid_reduce(a, here, tile, shared.of_channel, [&](i64 channel, Sums sums) {
                 finalize_gradients<Compute>(a, channel, sums, true);
             });
         },

@@ -1,5 +1,5 @@
 // The steps one by one, by columns. Every part of the rows of every group of channels is a block; the kernels that reduce
-// leave their sums in the workspace, and the last block of a group finishes its channels.
+// leave their sums in the workspace, and the last block of a group finalizes its channels.
 //
 //     statistics        reads x                       1 of T = the bytes of x
 //     normalize         reads x, writes y             2 T (3 with a residual)
@@ -18,20 +18,20 @@ struct GroupPart {
 };
 
 DEVICE GroupPart part_of_block(const Arguments& a) {
-    const u32 block = a.reverse != 0 ? gridDim.x - 1 - blockIdx.x : blockIdx.x;
-    const i64 groups = (a.channels + a.group_channels - 1) / a.group_channels;
+    const u32 block = a.choices.reverse != 0 ? gridDim.x - 1 - blockIdx.x : blockIdx.x;
+    const i64 groups = (a.shape.channels + a.partition.group_channels - 1) / a.partition.group_channels;
     return GroupPart{block % groups, static_cast<u32>(block / groups)};
 }
 
 // The sums of the whole of each channel in of_channel of the one block that finds them, and whether this is that block.
-DEVICE bool gather(const Arguments& a, GroupPart here, const ColumnTile& tile, Sums* of_channel) {
-    if (a.tiles == 1) return true;
+DEVICE bool grid_reduce(const Arguments& a, GroupPart here, const ColumnTile& tile, Sums* of_channel) {
+    if (a.partition.tiles == 1) return true;
     for (u32 channel = threadIdx.x; channel < tile.channels; channel += blockDim.x)
-        store_partial(a, (tile.first_channel + channel) * a.tiles + here.part, of_channel[channel]);
-    if (!is_last_block(a.counters + here.group, a.tiles)) return false;
+        store_partial(a, (tile.first_channel + channel) * a.partition.tiles + here.part, of_channel[channel]);
+    if (!is_last_block(a.workspace.counters + here.group, a.partition.tiles)) return false;
     sum_by_channel(
-        tile.channels, a.tiles,
-        [&](u32 channel, u32 part) { return load_partial(a, (tile.first_channel + channel) * a.tiles + part); }, of_channel);
+        tile.channels, a.partition.tiles,
+        [&](u32 channel, u32 part) { return load_partial(a, (tile.first_channel + channel) * a.partition.tiles + part); }, of_channel);
     return true;
 }
 
@@ -43,8 +43,9 @@ DEVICE void columns_statistics(const Arguments& a) {
     const ColumnTile tile = column_tile(a, here.group, here.part);
     const Column<T> column(a, tile);
     sum_rows(
-        a, column, tile, [&](u32 row) { return load_x<T, Reuse::Again>(a, column, row); }, shared.scratch, shared.of_channel);
-    if (!gather(a, here, tile, shared.of_channel)) return;
+        a, column, tile, [&](u32, const ColumnPlace<T>& place) { return load_x<T, Reuse::Again>(a, place); },
+        shared.scratch, shared.of_channel);
+    if (!grid_reduce(a, here, tile, shared.of_channel)) return;
     for (u32 channel = threadIdx.x; channel < tile.channels; channel += blockDim.x)
         finalize_statistics<T>(a, tile.first_channel + channel, shared.of_channel[channel], true);
 }
@@ -63,7 +64,8 @@ DEVICE void columns_normalize(const Arguments& a) {
     }
     __syncthreads();
     normalize_rows<T, Order::Forward>(
-        a, column, tile, of_channel, [&](u32 row) { return load_x<T, Reuse::Once>(a, column, row); });
+        a, column, tile, of_channel,
+        [&](u32, const ColumnPlace<T>& place) { return load_x<T, Reuse::Once>(a, place); });
 }
 
 template <class T>
@@ -78,18 +80,17 @@ DEVICE void columns_backward_reduce(const Arguments& a) {
     for (u32 i = threadIdx.x; i < tile.channels; i += blockDim.x)
         coefficients[i] = reduce_coefficients_of<Compute>(a, tile.first_channel + i);
     __syncthreads();
-    const bool writes = a.out != nullptr;
+    const bool writes = a.arrays.out != nullptr;
     sum_row_gradients(
         a, column, tile, coefficients,
-        [&](u32 row) { return RowPair<T>{load_x<T, Reuse::Again>(a, column, row), load_dy<T, Reuse::Again>(a, column, row)}; },
-        [&](u32 row, const RowPair<T>& pair, auto of_lane) {
+        [&](u32, const ColumnPlace<T>& place) { return load_pair<T, Reuse::Again>(a, place); },
+        [&](const ColumnPlace<T>& place, const PacketPair<T>& pair, auto of_lane) {
             if (!writes) return;
-            const u32 marks = marks_at(a, column, row);
             const auto of_input = [&](int lane) { return InputCoefficients<Compute>{of_lane(lane).forward, 0, 0, 0}; };
-            write_gradient<T>(a, pair.x, pair.dy, of_input, marks, column.at(row), column.lanes);
+            write_gradient(a, pair, of_input, place);
         },
         shared.scratch, shared.of_channel);
-    if (!gather(a, here, tile, shared.of_channel)) return;
+    if (!grid_reduce(a, here, tile, shared.of_channel)) return;
     for (u32 channel = threadIdx.x; channel < tile.channels; channel += blockDim.x)
         finalize_gradients<Compute>(a, tile.first_channel + channel, shared.of_channel[channel], true);
 }
@@ -108,9 +109,9 @@ DEVICE void columns_backward_input(const Arguments& a) {
     }
     __syncthreads();
     const bool reads_x = needs_x(a);
-    write_row_gradients<T, Order::Forward>(a, column, tile, of_channel, [&](u32 row) {
-        return RowPair<T>{
-            reads_x ? load_x<T, Reuse::Once>(a, column, row) : Packet<T>::zero(), load_dy<T, Reuse::Once>(a, column, row)};
+    write_row_gradients<T, Order::Forward>(a, column, tile, of_channel, [&](u32, const ColumnPlace<T>& place) {
+        return PacketPair<T>{
+            reads_x ? load_x<T, Reuse::Once>(a, place) : Packet<T>::zero(), load_dy<T, Reuse::Once>(a, place)};
     });
 }
 

@@ -40,6 +40,7 @@ struct bf16 {
 // Values of a packet.
 template <class T>
 struct Width {
+    static_assert(16 % sizeof(typename T::Bits) == 0, "a packet has whole values");
     static constexpr int LANES = 16 / static_cast<int>(sizeof(typename T::Bits));
 };
 
@@ -79,6 +80,8 @@ struct Packet {
     DEVICE static Packet of(uint4 raw) { return Packet{{raw.x, raw.y, raw.z, raw.w}}; }
     DEVICE uint4 raw() const { return uint4{word[0], word[1], word[2], word[3]}; }
 };
+
+static_assert(sizeof(Packet<f16>) == sizeof(uint4), "a packet is what one load brings");
 
 // The lanes of a packet that are values of the channel or row at hand: begin to end.
 struct Lanes {

@@ -11,8 +11,8 @@ namespace {
 
 // This block's part of its channel.
 DEVICE PlaneTile part_of_block(const Arguments& a) {
-    const i64 packets = a.batch * a.packets, first = cluster_block_rank() * a.tile;
-    const i64 end = first + a.tile < packets ? first + a.tile : packets;
+    const i64 packets = a.shape.batch * a.shape.packets, first = cluster_block_rank() * a.partition.tile;
+    const i64 end = first + a.partition.tile < packets ? first + a.partition.tile : packets;
     return PlaneTile{blockIdx.x / cluster_num_blocks(), first < end ? first : end, end};
 }
 
@@ -43,7 +43,7 @@ DEVICE void planes_on_chip_forward(const Arguments& a) {
             coefficients_of(a, tile.channel, finalize_statistics<T>(a, tile.channel, sums, cluster_block_rank() == 0));
     __syncthreads();
     normalize_tile<T>(
-        a, tile, coefficients[0], [&](i64 slot, const PlanePlace&) { return Packet<T>::of(kept[slot]); });
+        a, tile, coefficients[0], [&](i64 slot, const PlanePlace<T>&) { return Packet<T>::of(kept[slot]); });
     // A block's shared memory must last until the others have read its sums.
     if (cluster_num_blocks() > 1) cluster_sync();
 }
@@ -56,7 +56,7 @@ DEVICE void planes_on_chip_backward(const Arguments& a) {
     const PlaneTile tile = part_of_block(a);
     const Sums sums = cluster_sum(sum_gradients<T, Reuse::Once>(
         a, tile, reduce_coefficients_of<Compute>(a, tile.channel),
-        [&](i64 slot, const PlanePlace&, const PacketPair<T>& pair) {
+        [&](i64 slot, const PlanePlace<T>&, const PacketPair<T>& pair) {
             kept[2 * slot] = pair.x.raw();
             kept[2 * slot + 1] = pair.dy.raw();
         }));
@@ -64,7 +64,7 @@ DEVICE void planes_on_chip_backward(const Arguments& a) {
         coefficients[0] = input_coefficients_of<Compute>(
             a, tile.channel, finalize_gradients<Compute>(a, tile.channel, sums, cluster_block_rank() == 0));
     __syncthreads();
-    write_gradients<T>(a, tile, coefficients[0], [&](i64 slot, const PlanePlace&) {
+    write_gradients<T>(a, tile, coefficients[0], [&](i64 slot, const PlanePlace<T>&) {
         return PacketPair<T>{Packet<T>::of(kept[2 * slot]), Packet<T>::of(kept[2 * slot + 1])};
     });
     // A block's shared memory must last until the others have read its sums.

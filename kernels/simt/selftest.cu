@@ -1,13 +1,13 @@
 // Kernels for the tests of the host itself (tests/simt/): some right, some with a mistake that the host must find.
 #include "../device.cuh"
 
-// Values of a.x by their index in a block; a.tile says what else the test wants.
-DEVICE const float* x_of(const Arguments& a) { return static_cast<const float*>(a.x); }
-DEVICE float* out_of(const Arguments& a) { return static_cast<float*>(a.out); }
+// Values of a.arrays.x by their index in a block; a.partition.tile says what else the test wants.
+DEVICE const float* x_of(const Arguments& a) { return static_cast<const float*>(a.arrays.x); }
+DEVICE float* out_of(const Arguments& a) { return static_cast<float*>(a.arrays.out); }
 DEVICE u32 index_in_grid() { return blockIdx.x * blockDim.x + threadIdx.x; }
 
 // Which thread of which block ran.
-KERNEL(selftest_indices, u32, 1024, 2) { static_cast<u32*>(a.out)[index_in_grid()] += 1 + index_in_grid(); }
+KERNEL(selftest_indices, u32, 1024, 2) { static_cast<u32*>(a.arrays.out)[index_in_grid()] += 1 + index_in_grid(); }
 
 // The sum of what the threads of a block give, in thread 0.
 DEVICE double block_sum(double value) {
@@ -46,15 +46,15 @@ KERNEL(selftest_last_block, f32, 256, 2) {
     double sum = block_sum(x_of(a)[index_in_grid()]);
     SHARED(u32, before, 1);
     if (threadIdx.x == 0) {
-        a.partials[blockIdx.x] = sum;
-        before[0] = atomic_add_acq_rel(a.counters, 1);
+        a.workspace.partials[blockIdx.x] = sum;
+        before[0] = atomic_add_acq_rel(a.workspace.counters, 1);
     }
     __syncthreads();
     if (before[0] == gridDim.x - 1 && threadIdx.x == 0) {
         double total = 0;
-        for (u32 block = 0; block < gridDim.x; ++block) total += a.partials[block];
+        for (u32 block = 0; block < gridDim.x; ++block) total += a.workspace.partials[block];
         out_of(a)[0] = static_cast<float>(total);
-        store_release(a.counters, 0);
+        store_release(a.workspace.counters, 0);
     }
 }
 
@@ -75,41 +75,41 @@ KERNEL(selftest_cluster, f32, 256, 2) {
 // Each block waits for all and reads its neighbour's value.
 KERNEL(selftest_grid, f32, 128, 1) {
     if (threadIdx.x == 0) {
-        a.partials[blockIdx.x] = x_of(a)[blockIdx.x];
-        atomic_add_acq_rel(a.counters, 1);
-        while (INJECT_FAULT(9005, load_acquire(a.counters) < gridDim.x, false)) __nanosleep(POLL_NANOSECONDS);
+        a.workspace.partials[blockIdx.x] = x_of(a)[blockIdx.x];
+        atomic_add_acq_rel(a.workspace.counters, 1);
+        while (INJECT_FAULT(9005, load_acquire(a.workspace.counters) < gridDim.x, false)) __nanosleep(POLL_NANOSECONDS);
     }
     __syncthreads();
     if (threadIdx.x == 0) {
-        out_of(a)[blockIdx.x] = static_cast<float>(a.partials[(blockIdx.x + 1) % gridDim.x]);
-        if (atomic_add_acq_rel(a.counters + 1, 1) == gridDim.x - 1) {
-            store_release(a.counters, 0);
-            store_release(a.counters + 1, 0);
+        out_of(a)[blockIdx.x] = static_cast<float>(a.workspace.partials[(blockIdx.x + 1) % gridDim.x]);
+        if (atomic_add_acq_rel(a.workspace.counters + 1, 1) == gridDim.x - 1) {
+            store_release(a.workspace.counters, 0);
+            store_release(a.workspace.counters + 1, 0);
         }
     }
 }
 
-// Packets of a.x to a.out, from byte a.tile of both and as many as a.packets.
+// Packets of a.arrays.x to a.arrays.out, from byte a.partition.tile of both and as many as a.shape.packets.
 KERNEL(selftest_packets, f32, 128, 2) {
     i64 packet = index_in_grid();
-    if (packet >= a.packets) return;
-    const char* from = static_cast<const char*>(a.x) + a.tile + packet * 16;
-    char* to = static_cast<char*>(a.out) + a.tile + packet * 16;
+    if (packet >= a.shape.packets) return;
+    const char* from = static_cast<const char*>(a.arrays.x) + a.partition.tile + packet * 16;
+    char* to = static_cast<char*>(a.arrays.out) + a.partition.tile + packet * 16;
     __stcs(reinterpret_cast<uint4*>(to), load_16(reinterpret_cast<const uint4*>(from)));
 }
 
 KERNEL(selftest_half_to_float, f16, 256, 2) {
-    out_of(a)[index_in_grid()] = half_to_float(static_cast<const u16*>(a.x)[index_in_grid()]);
+    out_of(a)[index_in_grid()] = half_to_float(static_cast<const u16*>(a.arrays.x)[index_in_grid()]);
 }
 KERNEL(selftest_float_to_half, f16, 256, 2) {
-    static_cast<u16*>(a.out)[index_in_grid()] = float_to_half(x_of(a)[index_in_grid()]);
+    static_cast<u16*>(a.arrays.out)[index_in_grid()] = float_to_half(x_of(a)[index_in_grid()]);
 }
 KERNEL(selftest_float_to_half, bf16, 256, 2) {
-    static_cast<u16*>(a.out)[index_in_grid()] = float_to_bfloat(x_of(a)[index_in_grid()]);
+    static_cast<u16*>(a.arrays.out)[index_in_grid()] = float_to_bfloat(x_of(a)[index_in_grid()]);
 }
 KERNEL(selftest_arithmetic, f64, 32, 2) {
-    const double* x = static_cast<const double*>(a.x);
-    double* out = static_cast<double*>(a.out);
+    const double* x = static_cast<const double*>(a.arrays.x);
+    double* out = static_cast<double*>(a.arrays.out);
     if (threadIdx.x == 0) {
         out[0] = fma(x[0], x[1], x[2]);
         out[1] = __dsqrt_rn(x[3]);
@@ -149,7 +149,7 @@ KERNEL(selftest_half_warp, f32, 64, 2) {
 }
 KERNEL(selftest_never, f32, 64, 2) {
     if (threadIdx.x == 0) {
-        while (load_acquire(a.counters) == 0) __nanosleep(POLL_NANOSECONDS);
+        while (load_acquire(a.workspace.counters) == 0) __nanosleep(POLL_NANOSECONDS);
     }
     __syncthreads();
 }
@@ -161,15 +161,15 @@ KERNEL(selftest_deep, f32, 64, 2) {
     for (u32 i = 0; i < sizeof(large); i += 64) large[i] = 1;
     out_of(a)[threadIdx.x] = large[0];
 }
-// Byte a.tile of dynamic shared memory is written, and byte a.packets of a.out.
+// Byte a.partition.tile of dynamic shared memory is written, and byte a.shape.packets of a.arrays.out.
 KERNEL(selftest_past_the_end, f32, 32, 2) {
     DYNAMIC_SHARED(memory);
     if (threadIdx.x == 0) {
-        reinterpret_cast<char*>(memory)[a.tile] = 0;
-        static_cast<char*>(a.out)[a.packets] = 0;
+        reinterpret_cast<char*>(memory)[a.partition.tile] = 0;
+        static_cast<char*>(a.arrays.out)[a.shape.packets] = 0;
     }
 }
-KERNEL(selftest_counts, f32, 64, 2) { atomic_add_acq_rel(a.counters, 1); }
+KERNEL(selftest_counts, f32, 64, 2) { atomic_add_acq_rel(a.workspace.counters, 1); }
 KERNEL(selftest_large_shared, f32, 64, 2) {
     SHARED(float, large, 1024);
     large[threadIdx.x] = 0;

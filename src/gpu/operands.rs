@@ -3,21 +3,12 @@
 use crate::backend::operands::{GradientSumsMut, InOut};
 use crate::element::{Compute, DType, Element};
 use crate::error::{Error, Result};
-use crate::gpu::arguments::Arguments;
+use crate::gpu::arguments::{Arguments, Workspace, aligned};
 use crate::gpu::driver::{COUNTER_BYTES, Driver, Launch};
 use crate::gpu::kernel::{Kernel, Operation};
-use crate::gpu::plan::Cut;
+use crate::gpu::plan::LaunchPlan;
 use crate::gpu::plan::view::View;
 use crate::gpu::{GpuMask, Normalization, StatisticsMut, plan};
-
-/// Bits of `Arguments::aligned`.
-pub(super) mod aligned {
-    pub(crate) const X: u32 = 1;
-    pub(crate) const DY: u32 = 2;
-    pub(crate) const OUT: u32 = 4;
-    pub(crate) const RESIDUAL: u32 = 8;
-    pub(crate) const DRESIDUAL: u32 = 16;
-}
 
 /// The arguments of one or more launches on the same operands, and what must be held until they are in the stream.
 pub(super) struct Operands<'a, D: Driver> {
@@ -31,8 +22,10 @@ impl<'a, D: Driver> Operands<'a, D> {
     pub(super) fn new(driver: &'a D, view: View) -> Self {
         let workspace = driver.workspace();
         let arguments = Arguments {
-            counters: workspace,
-            partials: workspace + COUNTER_BYTES as u64,
+            workspace: Workspace {
+                counters: workspace,
+                partials: workspace + COUNTER_BYTES as u64,
+            },
             ..Arguments::default()
         };
         // The most that any step has.
@@ -52,7 +45,7 @@ impl<'a, D: Driver> Operands<'a, D> {
 
     /// Leaves the output out of the launches that follow, and says where it was.
     pub(super) fn take_out(&mut self) -> u64 {
-        std::mem::take(&mut self.arguments.out)
+        std::mem::take(&mut self.arguments.arrays.out)
     }
 
     /// What is not memory.
@@ -82,28 +75,28 @@ impl<'a, D: Driver> Operands<'a, D> {
     /// Remembers whether an array's packets are aligned.
     fn align(&mut self, address: u64, bit: u32) {
         if address.is_multiple_of(16) && self.view.keeps_alignment() {
-            self.arguments.aligned |= bit;
+            self.arguments.choices.aligned |= bit;
         }
     }
 
     pub(super) fn x<'longer: 'a, T: Element>(&mut self, x: D::Slice<'longer, T>) {
-        self.arguments.x = self.read(x);
-        self.align(self.arguments.x, aligned::X);
+        self.arguments.arrays.x = self.read(x);
+        self.align(self.arguments.arrays.x, aligned::X);
     }
 
     pub(super) fn out<T: Element>(&mut self, out: &'a mut D::SliceMut<'_, T>) {
-        self.arguments.out = self.write(out);
-        self.align(self.arguments.out, aligned::OUT);
+        self.arguments.arrays.out = self.write(out);
+        self.align(self.arguments.arrays.out, aligned::OUT);
     }
 
     pub(super) fn residual<'longer: 'a, T: Element>(&mut self, residual: D::Slice<'longer, T>) {
-        self.arguments.residual = self.read(residual);
-        self.align(self.arguments.residual, aligned::RESIDUAL);
+        self.arguments.arrays.residual = self.read(residual);
+        self.align(self.arguments.arrays.residual, aligned::RESIDUAL);
     }
 
     pub(super) fn dresidual<T: Element>(&mut self, dresidual: &'a mut D::SliceMut<'_, T>) {
-        self.arguments.dresidual = self.write(dresidual);
-        self.align(self.arguments.dresidual, aligned::DRESIDUAL);
+        self.arguments.arrays.dresidual = self.write(dresidual);
+        self.align(self.arguments.arrays.dresidual, aligned::DRESIDUAL);
     }
 
     /// x to y.
@@ -118,8 +111,8 @@ impl<'a, D: Driver> Operands<'a, D> {
             }
             InOut::InPlace(both) => {
                 self.out(both);
-                self.arguments.x = self.arguments.out;
-                self.align(self.arguments.x, aligned::X);
+                self.arguments.arrays.x = self.arguments.arrays.out;
+                self.align(self.arguments.arrays.x, aligned::X);
             }
         }
     }
@@ -136,38 +129,38 @@ impl<'a, D: Driver> Operands<'a, D> {
             }
             InOut::InPlace(both) => {
                 self.out(both);
-                self.arguments.dy = self.arguments.out;
-                self.align(self.arguments.dy, aligned::DY);
+                self.arguments.arrays.dy = self.arguments.arrays.out;
+                self.align(self.arguments.arrays.dy, aligned::DY);
             }
         }
     }
 
     pub(super) fn dy<'longer: 'a, T: Element>(&mut self, dy: D::Slice<'longer, T>) {
-        self.arguments.dy = self.read(dy);
-        self.align(self.arguments.dy, aligned::DY);
+        self.arguments.arrays.dy = self.read(dy);
+        self.align(self.arguments.arrays.dy, aligned::DY);
     }
 
     pub(super) fn normalization<'longer: 'a, C: Compute>(
         &mut self,
         with: Normalization<'longer, D, C>,
     ) {
-        self.arguments.mean = self.read(with.mean);
-        self.arguments.mean_low = self.read(with.mean_low);
-        self.arguments.inv_std = self.read(with.inv_std);
-        self.arguments.gamma = self.read(with.gamma);
-        self.arguments.beta = self.read(with.beta);
+        self.arguments.channel.mean = self.read(with.mean);
+        self.arguments.channel.mean_low = self.read(with.mean_low);
+        self.arguments.channel.inv_std = self.read(with.inv_std);
+        self.arguments.channel.gamma = self.read(with.gamma);
+        self.arguments.channel.beta = self.read(with.beta);
     }
 
     pub(super) fn statistics_out<C: Compute>(&mut self, out: &'a mut StatisticsMut<'_, D, C>) {
-        self.arguments.mean = self.write(&mut out.mean);
-        self.arguments.mean_low = self.write(&mut out.mean_low);
-        self.arguments.variance = self.write(&mut out.variance);
-        self.arguments.inv_std = self.write(&mut out.inv_std);
+        self.arguments.channel.mean = self.write(&mut out.mean);
+        self.arguments.channel.mean_low = self.write(&mut out.mean_low);
+        self.arguments.channel.variance = self.write(&mut out.variance);
+        self.arguments.channel.inv_std = self.write(&mut out.inv_std);
         if let Some(running) = &mut out.running {
-            self.arguments.running_mean = self.write(&mut running.mean);
-            self.arguments.running_variance = self.write(&mut running.variance);
-            self.arguments.factor = running.factor;
-            self.arguments.correction = running.correction;
+            self.arguments.channel.running_mean = self.write(&mut running.mean);
+            self.arguments.channel.running_variance = self.write(&mut running.variance);
+            self.arguments.numbers.running_weight = running.factor;
+            self.arguments.numbers.variance_correction = running.correction;
         }
     }
 
@@ -175,14 +168,14 @@ impl<'a, D: Driver> Operands<'a, D> {
         &mut self,
         out: &'a mut GradientSumsMut<'_, super::Gpu<D>, C>,
     ) {
-        self.arguments.sum_gamma = self.write(&mut out.gamma);
-        self.arguments.sum_beta = self.write(&mut out.beta);
+        self.arguments.channel.dgamma = self.write(&mut out.gamma);
+        self.arguments.channel.dbeta = self.write(&mut out.beta);
     }
 
     /// Puts one kernel into the stream.
-    pub(super) fn launch(&mut self, cut: &Cut) -> Result<()> {
-        cut.tell(&self.view, &mut self.arguments);
-        self.start(&cut.launch)
+    pub(super) fn launch(&mut self, plan: &LaunchPlan) -> Result<()> {
+        plan.encode(&self.view, &mut self.arguments);
+        self.start(&plan.launch)
     }
 
     /// Puts a kernel of one value per channel into the stream.
@@ -192,8 +185,9 @@ impl<'a, D: Driver> Operands<'a, D> {
         dtype: DType,
         channels: usize,
     ) -> Result<()> {
-        self.arguments.channels = plan::signed(channels);
-        self.start(&plan::per_channel(Kernel { operation, dtype }, channels))
+        self.arguments.shape.channels = plan::signed(channels);
+        let kernel = Kernel::per_channel(operation, dtype);
+        self.start(&plan::per_channel(kernel, channels))
     }
 
     #[expect(unsafe_code, reason = "a kernel believes the addresses it is given")]

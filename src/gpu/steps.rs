@@ -13,34 +13,22 @@ use crate::backend::operands::{
 use crate::config::{check_inference_epsilon, check_training_epsilon};
 use crate::element::{Compute, Element};
 use crate::error::{Error, Result};
+use crate::gpu::arguments::{Activation, Saved};
 use crate::gpu::driver::Driver;
 use crate::gpu::kernel::Operation;
 use crate::gpu::operands::{Operands, check_mask};
 use crate::gpu::plan::split::Step;
 use crate::gpu::plan::view::View;
-use crate::gpu::plan::{Cut, Pass};
+use crate::gpu::plan::{LaunchPlan, Pass};
 use crate::gpu::{Gpu, GpuMask, Normalization, StatisticsMut, plan};
 use crate::shape::{Shape, check_len};
 
-/// `Epilogue` of `kernels/arguments.cuh`.
-mod epilogue {
-    pub(super) const RELU: u32 = 1;
-    pub(super) const ADD: u32 = 2;
-    pub(super) const ADD_RELU: u32 = 3;
-}
-
-/// `Gate` of `kernels/arguments.cuh`.
-mod gate {
-    pub(super) const RECOMPUTED: u32 = 1;
-    pub(super) const MARKED: u32 = 2;
-}
-
 impl<D: Driver> Gpu<D> {
-    fn step<T: Element>(&self, step: Step, view: &View) -> Cut {
+    fn step<T: Element>(&self, step: Step, view: &View) -> LaunchPlan {
         plan::step(step, view, T::DTYPE, self.driver.attributes())
     }
 
-    fn fused<T: Element>(&self, pass: Pass, view: &View) -> Option<Cut> {
+    fn fused<T: Element>(&self, pass: Pass, view: &View) -> Option<LaunchPlan> {
         let device = self.driver.attributes();
         plan::fused(pass, view, T::DTYPE, device, &self.tuning)
     }
@@ -50,18 +38,15 @@ impl<'a, D: Driver> Operands<'a, D> {
     fn epilogue<'longer: 'a, T: Element>(&mut self, epilogue: Epilogue<'longer, Gpu<D>, T>) {
         match epilogue {
             Epilogue::None => {}
-            Epilogue::Relu => self.set(|arguments| arguments.epilogue = epilogue::RELU),
-            Epilogue::Add(residual) => {
-                self.residual(residual);
-                self.set(|arguments| arguments.epilogue = epilogue::ADD);
-            }
+            Epilogue::Relu => self.set(|arguments| arguments.choices.activation = Activation::Relu),
+            Epilogue::Add(residual) => self.residual(residual),
             Epilogue::AddRelu(residual, mask) => {
                 self.residual(residual);
-                let mask = mask.map_or(0, |mask| self.write_lent(D::lend_mut(&mut mask.memory)));
-                self.set(|arguments| {
-                    arguments.epilogue = epilogue::ADD_RELU;
-                    arguments.mask = mask;
-                });
+                self.set(|arguments| arguments.choices.activation = Activation::Relu);
+                if let Some(mask) = mask {
+                    let mask = self.write_lent(D::lend_mut(&mut mask.memory));
+                    self.saved_mask(mask);
+                }
             }
         }
     }
@@ -69,15 +54,21 @@ impl<'a, D: Driver> Operands<'a, D> {
     fn gate<'longer: 'a>(&mut self, gate: Gate<'longer, Gpu<D>>) {
         match gate {
             Gate::Open => {}
-            Gate::Relu => self.set(|arguments| arguments.gate = gate::RECOMPUTED),
+            Gate::Relu => self.set(|arguments| arguments.choices.activation = Activation::Relu),
             Gate::Mask(mask) => {
+                self.set(|arguments| arguments.choices.activation = Activation::Relu);
                 let mask = self.read(D::lend(&mask.memory));
-                self.set(|arguments| {
-                    arguments.gate = gate::MARKED;
-                    arguments.mask = mask;
-                });
+                self.saved_mask(mask);
             }
         }
+    }
+
+    /// What forward writes and backward reads of v.
+    fn saved_mask(&mut self, mask: u64) {
+        self.set(|arguments| {
+            arguments.choices.saved = Saved::Mask;
+            arguments.arrays.mask = mask;
+        });
     }
 }
 
@@ -190,7 +181,7 @@ impl<D: Driver> Backend for Gpu<D> {
         let mut operands = Operands::new(&self.driver, view);
         operands.x(x);
         operands.statistics_out(&mut out);
-        operands.set(|arguments| arguments.epsilon = epsilon);
+        operands.set(|arguments| arguments.numbers.epsilon = epsilon);
         operands.launch(&self.step::<T>(Step::Statistics, &view))
     }
 
@@ -210,9 +201,9 @@ impl<D: Driver> Backend for Gpu<D> {
         let variance = operands.read(variance);
         let inv_std = operands.write(&mut inv_std);
         operands.set(|arguments| {
-            arguments.variance = variance;
-            arguments.inv_std = inv_std;
-            arguments.epsilon = epsilon;
+            arguments.channel.variance = variance;
+            arguments.channel.inv_std = inv_std;
+            arguments.numbers.epsilon = epsilon;
         });
         operands.launch_channels(Operation::InverseStd, C::DTYPE, channels)
     }
@@ -244,11 +235,12 @@ impl<D: Driver> Backend for Gpu<D> {
         let running_mean = operands.write(&mut running_mean);
         let running_variance = operands.write(&mut running_variance);
         operands.set(|arguments| {
-            (arguments.mean, arguments.mean_low) = (mean, mean_low);
-            arguments.variance = variance;
-            arguments.running_mean = running_mean;
-            arguments.running_variance = running_variance;
-            (arguments.factor, arguments.correction) = (factor, correction);
+            (arguments.channel.mean, arguments.channel.mean_low) = (mean, mean_low);
+            arguments.channel.variance = variance;
+            arguments.channel.running_mean = running_mean;
+            arguments.channel.running_variance = running_variance;
+            arguments.numbers.running_weight = factor;
+            arguments.numbers.variance_correction = correction;
         });
         operands.launch_channels(Operation::UpdateRunning, C::DTYPE, channels)
     }
@@ -331,9 +323,9 @@ impl<D: Driver> Backend for Gpu<D> {
         if let Some(sums) = sums {
             let (gamma, beta) = (operands.read(sums.gamma), operands.read(sums.beta));
             operands.set(|arguments| {
-                (arguments.sum_gamma, arguments.sum_beta) = (gamma, beta);
-                arguments.count = sums.count as f64;
-                arguments.of_batch = 1;
+                (arguments.channel.dgamma, arguments.channel.dbeta) = (gamma, beta);
+                arguments.numbers.count = sums.count as f64;
+                arguments.choices.batch_statistics = 1;
             });
         }
         operands.launch(&self.step::<T>(Step::BackwardInput, &view))
@@ -369,14 +361,14 @@ impl<D: Driver> Backend for Gpu<D> {
         operands.epilogue(epilogue);
         let (gamma, beta) = (operands.read(affine.gamma), operands.read(affine.beta));
         operands.set(|arguments| {
-            (arguments.gamma, arguments.beta) = (gamma, beta);
-            arguments.epsilon = affine.epsilon;
+            (arguments.channel.gamma, arguments.channel.beta) = (gamma, beta);
+            arguments.numbers.epsilon = affine.epsilon;
         });
-        if let Some(cut) = self.fused::<T>(Pass::Forward, &view) {
-            return operands.launch(&cut);
+        if let Some(plan) = self.fused::<T>(Pass::Forward, &view) {
+            return operands.launch(&plan);
         }
         operands.launch(&self.step::<T>(Step::Statistics, &view))?;
-        operands.set(|arguments| arguments.reverse = 1);
+        operands.set(|arguments| arguments.choices.reverse = 1);
         operands.launch(&self.step::<T>(Step::Normalize, &view))
     }
 
@@ -412,17 +404,17 @@ impl<D: Driver> Backend for Gpu<D> {
             return operands.launch(&self.step::<T>(Step::BackwardReduce, &view));
         }
         operands.set(|arguments| {
-            arguments.count = shape.values_per_channel() as f64;
-            arguments.of_batch = 1;
+            arguments.numbers.count = shape.values_per_channel() as f64;
+            arguments.choices.batch_statistics = 1;
         });
-        if let Some(cut) = self.fused::<T>(Pass::Backward, &view) {
-            return operands.launch(&cut);
+        if let Some(plan) = self.fused::<T>(Pass::Backward, &view) {
+            return operands.launch(&plan);
         }
         let out = operands.take_out();
         operands.launch(&self.step::<T>(Step::BackwardReduce, &view))?;
         operands.set(|arguments| {
-            arguments.out = out;
-            arguments.reverse = 1;
+            arguments.arrays.out = out;
+            arguments.choices.reverse = 1;
         });
         operands.launch(&self.step::<T>(Step::BackwardInput, &view))
     }

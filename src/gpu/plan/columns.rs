@@ -8,7 +8,7 @@ use crate::gpu::plan::view::{PACKET_BYTES, View};
 const SUM_SLOTS: usize = 128;
 /// Bytes of two `f64` sums.
 const SUMS_BYTES: usize = 16;
-/// Numbers of a channel that dx needs, the most of any step.
+/// Numbers of a channel that dx needs, the most of any step: `COEFFICIENTS` of `kernels/columns.cuh`.
 const MOST_COEFFICIENTS: usize = 6;
 
 /// Neighbouring channels that one block has.
