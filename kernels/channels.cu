@@ -10,8 +10,8 @@ DEVICE void channels_update_running(const Arguments& a) {
     const i64 channel = static_cast<i64>(blockIdx.x) * blockDim.x + threadIdx.x;
     if (channel < a.shape.channels)
         update_running<Compute>(
-            a, channel, channel_value<Compute>(a.channel.mean, channel), channel_value<Compute>(a.channel.mean_low, channel),
-            channel_value<Compute>(a.channel.variance, channel));
+            a, channel, channel_value<Compute>(a.channel.mean, channel),
+            channel_value<Compute>(a.channel.mean_low, channel), channel_value<Compute>(a.channel.variance, channel));
 }
 
 // inv_std = 1 / sqrt(variance + ε), one thread a channel.
@@ -21,7 +21,8 @@ DEVICE void channels_inverse_std(const Arguments& a) {
     const i64 channel = static_cast<i64>(blockIdx.x) * blockDim.x + threadIdx.x;
     if (channel < a.shape.channels) {
         const double variance = static_cast<double>(channel_value<Compute>(a.channel.variance, channel));
-        set_channel_value(a.channel.inv_std, channel, static_cast<Compute>(1.0 / __dsqrt_rn(variance + a.numbers.epsilon)));
+        const double inv_std = 1.0 / __dsqrt_rn(variance + a.numbers.epsilon);
+        set_channel_value(a.channel.inv_std, channel, static_cast<Compute>(inv_std));
     }
 }
 

@@ -1,5 +1,5 @@
-// Channels too long for a cluster, by columns: one cooperative launch, all of whose blocks run at once. Each has a part of
-// the rows of a group of channels, keeps as many of them as its shared memory holds, and reads the others again.
+// Channels too long for a cluster, by columns: one cooperative launch, all of whose blocks run at once. Each has a part
+// of the rows of a group of channels, keeps as many of them as its shared memory holds, and reads the others again.
 //
 //     forward     reads x, writes y          2 T from memory, and what is neither kept nor in the cache once more
 //     backward    reads x and dy, writes dx  3 T from memory, and twice what is neither kept nor in the cache
@@ -28,12 +28,9 @@ DEVICE GroupPart part_of_block(const Arguments& a) {
 // Waits until finalize(channel, sums) has been called for every channel of the group, by this block or another.
 template <class Finalize>
 DEVICE void grid_reduce(const Arguments& a, GroupPart here, const ColumnTile& tile, Sums* of_channel, Finalize finalize) {
-    for (u32 i = threadIdx.x; i < tile.channels; i += blockDim.x)
-        store_partial(a, (tile.first_channel + i) * a.partition.tiles + here.part, of_channel[i]);
+    store_partials(a, tile, here.part, of_channel);
     if (is_last_block(arrived(a, here.group), a.partition.tiles)) {
-        sum_by_channel(
-            tile.channels, a.partition.tiles,
-            [&](u32 i, u32 part) { return load_partial(a, (tile.first_channel + i) * a.partition.tiles + part); }, of_channel);
+        sum_column_partials(a, tile, of_channel);
         for (u32 i = threadIdx.x; i < tile.channels; i += blockDim.x)
             finalize(tile.first_channel + i, of_channel[i]);
         signal(finalized(a, here.group));

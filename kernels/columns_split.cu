@@ -25,13 +25,11 @@ DEVICE GroupPart part_of_block(const Arguments& a) {
 
 // The sums of the whole of each channel in of_channel of the one block that finds them, and whether this is that block.
 DEVICE bool grid_reduce(const Arguments& a, GroupPart here, const ColumnTile& tile, Sums* of_channel) {
-    if (a.partition.tiles == 1) return true;
-    for (u32 channel = threadIdx.x; channel < tile.channels; channel += blockDim.x)
-        store_partial(a, (tile.first_channel + channel) * a.partition.tiles + here.part, of_channel[channel]);
-    if (!is_last_block(a.workspace.counters + here.group, a.partition.tiles)) return false;
-    sum_by_channel(
-        tile.channels, a.partition.tiles,
-        [&](u32 channel, u32 part) { return load_partial(a, (tile.first_channel + channel) * a.partition.tiles + part); }, of_channel);
+    const u32 parts = a.partition.tiles;
+    if (parts == 1) return true;
+    store_partials(a, tile, here.part, of_channel);
+    if (!is_last_block(a.workspace.counters + here.group, parts)) return false;
+    sum_column_partials(a, tile, of_channel);
     return true;
 }
 

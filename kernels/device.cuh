@@ -1,5 +1,5 @@
-// What the kernels need beside CUDA's own words: the types' short names, the macros that name a kernel and its shared memory,
-// and inline assembly for what CUDA has no word for.
+// What the kernels need beside CUDA's own words: short names of types, the macros that name a kernel and its shared
+// memory, and inline assembly for what CUDA has no word for.
 //
 // The SIMT host (simt/simt.h) gives these, and those words of CUDA that the kernels use, the same meaning on a processor,
 // so that the same kernels can be run where there is no GPU. Kernels include nothing else and use no CUDA header.
@@ -87,7 +87,7 @@ DEVICE void store_release(u32* flag, u32 value) {
     asm volatile("st.release.gpu.global.u32 [%0], %1;" ::"l"(flag), "r"(value) : "memory");
 }
 
-// 16 bytes that the caches should keep. A function because the host checks the alignment, as it does for __ldcs and __stcs.
+// 16 bytes that the caches should keep. A function because the host checks the alignment, as for __ldcs and __stcs.
 DEVICE uint4 load_16(const uint4* from) { return *from; }
 
 // IEEE half precision.

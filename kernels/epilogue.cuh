@@ -5,8 +5,8 @@
 //     None         v           dy                       nothing
 //     ReLU         max(v, 0)   dy where v > 0, else 0   whether v > 0
 //
-// Where nothing is saved, backward finds v again from x; after a residual, which it has not, it reads what was saved: a bit
-// for each value, or v itself.
+// Where nothing is saved, backward finds v again from x; after a residual, which it has not, it reads what was saved: a
+// bit for each value, or v itself.
 #pragma once
 #include "element.cuh"
 
@@ -16,8 +16,8 @@ DEVICE bool is_above_zero(typename T::Compute v) {
     return !(v <= T::ROUNDS_TO_ZERO);
 }
 
-// What is saved of a packet's v. An activation that needs v itself (Saved::PreActivation) adds a packet of it to this struct,
-// and its load and store to the two functions below: nothing else changes.
+// What is saved of a packet's v. An activation that needs v itself (Saved::PreActivation) adds a packet of it to this
+// struct, and its load and store to the two functions below: nothing else changes.
 template <class T>
 struct SavedPacket {
     static_assert(Width<T>::LANES <= 8, "a mask has one byte for a packet, so a packet at most 8 values");

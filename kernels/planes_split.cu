@@ -17,8 +17,9 @@ DEVICE PlaneTile tile_of_block(const Arguments& a, u32& index) {
     const u32 block = a.choices.reverse != 0 ? gridDim.x - 1 - blockIdx.x : blockIdx.x;
     const i64 channel = block % a.shape.channels;
     index = static_cast<u32>(block / a.shape.channels);
-    const i64 packets = a.shape.batch * a.shape.packets, first = index * a.partition.tile;
-    return PlaneTile{channel, first, INJECT_FAULT(10, first + a.partition.tile < packets, true) ? first + a.partition.tile : packets};
+    const i64 packets = a.shape.batch * a.shape.packets;
+    const i64 first = index * a.partition.tile, end = first + a.partition.tile;
+    return PlaneTile{channel, first, INJECT_FAULT(10, end < packets, true) ? end : packets};
 }
 
 // The sums of the whole channel in thread 0 of the one block that finds them, and whether this is that block.
@@ -35,7 +36,8 @@ DEVICE void planes_statistics(const Arguments& a) {
     u32 index;
     const PlaneTile tile = tile_of_block<T>(a, index);
     Sums sums = sum_tile<T, Reuse::Again>(a, tile, [](i64, const Packet<T>&) {});
-    if (grid_reduce(a, tile.channel, index, sums) && threadIdx.x == 0) finalize_statistics<T>(a, tile.channel, sums, true);
+    if (grid_reduce(a, tile.channel, index, sums) && threadIdx.x == 0)
+        finalize_statistics<T>(a, tile.channel, sums, true);
 }
 
 template <class T>
@@ -75,7 +77,8 @@ DEVICE void planes_backward_input(const Arguments& a) {
     const bool reads_x = needs_x(a);
     write_gradients<T>(
         a, tile, input_coefficients_of<Compute>(a, tile.channel, sums), [&](i64, const PlanePlace<T>& place) {
-            return PacketPair<T>{reads_x ? load_x<T, Reuse::Once>(a, place) : Packet<T>::zero(), load_dy<T, Reuse::Once>(a, place)};
+            return PacketPair<T>{
+                reads_x ? load_x<T, Reuse::Once>(a, place) : Packet<T>::zero(), load_dy<T, Reuse::Once>(a, place)};
         });
 }
 

@@ -31,7 +31,8 @@ struct Item {
 
 DEVICE Item item_of(const Arguments& a, bool sums, i64 group, i64 item) {
     const i64 first = group * a.partition.group_channels;
-    const i64 channels = a.shape.channels - first < a.partition.group_channels ? a.shape.channels - first : a.partition.group_channels;
+    const i64 left = a.shape.channels - first;
+    const i64 channels = left < a.partition.group_channels ? left : a.partition.group_channels;
     if (!sums) item = channels * a.partition.tiles - 1 - item;
     const u32 index = static_cast<u32>(item / channels);
     const i64 packets = a.shape.batch * a.shape.packets, begin = index * a.partition.tile;
@@ -60,8 +61,8 @@ DEVICE Item item_at(const Arguments& a, i64 number) {
     return number < whole ? item_of(a, false, groups - 2, number) : item_of(a, false, groups - 1, number - whole);
 }
 
-// Does every item this block can get: reduce(tile) gives a tile's sums in thread 0, finalize(channel, sums) is called by one
-// thread when all are there, write(tile) when that has been done.
+// Does every item this block can get: reduce(tile) gives a tile's sums in thread 0, finalize(channel, sums) is called by
+// one thread when all are there, write(tile) when that has been done.
 template <class Reduce, class Finalize, class Write>
 DEVICE void each_item(const Arguments& a, Reduce reduce, Finalize finalize, Write write) {
     SHARED(u32, taken, 1);
@@ -100,7 +101,8 @@ DEVICE void planes_ticketed_forward(const Arguments& a) {
         [&](i64 channel, Sums sums) { finalize_statistics<T>(a, channel, sums, true); },
         [&](const PlaneTile& tile) {
             const Statistics<Compute> statistics = known_statistics<Compute>(a, tile.channel);
-            normalize_tile<T>(a, tile, coefficients_of(a, tile.channel, statistics), [&](i64, const PlanePlace<T>& place) {
+            const Coefficients<Compute> coefficients = coefficients_of(a, tile.channel, statistics);
+            normalize_tile<T>(a, tile, coefficients, [&](i64, const PlanePlace<T>& place) {
                 return load_x<T, Reuse::Once>(a, place);
             });
         });
@@ -113,7 +115,8 @@ DEVICE void planes_ticketed_backward(const Arguments& a) {
         a,
         [&](const PlaneTile& tile) {
             const ReduceCoefficients<Compute> coefficients = reduce_coefficients_of<Compute>(a, tile.channel);
-            return sum_gradients<T, Reuse::Again>(a, tile, coefficients, [](i64, const PlanePlace<T>&, const PacketPair<T>&) {});
+            return sum_gradients<T, Reuse::Again>(
+                a, tile, coefficients, [](i64, const PlanePlace<T>&, const PacketPair<T>&) {});
         },
         [&](i64 channel, Sums sums) { finalize_gradients<Compute>(a, channel, sums, true); },
         [&](const PlaneTile& tile) {

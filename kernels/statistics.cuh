@@ -3,9 +3,9 @@
 //     mean     = reference + Σ(x − reference)/M
 //     variance = (Σ(x − reference)² − (Σ(x − reference))²/M)/M
 //
-// in f64, where subtracting costs at most log2(M) of 53 bits. A thread takes its terms about a pivot, its own first value,
-// in the compute type, and rebases them to the reference in f64: Σ(x − reference) = Σ(x − pivot) + n(pivot − reference), and
-// the square likewise.
+// in f64, where subtracting costs at most log2(M) of 53 bits. A thread takes its terms about a pivot, its own first
+// value, in the compute type, and rebases them to the reference in f64:
+// Σ(x − reference) = Σ(x − pivot) + n(pivot − reference), and the square likewise.
 #pragma once
 #include "running.cuh"
 #include "sums.cuh"

@@ -1,5 +1,6 @@
-// The two sums that every reduction takes per channel, and how threads, blocks and clusters add theirs up. A thread adds a
-// few dozen terms in the compute type, everything above a thread is added in f64, in an order fixed by the launch's shape.
+// The two sums that every reduction takes per channel, and how threads, warps and blocks add theirs up. A thread adds a
+// few dozen terms in the compute type, everything above a thread is added in f64, in an order fixed by the launch's
+// shape.
 #pragma once
 #include "element.cuh"
 
