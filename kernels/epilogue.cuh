@@ -57,9 +57,8 @@ DEVICE Compute activation_forward(const Arguments& a, Compute v) {
 template <class T, class V>
 DEVICE typename T::Compute activation_backward(
     const Arguments& a, typename T::Compute dy, const SavedPacket<T>& saved, int lane, V v) {
-    bool passes = true;
-    if (recomputes_v(a)) passes = is_above_zero<T>(v());
-    if (a.choices.saved == Saved::Mask) passes = saved.is_above_zero_at(lane);
+    if (a.choices.activation == Activation::None) return dy;
+    const bool passes = a.choices.saved == Saved::Mask ? saved.is_above_zero_at(lane) : is_above_zero<T>(v());
     // Chosen, not multiplied: zero times infinity would be NaN, and zero times a negative value −0.
     return passes ? dy : static_cast<typename T::Compute>(0);
 }
