@@ -1,17 +1,22 @@
-// What every kernel is given: src/gpu/arguments.rs is this struct in Rust, field for field. A kernel uses what its file
+// What every kernel is given: src/gpu/arguments.rs is these structs in Rust, field for field. A kernel uses what its file
 // names and leaves the rest alone.
 #pragma once
 
-struct Arguments {
-    // Arrays of all values, of the kernel's type. `out` is y or dx, and may be x or dy.
+// Arrays of all values, of the kernel's type.
+struct Arrays {
     const void* x;
     const void* dy;
-    void* out;
-    const void* residual;
+    void* out; // y or dx; may be x or dy
+    const void* residual; // added before the activation unless null
     void* dresidual;
-    // One byte for each 16-byte packet, one bit for each value: whether y is above zero. May be null.
+    // One byte for each 16-byte packet, one bit for each value: whether v is above zero.
     u8* mask;
-    // Arrays of one value per channel, of the type that is computed in.
+    // v, for activations whose derivative a bit cannot tell. Null: no activation has that yet.
+    void* preactivation;
+};
+
+// Arrays of one value per channel, of the type that is computed in.
+struct ChannelArrays {
     const void* gamma;
     const void* beta;
     void* mean;
@@ -22,39 +27,65 @@ struct Arguments {
     void* running_mean;
     void* running_variance;
     // dγ = Σ dv·x̂ and dβ = Σ dv.
-    void* sum_gamma;
-    void* sum_beta;
-    // Workspace. Counters are zero before and after every launch.
-    u32* counters;
-    double* partials;
+    void* dgamma;
+    void* dbeta;
+};
 
+// Memory that only this stream's launches use.
+struct Workspace {
+    u32* counters; // zero before and after every launch
+    double* partials;
+};
+
+struct Numbers {
     double epsilon;
     // How much of the batch the running statistics take over, and from the biased variance to theirs.
-    double factor;
-    double correction;
-    // M, over which Σ dv and Σ dv·x̂ were taken.
-    double count;
+    double running_weight;
+    double variance_correction;
+    double count; // M, over which Σ dv and Σ dv·x̂ were taken
+    double slope; // of the activation below zero, where it has one
+};
 
-    // (N, C, S), channels first; or, by columns, `batch` rows of channels·spatial values.
+// (N, C, S), channels first; or, by columns, `batch` rows of channels·spatial values.
+struct ArrayShape {
     i64 batch;
     i64 channels;
     i64 spatial;
-    // Packets of a plane or of a row.
-    i64 packets;
+    i64 packets; // of a plane or of a row
+};
 
-    // How the work is cut, by the plan.
+// Which part of the work a block has, as the launch plan says.
+struct Partition {
     i64 tile;           // packets of a channel, or rows, that a tile has
     u32 tiles;          // tiles of a channel, or of a group of columns
     u32 group_channels; // channels that a block (by columns) or a group of tickets (by planes) has
     u32 kept_rows;      // rows that a block keeps in shared memory
-
-    u32 epilogue; // Epilogue below
-    u32 gate;     // Gate below
-    u32 of_batch; // whether the statistics are the batch's
-    u32 reverse;  // whether the last tile comes first
-    u32 aligned;  // one bit for each array below whose packets are 16-byte aligned
 };
 
-enum Epilogue { KEEP = 0, RELU = 1, ADD = 2, ADD_RELU = 3 };
-enum Gate { OPEN = 0, RECOMPUTED = 1, MARKED = 2 };
-enum Aligned { X = 1, DY = 2, OUT = 4, RESIDUAL = 8, DRESIDUAL = 16 };
+// What becomes of v = (x − mean)·inv_std·γ + β + residual: epilogue.cuh.
+enum class Activation : u32 { None = 0, Relu = 1 };
+// What forward keeps of v for backward.
+enum class Saved : u32 { Nothing = 0, Mask = 1, PreActivation = 2 };
+// Bits of Choices::aligned.
+enum class Aligned : u32 { X = 1, Dy = 2, Out = 4, Residual = 8, Dresidual = 16, PreActivation = 32 };
+
+struct Choices {
+    Activation activation;
+    Saved saved;
+    u32 batch_statistics; // whether the statistics are the batch's, and dx goes through them
+    u32 reverse;          // whether the last tile comes first
+    u32 aligned;          // one bit for each array of which all packets are 16-byte aligned
+};
+
+struct Arguments {
+    Arrays arrays;
+    ChannelArrays channel;
+    Workspace workspace;
+    Numbers numbers;
+    ArrayShape shape;
+    Partition partition;
+    Choices choices;
+};
+
+static_assert(sizeof(void*) == 8, "addresses are u64 in src/gpu/arguments.rs");
+static_assert(sizeof(Arguments) <= 4096, "more than every GPU takes as a kernel's parameters");

@@ -10,19 +10,19 @@
 namespace {
 
 DEVICE ColumnTile part_of_block(const Arguments& a) {
-    return column_tile(a, block_index() / cluster_blocks(), cluster_rank());
+    return column_tile(a, blockIdx.x / cluster_num_blocks(), cluster_block_rank());
 }
 
 // One channel's sums over the cluster.
 DEVICE Sums cluster_sum(const Sums* of_channel, u32 channel) {
     Sums sums = Sums::zero();
-    for (u32 rank = 0; rank < cluster_blocks(); rank++) sums.add(in_cluster(of_channel, rank)[channel]);
+    for (u32 rank = 0; rank < cluster_num_blocks(); rank++) sums.add(map_shared_rank(of_channel, rank)[channel]);
     return sums;
 }
 
 // The others' sums are there.
-DEVICE void meet() {
-    if (cluster_blocks() > 1) CLUSTER_BARRIER();
+DEVICE void sync_parts() {
+    if (cluster_num_blocks() > 1) cluster_sync();
 }
 
 template <class T>
@@ -30,13 +30,13 @@ DEVICE void columns_on_chip_forward(const Arguments& a) {
     DYNAMIC_SHARED(dynamic);
     const ColumnTile tile = part_of_block(a);
     columns_resident_forward<T>(
-        a, tile, dynamic, [](const ColumnShared<T>&) { meet(); },
+        a, tile, dynamic, [](const ColumnShared<T>&) { sync_parts(); },
         [&](const ColumnShared<T>& shared, u32 i) {
             const Sums sums = cluster_sum(shared.of_channel, i);
-            return finish_statistics<T>(a, tile.first_channel + i, sums, cluster_rank() == 0);
+            return finalize_statistics<T>(a, tile.first_channel + i, sums, cluster_block_rank() == 0);
         });
     // A block's shared memory must last until the others have read its sums.
-    meet();
+    sync_parts();
 }
 
 template <class T>
@@ -45,13 +45,13 @@ DEVICE void columns_on_chip_backward(const Arguments& a) {
     DYNAMIC_SHARED(dynamic);
     const ColumnTile tile = part_of_block(a);
     columns_resident_backward<T>(
-        a, tile, dynamic, [](const ColumnShared<T>&) { meet(); },
+        a, tile, dynamic, [](const ColumnShared<T>&) { sync_parts(); },
         [&](const ColumnShared<T>& shared, u32 i) {
             const Sums sums = cluster_sum(shared.of_channel, i);
-            return finish_gradients<Compute>(a, tile.first_channel + i, sums, cluster_rank() == 0);
+            return finalize_gradients<Compute>(a, tile.first_channel + i, sums, cluster_block_rank() == 0);
         });
     // A block's shared memory must last until the others have read its sums.
-    meet();
+    sync_parts();
 }
 
 }  // namespace

@@ -1,20 +1,20 @@
-// Channels too long for a cluster, by columns: one cooperative launch, all of whose blocks run at once. Each has a part of
-// the rows of a group of channels, keeps as many of them as its shared memory holds, and reads the others again.
+// Channels too long for a cluster, by columns: one cooperative launch, all of whose blocks run at once. Each has a part
+// of the rows of a group of channels, keeps as many of them as its shared memory holds, and reads the others again.
 //
 //     forward     reads x, writes y          2 T from memory, and what is neither kept nor in the cache once more
 //     backward    reads x and dy, writes dx  3 T from memory, and twice what is neither kept nor in the cache
 //                                            (T = the bytes of x)
 //
-// The last block of a group to arrive adds up the sums of all, in order, finishes the group's channels and lets the
+// The last block of a group to arrive adds up the sums of all, in order, finalizes the group's channels and lets the
 // others go on; the last to depart leaves the counters as they were found.
 #include "columns_resident.cuh"
 
 namespace {
 
 // Counters of the workspace, of a group.
-DEVICE u32* arrived(const Arguments& a, i64 group) { return a.counters + 3 * group; }
-DEVICE u32* finished(const Arguments& a, i64 group) { return a.counters + 3 * group + 1; }
-DEVICE u32* departed(const Arguments& a, i64 group) { return a.counters + 3 * group + 2; }
+DEVICE u32* arrived(const Arguments& a, i64 group) { return a.workspace.counters + 3 * group; }
+DEVICE u32* finalized(const Arguments& a, i64 group) { return a.workspace.counters + 3 * group + 1; }
+DEVICE u32* departed(const Arguments& a, i64 group) { return a.workspace.counters + 3 * group + 2; }
 
 struct GroupPart {
     i64 group;
@@ -22,25 +22,22 @@ struct GroupPart {
 };
 
 DEVICE GroupPart part_of_block(const Arguments& a) {
-    return GroupPart{block_index() / a.tiles, block_index() % a.tiles};
+    return GroupPart{blockIdx.x / a.partition.tiles, blockIdx.x % a.partition.tiles};
 }
 
-// Waits until finish(channel, sums) has been called for every channel of the group, by this block or another.
-template <class T, class Finish>
-DEVICE void meet(const Arguments& a, GroupPart here, const ColumnTile& tile, Sums* of_channel, Finish finish) {
-    for (u32 i = thread_index(); i < tile.channels; i += block_threads())
-        leave_sums(a, (tile.first_channel + i) * a.tiles + here.part, of_channel[i]);
-    if (arrives_last(arrived(a, here.group), a.tiles)) {
-        sum_by_channel(
-            tile.channels, a.tiles,
-            [&](u32 i, u32 part) { return left_sums(a, (tile.first_channel + i) * a.tiles + part); }, of_channel);
-        for (u32 i = thread_index(); i < tile.channels; i += block_threads())
-            finish(tile.first_channel + i, of_channel[i]);
-        publish(finished(a, here.group));
+// Waits until finalize(channel, sums) has been called for every channel of the group, by this block or another.
+template <class Finalize>
+DEVICE void grid_reduce(const Arguments& a, GroupPart here, const ColumnTile& tile, Sums* of_channel, Finalize finalize) {
+    store_partials(a, tile, here.part, of_channel);
+    if (is_last_block(arrived(a, here.group), a.partition.tiles)) {
+        sum_column_partials(a, tile, of_channel);
+        for (u32 i = threadIdx.x; i < tile.channels; i += blockDim.x)
+            finalize(tile.first_channel + i, of_channel[i]);
+        signal(finalized(a, here.group));
     } else {
-        await(finished(a, here.group));
+        wait(finalized(a, here.group));
     }
-    if (arrives_last(departed(a, here.group), a.tiles) && thread_index() == 0) *finished(a, here.group) = 0;
+    if (is_last_block(departed(a, here.group), a.partition.tiles) && threadIdx.x == 0) *finalized(a, here.group) = 0;
 }
 
 template <class T>
@@ -52,8 +49,8 @@ DEVICE void columns_persistent_forward(const Arguments& a) {
     columns_resident_forward<T>(
         a, tile, dynamic,
         [&](const ColumnShared<T>& shared) {
-            meet<T>(a, here, tile, shared.of_channel, [&](i64 channel, Sums sums) {
-                finish_statistics<T>(a, channel, sums, true);
+            grid_reduce(a, here, tile, shared.of_channel, [&](i64 channel, Sums sums) {
+                finalize_statistics<T>(a, channel, sums, true);
             });
         },
         [&](const ColumnShared<T>&, u32 i) { return known_statistics<Compute>(a, tile.first_channel + i); });
@@ -68,8 +65,8 @@ DEVICE void columns_persistent_backward(const Arguments& a) {
     columns_resident_backward<T>(
         a, tile, dynamic,
         [&](const ColumnShared<T>& shared) {
-            meet<T>(a, here, tile, shared.of_channel, [&](i64 channel, Sums sums) {
-                finish_gradients<Compute>(a, channel, sums, true);
+            grid_reduce(a, here, tile, shared.of_channel, [&](i64 channel, Sums sums) {
+                finalize_gradients<Compute>(a, channel, sums, true);
             });
         },
         [&](const ColumnShared<T>&, u32 i) { return known_gradients<Compute>(a, tile.first_channel + i); });

@@ -10,7 +10,7 @@
 // The first row of the tile that is kept; those after it are too.
 DEVICE u32 first_kept(const Arguments& a, const ColumnTile& tile) {
     const u32 rows = static_cast<u32>(tile.end - tile.first);
-    return rows > a.kept_rows ? rows - a.kept_rows : 0;
+    return rows > a.partition.kept_rows ? rows - a.partition.kept_rows : 0;
 }
 
 template <class T, class Exchange, class StatisticsOf>
@@ -18,25 +18,25 @@ DEVICE void columns_resident_forward(
     const Arguments& a, const ColumnTile& tile, uint4* dynamic, Exchange exchange, StatisticsOf statistics_of) {
     typedef typename T::Compute Compute;
     const Column<T> column(a, tile);
-    const ColumnShared<T> shared(a, dynamic, a.kept_rows * column_packets<T>(a));
+    const ColumnShared<T> shared(a, dynamic, a.partition.kept_rows * column_packets<T>(a));
     const u32 kept = first_kept(a, tile);
     const auto slot = [&](u32 row) { return shared.kept + (row - kept) * column.width + column.x; };
     sum_rows(
         a, column, tile,
-        [&](u32 row) {
-            if (row < kept) return load_x<T, AGAIN>(a, column, row);
-            const Packet<T> x = load_x<T, ONCE>(a, column, row);
+        [&](u32 row, const ColumnPlace<T>& place) {
+            if (row < kept) return load_x<T, Reuse::Again>(a, place);
+            const Packet<T> x = load_x<T, Reuse::Once>(a, place);
             *slot(row) = x.raw();
             return x;
         },
         shared.scratch, shared.of_channel);
     exchange(shared);
     Coefficients<Compute>* coefficients = static_cast<Coefficients<Compute>*>(shared.coefficients);
-    for (u32 i = thread_index(); i < tile.channels; i += block_threads())
+    for (u32 i = threadIdx.x; i < tile.channels; i += blockDim.x)
         coefficients[i] = coefficients_of(a, tile.first_channel + i, statistics_of(shared, i));
-    PLANT(9, BLOCK_BARRIER(), (void)0);
-    normalize_rows<T, BACKWARD>(a, column, tile, coefficients, [&](u32 row) {
-        return row < kept ? load_x<T, ONCE>(a, column, row) : Packet<T>::of(*slot(row));
+    INJECT_FAULT(9, __syncthreads(), (void)0);
+    normalize_rows<T, Order::Reverse>(a, column, tile, coefficients, [&](u32 row, const ColumnPlace<T>& place) {
+        return row < kept ? load_x<T, Reuse::Once>(a, place) : Packet<T>::of(*slot(row));
     });
 }
 
@@ -45,30 +45,30 @@ DEVICE void columns_resident_backward(
     const Arguments& a, const ColumnTile& tile, uint4* dynamic, Exchange exchange, SumsOf sums_of) {
     typedef typename T::Compute Compute;
     const Column<T> column(a, tile);
-    const ColumnShared<T> shared(a, dynamic, 2 * a.kept_rows * column_packets<T>(a));
+    const ColumnShared<T> shared(a, dynamic, 2 * a.partition.kept_rows * column_packets<T>(a));
     const u32 kept = first_kept(a, tile);
     const auto slot = [&](u32 row) { return shared.kept + 2 * ((row - kept) * column.width + column.x); };
     ReduceCoefficients<Compute>* of_reduce = static_cast<ReduceCoefficients<Compute>*>(shared.coefficients);
-    for (u32 i = thread_index(); i < tile.channels; i += block_threads())
+    for (u32 i = threadIdx.x; i < tile.channels; i += blockDim.x)
         of_reduce[i] = reduce_coefficients_of<Compute>(a, tile.first_channel + i);
-    BLOCK_BARRIER();
+    __syncthreads();
     sum_row_gradients(
         a, column, tile, of_reduce,
-        [&](u32 row) {
-            if (row < kept) return RowPair<T>{load_x<T, AGAIN>(a, column, row), load_dy<T, AGAIN>(a, column, row)};
-            const RowPair<T> pair{load_x<T, ONCE>(a, column, row), load_dy<T, ONCE>(a, column, row)};
+        [&](u32 row, const ColumnPlace<T>& place) {
+            if (row < kept) return load_pair<T, Reuse::Again>(a, place);
+            const PacketPair<T> pair = load_pair<T, Reuse::Once>(a, place);
             slot(row)[0] = pair.x.raw();
             slot(row)[1] = pair.dy.raw();
             return pair;
         },
-        [](u32, const RowPair<T>&, auto) {}, shared.scratch, shared.of_channel);
+        [](const ColumnPlace<T>&, const PacketPair<T>&, auto) {}, shared.scratch, shared.of_channel);
     exchange(shared);
     InputCoefficients<Compute>* coefficients = static_cast<InputCoefficients<Compute>*>(shared.coefficients);
-    for (u32 i = thread_index(); i < tile.channels; i += block_threads())
+    for (u32 i = threadIdx.x; i < tile.channels; i += blockDim.x)
         coefficients[i] = input_coefficients_of<Compute>(a, tile.first_channel + i, sums_of(shared, i));
-    BLOCK_BARRIER();
-    write_row_gradients<T, BACKWARD>(a, column, tile, coefficients, [&](u32 row) {
-        if (row < kept) return RowPair<T>{load_x<T, ONCE>(a, column, row), load_dy<T, ONCE>(a, column, row)};
-        return RowPair<T>{Packet<T>::of(slot(row)[0]), Packet<T>::of(slot(row)[1])};
+    __syncthreads();
+    write_row_gradients<T, Order::Reverse>(a, column, tile, coefficients, [&](u32 row, const ColumnPlace<T>& place) {
+        if (row < kept) return load_pair<T, Reuse::Once>(a, place);
+        return PacketPair<T>{Packet<T>::of(slot(row)[0]), Packet<T>::of(slot(row)[1])};
     });
 }

@@ -1,5 +1,5 @@
 // The steps one by one, by columns. Every part of the rows of every group of channels is a block; the kernels that reduce
-// leave their sums in the workspace, and the last block of a group finishes its channels.
+// leave their sums in the workspace, and the last block of a group finalizes its channels.
 //
 //     statistics        reads x                       1 of T = the bytes of x
 //     normalize         reads x, writes y             2 T (3 with a residual)
@@ -18,20 +18,18 @@ struct GroupPart {
 };
 
 DEVICE GroupPart part_of_block(const Arguments& a) {
-    const u32 block = a.reverse != 0 ? grid_blocks() - 1 - block_index() : block_index();
-    const i64 groups = (a.channels + a.group_channels - 1) / a.group_channels;
+    const u32 block = a.choices.reverse != 0 ? gridDim.x - 1 - blockIdx.x : blockIdx.x;
+    const i64 groups = (a.shape.channels + a.partition.group_channels - 1) / a.partition.group_channels;
     return GroupPart{block % groups, static_cast<u32>(block / groups)};
 }
 
 // The sums of the whole of each channel in of_channel of the one block that finds them, and whether this is that block.
-DEVICE bool gather(const Arguments& a, GroupPart here, const ColumnTile& tile, Sums* of_channel) {
-    if (a.tiles == 1) return true;
-    for (u32 channel = thread_index(); channel < tile.channels; channel += block_threads())
-        leave_sums(a, (tile.first_channel + channel) * a.tiles + here.part, of_channel[channel]);
-    if (!arrives_last(a.counters + here.group, a.tiles)) return false;
-    sum_by_channel(
-        tile.channels, a.tiles,
-        [&](u32 channel, u32 part) { return left_sums(a, (tile.first_channel + channel) * a.tiles + part); }, of_channel);
+DEVICE bool grid_reduce(const Arguments& a, GroupPart here, const ColumnTile& tile, Sums* of_channel) {
+    const u32 parts = a.partition.tiles;
+    if (parts == 1) return true;
+    store_partials(a, tile, here.part, of_channel);
+    if (!is_last_block(a.workspace.counters + here.group, parts)) return false;
+    sum_column_partials(a, tile, of_channel);
     return true;
 }
 
@@ -43,10 +41,11 @@ DEVICE void columns_statistics(const Arguments& a) {
     const ColumnTile tile = column_tile(a, here.group, here.part);
     const Column<T> column(a, tile);
     sum_rows(
-        a, column, tile, [&](u32 row) { return load_x<T, AGAIN>(a, column, row); }, shared.scratch, shared.of_channel);
-    if (!gather(a, here, tile, shared.of_channel)) return;
-    for (u32 channel = thread_index(); channel < tile.channels; channel += block_threads())
-        finish_statistics<T>(a, tile.first_channel + channel, shared.of_channel[channel], true);
+        a, column, tile, [&](u32, const ColumnPlace<T>& place) { return load_x<T, Reuse::Again>(a, place); },
+        shared.scratch, shared.of_channel);
+    if (!grid_reduce(a, here, tile, shared.of_channel)) return;
+    for (u32 channel = threadIdx.x; channel < tile.channels; channel += blockDim.x)
+        finalize_statistics<T>(a, tile.first_channel + channel, shared.of_channel[channel], true);
 }
 
 template <class T>
@@ -57,13 +56,14 @@ DEVICE void columns_normalize(const Arguments& a) {
     const GroupPart here = part_of_block(a);
     const ColumnTile tile = column_tile(a, here.group, here.part);
     const Column<T> column(a, tile);
-    for (u32 i = thread_index(); i < tile.channels; i += block_threads()) {
+    for (u32 i = threadIdx.x; i < tile.channels; i += blockDim.x) {
         const i64 channel = tile.first_channel + i;
         of_channel[i] = coefficients_of(a, channel, known_statistics<Compute>(a, channel));
     }
-    BLOCK_BARRIER();
-    normalize_rows<T, FORWARD>(
-        a, column, tile, of_channel, [&](u32 row) { return load_x<T, ONCE>(a, column, row); });
+    __syncthreads();
+    normalize_rows<T, Order::Forward>(
+        a, column, tile, of_channel,
+        [&](u32, const ColumnPlace<T>& place) { return load_x<T, Reuse::Once>(a, place); });
 }
 
 template <class T>
@@ -75,23 +75,22 @@ DEVICE void columns_backward_reduce(const Arguments& a) {
     const GroupPart here = part_of_block(a);
     const ColumnTile tile = column_tile(a, here.group, here.part);
     const Column<T> column(a, tile);
-    for (u32 i = thread_index(); i < tile.channels; i += block_threads())
+    for (u32 i = threadIdx.x; i < tile.channels; i += blockDim.x)
         coefficients[i] = reduce_coefficients_of<Compute>(a, tile.first_channel + i);
-    BLOCK_BARRIER();
-    const bool writes = a.out != nullptr;
+    __syncthreads();
+    const bool writes = a.arrays.out != nullptr;
     sum_row_gradients(
         a, column, tile, coefficients,
-        [&](u32 row) { return RowPair<T>{load_x<T, AGAIN>(a, column, row), load_dy<T, AGAIN>(a, column, row)}; },
-        [&](u32 row, const RowPair<T>& pair, auto of_lane) {
+        [&](u32, const ColumnPlace<T>& place) { return load_pair<T, Reuse::Again>(a, place); },
+        [&](const ColumnPlace<T>& place, const PacketPair<T>& pair, auto of_lane) {
             if (!writes) return;
-            const u32 marks = marks_at(a, column, row);
             const auto of_input = [&](int lane) { return InputCoefficients<Compute>{of_lane(lane).forward, 0, 0, 0}; };
-            write_gradient<T>(a, pair.x, pair.dy, of_input, marks, column.at(row), column.lanes);
+            write_gradient(a, pair, of_input, place);
         },
         shared.scratch, shared.of_channel);
-    if (!gather(a, here, tile, shared.of_channel)) return;
-    for (u32 channel = thread_index(); channel < tile.channels; channel += block_threads())
-        finish_gradients<Compute>(a, tile.first_channel + channel, shared.of_channel[channel], true);
+    if (!grid_reduce(a, here, tile, shared.of_channel)) return;
+    for (u32 channel = threadIdx.x; channel < tile.channels; channel += blockDim.x)
+        finalize_gradients<Compute>(a, tile.first_channel + channel, shared.of_channel[channel], true);
 }
 
 template <class T>
@@ -102,15 +101,15 @@ DEVICE void columns_backward_input(const Arguments& a) {
     const GroupPart here = part_of_block(a);
     const ColumnTile tile = column_tile(a, here.group, here.part);
     const Column<T> column(a, tile);
-    for (u32 i = thread_index(); i < tile.channels; i += block_threads()) {
+    for (u32 i = threadIdx.x; i < tile.channels; i += blockDim.x) {
         const i64 channel = tile.first_channel + i;
         of_channel[i] = input_coefficients_of<Compute>(a, channel, known_gradients<Compute>(a, channel));
     }
-    BLOCK_BARRIER();
+    __syncthreads();
     const bool reads_x = needs_x(a);
-    write_row_gradients<T, FORWARD>(a, column, tile, of_channel, [&](u32 row) {
-        return RowPair<T>{
-            reads_x ? load_x<T, ONCE>(a, column, row) : Packet<T>::zero(), load_dy<T, ONCE>(a, column, row)};
+    write_row_gradients<T, Order::Forward>(a, column, tile, of_channel, [&](u32, const ColumnPlace<T>& place) {
+        return PacketPair<T>{
+            reads_x ? load_x<T, Reuse::Once>(a, place) : Packet<T>::zero(), load_dy<T, Reuse::Once>(a, place)};
     });
 }
 

@@ -1,7 +1,8 @@
-// What a kernel may ask of the device, in one place.
+// What the kernels need beside CUDA's own words: short names of types, the macros that name a kernel and its shared
+// memory, and inline assembly for what CUDA has no word for.
 //
-// nvcc gives each of these a few instructions; the SIMT host (simt/simt.h) gives each the same meaning on a processor, so
-// that the same kernels can be run where there is no GPU. Kernels include nothing else and use no CUDA header.
+// The SIMT host (simt/simt.h) gives these, and those words of CUDA that the kernels use, the same meaning on a processor,
+// so that the same kernels can be run where there is no GPU. Kernels include nothing else and use no CUDA header.
 #pragma once
 
 typedef unsigned char u8;
@@ -12,6 +13,11 @@ typedef long long i64;
 
 #include "arguments.cuh"
 
+// The mask of a shuffle that all 32 lanes take part in: the only one there is here.
+static constexpr u32 FULL_WARP = 0xffffffffu;
+// Between two looks at a flag.
+static constexpr u32 POLL_NANOSECONDS = 40;
+
 #ifdef __CUDACC__
 
 // Begins the definition of a kernel, named operation_type, for at most so many threads, so many blocks of which fit a
@@ -20,60 +26,50 @@ typedef long long i64;
     extern "C" __global__ void __launch_bounds__(threads, blocks_per_multiprocessor) operation##_##type( \
         const __grid_constant__ Arguments a)
 #define DEVICE __device__ __forceinline__
-// A named array in the block's shared memory.
+// A named array in the block's shared memory: a macro because the host must find it in the block that runs.
 #define SHARED(type, name, count) __shared__ type name[count]
 // The launch's dynamic shared memory, 16-byte aligned.
 #define DYNAMIC_SHARED(name) extern __shared__ uint4 name[]
-// All threads of the block meet here.
-#define BLOCK_BARRIER() __syncthreads()
-// All threads of all blocks of the cluster meet here; what each wrote to its shared memory before is seen after.
-#define CLUSTER_BARRIER() cluster_barrier()
-// A place where the tests of the SIMT host can plant a mistake, to see that the other tests find it: the number is its
+// A place where the tests of the SIMT host can put a mistake, to see that the other tests find it: the number is its
 // name, and both are expressions.
-#define PLANT(number, correct, faulty) (correct)
-
-DEVICE u32 thread_index() { return threadIdx.x; }
-DEVICE u32 block_threads() { return blockDim.x; }
-DEVICE u32 block_index() { return blockIdx.x; }
-DEVICE u32 grid_blocks() { return gridDim.x; }
-
-// The value of the lane `offset` above; all 32 lanes of the warp call it.
-DEVICE double shuffle_down(double value, u32 offset) { return __shfl_down_sync(0xffffffffu, value, offset); }
+#define INJECT_FAULT(number, correct, faulty) (correct)
 
 #if __CUDA_ARCH__ >= 900
-DEVICE u32 cluster_blocks() {
+// As cooperative groups have it: num_blocks, block_rank, sync and map_shared_rank of this_cluster().
+DEVICE u32 cluster_num_blocks() {
     u32 blocks;
     asm("mov.u32 %0, %%cluster_nctaid.x;" : "=r"(blocks));
     return blocks;
 }
-DEVICE u32 cluster_rank() {
+DEVICE u32 cluster_block_rank() {
     u32 rank;
     asm("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
     return rank;
 }
-DEVICE void cluster_barrier() {
+// All threads of all blocks of the cluster meet here; what each wrote to its shared memory before is seen after.
+DEVICE void cluster_sync() {
     asm volatile("barrier.cluster.arrive.release;\n\tbarrier.cluster.wait.acquire;" ::: "memory");
 }
 // The same place in the shared memory of another block of the cluster.
 template <class T>
-DEVICE const T* in_cluster(const T* shared, u32 rank) {
+DEVICE const T* map_shared_rank(const T* shared, u32 rank) {
     u64 there;
     asm("mapa.u64 %0, %1, %2;" : "=l"(there) : "l"(shared), "r"(rank));
     return reinterpret_cast<const T*>(there);
 }
 #else
-DEVICE u32 cluster_blocks() { return 1; }
-DEVICE u32 cluster_rank() { return 0; }
-DEVICE void cluster_barrier() { __syncthreads(); }
+DEVICE u32 cluster_num_blocks() { return 1; }
+DEVICE u32 cluster_block_rank() { return 0; }
+DEVICE void cluster_sync() { __syncthreads(); }
 template <class T>
-DEVICE const T* in_cluster(const T* shared, u32) {
+DEVICE const T* map_shared_rank(const T* shared, u32) {
     return shared;
 }
 #endif
 
 // Adds to a counter that blocks share and returns what it was; what this thread has seen before is seen by whoever
-// counts later.
-DEVICE u32 count(u32* counter, u32 amount) {
+// counts later. CUDA's atomicAdd orders nothing, and takes two fences for it.
+DEVICE u32 atomic_add_acq_rel(u32* counter, u32 amount) {
     u32 before;
     asm volatile("atom.acq_rel.gpu.global.add.u32 %0, [%1], %2;"
                  : "=r"(before)
@@ -90,28 +86,9 @@ DEVICE u32 load_acquire(const u32* flag) {
 DEVICE void store_release(u32* flag, u32 value) {
     asm volatile("st.release.gpu.global.u32 [%0], %1;" ::"l"(flag), "r"(value) : "memory");
 }
-// Between two looks at a flag.
-DEVICE void pause() {
-#if __CUDA_ARCH__ >= 700
-    __nanosleep(40);
-#endif
-}
 
-// 16 bytes of global memory, aligned. Those that are not needed again say so to the caches.
-DEVICE uint4 load_16(const void* from) { return *static_cast<const uint4*>(from); }
-DEVICE uint4 load_16_once(const void* from) { return __ldcs(static_cast<const uint4*>(from)); }
-DEVICE void store_16(void* to, uint4 value) { *static_cast<uint4*>(to) = value; }
-DEVICE void store_16_once(void* to, uint4 value) { __stcs(static_cast<uint4*>(to), value); }
-
-DEVICE float bits_to_float(u32 bits) { return __uint_as_float(bits); }
-DEVICE u32 float_to_bits(float value) { return __float_as_uint(value); }
-DEVICE double bits_to_double(u64 bits) { return __longlong_as_double(static_cast<long long>(bits)); }
-DEVICE u64 double_to_bits(double value) { return static_cast<u64>(__double_as_longlong(value)); }
-
-// Rounded once.
-DEVICE float fused(float a, float b, float c) { return __fmaf_rn(a, b, c); }
-DEVICE double fused(double a, double b, double c) { return __fma_rn(a, b, c); }
-DEVICE double square_root(double value) { return __dsqrt_rn(value); }
+// 16 bytes that the caches should keep. A function because the host checks the alignment, as for __ldcs and __stcs.
+DEVICE uint4 load_16(const uint4* from) { return *from; }
 
 // IEEE half precision.
 DEVICE float half_to_float(u16 bits) {

@@ -7,16 +7,16 @@ struct f32 {
     typedef u32 Bits;
     // Values above this are stored above zero.
     static constexpr float ROUNDS_TO_ZERO = 0.0f;
-    DEVICE static float decode(u32 bits) { return bits_to_float(bits); }
-    DEVICE static u32 encode(float value) { return float_to_bits(value); }
+    DEVICE static float decode(u32 bits) { return __uint_as_float(bits); }
+    DEVICE static u32 encode(float value) { return __float_as_uint(value); }
 };
 
 struct f64 {
     typedef double Compute;
     typedef u64 Bits;
     static constexpr double ROUNDS_TO_ZERO = 0.0;
-    DEVICE static double decode(u64 bits) { return bits_to_double(bits); }
-    DEVICE static u64 encode(double value) { return double_to_bits(value); }
+    DEVICE static double decode(u64 bits) { return __longlong_as_double(static_cast<i64>(bits)); }
+    DEVICE static u64 encode(double value) { return static_cast<u64>(__double_as_longlong(value)); }
 };
 
 struct f16 {
@@ -33,13 +33,14 @@ struct bf16 {
     typedef u16 Bits;
     // 2^-134.
     static constexpr float ROUNDS_TO_ZERO = 0x1p-134f;
-    DEVICE static float decode(u16 bits) { return bits_to_float(static_cast<u32>(bits) << 16); }
+    DEVICE static float decode(u16 bits) { return __uint_as_float(static_cast<u32>(bits) << 16); }
     DEVICE static u16 encode(float value) { return float_to_bfloat(value); }
 };
 
 // Values of a packet.
 template <class T>
 struct Width {
+    static_assert(16 % sizeof(typename T::Bits) == 0, "a packet has whole values");
     static constexpr int LANES = 16 / static_cast<int>(sizeof(typename T::Bits));
 };
 
@@ -80,6 +81,8 @@ struct Packet {
     DEVICE uint4 raw() const { return uint4{word[0], word[1], word[2], word[3]}; }
 };
 
+static_assert(sizeof(Packet<f16>) == sizeof(uint4), "a packet is what one load brings");
+
 // The lanes of a packet that are values of the channel or row at hand: begin to end.
 struct Lanes {
     u8 begin;
@@ -110,12 +113,12 @@ DEVICE void each_lane(Lanes lanes, Visit visit) {
     } else {
 #pragma unroll
         for (int lane = 0; lane < Width<T>::LANES; lane++)
-            if (PLANT(4, lanes.has(lane), true)) visit(lane);
+            if (INJECT_FAULT(4, lanes.has(lane), true)) visit(lane);
     }
 }
 
 // Whether the caches should keep what is read.
-enum Reuse { ONCE, AGAIN };
+enum class Reuse { Once, Again };
 
 // The packet that begins at value `at`; lanes that are not asked for are zero. `at` may be before the array's begin
 // where its first lanes are not asked for.
@@ -124,8 +127,8 @@ DEVICE Packet<T> load(const void* array, i64 at, Lanes lanes, bool aligned) {
     typedef typename T::Bits Bits;
     const u64 address = reinterpret_cast<u64>(array) + static_cast<u64>(at) * sizeof(Bits);
     if (aligned && lanes.full<T>()) {
-        const void* from = reinterpret_cast<const void*>(address);
-        return Packet<T>::of(REUSE == ONCE ? load_16_once(from) : load_16(from));
+        const uint4* from = reinterpret_cast<const uint4*>(address);
+        return Packet<T>::of(REUSE == Reuse::Once ? __ldcs(from) : load_16(from));
     }
     Packet<T> packet = Packet<T>::zero();
 #pragma unroll
@@ -140,7 +143,7 @@ DEVICE void store(void* array, i64 at, Lanes lanes, bool aligned, const Packet<T
     typedef typename T::Bits Bits;
     const u64 address = reinterpret_cast<u64>(array) + static_cast<u64>(at) * sizeof(Bits);
     if (aligned && lanes.full<T>()) {
-        store_16_once(reinterpret_cast<void*>(address), packet.raw());
+        __stcs(reinterpret_cast<uint4*>(address), packet.raw());
         return;
     }
 #pragma unroll

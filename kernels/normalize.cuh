@@ -1,11 +1,13 @@
 // Step 3: y from x.
 //
-//     v = (x − center)·scale + shift,  scale = γ·inv_std,  shift = β − rest·scale
-//     y = v, ReLU(v), v + residual or ReLU(v + residual), rounded once
+//     v = (x − center)·scale + shift + residual,  scale = γ·inv_std,  shift = β − rounding_residue·scale
+//     y = activation(v), rounded once
 //
-// center is the mean and rest what the mean rounds away, so that y keeps its digits where the mean is large beside the
-// deviation. Where x − mean could overflow, center is 0 and rest is the mean.
+// center is the mean and rounding_residue what the mean rounds away, so that y keeps its digits where the mean is large
+// beside the deviation. Where x − mean could overflow, center is 0 and rounding_residue is the mean.
 #pragma once
+#include "epilogue.cuh"
+#include "loads.cuh"
 #include "statistics.cuh"
 
 template <class Compute>
@@ -20,39 +22,37 @@ DEVICE bool may_overflow(double inv_std) { return inv_std * 1.7976931348623157e+
 
 // What the mean has beside center.
 template <class Compute>
-DEVICE Compute rest_of(Statistics<Compute> statistics) {
+DEVICE Compute rounding_residue(Statistics<Compute> statistics) {
     return may_overflow(statistics.inv_std) ? statistics.mean + statistics.mean_low : statistics.mean_low;
 }
 
 template <class Compute>
 DEVICE Coefficients<Compute> coefficients_of(const Arguments& a, i64 channel, Statistics<Compute> statistics) {
-    const Compute scale = channel_value<Compute>(a.gamma, channel) * statistics.inv_std;
+    const Compute scale = channel_value<Compute>(a.channel.gamma, channel) * statistics.inv_std;
     return Coefficients<Compute>{
         may_overflow(statistics.inv_std) ? static_cast<Compute>(0) : statistics.mean,
         scale,
-        fused(-rest_of(statistics), scale, channel_value<Compute>(a.beta, channel)),
+        fma(-rounding_residue(statistics), scale, channel_value<Compute>(a.channel.beta, channel)),
     };
 }
 
-// Normalizes a packet and writes it; returns its mask byte. `of_lane(lane)` gives a lane's coefficients.
-template <class T, class OfLane>
-DEVICE u32 write_normalized(const Arguments& a, const Packet<T>& x, OfLane of_lane, i64 at, Lanes lanes) {
+// Writes y of a packet, and what is saved for backward. `of_lane(lane)` gives a lane's coefficients.
+template <class T, class OfLane, class Place>
+DEVICE void write_normalized(const Arguments& a, const Packet<T>& x, OfLane of_lane, const Place& place) {
     typedef typename T::Compute Compute;
-    const bool adds = a.epilogue >= ADD;
+    const bool adds = a.arrays.residual != nullptr;
     Packet<T> residual = Packet<T>::zero();
-    if (adds) residual = load<T, ONCE>(a.residual, at, lanes, (a.aligned & RESIDUAL) != 0);
+    if (adds) residual = load_residual<T>(a, place);
     Packet<T> y = Packet<T>::zero();
-    u32 above = 0;
+    SavedPacket<T> saved = SavedPacket<T>::nothing();
 #pragma unroll
     for (int lane = 0; lane < Packet<T>::LANES; lane++) {
-        const Coefficients<Compute> k = of_lane(lane);
-        Compute v = fused(x[lane] - k.center, k.scale, k.shift);
+        const Coefficients<Compute> coefficients = of_lane(lane);
+        Compute v = fma(x[lane] - coefficients.center, coefficients.scale, coefficients.shift);
         if (adds) v += residual[lane];
-        // Written so that NaN passes.
-        if (!(v <= T::ROUNDS_TO_ZERO)) above |= 1u << lane;
-        if (a.epilogue % 2 == 1) v = v < static_cast<Compute>(0) ? static_cast<Compute>(0) : v;
-        y.set(lane, v);
+        saved.set(lane, v);
+        y.set(lane, activation_forward(a, v));
     }
-    store<T>(a.out, at, lanes, (a.aligned & OUT) != 0, y);
-    return above;
+    store_out(a, place, y);
+    store_saved(a, place, saved);
 }

@@ -5,7 +5,7 @@
 // packets that the worst placed one has, and the last of some planes has no lanes.
 #pragma once
 #include "backward.cuh"
-#include "gather.cuh"
+#include "grid_reduce.cuh"
 
 // Some packets of one channel: first to end, of batch·packets.
 struct PlaneTile {
@@ -14,23 +14,18 @@ struct PlaneTile {
     i64 end;
 };
 
-// Where a packet is.
+// Where a packet is: loads.cuh.
+template <class T>
 struct PlanePlace {
-    i64 at; // its first lane, in values from the array's begin
+    i64 at;
     Lanes lanes;
+
+    // Packets in order of memory, and where planes share packets one byte more for every plane.
+    DEVICE i64 mask_byte(const Arguments& a) const {
+        constexpr int LANES = Width<T>::LANES;
+        return at / LANES + (a.shape.spatial % LANES == 0 ? 0 : (at + lanes.begin) / a.shape.spatial);
+    }
 };
-
-// A packet's mask byte: packets in order of memory, and where planes share packets one more for every plane.
-template <class T>
-DEVICE i64 mask_place(const Arguments& a, const PlanePlace& place) {
-    constexpr int LANES = Width<T>::LANES;
-    return place.at / LANES + (a.spatial % LANES == 0 ? 0 : (place.at + place.lanes.begin) / a.spatial);
-}
-
-template <class T>
-DEVICE u32 marks_at(const Arguments& a, const PlanePlace& place) {
-    return a.gate == MARKED ? a.mask[mask_place<T>(a, place)] : 0;
-}
 
 // One thread's way through a channel, `step` packets at a time.
 template <class T>
@@ -41,26 +36,27 @@ struct PlaneWalk {
     i64 step_packets;
 
     DEVICE PlaneWalk(const Arguments& a, i64 from, u32 step)
-        : sample(from / a.packets),
-          packet(from % a.packets),
-          step_samples(step / a.packets),
-          step_packets(step % a.packets) {}
+        : sample(from / a.shape.packets),
+          packet(from % a.shape.packets),
+          step_samples(step / a.shape.packets),
+          step_packets(step % a.shape.packets) {}
 
-    DEVICE PlanePlace here(const Arguments& a, i64 channel) const {
+    DEVICE PlanePlace<T> here(const Arguments& a, i64 channel) const {
         constexpr int LANES = Width<T>::LANES;
-        const i64 plane = sample * a.channels + channel;
-        const i64 begin = plane * a.spatial;
+        static_assert((LANES & (LANES - 1)) == 0, "a packet's begin is found with a mask");
+        const i64 plane = sample * a.shape.channels + channel;
+        const i64 begin = plane * a.shape.spatial;
         const int shift = static_cast<int>(begin & (LANES - 1));
-        return PlanePlace{
+        return PlanePlace<T>{
             begin - shift + packet * LANES,
-            lanes_of<T>(packet == 0 ? shift : 0, a.spatial + shift - packet * LANES),
+            lanes_of<T>(packet == 0 ? shift : 0, a.shape.spatial + shift - packet * LANES),
         };
     }
     DEVICE void next(const Arguments& a) {
         sample += step_samples;
         packet += step_packets;
-        if (packet >= a.packets) {
-            packet -= a.packets;
+        if (packet >= a.shape.packets) {
+            packet -= a.shape.packets;
             sample += 1;
         }
     }
@@ -70,13 +66,13 @@ struct PlaneWalk {
 // are on their way at a time. load(place) and load(slot, place) read what use is given.
 template <class T, int BATCH, class Load, class Use>
 DEVICE void each_packet(const Arguments& a, const PlaneTile& tile, Load load, Use use) {
-    typedef decltype(load(i64(), PlanePlace())) Loaded;
-    const u32 threads = block_threads();
+    typedef decltype(load(i64(), PlanePlace<T>())) Loaded;
+    const u32 threads = blockDim.x;
     const i64 count = tile.end - tile.first;
-    PlaneWalk<T> walk(a, tile.first + thread_index(), threads);
-    for (i64 slot = thread_index(); slot < count; slot += static_cast<i64>(BATCH) * threads) {
+    PlaneWalk<T> walk(a, tile.first + threadIdx.x, threads);
+    for (i64 slot = threadIdx.x; slot < count; slot += static_cast<i64>(BATCH) * threads) {
         Loaded loaded[BATCH];
-        PlanePlace places[BATCH];
+        PlanePlace<T> places[BATCH];
 #pragma unroll
         for (int i = 0; i < BATCH; i++) {
             if (slot + static_cast<i64>(i) * threads >= count) break;
@@ -93,61 +89,42 @@ DEVICE void each_packet(const Arguments& a, const PlaneTile& tile, Load load, Us
     }
 }
 
-// x and dy of the same places.
+// The sums of a thread's packets about the reference, taken again in f64.
 template <class T>
-struct PacketPair {
-    Packet<T> x;
-    Packet<T> dy;
-};
-
-template <class T, Reuse REUSE>
-DEVICE Packet<T> load_x(const Arguments& a, const PlanePlace& place) {
-    return load<T, REUSE>(a.x, place.at, place.lanes, (a.aligned & X) != 0);
-}
-template <class T, Reuse REUSE>
-DEVICE Packet<T> load_dy(const Arguments& a, const PlanePlace& place) {
-    return load<T, REUSE>(a.dy, place.at, place.lanes, (a.aligned & DY) != 0);
-}
-
-// The sums of a thread's packets about r, taken again in f64.
-template <class T>
-DEVICE Sums sums_in_double(const Arguments& a, const PlaneTile& tile, double r) {
+DEVICE Sums sums_in_double(const Arguments& a, const PlaneTile& tile, double reference) {
     Sums sums = Sums::zero();
     each_packet<T, 1>(
-        a, tile, [&](i64, const PlanePlace& place) { return load_x<T, AGAIN>(a, place); },
-        [&](i64, const PlanePlace& place, const Packet<T>& x) {
-            each_lane<T>(place.lanes, [&](int lane) {
-                const double difference = static_cast<double>(x[lane]) - r;
-                sums.add(Sums{difference, difference * difference});
-            });
+        a, tile, [&](i64, const PlanePlace<T>& place) { return load_x<T, Reuse::Again>(a, place); },
+        [&](i64, const PlanePlace<T>& place, const Packet<T>& x) {
+            each_lane<T>(place.lanes, [&](int lane) { add_value_in_double(sums, x[lane], reference); });
         });
     return sums;
 }
 
-// The sums of a tile's x about r, in thread 0. keep(slot, x) may keep the packets.
+// The sums of a tile's x about the channel's reference, in thread 0. keep(slot, x) may keep the packets.
 template <class T, Reuse REUSE, class Keep>
 DEVICE Sums sum_tile(const Arguments& a, const PlaneTile& tile, Keep keep) {
     typedef typename T::Compute Compute;
-    const double r = reference_of<T>(a, tile.channel);
-    Run<T> run = Run<T>::zero();
-    Compute k = 0;
+    const double reference = reference_of<T>(a, tile.channel);
+    Accumulator<T> accumulator = Accumulator<T>::zero();
+    Compute pivot = 0;
     i64 count = 0;
     each_packet<T, 4>(
-        a, tile, [&](i64, const PlanePlace& place) { return load_x<T, REUSE>(a, place); },
-        [&](i64 slot, const PlanePlace& place, const Packet<T>& x) {
+        a, tile, [&](i64, const PlanePlace<T>& place) { return load_x<T, REUSE>(a, place); },
+        [&](i64 slot, const PlanePlace<T>& place, const Packet<T>& x) {
             keep(slot, x);
             if (count == 0) {
 #pragma unroll
                 for (int lane = Packet<T>::LANES - 1; lane >= 0; lane--)
-                    if (place.lanes.has(lane)) k = finite_or_zero(x[lane]);
+                    if (place.lanes.has(lane)) pivot = finite_or_zero(x[lane]);
             }
-            each_lane<T>(place.lanes, [&](int lane) { add_value(run, lane, x[lane], k); });
+            each_lane<T>(place.lanes, [&](int lane) { add_value(accumulator, lane, x[lane], pivot); });
             count += place.lanes.count();
         });
-    const Sums total = run.total();
-    Sums sums = moved(total, static_cast<double>(count), static_cast<double>(k), r);
-    if (sizeof(Compute) == 4 && is_lost(static_cast<float>(total.first), static_cast<float>(total.second)))
-        sums = sums_in_double<T>(a, tile, r);
+    const Sums total = accumulator.total();
+    Sums sums = rebase(total, static_cast<double>(count), static_cast<double>(pivot), reference);
+    if (sizeof(Compute) == 4 && out_of_range(static_cast<float>(total.sum), static_cast<float>(total.product_sum)))
+        sums = sums_in_double<T>(a, tile, reference);
     return block_sum(sums);
 }
 
@@ -155,9 +132,8 @@ DEVICE Sums sum_tile(const Arguments& a, const PlaneTile& tile, Keep keep) {
 template <class T, class Load>
 DEVICE void normalize_tile(
     const Arguments& a, const PlaneTile& tile, Coefficients<typename T::Compute> coefficients, Load load) {
-    each_packet<T, 4>(a, tile, load, [&](i64, const PlanePlace& place, const Packet<T>& x) {
-        const u32 marks = write_normalized<T>(a, x, [&](int) { return coefficients; }, place.at, place.lanes);
-        if (a.mask != nullptr) a.mask[mask_place<T>(a, place)] = static_cast<u8>(marks);
+    each_packet<T, 4>(a, tile, load, [&](i64, const PlanePlace<T>& place, const Packet<T>& x) {
+        write_normalized(a, x, [&](int) { return coefficients; }, place);
     });
 }
 
@@ -165,26 +141,22 @@ DEVICE void normalize_tile(
 template <class T, Reuse REUSE, class Keep>
 DEVICE Sums sum_gradients(
     const Arguments& a, const PlaneTile& tile, ReduceCoefficients<typename T::Compute> coefficients, Keep keep) {
-    Run<T> run = Run<T>::zero();
+    Accumulator<T> accumulator = Accumulator<T>::zero();
     each_packet<T, 2>(
-        a, tile,
-        [&](i64, const PlanePlace& place) {
-            return PacketPair<T>{load_x<T, REUSE>(a, place), load_dy<T, REUSE>(a, place)};
-        },
-        [&](i64 slot, const PlanePlace& place, const PacketPair<T>& pair) {
+        a, tile, [&](i64, const PlanePlace<T>& place) { return load_pair<T, REUSE>(a, place); },
+        [&](i64 slot, const PlanePlace<T>& place, const PacketPair<T>& pair) {
             keep(slot, place, pair);
-            const u32 marks = marks_at<T>(a, place);
-            add_gradients<T>(a, run, pair.x, pair.dy, [&](int) { return coefficients; }, marks, place.lanes);
+            const SavedPacket<T> saved = load_saved<T>(a, place);
+            add_gradients(a, accumulator, pair, [&](int) { return coefficients; }, saved, place.lanes);
         });
-    return block_sum(run.total());
+    return block_sum(accumulator.total());
 }
 
 // Writes dx of a tile; load(slot, place) gives its packets of x and dy.
 template <class T, class Load>
 DEVICE void write_gradients(
     const Arguments& a, const PlaneTile& tile, InputCoefficients<typename T::Compute> coefficients, Load load) {
-    each_packet<T, 2>(a, tile, load, [&](i64, const PlanePlace& place, const PacketPair<T>& pair) {
-        const u32 marks = marks_at<T>(a, place);
-        write_gradient<T>(a, pair.x, pair.dy, [&](int) { return coefficients; }, marks, place.at, place.lanes);
+    each_packet<T, 2>(a, tile, load, [&](i64, const PlanePlace<T>& place, const PacketPair<T>& pair) {
+        write_gradient(a, pair, [&](int) { return coefficients; }, place);
     });
 }

@@ -11,21 +11,21 @@ namespace {
 
 // This block's part of its channel.
 DEVICE PlaneTile part_of_block(const Arguments& a) {
-    const i64 packets = a.batch * a.packets, first = cluster_rank() * a.tile;
-    const i64 end = first + a.tile < packets ? first + a.tile : packets;
-    return PlaneTile{block_index() / cluster_blocks(), first < end ? first : end, end};
+    const i64 packets = a.shape.batch * a.shape.packets, first = cluster_block_rank() * a.partition.tile;
+    const i64 end = first + a.partition.tile < packets ? first + a.partition.tile : packets;
+    return PlaneTile{blockIdx.x / cluster_num_blocks(), first < end ? first : end, end};
 }
 
 // The sum over the cluster of what thread 0 of each block has, in thread 0 of each.
 DEVICE Sums cluster_sum(Sums sums) {
-    const u32 blocks = cluster_blocks();
+    const u32 blocks = cluster_num_blocks();
     if (blocks == 1) return sums;
     SHARED(Sums, of_block, 1);
-    if (thread_index() == 0) of_block[0] = sums;
-    PLANT(6, CLUSTER_BARRIER(), BLOCK_BARRIER());
-    if (thread_index() == 0) {
+    if (threadIdx.x == 0) of_block[0] = sums;
+    INJECT_FAULT(6, cluster_sync(), __syncthreads());
+    if (threadIdx.x == 0) {
         sums = Sums::zero();
-        for (u32 rank = 0; rank < blocks; rank++) sums.add(*in_cluster(of_block, rank));
+        for (u32 rank = 0; rank < blocks; rank++) sums.add(*map_shared_rank(of_block, rank));
     }
     return sums;
 }
@@ -37,15 +37,15 @@ DEVICE void planes_on_chip_forward(const Arguments& a) {
     SHARED(Coefficients<Compute>, coefficients, 1);
     const PlaneTile tile = part_of_block(a);
     const Sums sums = cluster_sum(
-        sum_tile<T, ONCE>(a, tile, [&](i64 slot, const Packet<T>& x) { kept[slot] = x.raw(); }));
-    if (thread_index() == 0)
+        sum_tile<T, Reuse::Once>(a, tile, [&](i64 slot, const Packet<T>& x) { kept[slot] = x.raw(); }));
+    if (threadIdx.x == 0)
         coefficients[0] =
-            coefficients_of(a, tile.channel, finish_statistics<T>(a, tile.channel, sums, cluster_rank() == 0));
-    BLOCK_BARRIER();
+            coefficients_of(a, tile.channel, finalize_statistics<T>(a, tile.channel, sums, cluster_block_rank() == 0));
+    __syncthreads();
     normalize_tile<T>(
-        a, tile, coefficients[0], [&](i64 slot, const PlanePlace&) { return Packet<T>::of(kept[slot]); });
+        a, tile, coefficients[0], [&](i64 slot, const PlanePlace<T>&) { return Packet<T>::of(kept[slot]); });
     // A block's shared memory must last until the others have read its sums.
-    if (cluster_blocks() > 1) CLUSTER_BARRIER();
+    if (cluster_num_blocks() > 1) cluster_sync();
 }
 
 template <class T>
@@ -54,21 +54,21 @@ DEVICE void planes_on_chip_backward(const Arguments& a) {
     DYNAMIC_SHARED(kept);
     SHARED(InputCoefficients<Compute>, coefficients, 1);
     const PlaneTile tile = part_of_block(a);
-    const Sums sums = cluster_sum(sum_gradients<T, ONCE>(
+    const Sums sums = cluster_sum(sum_gradients<T, Reuse::Once>(
         a, tile, reduce_coefficients_of<Compute>(a, tile.channel),
-        [&](i64 slot, const PlanePlace&, const PacketPair<T>& pair) {
+        [&](i64 slot, const PlanePlace<T>&, const PacketPair<T>& pair) {
             kept[2 * slot] = pair.x.raw();
             kept[2 * slot + 1] = pair.dy.raw();
         }));
-    if (thread_index() == 0)
+    if (threadIdx.x == 0)
         coefficients[0] = input_coefficients_of<Compute>(
-            a, tile.channel, finish_gradients<Compute>(a, tile.channel, sums, cluster_rank() == 0));
-    BLOCK_BARRIER();
-    write_gradients<T>(a, tile, coefficients[0], [&](i64 slot, const PlanePlace&) {
+            a, tile.channel, finalize_gradients<Compute>(a, tile.channel, sums, cluster_block_rank() == 0));
+    __syncthreads();
+    write_gradients<T>(a, tile, coefficients[0], [&](i64 slot, const PlanePlace<T>&) {
         return PacketPair<T>{Packet<T>::of(kept[2 * slot]), Packet<T>::of(kept[2 * slot + 1])};
     });
     // A block's shared memory must last until the others have read its sums.
-    if (cluster_blocks() > 1) CLUSTER_BARRIER();
+    if (cluster_num_blocks() > 1) cluster_sync();
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
 // The steps one by one, on planes. Every tile of every channel is a block; the kernels that reduce leave their sums in
-// the workspace, and the last block of a channel finishes it.
+// the workspace, and the last block of a channel finalizes it.
 //
 //     statistics        reads x                       1 of T = the bytes of x
 //     normalize         reads x, writes y             2 T (3 with a residual)
@@ -14,19 +14,20 @@ namespace {
 
 template <class T>
 DEVICE PlaneTile tile_of_block(const Arguments& a, u32& index) {
-    const u32 block = a.reverse != 0 ? grid_blocks() - 1 - block_index() : block_index();
-    const i64 channel = block % a.channels;
-    index = static_cast<u32>(block / a.channels);
-    const i64 packets = a.batch * a.packets, first = index * a.tile;
-    return PlaneTile{channel, first, PLANT(10, first + a.tile < packets, true) ? first + a.tile : packets};
+    const u32 block = a.choices.reverse != 0 ? gridDim.x - 1 - blockIdx.x : blockIdx.x;
+    const i64 channel = block % a.shape.channels;
+    index = static_cast<u32>(block / a.shape.channels);
+    const i64 packets = a.shape.batch * a.shape.packets;
+    const i64 first = index * a.partition.tile, end = first + a.partition.tile;
+    return PlaneTile{channel, first, INJECT_FAULT(10, end < packets, true) ? end : packets};
 }
 
 // The sums of the whole channel in thread 0 of the one block that finds them, and whether this is that block.
-DEVICE bool gather(const Arguments& a, i64 channel, u32 index, Sums& sums) {
-    if (a.tiles == 1) return true;
-    if (thread_index() == 0) leave_sums(a, channel * a.tiles + index, sums);
-    if (!arrives_last(a.counters + channel, a.tiles)) return false;
-    sums = sum_places(a, channel * a.tiles, a.tiles);
+DEVICE bool grid_reduce(const Arguments& a, i64 channel, u32 index, Sums& sums) {
+    if (a.partition.tiles == 1) return true;
+    if (threadIdx.x == 0) store_partial(a, channel * a.partition.tiles + index, sums);
+    if (!is_last_block(a.workspace.counters + channel, a.partition.tiles)) return false;
+    sums = sum_partials(a, channel * a.partition.tiles, a.partition.tiles);
     return true;
 }
 
@@ -34,8 +35,9 @@ template <class T>
 DEVICE void planes_statistics(const Arguments& a) {
     u32 index;
     const PlaneTile tile = tile_of_block<T>(a, index);
-    Sums sums = sum_tile<T, AGAIN>(a, tile, [](i64, const Packet<T>&) {});
-    if (gather(a, tile.channel, index, sums) && thread_index() == 0) finish_statistics<T>(a, tile.channel, sums, true);
+    Sums sums = sum_tile<T, Reuse::Again>(a, tile, [](i64, const Packet<T>&) {});
+    if (grid_reduce(a, tile.channel, index, sums) && threadIdx.x == 0)
+        finalize_statistics<T>(a, tile.channel, sums, true);
 }
 
 template <class T>
@@ -44,8 +46,8 @@ DEVICE void planes_normalize(const Arguments& a) {
     u32 index;
     const PlaneTile tile = tile_of_block<T>(a, index);
     const Statistics<Compute> statistics = known_statistics<Compute>(a, tile.channel);
-    normalize_tile<T>(a, tile, coefficients_of(a, tile.channel, statistics), [&](i64, const PlanePlace& place) {
-        return load_x<T, ONCE>(a, place);
+    normalize_tile<T>(a, tile, coefficients_of(a, tile.channel, statistics), [&](i64, const PlanePlace<T>& place) {
+        return load_x<T, Reuse::Once>(a, place);
     });
 }
 
@@ -55,16 +57,15 @@ DEVICE void planes_backward_reduce(const Arguments& a) {
     u32 index;
     const PlaneTile tile = tile_of_block<T>(a, index);
     const ReduceCoefficients<Compute> coefficients = reduce_coefficients_of<Compute>(a, tile.channel);
-    const bool writes = a.out != nullptr;
+    const bool writes = a.arrays.out != nullptr;
     const InputCoefficients<Compute> of_input{coefficients.forward, 0, 0, 0};
-    Sums sums = sum_gradients<T, AGAIN>(
-        a, tile, coefficients, [&](i64, const PlanePlace& place, const PacketPair<T>& pair) {
+    Sums sums = sum_gradients<T, Reuse::Again>(
+        a, tile, coefficients, [&](i64, const PlanePlace<T>& place, const PacketPair<T>& pair) {
             if (!writes) return;
-            const u32 marks = marks_at<T>(a, place);
-            write_gradient<T>(a, pair.x, pair.dy, [&](int) { return of_input; }, marks, place.at, place.lanes);
+            write_gradient(a, pair, [&](int) { return of_input; }, place);
         });
-    if (gather(a, tile.channel, index, sums) && thread_index() == 0)
-        finish_gradients<Compute>(a, tile.channel, sums, true);
+    if (grid_reduce(a, tile.channel, index, sums) && threadIdx.x == 0)
+        finalize_gradients<Compute>(a, tile.channel, sums, true);
 }
 
 template <class T>
@@ -75,8 +76,9 @@ DEVICE void planes_backward_input(const Arguments& a) {
     const Sums sums = known_gradients<Compute>(a, tile.channel);
     const bool reads_x = needs_x(a);
     write_gradients<T>(
-        a, tile, input_coefficients_of<Compute>(a, tile.channel, sums), [&](i64, const PlanePlace& place) {
-            return PacketPair<T>{reads_x ? load_x<T, ONCE>(a, place) : Packet<T>::zero(), load_dy<T, ONCE>(a, place)};
+        a, tile, input_coefficients_of<Compute>(a, tile.channel, sums), [&](i64, const PlanePlace<T>& place) {
+            return PacketPair<T>{
+                reads_x ? load_x<T, Reuse::Once>(a, place) : Packet<T>::zero(), load_dy<T, Reuse::Once>(a, place)};
         });
 }
 

@@ -8,7 +8,7 @@
 //
 //     S(0) | S(1) W(0) | S(2) W(1) | ... | S(G−1) W(G−2) | W(G−1)
 //
-// and every block takes the next item until there is none. A write waits until its channel is finished, which only
+// and every block takes the next item until there is none. A write waits until its channel is finalized, which only
 // depends on items that were taken earlier by blocks that are running: whatever the order in which blocks run, and
 // however few run at once, nothing waits forever. The last block to finish a channel adds up its tiles in order, so the
 // bits do not depend on who took what. A group is written from its last tile to its first, the order in which the cache
@@ -18,10 +18,10 @@
 namespace {
 
 // Counters of the workspace.
-DEVICE u32* next_item(const Arguments& a) { return a.counters; }
-DEVICE u32* departed_blocks(const Arguments& a) { return a.counters + 1; }
-DEVICE u32* arrived_tiles(const Arguments& a, i64 channel) { return a.counters + 2 + 2 * channel; }
-DEVICE u32* finished(const Arguments& a, i64 channel) { return a.counters + 3 + 2 * channel; }
+DEVICE u32* next_item(const Arguments& a) { return a.workspace.counters; }
+DEVICE u32* departed_blocks(const Arguments& a) { return a.workspace.counters + 1; }
+DEVICE u32* arrived_tiles(const Arguments& a, i64 channel) { return a.workspace.counters + 2 + 2 * channel; }
+DEVICE u32* finalized(const Arguments& a, i64 channel) { return a.workspace.counters + 3 + 2 * channel; }
 
 struct Item {
     bool sums;
@@ -30,20 +30,21 @@ struct Item {
 };
 
 DEVICE Item item_of(const Arguments& a, bool sums, i64 group, i64 item) {
-    const i64 first = group * a.group_channels;
-    const i64 channels = a.channels - first < a.group_channels ? a.channels - first : a.group_channels;
-    if (!sums) item = channels * a.tiles - 1 - item;
+    const i64 first = group * a.partition.group_channels;
+    const i64 left = a.shape.channels - first;
+    const i64 channels = left < a.partition.group_channels ? left : a.partition.group_channels;
+    if (!sums) item = channels * a.partition.tiles - 1 - item;
     const u32 index = static_cast<u32>(item / channels);
-    const i64 packets = a.batch * a.packets, begin = index * a.tile;
-    const i64 end = begin + a.tile < packets ? begin + a.tile : packets;
+    const i64 packets = a.shape.batch * a.shape.packets, begin = index * a.partition.tile;
+    const i64 end = begin + a.partition.tile < packets ? begin + a.partition.tile : packets;
     return Item{sums, PlaneTile{first + item % channels, begin, end}, index};
 }
 
 // The item with a number.
 DEVICE Item item_at(const Arguments& a, i64 number) {
-    const i64 groups = (a.channels + a.group_channels - 1) / a.group_channels;
-    const i64 whole = static_cast<i64>(a.group_channels) * a.tiles;
-    const i64 last = a.channels * a.tiles - (groups - 1) * whole;
+    const i64 groups = (a.shape.channels + a.partition.group_channels - 1) / a.partition.group_channels;
+    const i64 whole = static_cast<i64>(a.partition.group_channels) * a.partition.tiles;
+    const i64 last = a.shape.channels * a.partition.tiles - (groups - 1) * whole;
     const i64 of_first = groups == 1 ? last : whole;
     if (number < of_first) return item_of(a, true, 0, number);
     number -= of_first;
@@ -60,48 +61,49 @@ DEVICE Item item_at(const Arguments& a, i64 number) {
     return number < whole ? item_of(a, false, groups - 2, number) : item_of(a, false, groups - 1, number - whole);
 }
 
-// Does every item this block can get: reduce(tile) gives a tile's sums in thread 0, finish(channel, sums) is called by one
-// thread when all are there, write(tile) when that has been done.
-template <class Reduce, class Finish, class Write>
-DEVICE void each_item(const Arguments& a, Reduce reduce, Finish finish, Write write) {
+// Does every item this block can get: reduce(tile) gives a tile's sums in thread 0, finalize(channel, sums) is called by
+// one thread when all are there, write(tile) when that has been done.
+template <class Reduce, class Finalize, class Write>
+DEVICE void each_item(const Arguments& a, Reduce reduce, Finalize finalize, Write write) {
     SHARED(u32, taken, 1);
-    const i64 items = 2 * a.channels * a.tiles;
+    const i64 items = 2 * a.shape.channels * a.partition.tiles;
     for (;;) {
         // The item before may still be read.
-        BLOCK_BARRIER();
-        if (thread_index() == 0) taken[0] = count(next_item(a), 1);
-        BLOCK_BARRIER();
+        __syncthreads();
+        if (threadIdx.x == 0) taken[0] = atomic_add_acq_rel(next_item(a), 1);
+        __syncthreads();
         if (taken[0] >= items) break;
         const Item item = item_at(a, taken[0]);
         const i64 channel = item.tile.channel;
         if (item.sums) {
             Sums sums = reduce(item.tile);
-            if (thread_index() == 0) leave_sums(a, channel * a.tiles + item.index, sums);
-            if (arrives_last(arrived_tiles(a, channel), a.tiles)) {
-                sums = sum_places(a, channel * a.tiles, a.tiles);
-                if (thread_index() == 0) finish(channel, sums);
-                publish(finished(a, channel));
+            if (threadIdx.x == 0) store_partial(a, channel * a.partition.tiles + item.index, sums);
+            if (is_last_block(arrived_tiles(a, channel), a.partition.tiles)) {
+                sums = sum_partials(a, channel * a.partition.tiles, a.partition.tiles);
+                if (threadIdx.x == 0) finalize(channel, sums);
+                signal(finalized(a, channel));
             }
         } else {
-            await(finished(a, channel));
+            wait(finalized(a, channel));
             write(item.tile);
         }
     }
-    if (!arrives_last(departed_blocks(a), grid_blocks())) return;
-    for (i64 channel = thread_index(); channel < a.channels; channel += block_threads()) *finished(a, channel) = 0;
-    if (PLANT(8, thread_index() == 0, false)) *next_item(a) = 0;
+    if (!is_last_block(departed_blocks(a), gridDim.x)) return;
+    for (i64 channel = threadIdx.x; channel < a.shape.channels; channel += blockDim.x) *finalized(a, channel) = 0;
+    if (INJECT_FAULT(8, threadIdx.x == 0, false)) *next_item(a) = 0;
 }
 
 template <class T>
 DEVICE void planes_ticketed_forward(const Arguments& a) {
     typedef typename T::Compute Compute;
     each_item(
-        a, [&](const PlaneTile& tile) { return sum_tile<T, AGAIN>(a, tile, [](i64, const Packet<T>&) {}); },
-        [&](i64 channel, Sums sums) { finish_statistics<T>(a, channel, sums, true); },
+        a, [&](const PlaneTile& tile) { return sum_tile<T, Reuse::Again>(a, tile, [](i64, const Packet<T>&) {}); },
+        [&](i64 channel, Sums sums) { finalize_statistics<T>(a, channel, sums, true); },
         [&](const PlaneTile& tile) {
             const Statistics<Compute> statistics = known_statistics<Compute>(a, tile.channel);
-            normalize_tile<T>(a, tile, coefficients_of(a, tile.channel, statistics), [&](i64, const PlanePlace& place) {
-                return load_x<T, ONCE>(a, place);
+            const Coefficients<Compute> coefficients = coefficients_of(a, tile.channel, statistics);
+            normalize_tile<T>(a, tile, coefficients, [&](i64, const PlanePlace<T>& place) {
+                return load_x<T, Reuse::Once>(a, place);
             });
         });
 }
@@ -113,14 +115,15 @@ DEVICE void planes_ticketed_backward(const Arguments& a) {
         a,
         [&](const PlaneTile& tile) {
             const ReduceCoefficients<Compute> coefficients = reduce_coefficients_of<Compute>(a, tile.channel);
-            return sum_gradients<T, AGAIN>(a, tile, coefficients, [](i64, const PlanePlace&, const PacketPair<T>&) {});
+            return sum_gradients<T, Reuse::Again>(
+                a, tile, coefficients, [](i64, const PlanePlace<T>&, const PacketPair<T>&) {});
         },
-        [&](i64 channel, Sums sums) { finish_gradients<Compute>(a, channel, sums, true); },
+        [&](i64 channel, Sums sums) { finalize_gradients<Compute>(a, channel, sums, true); },
         [&](const PlaneTile& tile) {
             const Sums sums = known_gradients<Compute>(a, tile.channel);
             write_gradients<T>(
-                a, tile, input_coefficients_of<Compute>(a, tile.channel, sums), [&](i64, const PlanePlace& place) {
-                    return PacketPair<T>{load_x<T, ONCE>(a, place), load_dy<T, ONCE>(a, place)};
+                a, tile, input_coefficients_of<Compute>(a, tile.channel, sums), [&](i64, const PlanePlace<T>& place) {
+                    return load_pair<T, Reuse::Once>(a, place);
                 });
         });
 }

@@ -1,10 +1,11 @@
-// Step 1: mean and variance of a channel from its sums about r, its first value.
+// Step 1: mean and variance of a channel from its sums about a reference, its first value.
 //
-//     mean     = r + Σ(x − r)/M
-//     variance = (Σ(x − r)² − (Σ(x − r))²/M)/M
+//     mean     = reference + Σ(x − reference)/M
+//     variance = (Σ(x − reference)² − (Σ(x − reference))²/M)/M
 //
-// in f64, where subtracting costs at most log2(M) of 53 bits. A thread takes its terms about its own first value k, in
-// the compute type, and moves them to r in f64: Σ(x − r) = Σ(x − k) + n(k − r), and the square likewise.
+// in f64, where subtracting costs at most log2(M) of 53 bits. A thread takes its terms about a pivot, its own first
+// value, in the compute type, and rebases them to the reference in f64:
+// Σ(x − reference) = Σ(x − pivot) + n(pivot − reference), and the square likewise.
 #pragma once
 #include "running.cuh"
 #include "sums.cuh"
@@ -17,32 +18,38 @@ DEVICE Compute finite_or_zero(Compute value) {
     return value - value == static_cast<Compute>(0) ? value : static_cast<Compute>(0);
 }
 
-// r.
 template <class T>
 DEVICE double reference_of(const Arguments& a, i64 channel) {
-    return finite_or_zero(static_cast<double>(value_at<T>(a.x, channel * a.spatial)));
+    return finite_or_zero(static_cast<double>(value_at<T>(a.arrays.x, channel * a.shape.spatial)));
 }
 
-// Adds one value to lane sums about k.
+// Adds one value to lane sums about a pivot.
 template <class T>
-DEVICE void add_value(Run<T>& run, int lane, typename T::Compute x, typename T::Compute k) {
-    const typename T::Compute difference = x - k;
-    run.first[lane] += difference;
-    run.second[lane] = fused(difference, difference, run.second[lane]);
+DEVICE void add_value(Accumulator<T>& accumulator, int lane, typename T::Compute x, typename T::Compute pivot) {
+    const typename T::Compute difference = x - pivot;
+    accumulator.sum[lane] += difference;
+    accumulator.product_sum[lane] = fma(difference, difference, accumulator.product_sum[lane]);
 }
 
-// Sums of `count` terms about k, moved to r.
-DEVICE Sums moved(Sums sums, double count, double k, double r) {
-    const double by = PLANT(5, k - r, 0.0);
-    return Sums{sums.first + count * by, sums.second + by * (2.0 * sums.first + count * by)};
+// The same about the reference in f64, for values whose squares f32 cannot hold.
+template <class Compute>
+DEVICE void add_value_in_double(Sums& sums, Compute x, double reference) {
+    const double difference = static_cast<double>(x) - reference;
+    sums.add(Sums{difference, difference * difference});
+}
+
+// Sums of `count` terms about the pivot, as they would be about the reference.
+DEVICE Sums rebase(Sums sums, double count, double pivot, double reference) {
+    const double by = INJECT_FAULT(5, pivot - reference, 0.0);
+    return Sums{sums.sum + count * by, sums.product_sum + by * (2.0 * sums.sum + count * by)};
 }
 
 // Whether squares of f32 differences have overflowed, or vanished below what f32 can hold: then these terms are taken
 // again in f64.
-DEVICE bool is_lost(float first, float second) {
-    return !(second < 1e37f) || (second < 1e-28f && (second != 0.0f || first != 0.0f));
+DEVICE bool out_of_range(float sum, float sum_of_squares) {
+    return !(sum_of_squares < 1e37f) || (sum_of_squares < 1e-28f && (sum_of_squares != 0.0f || sum != 0.0f));
 }
-DEVICE bool is_lost(double, double) { return false; }
+DEVICE bool out_of_range(double, double) { return false; }
 
 // What a channel is normalized with.
 template <class Compute>
@@ -52,14 +59,14 @@ struct Statistics {
     Compute inv_std;
 };
 
-// From a channel's sums about r: writes its statistics, and has the running ones follow. One thread of one block of the
-// channel writes.
+// From a channel's sums about its reference: writes its statistics, and has the running ones follow. One thread of one
+// block of the channel writes.
 template <class T>
-DEVICE Statistics<typename T::Compute> finish_statistics(const Arguments& a, i64 channel, Sums sums, bool writes) {
+DEVICE Statistics<typename T::Compute> finalize_statistics(const Arguments& a, i64 channel, Sums sums, bool writes) {
     typedef typename T::Compute Compute;
-    const double count = static_cast<double>(a.batch) * static_cast<double>(a.spatial);
-    const double exact_mean = reference_of<T>(a, channel) + sums.first / count;
-    double squares = sums.second - sums.first * (sums.first / count);
+    const double count = static_cast<double>(a.shape.batch) * static_cast<double>(a.shape.spatial);
+    const double exact_mean = reference_of<T>(a, channel) + sums.sum / count;
+    double squares = sums.product_sum - sums.sum * (sums.sum / count);
     // Not max(): NaN stays.
     if (squares < 0.0) squares = 0.0;
     const double exact_variance = squares / count;
@@ -68,15 +75,15 @@ DEVICE Statistics<typename T::Compute> finish_statistics(const Arguments& a, i64
     const Statistics<Compute> statistics{
         mean,
         is_finite(low) ? static_cast<Compute>(low) : static_cast<Compute>(0),
-        static_cast<Compute>(1.0 / square_root(exact_variance + a.epsilon)),
+        static_cast<Compute>(1.0 / __dsqrt_rn(exact_variance + a.numbers.epsilon)),
     };
     if (writes) {
         const Compute variance = static_cast<Compute>(exact_variance);
-        set_channel_value(a.mean, channel, statistics.mean);
-        set_channel_value(a.mean_low, channel, statistics.mean_low);
-        set_channel_value(a.variance, channel, variance);
-        set_channel_value(a.inv_std, channel, statistics.inv_std);
-        follow_running<Compute>(a, channel, statistics.mean, statistics.mean_low, variance);
+        set_channel_value(a.channel.mean, channel, statistics.mean);
+        set_channel_value(a.channel.mean_low, channel, statistics.mean_low);
+        set_channel_value(a.channel.variance, channel, variance);
+        set_channel_value(a.channel.inv_std, channel, statistics.inv_std);
+        update_running<Compute>(a, channel, statistics.mean, statistics.mean_low, variance);
     }
     return statistics;
 }
@@ -85,8 +92,8 @@ DEVICE Statistics<typename T::Compute> finish_statistics(const Arguments& a, i64
 template <class Compute>
 DEVICE Statistics<Compute> known_statistics(const Arguments& a, i64 channel) {
     return Statistics<Compute>{
-        channel_value<Compute>(a.mean, channel),
-        channel_value<Compute>(a.mean_low, channel),
-        channel_value<Compute>(a.inv_std, channel),
+        channel_value<Compute>(a.channel.mean, channel),
+        channel_value<Compute>(a.channel.mean_low, channel),
+        channel_value<Compute>(a.channel.inv_std, channel),
     };
 }

@@ -42,7 +42,7 @@ bool Block::run(Launch& launch, Cluster& cluster, u32 worker, u32 index) {
 void Block::begin(u32 index) {
     const SimtLaunch& shape = launch_->shape;
     running_block = this;
-    here = {0, shape.threads, index, shape.blocks, index % shape.cluster, shape.cluster};
+    here = {{0}, {shape.threads}, {index}, {shape.blocks}, index % shape.cluster, shape.cluster};
     random_ = Random(launch_->shape.seed + index * 0x2545f4914f6cdd1dull);
     threads_.assign(shape.threads, Thread());
     warps_.assign((shape.threads + warp_lanes - 1) / warp_lanes, Meeting());
@@ -58,7 +58,7 @@ void Block::begin(u32 index) {
 }
 
 bool Block::run_threads() {
-    while (all_.ended < here.threads) {
+    while (all_.ended < here.threads.x) {
         if (launch_->failed()) return false;
         if (ready_.empty()) {
             if (!next_round()) return false;
@@ -75,7 +75,7 @@ bool Block::run_threads() {
 }
 
 bool Block::run_thread(u32 number) {
-    here.thread = number;
+    here.thread.x = number;
     Thread& thread = threads_[number];
     if (!thread.fiber) thread.fiber = &fibers_.begin([] { Block::running().thread_main(); });
     fibers_.resume(*thread.fiber);
@@ -89,24 +89,24 @@ void Block::thread_main() {
     fibers_.entered();
     launch_->kernel.body(launch_->arguments);
     thread_ended();
-    fibers_.leave_for_ever(*threads_[here.thread].fiber);
+    fibers_.leave_for_ever(*threads_[here.thread.x].fiber);
 }
 
 void Block::thread_ended() {
-    Meeting& warp = warps_[here.thread / warp_lanes];
+    Meeting& warp = warps_[here.thread.x / warp_lanes];
     for (Meeting* meeting : {&all_, &warp}) {
         ++meeting->ended;
         if (meeting->arrived > 0) refuse("has ended, but others wait for it " + described(meeting->place), nowhere);
     }
-    threads_[here.thread].state = State::Ended;
+    threads_[here.thread.x].state = State::Ended;
     moved_ = true;
 }
 
 void Block::meet_block(Place place) {
     arrive(all_, State::AtBarrier, place);
-    if (all_.arrived == here.threads) {
+    if (all_.arrived == here.threads.x) {
         all_.arrived = 0;
-        release(0, here.threads);
+        release(0, here.threads.x);
     }
     leave();
 }
@@ -114,7 +114,7 @@ void Block::meet_block(Place place) {
 void Block::meet_cluster(Place place) {
     if (here.cluster_blocks == 1) return meet_block(place);
     arrive(all_, State::AtClusterBarrier, place);
-    if (all_.arrived == here.threads) {
+    if (all_.arrived == here.threads.x) {
         all_.arrived = 0;
         cluster_turn_ = cluster_->arrive(*launch_, here.cluster_rank, place);
         at_cluster_barrier_ = true;
@@ -132,12 +132,12 @@ bool Block::meet_cluster_outside(Place place) {
 }
 
 double Block::meet_warp(double value, u32 offset, Place place) {
-    u32 first = here.thread / warp_lanes * warp_lanes;
-    if (first + warp_lanes > here.threads) refuse("shuffles, but its warp has no 32 lanes", place);
-    Thread& thread = threads_[here.thread];
+    u32 first = here.thread.x / warp_lanes * warp_lanes;
+    if (first + warp_lanes > here.threads.x) refuse("shuffles, but its warp has no 32 lanes", place);
+    Thread& thread = threads_[here.thread.x];
     thread.value = value;
     thread.offset = offset;
-    Meeting& warp = warps_[here.thread / warp_lanes];
+    Meeting& warp = warps_[here.thread.x / warp_lanes];
     arrive(warp, State::InShuffle, place);
     if (warp.arrived == warp_lanes) {
         warp.arrived = 0;
@@ -157,10 +157,10 @@ void Block::shuffle(u32 first) {
 }
 
 void Block::pause(Place place) {
-    Thread& thread = threads_[here.thread];
+    Thread& thread = threads_[here.thread.x];
     thread.state = State::Pausing;
     thread.place = place;
-    pausing_.push_back(here.thread);
+    pausing_.push_back(here.thread.x);
     fibers_.leave(*thread.fiber);
 }
 
@@ -179,13 +179,13 @@ void Block::arrive(Meeting& meeting, State state, Place place) {
         refuse("waits here, but others wait for it " + described(meeting.place), place);
     }
     ++meeting.arrived;
-    Thread& thread = threads_[here.thread];
+    Thread& thread = threads_[here.thread.x];
     thread.state = state;
     thread.place = place;
     moved_ = true;
 }
 
-void Block::leave() { fibers_.leave(*threads_[here.thread].fiber); }
+void Block::leave() { fibers_.leave(*threads_[here.thread.x].fiber); }
 
 void Block::release(u32 first, u32 end) {
     for (u32 number = first; number < end; ++number) {
@@ -197,7 +197,7 @@ void Block::release(u32 first, u32 end) {
 bool Block::next_round() {
     if (at_cluster_barrier_ && cluster_->passed(cluster_turn_)) {
         at_cluster_barrier_ = false;
-        release(0, here.threads);
+        release(0, here.threads.x);
         return true;
     }
     if (pausing_.empty() && !at_cluster_barrier_) {
@@ -234,9 +234,9 @@ bool Block::still_waiting() {
 }
 
 void Block::refuse(const std::string& why, Place place) {
-    std::string who = "thread " + std::to_string(here.thread) + " of block " + std::to_string(here.block);
+    std::string who = "thread " + std::to_string(here.thread.x) + " of block " + std::to_string(here.block.x);
     launch_->fail(who + " " + why + (place.line == 0 ? "" : " (" + described(place) + ")"));
-    Thread& thread = threads_[here.thread];
+    Thread& thread = threads_[here.thread.x];
     thread.state = State::Refused;
     fibers_.leave_for_ever(*thread.fiber);
 }
@@ -262,7 +262,7 @@ std::string Block::where_threads_are() const {
             case State::Refused: ++groups["could run"]; break;
         }
     }
-    std::string text = ": of block " + std::to_string(here.block);
+    std::string text = ": of block " + std::to_string(here.block.x);
     const char* between = " ";
     for (const auto& [what, threads] : groups) {
         text += between + std::to_string(threads) + " threads " + what;

@@ -15,7 +15,7 @@ namespace simt {
 
 const Kernel* Kernel::all;
 const Fault* Fault::all;
-u32 Fault::planted;
+u32 Fault::injected;
 
 namespace {
 
@@ -31,7 +31,7 @@ std::string run(const SimtLaunch& wanted, const Arguments& arguments) {
     u32 clusters = std::max(1u, std::min(shape.resident, shape.blocks) / shape.cluster);
     shape.resident = clusters * shape.cluster;
     Launch launch(*kernel, arguments, shape);
-    Fault::planted = shape.fault;
+    Fault::injected = shape.fault;
     run_on_workers(launch);
     return launch.failed() ? launch.error() : "";
 }

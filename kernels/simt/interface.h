@@ -16,8 +16,12 @@ struct Place {
 };
 
 // Where the running thread is in the grid. A host thread runs one block at a time, and its threads in turn.
+struct Index {
+    u32 x;
+};
 struct Here {
-    u32 thread, threads, block, blocks, cluster_rank, cluster_blocks;
+    Index thread, threads, block, blocks;
+    u32 cluster_rank, cluster_blocks;
 };
 extern __thread Here here;
 
@@ -53,7 +57,7 @@ struct Kernel {
     }
 };
 
-// A mistake that can be planted in a kernel to see that a test finds it, listed by being constructed.
+// A mistake that can be put into a kernel to see that a test finds it, listed by being constructed.
 struct Fault {
     u32 number;
     Place place;
@@ -62,8 +66,8 @@ struct Fault {
     const Fault* next;
 
     static const Fault* all;
-    // The one that is planted in the launch that runs; 0 is none.
-    static u32 planted;
+    // The one that is in the launch that runs; 0 is none.
+    static u32 injected;
     Fault(u32 number, Place place, const char* correct, const char* faulty)
         : number(number), place(place), correct(correct), faulty(faulty), next(all) {
         all = this;
@@ -73,11 +77,11 @@ struct Fault {
 // The fault that `Described` describes: its static member is constructed before the program starts, so that the list
 // has also the faults whose place no launch has reached.
 template <class Described>
-struct Planted {
+struct Injected {
     static const Fault fault;
-    static bool now() { return Fault::planted == fault.number; }
+    static bool now() { return Fault::injected == fault.number; }
 };
 template <class Described>
-const Fault Planted<Described>::fault = Described::fault();
+const Fault Injected<Described>::fault = Described::fault();
 
 }  // namespace simt

@@ -7,14 +7,18 @@
 std::size_t simt_layout(std::size_t* numbers, std::size_t capacity) {
     static const std::size_t layout[] = {
         sizeof(Arguments),
-        FIELD(x), FIELD(dy), FIELD(out), FIELD(residual), FIELD(dresidual), FIELD(mask),
-        FIELD(gamma), FIELD(beta), FIELD(mean), FIELD(mean_low), FIELD(variance), FIELD(inv_std),
-        FIELD(running_mean), FIELD(running_variance), FIELD(sum_gamma), FIELD(sum_beta),
-        FIELD(counters), FIELD(partials),
-        FIELD(epsilon), FIELD(factor), FIELD(correction), FIELD(count),
-        FIELD(batch), FIELD(channels), FIELD(spatial), FIELD(packets), FIELD(tile),
-        FIELD(tiles), FIELD(group_channels), FIELD(kept_rows),
-        FIELD(epilogue), FIELD(gate), FIELD(of_batch), FIELD(reverse), FIELD(aligned),
+        FIELD(arrays.x), FIELD(arrays.dy), FIELD(arrays.out), FIELD(arrays.residual), FIELD(arrays.dresidual),
+        FIELD(arrays.mask), FIELD(arrays.preactivation),
+        FIELD(channel.gamma), FIELD(channel.beta), FIELD(channel.mean), FIELD(channel.mean_low),
+        FIELD(channel.variance), FIELD(channel.inv_std), FIELD(channel.running_mean), FIELD(channel.running_variance),
+        FIELD(channel.dgamma), FIELD(channel.dbeta),
+        FIELD(workspace.counters), FIELD(workspace.partials),
+        FIELD(numbers.epsilon), FIELD(numbers.running_weight), FIELD(numbers.variance_correction),
+        FIELD(numbers.count), FIELD(numbers.slope),
+        FIELD(shape.batch), FIELD(shape.channels), FIELD(shape.spatial), FIELD(shape.packets),
+        FIELD(partition.tile), FIELD(partition.tiles), FIELD(partition.group_channels), FIELD(partition.kept_rows),
+        FIELD(choices.activation), FIELD(choices.saved), FIELD(choices.batch_statistics), FIELD(choices.reverse),
+        FIELD(choices.aligned),
     };
     std::size_t known = sizeof(layout) / sizeof(layout[0]);
     for (std::size_t i = 0; i < known && i < capacity; ++i) numbers[i] = layout[i];

@@ -1,4 +1,4 @@
-// What device.cuh promises a kernel, on the processor.
+// The words of CUDA that the kernels use, and what device.cuh promises beside them, on the processor.
 #pragma once
 
 #include "float16.h"
@@ -20,18 +20,12 @@
         sizeof(type) * (count), #name))
 #define DYNAMIC_SHARED(name) uint4* const name = static_cast<uint4*>(simt::dynamic_shared())
 
-// A barrier is told from another by its line: a compiler may make several copies of one call.
-#define SIMT_PLACE \
-    simt::Place { __FILE__, __LINE__ }
-#define BLOCK_BARRIER() simt::block_barrier(SIMT_PLACE)
-#define CLUSTER_BARRIER() simt::cluster_barrier(SIMT_PLACE)
-
-#define PLANT(number, correct, faulty)                                                                          \
+#define INJECT_FAULT(number, correct, faulty)                                                                   \
     ([] {                                                                                                       \
         struct Described {                                                                                      \
-            static simt::Fault fault() { return simt::Fault(number, SIMT_PLACE, #correct, #faulty); }           \
+            static simt::Fault fault() { return simt::Fault(number, {__FILE__, __LINE__}, #correct, #faulty); } \
         };                                                                                                      \
-        return simt::Planted<Described>::now();                                                                 \
+        return simt::Injected<Described>::now();                                                                \
     }()                                                                                                         \
          ? (faulty)                                                                                             \
          : (correct))
@@ -41,23 +35,31 @@ struct alignas(16) [[gnu::may_alias]] uint4 {
     u32 x, y, z, w;
 };
 
-DEVICE u32 thread_index() { return simt::here.thread; }
-DEVICE u32 block_threads() { return simt::here.threads; }
-DEVICE u32 block_index() { return simt::here.block; }
-DEVICE u32 grid_blocks() { return simt::here.blocks; }
-DEVICE u32 cluster_blocks() { return simt::here.cluster_blocks; }
-DEVICE u32 cluster_rank() { return simt::here.cluster_rank; }
+#define threadIdx (simt::here.thread)
+#define blockDim (simt::here.threads)
+#define blockIdx (simt::here.block)
+#define gridDim (simt::here.blocks)
+DEVICE u32 cluster_num_blocks() { return simt::here.cluster_blocks; }
+DEVICE u32 cluster_block_rank() { return simt::here.cluster_rank; }
 
-DEVICE double shuffle_down(double value, u32 offset, int line = __builtin_LINE(),
-                           const char* file = __builtin_FILE()) {
+// A barrier is told from another by its line: a compiler may make several copies of one call.
+DEVICE void __syncthreads(int line = __builtin_LINE(), const char* file = __builtin_FILE()) {
+    simt::block_barrier({file, line});
+}
+DEVICE void cluster_sync(int line = __builtin_LINE(), const char* file = __builtin_FILE()) {
+    simt::cluster_barrier({file, line});
+}
+DEVICE double __shfl_down_sync(u32 mask, double value, u32 offset, int line = __builtin_LINE(),
+                               const char* file = __builtin_FILE()) {
+    if (mask != FULL_WARP) simt::refuse("shuffles with a mask that leaves lanes out", {file, line});
     return simt::shuffle_down(value, offset, {file, line});
 }
 template <class T>
-DEVICE const T* in_cluster(const T* shared, u32 rank) {
+DEVICE const T* map_shared_rank(const T* shared, u32 rank) {
     return static_cast<const T*>(simt::in_cluster(shared, rank));
 }
 
-DEVICE u32 count(u32* counter, u32 amount) {
+DEVICE u32 atomic_add_acq_rel(u32* counter, u32 amount) {
     u32 before = __atomic_fetch_add(counter, amount, __ATOMIC_ACQ_REL);
     if (amount != 0) simt::progressed();
     return before;
@@ -67,7 +69,9 @@ DEVICE void store_release(u32* flag, u32 value) {
     __atomic_store_n(flag, value, __ATOMIC_RELEASE);
     simt::progressed();
 }
-DEVICE void pause(int line = __builtin_LINE(), const char* file = __builtin_FILE()) { simt::pause({file, line}); }
+DEVICE void __nanosleep(u32, int line = __builtin_LINE(), const char* file = __builtin_FILE()) {
+    simt::pause({file, line});
+}
 
 namespace simt {
 inline void check_16(const void* address, Place place) {
@@ -75,29 +79,26 @@ inline void check_16(const void* address, Place place) {
 }
 }  // namespace simt
 
-DEVICE uint4 load_16(const void* from, int line = __builtin_LINE(), const char* file = __builtin_FILE()) {
+DEVICE uint4 load_16(const uint4* from, int line = __builtin_LINE(), const char* file = __builtin_FILE()) {
     simt::check_16(from, {file, line});
-    return *static_cast<const uint4*>(from);
+    return *from;
 }
-DEVICE uint4 load_16_once(const void* from, int line = __builtin_LINE(), const char* file = __builtin_FILE()) {
+DEVICE uint4 __ldcs(const uint4* from, int line = __builtin_LINE(), const char* file = __builtin_FILE()) {
     return load_16(from, line, file);
 }
-DEVICE void store_16(void* to, uint4 value, int line = __builtin_LINE(), const char* file = __builtin_FILE()) {
+DEVICE void __stcs(uint4* to, uint4 value, int line = __builtin_LINE(), const char* file = __builtin_FILE()) {
     simt::check_16(to, {file, line});
-    *static_cast<uint4*>(to) = value;
-}
-DEVICE void store_16_once(void* to, uint4 value, int line = __builtin_LINE(), const char* file = __builtin_FILE()) {
-    store_16(to, value, line, file);
+    *to = value;
 }
 
-DEVICE float bits_to_float(u32 bits) { return simt::same_bits<float>(bits); }
-DEVICE u32 float_to_bits(float value) { return simt::same_bits<u32>(value); }
-DEVICE double bits_to_double(u64 bits) { return simt::same_bits<double>(bits); }
-DEVICE u64 double_to_bits(double value) { return simt::same_bits<u64>(value); }
+DEVICE float __uint_as_float(u32 bits) { return simt::same_bits<float>(bits); }
+DEVICE u32 __float_as_uint(float value) { return simt::same_bits<u32>(value); }
+DEVICE double __longlong_as_double(i64 bits) { return simt::same_bits<double>(bits); }
+DEVICE i64 __double_as_longlong(double value) { return simt::same_bits<i64>(value); }
 
-DEVICE float fused(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
-DEVICE double fused(double a, double b, double c) { return __builtin_fma(a, b, c); }
-DEVICE double square_root(double value) { return __builtin_sqrt(value); }
+DEVICE float fma(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
+DEVICE double fma(double a, double b, double c) { return __builtin_fma(a, b, c); }
+DEVICE double __dsqrt_rn(double value) { return __builtin_sqrt(value); }
 
 DEVICE float half_to_float(u16 bits) { return simt::half_to_float(bits); }
 DEVICE u16 float_to_half(float value) { return simt::float_to_half(value); }

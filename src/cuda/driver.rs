@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::gpu::arguments::Arguments;
 use crate::gpu::driver::{Attributes, Driver, Launch, WORKSPACE_BYTES};
 use crate::gpu::kernel;
-use crate::gpu::kernel::{Kernel, Operation};
+use crate::gpu::kernel::{Family, Kernel, Operation, Strategy};
 
 /// A stream of a device, the kernels loaded there, and the workspace that they use in this stream.
 ///
@@ -76,10 +76,7 @@ impl CudaDriver {
         }
         let kernels = Kernels::new(context, &attributes, version);
         // The smallest, to see that this driver takes what nvcc made.
-        kernels.get(Kernel {
-            operation: Operation::InverseStd,
-            dtype: DType::F32,
-        })?;
+        kernels.get(Kernel::per_channel(Operation::InverseStd, DType::F32))?;
         attributes.cluster_blocks = cluster_blocks(&stream, &kernels, &attributes)?;
         Ok(Self {
             workspace: Arc::new(Workspace::new(&stream)?),
@@ -134,7 +131,9 @@ impl CudaDriver {
 /// every device with clusters can run; 1 where there are none or the kernels know of none.
 fn cluster_blocks(stream: &CudaStream, kernels: &Kernels, attributes: &Attributes) -> Result<u32> {
     let kernel = Kernel {
-        operation: Operation::PlanesOnChipForward,
+        family: Family::Planes,
+        strategy: Strategy::OnChip,
+        operation: Operation::Forward,
         dtype: DType::F32,
     };
     if attributes.cluster_blocks == 1 || !kernels.knows_clusters(kernel) {

@@ -25,7 +25,7 @@ pub(super) struct Kernels {
 
 #[derive(Debug, Default)]
 struct Loaded {
-    modules: HashMap<&'static str, Arc<CudaModule>>,
+    modules: HashMap<String, Arc<CudaModule>>,
     functions: HashMap<Kernel, CudaFunction>,
 }
 
@@ -66,17 +66,17 @@ impl Kernels {
 
     /// Whether the device's form of a kernel knows clusters: those compiled for Hopper do.
     pub(super) fn knows_clusters(&self, kernel: Kernel) -> bool {
-        let module = kernel.operation.module();
-        let form = modules::of_build(module, self.architecture, self.driver);
+        let module = kernel.module();
+        let form = modules::of_build(&module, self.architecture, self.driver);
         form.is_ok_and(|form| form.architecture >= 90)
     }
 
     fn module(&self, loaded: &mut Loaded, kernel: Kernel) -> Result<Arc<CudaModule>> {
-        let name = kernel.operation.module();
-        if let Some(module) = loaded.modules.get(name) {
+        let name = kernel.module();
+        if let Some(module) = loaded.modules.get(&name) {
             return Ok(module.clone());
         }
-        let form = modules::of_build(name, self.architecture, self.driver)?;
+        let form = modules::of_build(&name, self.architecture, self.driver)?;
         let module = self
             .context
             .load_module(Ptx::from_src(form.ptx))

@@ -119,12 +119,14 @@ fn config(
 mod tests {
     use super::*;
     use crate::element::DType;
-    use crate::gpu::kernel::{Kernel, Operation};
+    use crate::gpu::kernel::{Family, Kernel, Operation, Strategy};
 
     fn launch_with(cluster: u32, cooperative: bool) -> Launch {
         Launch {
             kernel: Kernel {
-                operation: Operation::PlanesOnChipForward,
+                family: Family::Planes,
+                strategy: Strategy::OnChip,
+                operation: Operation::Forward,
                 dtype: DType::F32,
             },
             blocks: 1,

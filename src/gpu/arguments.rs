@@ -1,16 +1,23 @@
 //! What every kernel is given: `kernels/arguments.cuh` in Rust, field for field.
+#![expect(missing_docs, reason = "each is described in kernels/arguments.cuh")]
 
-/// See `kernels/arguments.cuh`. Addresses are the device's; 0 is none.
+/// Arrays of all values. Here and below addresses are the device's; 0 is none.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-#[expect(missing_docs, reason = "each is described in kernels/arguments.cuh")]
-pub struct Arguments {
+pub struct Arrays {
     pub x: u64,
     pub dy: u64,
     pub out: u64,
     pub residual: u64,
     pub dresidual: u64,
     pub mask: u64,
+    pub preactivation: u64,
+}
+
+/// Arrays of one value per channel.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct ChannelArrays {
     pub gamma: u64,
     pub beta: u64,
     pub mean: u64,
@@ -19,25 +26,98 @@ pub struct Arguments {
     pub inv_std: u64,
     pub running_mean: u64,
     pub running_variance: u64,
-    pub sum_gamma: u64,
-    pub sum_beta: u64,
+    pub dgamma: u64,
+    pub dbeta: u64,
+}
+
+/// Memory that only the stream's launches use.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Workspace {
     pub counters: u64,
     pub partials: u64,
+}
+
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Numbers {
     pub epsilon: f64,
-    pub factor: f64,
-    pub correction: f64,
+    pub running_weight: f64,
+    pub variance_correction: f64,
     pub count: f64,
+    pub slope: f64,
+}
+
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct ArrayShape {
     pub batch: i64,
     pub channels: i64,
     pub spatial: i64,
     pub packets: i64,
+}
+
+/// Which part of the work a block has.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Partition {
     pub tile: i64,
     pub tiles: u32,
     pub group_channels: u32,
     pub kept_rows: u32,
-    pub epilogue: u32,
-    pub gate: u32,
-    pub of_batch: u32,
+}
+
+/// What becomes of v on its way to y. That a residual is added before it is said by its address.
+#[repr(u32)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Activation {
+    #[default]
+    None = 0,
+    Relu = 1,
+}
+
+/// What forward keeps of v for backward.
+#[repr(u32)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Saved {
+    /// v is computed again from x.
+    #[default]
+    Nothing = 0,
+    /// Whether each v is above zero, at [`Arrays::mask`].
+    Mask = 1,
+    /// v itself, at [`Arrays::preactivation`].
+    PreActivation = 2,
+}
+
+/// Bits of [`Choices::aligned`].
+pub mod aligned {
+    pub const X: u32 = 1;
+    pub const DY: u32 = 2;
+    pub const OUT: u32 = 4;
+    pub const RESIDUAL: u32 = 8;
+    pub const DRESIDUAL: u32 = 16;
+    pub const PREACTIVATION: u32 = 32;
+}
+
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Choices {
+    pub activation: Activation,
+    pub saved: Saved,
+    pub batch_statistics: u32,
     pub reverse: u32,
     pub aligned: u32,
+}
+
+/// See `kernels/arguments.cuh`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Arguments {
+    pub arrays: Arrays,
+    pub channel: ChannelArrays,
+    pub workspace: Workspace,
+    pub numbers: Numbers,
+    pub shape: ArrayShape,
+    pub partition: Partition,
+    pub choices: Choices,
 }

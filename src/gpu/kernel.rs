@@ -1,102 +1,101 @@
-//! The kernels by name.
+//! The kernels by what they are: which arrangement of values, done how, doing what, in which type. Their names follow.
+
+use std::fmt;
 
 use crate::element::DType;
 
-/// What a kernel does, and to which arrangement of values: whole planes of one channel, or rows of which every column
-/// belongs to a channel.
+/// What a kernel is written for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[expect(
-    missing_docs,
-    reason = "each is described in the file of its name in kernels/"
-)]
+pub enum Family {
+    /// Whole planes of one channel.
+    Planes,
+    /// Rows of which every column belongs to a channel.
+    Columns,
+    /// Arrays of one value per channel.
+    Channels,
+}
+
+/// How the blocks that share a channel find its sums.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Strategy {
+    /// One launch for each step.
+    Split,
+    /// One launch that keeps every channel in shared memory.
+    OnChip,
+    /// One launch of tiles in an order of tickets.
+    Ticketed,
+    /// One cooperative launch that keeps what fits.
+    Persistent,
+}
+
+/// What a kernel does: one step, or a whole pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Operation {
-    PlanesStatistics,
-    PlanesNormalize,
-    PlanesBackwardReduce,
-    PlanesBackwardInput,
-    PlanesOnChipForward,
-    PlanesOnChipBackward,
-    PlanesTicketedForward,
-    PlanesTicketedBackward,
-    ColumnsStatistics,
-    ColumnsNormalize,
-    ColumnsBackwardReduce,
-    ColumnsBackwardInput,
-    ColumnsOnChipForward,
-    ColumnsOnChipBackward,
-    ColumnsPersistentForward,
-    ColumnsPersistentBackward,
+    /// Reduces x.
+    Statistics,
+    /// x to y.
+    Normalize,
+    /// Reduces dy.
+    BackwardReduce,
+    /// dy to dx.
+    BackwardInput,
+    /// x to its statistics and y.
+    Forward,
+    /// dy and x to dγ, dβ and dx.
+    Backward,
+    /// The running statistics follow a batch.
     UpdateRunning,
+    /// A variance to 1/√(variance + ε).
     InverseStd,
 }
 
-impl Operation {
-    /// Every one, with the name that its kernels' names begin with.
-    pub const ALL: [(Operation, &'static str); 18] = [
-        (Operation::PlanesStatistics, "planes_statistics"),
-        (Operation::PlanesNormalize, "planes_normalize"),
-        (Operation::PlanesBackwardReduce, "planes_backward_reduce"),
-        (Operation::PlanesBackwardInput, "planes_backward_input"),
-        (Operation::PlanesOnChipForward, "planes_on_chip_forward"),
-        (Operation::PlanesOnChipBackward, "planes_on_chip_backward"),
-        (Operation::PlanesTicketedForward, "planes_ticketed_forward"),
-        (
-            Operation::PlanesTicketedBackward,
-            "planes_ticketed_backward",
-        ),
-        (Operation::ColumnsStatistics, "columns_statistics"),
-        (Operation::ColumnsNormalize, "columns_normalize"),
-        (Operation::ColumnsBackwardReduce, "columns_backward_reduce"),
-        (Operation::ColumnsBackwardInput, "columns_backward_input"),
-        (Operation::ColumnsOnChipForward, "columns_on_chip_forward"),
-        (Operation::ColumnsOnChipBackward, "columns_on_chip_backward"),
-        (
-            Operation::ColumnsPersistentForward,
-            "columns_persistent_forward",
-        ),
-        (
-            Operation::ColumnsPersistentBackward,
-            "columns_persistent_backward",
-        ),
-        (Operation::UpdateRunning, "update_running"),
-        (Operation::InverseStd, "inverse_std"),
-    ];
+impl Family {
+    const ALL: [Self; 3] = [Self::Planes, Self::Columns, Self::Channels];
 
-    /// What its kernels' names begin with.
-    pub fn name(self) -> &'static str {
-        let listed = Self::ALL.iter().find(|(operation, _)| *operation == self);
-        listed.map_or("", |(_, name)| name)
-    }
-
-    /// The file of `kernels/`, without `.cu`, that its kernels are in: one module of a GPU's.
-    pub fn module(self) -> &'static str {
+    fn name(self) -> &'static str {
         match self {
-            Operation::PlanesStatistics
-            | Operation::PlanesNormalize
-            | Operation::PlanesBackwardReduce
-            | Operation::PlanesBackwardInput => "planes_split",
-            Operation::PlanesOnChipForward | Operation::PlanesOnChipBackward => "planes_on_chip",
-            Operation::PlanesTicketedForward | Operation::PlanesTicketedBackward => {
-                "planes_ticketed"
-            }
-            Operation::ColumnsStatistics
-            | Operation::ColumnsNormalize
-            | Operation::ColumnsBackwardReduce
-            | Operation::ColumnsBackwardInput => "columns_split",
-            Operation::ColumnsOnChipForward | Operation::ColumnsOnChipBackward => "columns_on_chip",
-            Operation::ColumnsPersistentForward | Operation::ColumnsPersistentBackward => {
-                "columns_persistent"
-            }
-            Operation::UpdateRunning | Operation::InverseStd => "channels",
+            Self::Planes => "planes",
+            Self::Columns => "columns",
+            Self::Channels => "channels",
         }
     }
+}
 
-    /// Whether there is a kernel of this type: `f64` has the split ones, and per-channel kernels only compute types.
-    pub fn has(self, dtype: DType) -> bool {
-        match self.module() {
-            "planes_split" | "columns_split" => true,
-            "channels" => matches!(dtype, DType::F32 | DType::F64),
-            _ => dtype != DType::F64,
+impl Strategy {
+    const ALL: [Self; 4] = [Self::Split, Self::OnChip, Self::Ticketed, Self::Persistent];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Split => "split",
+            Self::OnChip => "on_chip",
+            Self::Ticketed => "ticketed",
+            Self::Persistent => "persistent",
+        }
+    }
+}
+
+impl Operation {
+    const ALL: [Self; 8] = [
+        Self::Statistics,
+        Self::Normalize,
+        Self::BackwardReduce,
+        Self::BackwardInput,
+        Self::Forward,
+        Self::Backward,
+        Self::UpdateRunning,
+        Self::InverseStd,
+    ];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Statistics => "statistics",
+            Self::Normalize => "normalize",
+            Self::BackwardReduce => "backward_reduce",
+            Self::BackwardInput => "backward_input",
+            Self::Forward => "forward",
+            Self::Backward => "backward",
+            Self::UpdateRunning => "update_running",
+            Self::InverseStd => "inverse_std",
         }
     }
 }
@@ -104,6 +103,10 @@ impl Operation {
 /// One kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Kernel {
+    /// For values arranged how.
+    pub family: Family,
+    /// In how many launches, and what is kept where.
+    pub strategy: Strategy,
     /// What it does.
     pub operation: Operation,
     /// To values of which type.
@@ -111,19 +114,78 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// Its name in its module, such as `planes_statistics_f32`.
+    /// One that works on one value per channel.
+    pub fn per_channel(operation: Operation, dtype: DType) -> Self {
+        Self {
+            family: Family::Channels,
+            strategy: Strategy::Split,
+            operation,
+            dtype,
+        }
+    }
+
+    /// Whether `kernels/` has it.
+    pub fn exists(self) -> bool {
+        use {Family as F, Operation as O, Strategy as S};
+        let has_f64 = self.strategy == Strategy::Split;
+        match (self.family, self.strategy, self.operation) {
+            (
+                F::Planes | F::Columns,
+                S::Split,
+                O::Statistics | O::Normalize | O::BackwardReduce | O::BackwardInput,
+            )
+            | (F::Planes, S::OnChip | S::Ticketed, O::Forward | O::Backward)
+            | (F::Columns, S::OnChip | S::Persistent, O::Forward | O::Backward) => {
+                has_f64 || self.dtype != DType::F64
+            }
+            // Values per channel are of the type that is computed in.
+            (F::Channels, S::Split, O::UpdateRunning | O::InverseStd) => {
+                matches!(self.dtype, DType::F32 | DType::F64)
+            }
+            _ => false,
+        }
+    }
+
+    /// The file of `kernels/`, without `.cu`, that it is in: one module of a GPU's.
+    pub fn module(self) -> String {
+        match self.family {
+            Family::Channels => self.family.name().to_owned(),
+            family => format!("{}_{}", family.name(), self.strategy.name()),
+        }
+    }
+
+    /// Its name in its module, such as `planes_on_chip_forward_f32`. That of a step has no strategy.
     pub fn name(self) -> String {
-        format!("{}_{}", self.operation.name(), self.dtype)
+        self.to_string()
+    }
+}
+
+impl fmt::Display for Kernel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}_", self.family.name())?;
+        if self.strategy != Strategy::Split {
+            write!(f, "{}_", self.strategy.name())?;
+        }
+        write!(f, "{}_{}", self.operation.name(), self.dtype)
     }
 }
 
 /// Every kernel there is.
 pub fn all() -> impl Iterator<Item = Kernel> {
     let dtypes = [DType::F32, DType::F16, DType::BF16, DType::F64];
-    Operation::ALL.into_iter().flat_map(move |(operation, _)| {
-        dtypes
-            .into_iter()
-            .filter(move |dtype| operation.has(*dtype))
-            .map(move |dtype| Kernel { operation, dtype })
-    })
+    Family::ALL
+        .into_iter()
+        .flat_map(|family| Strategy::ALL.map(|strategy| (family, strategy)))
+        .flat_map(|(family, strategy)| {
+            Operation::ALL.map(|operation| (family, strategy, operation))
+        })
+        .flat_map(move |(family, strategy, operation)| {
+            dtypes.map(|dtype| Kernel {
+                family,
+                strategy,
+                operation,
+                dtype,
+            })
+        })
+        .filter(|kernel| kernel.exists())
 }

@@ -4,21 +4,12 @@ use crate::backend::epilogue::{Activation, ActivationBackward, Epilogue, SavedAc
 use crate::backend::operands::{GradientSumsMut, InOut, Normalization, StatisticsMut};
 use crate::element::{Compute, DType, Element};
 use crate::error::Result;
-use crate::gpu::arguments::Arguments;
+use crate::gpu::arguments::{Activation as ActivationCode, Arguments, Saved, Workspace, aligned};
 use crate::gpu::driver::{COUNTER_BYTES, Driver, Launch};
 use crate::gpu::kernel::{Kernel, Operation};
-use crate::gpu::plan::Cut;
+use crate::gpu::plan::LaunchPlan;
 use crate::gpu::plan::view::View;
 use crate::gpu::{GpuMask, plan};
-
-/// Bits of `Arguments::aligned`.
-pub(super) mod aligned {
-    pub(crate) const X: u32 = 1;
-    pub(crate) const DY: u32 = 2;
-    pub(crate) const OUT: u32 = 4;
-    pub(crate) const RESIDUAL: u32 = 8;
-    pub(crate) const DRESIDUAL: u32 = 16;
-}
 
 /// The arguments of one or more launches on the same operands, and what must be held until they are in the stream.
 pub(super) struct Operands<'a, D: Driver> {
@@ -32,8 +23,10 @@ impl<'a, D: Driver> Operands<'a, D> {
     pub(super) fn new(driver: &'a D, view: View) -> Self {
         let workspace = driver.workspace();
         let arguments = Arguments {
-            counters: workspace,
-            partials: workspace + COUNTER_BYTES as u64,
+            workspace: Workspace {
+                counters: workspace,
+                partials: workspace + COUNTER_BYTES as u64,
+            },
             ..Arguments::default()
         };
         // The most that any step has.
@@ -53,7 +46,7 @@ impl<'a, D: Driver> Operands<'a, D> {
 
     /// Leaves the output out of the launches that follow, and says where it was.
     pub(super) fn take_out(&mut self) -> u64 {
-        std::mem::take(&mut self.arguments.out)
+        std::mem::take(&mut self.arguments.arrays.out)
     }
 
     /// What is not memory.
@@ -83,28 +76,28 @@ impl<'a, D: Driver> Operands<'a, D> {
     /// Remembers whether an array's packets are aligned.
     fn align(&mut self, address: u64, bit: u32) {
         if address.is_multiple_of(16) && self.view.keeps_alignment() {
-            self.arguments.aligned |= bit;
+            self.arguments.choices.aligned |= bit;
         }
     }
 
     pub(super) fn x<'longer: 'a, T: Element>(&mut self, x: D::Slice<'longer, T>) {
-        self.arguments.x = self.read::<T>(x);
-        self.align(self.arguments.x, aligned::X);
+        self.arguments.arrays.x = self.read::<T>(x);
+        self.align(self.arguments.arrays.x, aligned::X);
     }
 
     pub(super) fn out<T: Element>(&mut self, out: &'a mut D::SliceMut<'_, T>) {
-        self.arguments.out = self.write::<T>(out);
-        self.align(self.arguments.out, aligned::OUT);
+        self.arguments.arrays.out = self.write::<T>(out);
+        self.align(self.arguments.arrays.out, aligned::OUT);
     }
 
     pub(super) fn residual<'longer: 'a, T: Element>(&mut self, residual: D::Slice<'longer, T>) {
-        self.arguments.residual = self.read::<T>(residual);
-        self.align(self.arguments.residual, aligned::RESIDUAL);
+        self.arguments.arrays.residual = self.read::<T>(residual);
+        self.align(self.arguments.arrays.residual, aligned::RESIDUAL);
     }
 
     pub(super) fn dresidual<T: Element>(&mut self, dresidual: &'a mut D::SliceMut<'_, T>) {
-        self.arguments.dresidual = self.write::<T>(dresidual);
-        self.align(self.arguments.dresidual, aligned::DRESIDUAL);
+        self.arguments.arrays.dresidual = self.write::<T>(dresidual);
+        self.align(self.arguments.arrays.dresidual, aligned::DRESIDUAL);
     }
 
     /// x to y.
@@ -119,8 +112,8 @@ impl<'a, D: Driver> Operands<'a, D> {
             }
             InOut::InPlace(both) => {
                 self.out::<T>(both);
-                self.arguments.x = self.arguments.out;
-                self.align(self.arguments.x, aligned::X);
+                self.arguments.arrays.x = self.arguments.arrays.out;
+                self.align(self.arguments.arrays.x, aligned::X);
             }
         }
     }
@@ -137,41 +130,41 @@ impl<'a, D: Driver> Operands<'a, D> {
             }
             InOut::InPlace(both) => {
                 self.out::<T>(both);
-                self.arguments.dy = self.arguments.out;
-                self.align(self.arguments.dy, aligned::DY);
+                self.arguments.arrays.dy = self.arguments.arrays.out;
+                self.align(self.arguments.arrays.dy, aligned::DY);
             }
         }
     }
 
     pub(super) fn dy<'longer: 'a, T: Element>(&mut self, dy: D::Slice<'longer, T>) {
-        self.arguments.dy = self.read::<T>(dy);
-        self.align(self.arguments.dy, aligned::DY);
+        self.arguments.arrays.dy = self.read::<T>(dy);
+        self.align(self.arguments.arrays.dy, aligned::DY);
     }
 
     pub(super) fn normalization<'longer: 'a, C: Compute>(
         &mut self,
         with: Normalization<D::Slice<'longer, C>>,
     ) {
-        self.arguments.mean = self.read::<C>(with.mean);
-        self.arguments.mean_low = self.read::<C>(with.mean_low);
-        self.arguments.inv_std = self.read::<C>(with.inv_std);
-        self.arguments.gamma = self.read::<C>(with.gamma);
-        self.arguments.beta = self.read::<C>(with.beta);
+        self.arguments.channel.mean = self.read::<C>(with.mean);
+        self.arguments.channel.mean_low = self.read::<C>(with.mean_low);
+        self.arguments.channel.inv_std = self.read::<C>(with.inv_std);
+        self.arguments.channel.gamma = self.read::<C>(with.gamma);
+        self.arguments.channel.beta = self.read::<C>(with.beta);
     }
 
     pub(super) fn statistics_out<C: Compute>(
         &mut self,
         out: &'a mut StatisticsMut<D::SliceMut<'_, C>>,
     ) {
-        self.arguments.mean = self.write::<C>(&mut out.mean);
-        self.arguments.mean_low = self.write::<C>(&mut out.mean_low);
-        self.arguments.variance = self.write::<C>(&mut out.variance);
-        self.arguments.inv_std = self.write::<C>(&mut out.inv_std);
+        self.arguments.channel.mean = self.write::<C>(&mut out.mean);
+        self.arguments.channel.mean_low = self.write::<C>(&mut out.mean_low);
+        self.arguments.channel.variance = self.write::<C>(&mut out.variance);
+        self.arguments.channel.inv_std = self.write::<C>(&mut out.inv_std);
         if let Some(running) = &mut out.running {
-            self.arguments.running_mean = self.write::<C>(&mut running.mean);
-            self.arguments.running_variance = self.write::<C>(&mut running.variance);
-            self.arguments.factor = running.factor;
-            self.arguments.correction = running.correction;
+            self.arguments.channel.running_mean = self.write::<C>(&mut running.mean);
+            self.arguments.channel.running_variance = self.write::<C>(&mut running.variance);
+            self.arguments.numbers.running_weight = running.factor;
+            self.arguments.numbers.variance_correction = running.correction;
         }
     }
 
@@ -179,14 +172,14 @@ impl<'a, D: Driver> Operands<'a, D> {
         &mut self,
         out: &'a mut GradientSumsMut<D::SliceMut<'_, C>>,
     ) {
-        self.arguments.sum_gamma = self.write::<C>(&mut out.gamma);
-        self.arguments.sum_beta = self.write::<C>(&mut out.beta);
+        self.arguments.channel.dgamma = self.write::<C>(&mut out.gamma);
+        self.arguments.channel.dbeta = self.write::<C>(&mut out.beta);
     }
 
     /// Puts one kernel into the stream.
-    pub(super) fn launch(&mut self, cut: &Cut) -> Result<()> {
-        cut.tell(&self.view, &mut self.arguments);
-        self.start(&cut.launch)
+    pub(super) fn launch(&mut self, plan: &LaunchPlan) -> Result<()> {
+        plan.encode(&self.view, &mut self.arguments);
+        self.start(&plan.launch)
     }
 
     /// Puts a kernel of one value per channel into the stream.
@@ -196,8 +189,9 @@ impl<'a, D: Driver> Operands<'a, D> {
         dtype: DType,
         channels: usize,
     ) -> Result<()> {
-        self.arguments.channels = plan::signed(channels);
-        self.start(&plan::per_channel(Kernel { operation, dtype }, channels))
+        self.arguments.shape.channels = plan::signed(channels);
+        let kernel = Kernel::per_channel(operation, dtype);
+        self.start(&plan::per_channel(kernel, channels))
     }
 
     #[expect(unsafe_code, reason = "a kernel believes the addresses it is given")]
@@ -212,39 +206,59 @@ impl<'a, D: Driver> Operands<'a, D> {
 
 /// The activations and what is saved of them, as `kernels/arguments.cuh` numbers them.
 impl<'a, D: Driver> Operands<'a, D> {
-    pub(super) fn epilogue<'residual: 'a, T: Element>(
+    pub(super) fn epilogue<'longer: 'a, T: Element>(
         &mut self,
-        epilogue: Epilogue<D::Slice<'residual, T>, &'a mut GpuMask<D>, D::SliceMut<'_, T>>,
+        epilogue: &'a mut Epilogue<D::Slice<'longer, T>, &mut GpuMask<D>, D::SliceMut<'_, T>>,
     ) {
-        self.arguments.epilogue = match (epilogue.activation, epilogue.residual.is_some()) {
-            (Activation::None, false) => 0,
-            (Activation::Relu, false) => 1,
-            (Activation::None, true) => 2,
-            (Activation::Relu, true) => 3,
-        };
+        self.choose(epilogue.activation);
         if let Some(residual) = epilogue.residual {
             self.residual::<T>(residual);
         }
-        match epilogue.saved {
+        match &mut epilogue.saved {
+            SavedActivation::Nothing => {}
             SavedActivation::Mask(mask) => {
-                self.arguments.mask = self.write_reborrowed(D::as_slice_mut(&mut mask.memory));
+                let mask = self.write_reborrowed(D::as_slice_mut(&mut mask.memory));
+                self.saved_mask(mask);
             }
-            // No activation of today saves its values (Activation::saves).
-            SavedActivation::Nothing | SavedActivation::PreActivation(_) => {}
+            SavedActivation::PreActivation(values) => {
+                let values = self.write::<T>(values);
+                self.saved_values(values);
+            }
         }
     }
 
-    pub(super) fn activation<T: Element>(
+    pub(super) fn activation<'longer: 'a, T: Element>(
         &mut self,
-        backward: ActivationBackward<&'a GpuMask<D>, D::Slice<'_, T>>,
+        backward: ActivationBackward<&'a GpuMask<D>, D::Slice<'longer, T>>,
     ) {
-        self.arguments.gate = match (backward.activation, backward.saved) {
-            (Activation::None, _) => 0,
-            (Activation::Relu, SavedActivation::Mask(mask)) => {
-                self.arguments.mask = self.read(D::as_slice(&mask.memory));
-                2
+        self.choose(backward.activation);
+        match backward.saved {
+            SavedActivation::Nothing => {}
+            SavedActivation::Mask(mask) => {
+                let mask = self.read(D::as_slice(&mask.memory));
+                self.saved_mask(mask);
             }
-            (Activation::Relu, SavedActivation::Nothing | SavedActivation::PreActivation(_)) => 1,
+            SavedActivation::PreActivation(values) => {
+                let values = self.read::<T>(values);
+                self.saved_values(values);
+            }
+        }
+    }
+
+    fn choose(&mut self, activation: Activation) {
+        self.arguments.choices.activation = match activation {
+            Activation::None => ActivationCode::None,
+            Activation::Relu => ActivationCode::Relu,
         };
+    }
+
+    fn saved_mask(&mut self, mask: u64) {
+        self.arguments.choices.saved = Saved::Mask;
+        self.arguments.arrays.mask = mask;
+    }
+
+    fn saved_values(&mut self, values: u64) {
+        self.arguments.choices.saved = Saved::PreActivation;
+        self.arguments.arrays.preactivation = values;
     }
 }

@@ -14,16 +14,16 @@ use crate::gpu::kernel::Operation;
 use crate::gpu::operands::Operands;
 use crate::gpu::plan::split::Step;
 use crate::gpu::plan::view::View;
-use crate::gpu::plan::{Cut, Pass};
+use crate::gpu::plan::{LaunchPlan, Pass};
 use crate::gpu::{Gpu, GpuMask, plan};
 use crate::shape::{Shape, check_len};
 
 impl<D: Driver> Gpu<D> {
-    fn step<T: Element>(&self, step: Step, view: &View) -> Cut {
+    fn step<T: Element>(&self, step: Step, view: &View) -> LaunchPlan {
         plan::step(step, view, T::DTYPE, self.driver.attributes())
     }
 
-    fn fused<T: Element>(&self, pass: Pass, view: &View) -> Option<Cut> {
+    fn fused<T: Element>(&self, pass: Pass, view: &View) -> Option<LaunchPlan> {
         let device = self.driver.attributes();
         plan::fused(pass, view, T::DTYPE, device, &self.tuning)
     }
@@ -55,7 +55,7 @@ impl<D: Driver> Steps for Gpu<D> {
         let mut operands = Operands::new(&self.driver, view);
         operands.x::<T>(x);
         operands.statistics_out::<T::Compute>(&mut out);
-        operands.set(|arguments| arguments.epsilon = epsilon);
+        operands.set(|arguments| arguments.numbers.epsilon = epsilon);
         operands.launch(&self.step::<T>(Step::Statistics, &view))
     }
 
@@ -71,9 +71,9 @@ impl<D: Driver> Steps for Gpu<D> {
         let variance = operands.read::<C>(variance);
         let inv_std = operands.write::<C>(&mut inv_std);
         operands.set(|arguments| {
-            arguments.variance = variance;
-            arguments.inv_std = inv_std;
-            arguments.epsilon = epsilon;
+            arguments.channel.variance = variance;
+            arguments.channel.inv_std = inv_std;
+            arguments.numbers.epsilon = epsilon;
         });
         operands.launch_channels(Operation::InverseStd, C::DTYPE, channels)
     }
@@ -95,11 +95,12 @@ impl<D: Driver> Steps for Gpu<D> {
         let running_mean = operands.write::<C>(&mut running_mean);
         let running_variance = operands.write::<C>(&mut running_variance);
         operands.set(|arguments| {
-            (arguments.mean, arguments.mean_low) = (mean, mean_low);
-            arguments.variance = variance;
-            arguments.running_mean = running_mean;
-            arguments.running_variance = running_variance;
-            (arguments.factor, arguments.correction) = (factor, correction);
+            (arguments.channel.mean, arguments.channel.mean_low) = (mean, mean_low);
+            arguments.channel.variance = variance;
+            arguments.channel.running_mean = running_mean;
+            arguments.channel.running_variance = running_variance;
+            arguments.numbers.running_weight = factor;
+            arguments.numbers.variance_correction = correction;
         });
         operands.launch_channels(Operation::UpdateRunning, C::DTYPE, channels)
     }
@@ -110,13 +111,13 @@ impl<D: Driver> Steps for Gpu<D> {
         shape: &Shape,
         mut x_to_y: InOut<D::Slice<'_, T>, D::SliceMut<'_, T>>,
         with: Normalization<D::Slice<'_, T::Compute>>,
-        epilogue: Epilogue<D::Slice<'_, T>, &mut GpuMask<D>, D::SliceMut<'_, T>>,
+        mut epilogue: Epilogue<D::Slice<'_, T>, &mut GpuMask<D>, D::SliceMut<'_, T>>,
     ) -> Result<()> {
         let view = View::of(shape, T::DTYPE);
         let mut operands = Operands::new(&self.driver, view);
         operands.x_to_out::<T>(&mut x_to_y);
         operands.normalization::<T::Compute>(with);
-        operands.epilogue::<T>(epilogue);
+        operands.epilogue::<T>(&mut epilogue);
         operands.launch(&self.step::<T>(Step::Normalize, &view))
     }
 
@@ -164,9 +165,9 @@ impl<D: Driver> Steps for Gpu<D> {
             let gamma = operands.read::<T::Compute>(sums.gamma);
             let beta = operands.read::<T::Compute>(sums.beta);
             operands.set(|arguments| {
-                (arguments.sum_gamma, arguments.sum_beta) = (gamma, beta);
-                arguments.count = sums.count as f64;
-                arguments.of_batch = 1;
+                (arguments.channel.dgamma, arguments.channel.dbeta) = (gamma, beta);
+                arguments.numbers.count = sums.count as f64;
+                arguments.choices.batch_statistics = 1;
             });
         }
         operands.launch(&self.step::<T>(Step::BackwardInput, &view))
@@ -178,7 +179,7 @@ impl<D: Driver> Steps for Gpu<D> {
         shape: &Shape,
         x: D::Slice<'_, T>,
         affine: Affine<D::Slice<'_, T::Compute>>,
-        epilogue: Epilogue<D::Slice<'_, T>, &mut GpuMask<D>, D::SliceMut<'_, T>>,
+        mut epilogue: Epilogue<D::Slice<'_, T>, &mut GpuMask<D>, D::SliceMut<'_, T>>,
         mut y: D::SliceMut<'_, T>,
         mut out: StatisticsMut<D::SliceMut<'_, T::Compute>>,
     ) -> Result<()> {
@@ -187,18 +188,18 @@ impl<D: Driver> Steps for Gpu<D> {
         operands.x::<T>(x);
         operands.out::<T>(&mut y);
         operands.statistics_out::<T::Compute>(&mut out);
-        operands.epilogue::<T>(epilogue);
+        operands.epilogue::<T>(&mut epilogue);
         let gamma = operands.read::<T::Compute>(affine.gamma);
         let beta = operands.read::<T::Compute>(affine.beta);
         operands.set(|arguments| {
-            (arguments.gamma, arguments.beta) = (gamma, beta);
-            arguments.epsilon = affine.epsilon;
+            (arguments.channel.gamma, arguments.channel.beta) = (gamma, beta);
+            arguments.numbers.epsilon = affine.epsilon;
         });
-        if let Some(cut) = self.fused::<T>(Pass::Forward, &view) {
-            return operands.launch(&cut);
+        if let Some(plan) = self.fused::<T>(Pass::Forward, &view) {
+            return operands.launch(&plan);
         }
         operands.launch(&self.step::<T>(Step::Statistics, &view))?;
-        operands.set(|arguments| arguments.reverse = 1);
+        operands.set(|arguments| arguments.choices.reverse = 1);
         operands.launch(&self.step::<T>(Step::Normalize, &view))
     }
 
@@ -229,17 +230,17 @@ impl<D: Driver> Steps for Gpu<D> {
             return operands.launch(&self.step::<T>(Step::BackwardReduce, &view));
         }
         operands.set(|arguments| {
-            arguments.count = shape.values_per_channel() as f64;
-            arguments.of_batch = 1;
+            arguments.numbers.count = shape.values_per_channel() as f64;
+            arguments.choices.batch_statistics = 1;
         });
-        if let Some(cut) = self.fused::<T>(Pass::Backward, &view) {
-            return operands.launch(&cut);
+        if let Some(plan) = self.fused::<T>(Pass::Backward, &view) {
+            return operands.launch(&plan);
         }
         let out = operands.take_out();
         operands.launch(&self.step::<T>(Step::BackwardReduce, &view))?;
         operands.set(|arguments| {
-            arguments.out = out;
-            arguments.reverse = 1;
+            arguments.arrays.out = out;
+            arguments.choices.reverse = 1;
         });
         operands.launch(&self.step::<T>(Step::BackwardInput, &view))
     }

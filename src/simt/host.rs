@@ -65,12 +65,12 @@ pub struct HostKernel {
     pub blocks_per_multiprocessor: u32,
 }
 
-/// A mistake that can be planted in a kernel: see `PLANT` in `kernels/device.cuh`.
+/// A mistake that can be put into a kernel: see `INJECT_FAULT` in `kernels/device.cuh`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Fault {
     /// Its number, for [`SimtDriver::with_fault`](super::SimtDriver::with_fault).
     pub number: u32,
-    /// The file it is planted in.
+    /// The file it is in.
     pub file: &'static str,
     /// The line.
     pub line: u32,

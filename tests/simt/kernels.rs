@@ -8,22 +8,21 @@ use batchnorm::simt::{argument_layout, kernels};
 
 /// The offsets of these fields of [`Arguments`].
 macro_rules! offsets {
-    ($($field:ident)*) => {
-        [$(offset_of!(Arguments, $field)),*]
+    ($($group:ident: $($field:ident)*;)*) => {
+        [$($(offset_of!(Arguments, $group.$field)),*),*]
     };
 }
 
 #[test]
 fn arguments_are_laid_out_alike() {
     let offsets = offsets! {
-        x dy out residual dresidual mask
-        gamma beta mean mean_low variance inv_std
-        running_mean running_variance sum_gamma sum_beta
-        counters partials
-        epsilon factor correction count
-        batch channels spatial packets tile
-        tiles group_channels kept_rows
-        epilogue gate of_batch reverse aligned
+        arrays: x dy out residual dresidual mask preactivation;
+        channel: gamma beta mean mean_low variance inv_std running_mean running_variance dgamma dbeta;
+        workspace: counters partials;
+        numbers: epsilon running_weight variance_correction count slope;
+        shape: batch channels spatial packets;
+        partition: tile tiles group_channels kept_rows;
+        choices: activation saved batch_statistics reverse aligned;
     };
     let layout = argument_layout();
     assert_eq!(layout[0], size_of::<Arguments>());

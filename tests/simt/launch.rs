@@ -3,7 +3,7 @@
 
 use batchnorm::backend::Memory;
 use batchnorm::gpu::Driver;
-use batchnorm::gpu::arguments::Arguments;
+use batchnorm::gpu::arguments::{Arguments, ArrayShape, Arrays, Partition, Workspace};
 use batchnorm::gpu::driver::COUNTER_BYTES;
 use batchnorm::simt::{Grid, SimtDevice, SimtDriver};
 use batchnorm::{Element, Result};
@@ -63,15 +63,23 @@ impl<'a> Launch<'a> {
         let mut out = self.driver.zeros::<Y>(len)?;
         let counters = self.driver.workspace();
         let arguments = Arguments {
-            x: self.driver.address(SimtDriver::as_slice(&x)).0,
-            out: self
-                .driver
-                .address_mut(SimtDriver::as_slice_mut(&mut out))
-                .0,
-            counters,
-            partials: counters + COUNTER_BYTES as u64,
-            packets: self.packets,
-            tile: self.tile,
+            arrays: Arrays {
+                x: self.driver.address(SimtDriver::as_slice(&x)).0,
+                out: self.driver.address_mut(SimtDriver::as_slice_mut(&mut out)).0,
+                ..Arrays::default()
+            },
+            workspace: Workspace {
+                counters,
+                partials: counters + COUNTER_BYTES as u64,
+            },
+            shape: ArrayShape {
+                packets: self.packets,
+                ..ArrayShape::default()
+            },
+            partition: Partition {
+                tile: self.tile,
+                ..Partition::default()
+            },
             ..Arguments::default()
         };
         // SAFETY: the kernels use `x`, `out` and the driver's workspace, which live until the call returns, and stay inside

@@ -12,10 +12,10 @@ pub(crate) mod view;
 
 pub use fused::fused;
 pub use split::{Step, step};
-pub use tuning::{Tuning, Way};
-pub use view::{Family, View};
+pub use tuning::Tuning;
+pub use view::{Arrangement, View};
 
-use crate::gpu::arguments::Arguments;
+use crate::gpu::arguments::{Arguments, ArrayShape, Partition};
 use crate::gpu::driver::Launch;
 use crate::gpu::kernel::{Kernel, Operation};
 
@@ -40,17 +40,17 @@ impl Pass {
         }
     }
 
-    fn of(self, forward: Operation, backward: Operation) -> Operation {
+    fn operation(self) -> Operation {
         match self {
-            Pass::Forward => forward,
-            Pass::Backward => backward,
+            Pass::Forward => Operation::Forward,
+            Pass::Backward => Operation::Backward,
         }
     }
 }
 
-/// A launch, and how the kernel is told to cut the work.
+/// A launch, and which part of the array each of its blocks works on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Cut {
+pub struct LaunchPlan {
     /// The launch.
     pub launch: Launch,
     /// Packets of a channel, or rows, of a tile.
@@ -63,17 +63,21 @@ pub struct Cut {
     pub kept_rows: usize,
 }
 
-impl Cut {
-    /// Tells a kernel.
-    pub(crate) fn tell(&self, view: &View, arguments: &mut Arguments) {
-        arguments.batch = signed(view.batch);
-        arguments.channels = signed(view.channels);
-        arguments.spatial = signed(view.spatial);
-        arguments.packets = signed(view.packets());
-        arguments.tile = signed(self.tile);
-        arguments.tiles = unsigned(self.tiles);
-        arguments.group_channels = unsigned(self.group_channels);
-        arguments.kept_rows = unsigned(self.kept_rows);
+impl LaunchPlan {
+    /// Writes the array's shape and its partition into a kernel's arguments.
+    pub(crate) fn encode(&self, view: &View, arguments: &mut Arguments) {
+        arguments.shape = ArrayShape {
+            batch: signed(view.batch),
+            channels: signed(view.channels),
+            spatial: signed(view.spatial),
+            packets: signed(view.packets()),
+        };
+        arguments.partition = Partition {
+            tile: signed(self.tile),
+            tiles: unsigned(self.tiles),
+            group_channels: unsigned(self.group_channels),
+            kept_rows: unsigned(self.kept_rows),
+        };
     }
 }
 

@@ -2,10 +2,10 @@
 
 use crate::element::DType;
 use crate::gpu::driver::{Attributes, COUNTER_BYTES, Launch, PARTIAL_BYTES};
-use crate::gpu::kernel::{Kernel, Operation};
+use crate::gpu::kernel::{Kernel, Operation, Strategy};
 use crate::gpu::plan::columns::{Group, shared_bytes};
-use crate::gpu::plan::view::{Family, View};
-use crate::gpu::plan::{Cut, THREADS, unsigned};
+use crate::gpu::plan::view::{Arrangement, View};
+use crate::gpu::plan::{LaunchPlan, THREADS, unsigned};
 
 /// A step that is a launch of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,16 +21,12 @@ pub enum Step {
 }
 
 impl Step {
-    fn operation(self, family: Family) -> Operation {
-        match (family, self) {
-            (Family::Planes, Step::Statistics) => Operation::PlanesStatistics,
-            (Family::Planes, Step::Normalize) => Operation::PlanesNormalize,
-            (Family::Planes, Step::BackwardReduce) => Operation::PlanesBackwardReduce,
-            (Family::Planes, Step::BackwardInput) => Operation::PlanesBackwardInput,
-            (Family::Columns, Step::Statistics) => Operation::ColumnsStatistics,
-            (Family::Columns, Step::Normalize) => Operation::ColumnsNormalize,
-            (Family::Columns, Step::BackwardReduce) => Operation::ColumnsBackwardReduce,
-            (Family::Columns, Step::BackwardInput) => Operation::ColumnsBackwardInput,
+    fn operation(self) -> Operation {
+        match self {
+            Step::Statistics => Operation::Statistics,
+            Step::Normalize => Operation::Normalize,
+            Step::BackwardReduce => Operation::BackwardReduce,
+            Step::BackwardInput => Operation::BackwardInput,
         }
     }
 
@@ -59,14 +55,16 @@ pub(super) fn most_tiles(channels: usize, counters: usize) -> usize {
 }
 
 /// A step's launch.
-pub fn step(step: Step, view: &View, dtype: DType, device: &Attributes) -> Cut {
+pub fn step(step: Step, view: &View, dtype: DType, device: &Attributes) -> LaunchPlan {
     let kernel = Kernel {
-        operation: step.operation(view.family),
+        family: view.arrangement.family(),
+        strategy: Strategy::Split,
+        operation: step.operation(),
         dtype,
     };
     let wanted = WAVES * BLOCKS_PER_MULTIPROCESSOR * device.multiprocessors as usize;
-    match view.family {
-        Family::Planes => {
+    match view.arrangement {
+        Arrangement::Planes => {
             let packets = view.channel_packets();
             let tile = tile(
                 packets,
@@ -77,7 +75,7 @@ pub fn step(step: Step, view: &View, dtype: DType, device: &Attributes) -> Cut {
                 step,
             );
             let tiles = packets.div_ceil(tile);
-            Cut {
+            LaunchPlan {
                 launch: launch(kernel, tiles * view.channels, 0),
                 tile,
                 tiles,
@@ -85,7 +83,7 @@ pub fn step(step: Step, view: &View, dtype: DType, device: &Attributes) -> Cut {
                 kept_rows: 0,
             }
         }
-        Family::Columns => {
+        Arrangement::Columns => {
             let group = Group::of(view, 16);
             let groups = view.channels.div_ceil(group.channels);
             let rows_at_once = THREADS / group.packets;
@@ -102,7 +100,7 @@ pub fn step(step: Step, view: &View, dtype: DType, device: &Attributes) -> Cut {
                 tile = tile.max(view.batch.div_ceil(most));
             }
             let tiles = view.batch.div_ceil(tile);
-            Cut {
+            LaunchPlan {
                 launch: launch(kernel, tiles * groups, shared_bytes(view, &group, 0)),
                 tile,
                 tiles,

@@ -1,34 +1,23 @@
 //! What a person who tunes may say about the plan: the environment variable `BATCHNORM_PLAN`.
 //!
-//! A list of settings with commas between them, such as `way=ticketed,group=4`:
+//! A list of settings with commas between them, such as `strategy=ticketed,group=4`:
 //!
 //! | setting | meaning |
 //! |---|---|
-//! | `way=` `split`, `on-chip`, `ticketed`, `persistent` | the only way a fused pass may take; split where it cannot |
+//! | `strategy=` (or `way=`) `split`, `on-chip`, `ticketed`, `persistent` | the only one a fused pass may take; split where it cannot |
 //! | `cluster=` 1, 2, 4, 8, 16 | the only cluster size an on-chip kernel may take |
 //! | `columns=` packets | how wide a group of columns is |
 //! | `group=` channels | how many channels the ticketed kernels have in flight |
 
 use std::sync::OnceLock;
 
-/// How a fused pass is done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Way {
-    /// Two launches.
-    Split,
-    /// One launch that keeps every channel in shared memory.
-    OnChip,
-    /// One launch of tiles in an order of tickets.
-    Ticketed,
-    /// One cooperative launch that keeps what fits.
-    Persistent,
-}
+use crate::gpu::kernel::Strategy;
 
 /// The settings that were given.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tuning {
-    /// The only way.
-    pub way: Option<Way>,
+    /// The only strategy.
+    pub strategy: Option<Strategy>,
     /// The only cluster size.
     pub cluster: Option<usize>,
     /// Packets of a row of a group.
@@ -69,15 +58,15 @@ impl Tuning {
                 _ => Err(format!("{name} must be a number above 0, got {value:?}")),
             };
             match name {
-                "way" => {
-                    tuning.way = Some(match value {
-                        "split" => Way::Split,
-                        "on-chip" => Way::OnChip,
-                        "ticketed" => Way::Ticketed,
-                        "persistent" => Way::Persistent,
+                "strategy" | "way" => {
+                    tuning.strategy = Some(match value {
+                        "split" => Strategy::Split,
+                        "on-chip" => Strategy::OnChip,
+                        "ticketed" => Strategy::Ticketed,
+                        "persistent" => Strategy::Persistent,
                         _ => {
                             return Err(format!(
-                                "way must be split, on-chip, ticketed or persistent, got {value:?}"
+                                "{name} must be split, on-chip, ticketed or persistent, got {value:?}"
                             ));
                         }
                     });
@@ -87,7 +76,7 @@ impl Tuning {
                 "group" => tuning.group = number()?,
                 _ => {
                     return Err(format!(
-                        "there is no setting {name:?}: way, cluster, columns, group"
+                        "there is no setting {name:?}: strategy (or way), cluster, columns, group"
                     ));
                 }
             }
@@ -104,9 +93,10 @@ mod tests {
     fn settings_are_read_in_any_order() {
         let tuning = Tuning::parse("group=4, way=ticketed").unwrap();
         assert_eq!(
-            (tuning.way, tuning.group, tuning.cluster),
-            (Some(Way::Ticketed), Some(4), None)
+            (tuning.strategy, tuning.group, tuning.cluster),
+            (Some(Strategy::Ticketed), Some(4), None)
         );
+        assert_eq!(Tuning::parse("strategy=ticketed,group=4"), Ok(tuning));
         assert_eq!(Tuning::parse("").unwrap(), Tuning::default());
     }
 

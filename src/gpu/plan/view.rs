@@ -1,6 +1,7 @@
 //! How the kernels see an array: as planes of one channel, or as rows of columns that belong to channels.
 
 use crate::element::DType;
+use crate::gpu::kernel::Family;
 use crate::shape::{Layout, Shape};
 
 /// Bytes of a plane from which a block walks planes; below, a sample is a row.
@@ -9,20 +10,29 @@ const SMALLEST_PLANE: usize = 512;
 /// Bytes of a packet, the most that a thread reads at once.
 pub(super) const PACKET_BYTES: usize = 16;
 
-/// The arrangement of values that a kernel is written for.
+/// How an array's values lie. (A kernel's [`Family`] may also be of no such array.)
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Family {
+pub enum Arrangement {
     /// N·C planes of S neighbouring values.
     Planes,
     /// N rows of C·S columns, S neighbouring columns to a channel.
     Columns,
 }
 
+impl Arrangement {
+    pub(super) fn family(self) -> Family {
+        match self {
+            Self::Planes => Family::Planes,
+            Self::Columns => Family::Columns,
+        }
+    }
+}
+
 /// An array as the kernels see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct View {
     /// Which kernels.
-    pub family: Family,
+    pub arrangement: Arrangement,
     /// Samples, or rows.
     pub batch: usize,
     /// Channels.
@@ -46,13 +56,13 @@ impl View {
         } else {
             (shape.batch(), shape.spatial())
         };
-        let family = if spatial * value_bytes < SMALLEST_PLANE {
-            Family::Columns
+        let arrangement = if spatial * value_bytes < SMALLEST_PLANE {
+            Arrangement::Columns
         } else {
-            Family::Planes
+            Arrangement::Planes
         };
         Self {
-            family,
+            arrangement,
             batch,
             channels,
             spatial,
@@ -63,7 +73,7 @@ impl View {
     /// No array.
     pub(crate) fn none() -> Self {
         Self {
-            family: Family::Columns,
+            arrangement: Arrangement::Columns,
             batch: 0,
             channels: 0,
             spatial: 0,
@@ -79,10 +89,10 @@ impl View {
     /// Packets of a plane (of the one that lies worst) or of a row.
     pub fn packets(&self) -> usize {
         let lanes = self.lanes();
-        match self.family {
-            Family::Planes if self.spatial.is_multiple_of(lanes) => self.spatial / lanes,
-            Family::Planes => (self.spatial + 2 * (lanes - 1)) / lanes,
-            Family::Columns => self.row_values().div_ceil(lanes),
+        match self.arrangement {
+            Arrangement::Planes if self.spatial.is_multiple_of(lanes) => self.spatial / lanes,
+            Arrangement::Planes => (self.spatial + 2 * (lanes - 1)) / lanes,
+            Arrangement::Columns => self.row_values().div_ceil(lanes),
         }
     }
 
@@ -103,18 +113,18 @@ impl View {
 
     /// Bytes of a mask: one for each packet.
     pub fn mask_bytes(&self) -> usize {
-        match self.family {
+        match self.arrangement {
             // One more for each plane, where planes share packets.
-            Family::Planes => {
+            Arrangement::Planes => {
                 self.batch * self.row_values() / self.lanes() + self.batch * self.channels + 1
             }
-            Family::Columns => self.batch * self.packets(),
+            Arrangement::Columns => self.batch * self.packets(),
         }
     }
 
     /// Whether the packets of an array that begins at a multiple of 16 bytes do so too.
     pub fn keeps_alignment(&self) -> bool {
-        self.family == Family::Planes || self.row_values().is_multiple_of(self.lanes())
+        self.arrangement == Arrangement::Planes || self.row_values().is_multiple_of(self.lanes())
     }
 }
 
@@ -139,21 +149,26 @@ mod tests {
     fn large_planes_are_planes_and_small_ones_columns() {
         let large = view(&[32, 64, 128], Layout::ChannelsFirst, DType::F32);
         assert_eq!(
-            (large.family, large.batch, large.channels, large.spatial),
-            (Family::Planes, 32, 64, 128)
+            (
+                large.arrangement,
+                large.batch,
+                large.channels,
+                large.spatial
+            ),
+            (Arrangement::Planes, 32, 64, 128)
         );
         let small = view(&[32, 64, 127], Layout::ChannelsFirst, DType::F32);
         assert_eq!(
-            (small.family, small.batch, small.spatial),
-            (Family::Columns, 32, 127)
+            (small.arrangement, small.batch, small.spatial),
+            (Arrangement::Columns, 32, 127)
         );
         assert_eq!(
-            view(&[32, 64, 128], Layout::ChannelsFirst, DType::F16).family,
-            Family::Columns
+            view(&[32, 64, 128], Layout::ChannelsFirst, DType::F16).arrangement,
+            Arrangement::Columns
         );
         assert_eq!(
-            view(&[32, 64, 256], Layout::ChannelsFirst, DType::F16).family,
-            Family::Planes
+            view(&[32, 64, 256], Layout::ChannelsFirst, DType::F16).arrangement,
+            Arrangement::Planes
         );
     }
 
@@ -161,14 +176,14 @@ mod tests {
     fn channels_last_is_columns_of_one() {
         let last = view(&[32, 56, 56, 64], Layout::ChannelsLast, DType::BF16);
         assert_eq!(
-            (last.family, last.batch, last.channels, last.spatial),
-            (Family::Columns, 32 * 56 * 56, 64, 1)
+            (last.arrangement, last.batch, last.channels, last.spatial),
+            (Arrangement::Columns, 32 * 56 * 56, 64, 1)
         );
         assert_eq!(last.packets(), 8);
         let flat = view(&[4096, 1024], Layout::ChannelsFirst, DType::F32);
         assert_eq!(
-            (flat.family, flat.batch, flat.spatial),
-            (Family::Columns, 4096, 1)
+            (flat.arrangement, flat.batch, flat.spatial),
+            (Arrangement::Columns, 4096, 1)
         );
     }
 
@@ -180,8 +195,8 @@ mod tests {
         ] {
             let one = view(dims, layout, DType::F32);
             assert_eq!(
-                (one.family, one.batch, one.spatial),
-                (Family::Planes, 1, 2100)
+                (one.arrangement, one.batch, one.spatial),
+                (Arrangement::Planes, 1, 2100)
             );
         }
     }

@@ -1,0 +1,150 @@
+// What a block's rows add up to for each of its channels: from lanes to threads, to the block, to the blocks of a group.
+#pragma once
+#include "backward.cuh"
+#include "column_walk.cuh"
+#include "grid_reduce.cuh"
+
+// For each of some channels the sum of get(channel, entry) over its entries, in order, in of_channel. All threads call
+// it.
+template <class Get>
+DEVICE void sum_by_channel(u32 channels, u32 entries, Get get, Sums* of_channel) {
+    u32 lanes = 1;
+    while (lanes < entries && lanes < WARP) lanes *= 2;
+    const u32 together = blockDim.x / lanes;
+    for (u32 first = 0; first < channels; first += together) {
+        const u32 channel = first + threadIdx.x / lanes;
+        Sums sums = Sums::zero();
+        if (channel < channels)
+            for (u32 entry = threadIdx.x % lanes; entry < entries; entry += lanes) sums.add(get(channel, entry));
+        sums = warp_sum(sums, lanes);
+        if (channel < channels && threadIdx.x % lanes == 0) of_channel[channel] = sums;
+    }
+    __syncthreads();
+}
+
+// Leaves the sums of part `part` of the rows where the other blocks of the group find them. All threads call it.
+DEVICE void store_partials(const Arguments& a, const ColumnTile& tile, u32 part, const Sums* of_channel) {
+    for (u32 i = threadIdx.x; i < tile.channels; i += blockDim.x)
+        store_partial(a, (tile.first_channel + i) * a.partition.tiles + part, of_channel[i]);
+}
+
+// The sums of all parts of the rows, in of_channel. All threads of the block that came last call it.
+DEVICE void sum_column_partials(const Arguments& a, const ColumnTile& tile, Sums* of_channel) {
+    const u32 parts = a.partition.tiles;
+    sum_by_channel(
+        tile.channels, parts,
+        [&](u32 i, u32 part) { return load_partial(a, (tile.first_channel + i) * parts + part); }, of_channel);
+}
+
+// From every thread's lane sums to those of the block's channels. Lanes in the mask `retaken` are taken from again(lane),
+// in a loop of its own that is rarely entered.
+template <class T, class OfLane, class Again>
+DEVICE void sum_lanes(
+    const Arguments& a, const Column<T>& column, const ColumnTile& tile, OfLane of_lane, u32 retaken, Again again,
+    Sums* scratch, Sums* of_channel) {
+    constexpr int LANES = Width<T>::LANES;
+    static_assert(LANES <= 32, "a bit of `retaken` for each lane");
+    const u32 together = column.width < SUM_SLOTS ? SUM_SLOTS / column.width : 1;
+    const u32 slots = together * column.width;
+    // Four lanes at a time: all at once would need more registers than anything else here.
+#pragma unroll
+    for (int part = 0; part < LANES; part += 4) {
+        for (u32 round = 0; round * together < column.rows; round++) {
+            if (column.walks() && column.y / together == round) {
+                Sums* slot = scratch + column.y % together * column.width + column.x;
+#pragma unroll
+                for (int lane = part; lane < part + 4 && lane < LANES; lane++) {
+                    Sums sums = of_lane(lane);
+                    if (round > 0) sums.add(slot[lane * slots]);
+                    slot[lane * slots] = sums;
+                }
+                const u32 retaken_here = retaken >> part & 15u;
+#pragma unroll 1
+                for (u32 lane = 0; retaken_here >> lane != 0; lane++)
+                    if ((retaken_here >> lane & 1) != 0) slot[(part + lane) * slots].add(again(part + lane));
+            }
+            INJECT_FAULT(7, __syncthreads(), (void)0);
+        }
+    }
+    const u32 rows = column.rows < together ? column.rows : together;
+    const u32 spatial = static_cast<u32>(a.shape.spatial);
+    sum_by_channel(
+        tile.channels, rows * spatial,
+        [&](u32 channel, u32 entry) {
+            const u32 of_tile = channel * spatial + entry % spatial;
+            return scratch[of_tile % LANES * slots + entry / spatial * column.width + of_tile / LANES];
+        },
+        of_channel);
+}
+
+// The sums of one lane's rows about the reference, taken again in f64.
+template <class T>
+DEVICE Sums sums_in_double(
+    const Arguments& a, const Column<T>& column, const ColumnTile& tile, u32 lane, double reference) {
+    Sums sums = Sums::zero();
+    for (u32 row = column.y; row < tile.end - tile.first; row += column.rows)
+        add_value_in_double(sums, value_at<T>(a.arrays.x, column.place(row).at + lane), reference);
+    return sums;
+}
+
+// The sums of the tile's x about each channel's reference, in of_channel. load(row, place) gives the packets.
+template <class T, class Load>
+DEVICE void sum_rows(
+    const Arguments& a, const Column<T>& column, const ColumnTile& tile, Load load, Sums* scratch, Sums* of_channel) {
+    typedef typename T::Compute Compute;
+    constexpr int LANES = Width<T>::LANES;
+    for (u32 i = threadIdx.x; i < tile.channels; i += blockDim.x)
+        of_channel[i].sum = reference_of<T>(a, tile.first_channel + i);
+    __syncthreads();
+    Accumulator<T> accumulator = Accumulator<T>::zero();
+    Compute pivot[LANES];
+#pragma unroll
+    for (int lane = 0; lane < LANES; lane++) pivot[lane] = 0;
+    u32 count = 0;
+    each_row<T, 4, Order::Forward>(column, tile, load, [&](u32, const ColumnPlace<T>&, const Packet<T>& x) {
+#pragma unroll
+        for (int lane = 0; lane < LANES; lane++) {
+            if (count == 0) pivot[lane] = finite_or_zero(x[lane]);
+            add_value(accumulator, lane, x[lane], pivot[lane]);
+        }
+        count += 1;
+    });
+    u32 retaken = 0;
+#pragma unroll
+    for (int lane = 0; lane < LANES; lane++)
+        if (column.lanes.has(lane) && out_of_range(accumulator.sum[lane], accumulator.product_sum[lane]))
+            retaken |= 1u << lane;
+    // Until the sums are there, their place holds the references: in registers they would crowd out the packets.
+    const auto reference = [&](u32 lane) { return of_channel[column.channel(a, static_cast<int>(lane))].sum; };
+    sum_lanes(
+        a, column, tile,
+        [&](int lane) {
+            if (!column.lanes.has(lane) || (retaken >> lane & 1) != 0) return Sums::zero();
+            const double pivot_of_lane = static_cast<double>(pivot[lane]);
+            return rebase(
+                accumulator.of_lane(lane), static_cast<double>(count), pivot_of_lane,
+                reference(static_cast<u32>(lane)));
+        },
+        retaken, [&](u32 lane) { return sums_in_double(a, column, tile, lane, reference(lane)); }, scratch, of_channel);
+}
+
+// Σ dv and Σ dv·x̂ of the tile's channels, in of_channel. load(row, place) gives the packets; use(place, pair, of_lane)
+// may use them too, and a lane's coefficients.
+template <class T, class Load, class Use>
+DEVICE void sum_row_gradients(
+    const Arguments& a, const Column<T>& column, const ColumnTile& tile,
+    const ReduceCoefficients<typename T::Compute>* coefficients_of_channel, Load load, Use use, Sums* scratch,
+    Sums* of_channel) {
+    ReduceCoefficients<typename T::Compute> coefficients[Width<T>::LANES];
+    column.read_coefficients(a, coefficients_of_channel, coefficients);
+    Accumulator<T> accumulator = Accumulator<T>::zero();
+    each_row<T, 2, Order::Forward>(column, tile, load, [&](u32, const ColumnPlace<T>& place, const PacketPair<T>& pair) {
+        const auto of_lane = [&](int lane) { return coefficients[lane]; };
+        use(place, pair, of_lane);
+        add_gradients(a, accumulator, pair, of_lane, load_saved<T>(a, place), place.lanes);
+    });
+    sum_lanes(
+        a, column, tile,
+        [&](int lane) { return column.lanes.has(lane) ? accumulator.of_lane(lane) : Sums::zero(); }, 0,
+        [](u32) { return Sums::zero(); }, scratch, of_channel);
+}

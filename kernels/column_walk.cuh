@@ -1,0 +1,145 @@
+// Rows of which every column belongs to a channel: channels last and (N, C), where a channel is one column; and channels
+// first with planes under 512 bytes, where a row is a sample and a channel is S neighbouring columns.
+//
+// `batch` counts the rows, `spatial` the columns of a channel, `packets` the packets of a row. A block has some whole
+// channels and some rows; a thread has one packet's columns and every so many-th row, so what it needs of its channels
+// stays in registers. Packets begin at multiples of 16 bytes from a row's begin; a group of channels begins at a packet.
+#pragma once
+#include "loads.cuh"
+#include "sums.cuh"
+
+// Some rows of a group of neighbouring channels.
+struct ColumnTile {
+    i64 first_channel;
+    u32 channels;
+    i64 first;
+    i64 end;
+};
+
+// The group of channels with an index, and its rows of part `part`.
+DEVICE ColumnTile column_tile(const Arguments& a, i64 group, u32 part) {
+    const i64 channel = group * a.partition.group_channels, left = a.shape.channels - channel;
+    const i64 first = part * a.partition.tile < a.shape.batch ? part * a.partition.tile : a.shape.batch;
+    return ColumnTile{
+        channel,
+        left < a.partition.group_channels ? static_cast<u32>(left) : a.partition.group_channels,
+        first,
+        first + a.partition.tile < a.shape.batch ? first + a.partition.tile : a.shape.batch,
+    };
+}
+
+// Slots of lane sums in shared memory: rows of threads are added up some at a time. src/gpu/plan/columns.rs has the same.
+static constexpr u32 SUM_SLOTS = 128;
+// Numbers of a channel that dx needs, the most of any step: MOST_COEFFICIENTS there.
+static constexpr u32 COEFFICIENTS = 6;
+
+// Where a thread's packet of a row is: loads.cuh.
+template <class T>
+struct ColumnPlace {
+    i64 at;
+    Lanes lanes;
+    i64 first_mask_byte; // of the tile's first row
+    u32 row;
+
+    DEVICE i64 mask_byte(const Arguments& a) const { return first_mask_byte + row * a.shape.packets; }
+};
+
+// A thread's packet of every row.
+template <class T>
+struct Column {
+    static constexpr int LANES = Width<T>::LANES;
+
+    u32 width; // packets of a row of the tile
+    u32 x;     // which of them
+    u32 y;     // which of the rows that the block walks together
+    u32 rows;  // how many those are
+    i64 first; // its first value in the tile's first row
+    i64 first_mask_byte;
+    i64 row_values;
+    Lanes lanes;
+
+    DEVICE Column(const Arguments& a, const ColumnTile& tile) {
+        // The last group may be narrower than the others.
+        width = static_cast<u32>((tile.channels * a.shape.spatial + LANES - 1) / LANES);
+        x = threadIdx.x % width;
+        y = threadIdx.x / width;
+        rows = blockDim.x / width;
+        row_values = a.shape.channels * a.shape.spatial;
+        const i64 of_row = tile.first_channel * a.shape.spatial + x * LANES;
+        first = tile.first * row_values + of_row;
+        first_mask_byte = tile.first * a.shape.packets + of_row / LANES;
+        lanes = lanes_of<T>(0, row_values - of_row);
+    }
+    // Whether it walks; threads that do not fill a row are idle.
+    DEVICE bool walks() const { return y < rows; }
+    // Its packet of a row of the tile.
+    DEVICE ColumnPlace<T> place(u32 row) const {
+        return ColumnPlace<T>{first + row * row_values, lanes, first_mask_byte, row};
+    }
+    // Which of the tile's channels a lane belongs to.
+    DEVICE u32 channel(const Arguments& a, int lane) const {
+        return (x * LANES + static_cast<u32>(lane)) / static_cast<u32>(a.shape.spatial);
+    }
+    // What a lane needs of its channel, for all lanes: kept in registers from row to row.
+    template <class Coefficients>
+    DEVICE void read_coefficients(const Arguments& a, const Coefficients* of_channel, Coefficients* of_lane) const {
+#pragma unroll
+        for (int lane = 0; lane < LANES; lane++)
+            if (walks() && lanes.has(lane)) of_lane[lane] = of_channel[channel(a, lane)];
+    }
+};
+
+enum class Order { Forward, Reverse };
+
+// Calls use(row, place, packets) for every row of this thread, counted from the tile's first, last row first if asked to,
+// BATCH rows on their way at a time; load(row, place) reads what use is given.
+template <class T, int BATCH, Order ORDER, class Load, class Use>
+DEVICE void each_row(const Column<T>& column, const ColumnTile& tile, Load load, Use use) {
+    typedef decltype(load(u32(), ColumnPlace<T>())) Loaded;
+    const u32 rows = static_cast<u32>(tile.end - tile.first);
+    if (!column.walks() || column.y >= rows) return;
+    const u32 last = (rows - 1 - column.y) / column.rows * column.rows + column.y;
+    const auto row_of = [&](u32 up) { return ORDER == Order::Forward ? up : last + column.y - up; };
+    for (u32 up = column.y; up < rows; up += BATCH * column.rows) {
+        Loaded loaded[BATCH];
+#pragma unroll
+        for (int i = 0; i < BATCH; i++) {
+            if (up + i * column.rows >= rows) continue;
+            const u32 row = row_of(up + i * column.rows);
+            loaded[i] = load(row, column.place(row));
+        }
+#pragma unroll
+        for (int i = 0; i < BATCH; i++) {
+            if (up + i * column.rows >= rows) continue;
+            const u32 row = row_of(up + i * column.rows);
+            use(row, column.place(row), loaded[i]);
+        }
+    }
+}
+
+// Packets of a row of a whole group.
+template <class T>
+DEVICE u32 column_packets(const Arguments& a) {
+    constexpr int LANES = Width<T>::LANES;
+    return static_cast<u32>((a.partition.group_channels * a.shape.spatial + LANES - 1) / LANES);
+}
+
+// Where the parts of a block's dynamic shared memory are: packets that are kept, lane sums, and per channel its sums and
+// what it is written with.
+template <class T>
+struct ColumnShared {
+    uint4* kept;
+    Sums* scratch;
+    Sums* of_channel;
+    void* coefficients;
+
+    DEVICE ColumnShared(const Arguments& a, uint4* dynamic, u32 kept_packets) {
+        const u32 width = column_packets<T>(a);
+        // The last group may be narrower and use slots that this one's width would leave over.
+        const u32 slots = width < SUM_SLOTS ? SUM_SLOTS : width;
+        kept = dynamic;
+        scratch = reinterpret_cast<Sums*>(kept + kept_packets);
+        of_channel = scratch + slots * Width<T>::LANES;
+        coefficients = of_channel + a.partition.group_channels;
+    }
+};

@@ -1,0 +1,64 @@
+// The activation: what becomes of v on its way to y, of dy on its way back to dv, and what forward saves for that. No
+// other file knows which activations there are.
+//
+//     activation   y           dv                       backward asks
+//     None         v           dy                       nothing
+//     ReLU         max(v, 0)   dy where v > 0, else 0   whether v > 0
+//
+// Where nothing is saved, backward finds v again from x; after a residual, which it has not, it reads what was saved: a
+// bit for each value, or v itself.
+#pragma once
+#include "element.cuh"
+
+// Whether v is above zero when it is rounded to T. Written so that NaN is: ReLU passes it on, and its gradient too.
+template <class T>
+DEVICE bool is_above_zero(typename T::Compute v) {
+    return !(v <= T::ROUNDS_TO_ZERO);
+}
+
+// What is saved of a packet's v. An activation that needs v itself (Saved::PreActivation) adds a packet of it to this
+// struct, and its load and store to the two functions below: nothing else changes.
+template <class T>
+struct SavedPacket {
+    static_assert(Width<T>::LANES <= 8, "a mask has one byte for a packet, so a packet at most 8 values");
+
+    u32 mask;
+
+    DEVICE static SavedPacket nothing() { return SavedPacket{0}; }
+    DEVICE void set(int lane, typename T::Compute v) {
+        if (is_above_zero<T>(v)) mask |= 1u << lane;
+    }
+    DEVICE bool is_above_zero_at(int lane) const { return (mask >> lane & 1u) != 0; }
+};
+
+template <class T, class Place>
+DEVICE SavedPacket<T> load_saved(const Arguments& a, const Place& place) {
+    return SavedPacket<T>{a.choices.saved == Saved::Mask ? a.arrays.mask[place.mask_byte(a)] : 0u};
+}
+
+template <class T, class Place>
+DEVICE void store_saved(const Arguments& a, const Place& place, const SavedPacket<T>& saved) {
+    if (a.choices.saved == Saved::Mask) a.arrays.mask[place.mask_byte(a)] = static_cast<u8>(saved.mask);
+}
+
+// Whether backward computes v from x.
+DEVICE bool recomputes_v(const Arguments& a) {
+    return a.choices.activation != Activation::None && a.choices.saved == Saved::Nothing;
+}
+
+// y from v.
+template <class Compute>
+DEVICE Compute activation_forward(const Arguments& a, Compute v) {
+    if (a.choices.activation == Activation::Relu) return v < static_cast<Compute>(0) ? static_cast<Compute>(0) : v;
+    return v;
+}
+
+// dv from dy, of one lane. v() computes v where that is needed.
+template <class T, class V>
+DEVICE typename T::Compute activation_backward(
+    const Arguments& a, typename T::Compute dy, const SavedPacket<T>& saved, int lane, V v) {
+    if (a.choices.activation == Activation::None) return dy;
+    const bool passes = a.choices.saved == Saved::Mask ? saved.is_above_zero_at(lane) : is_above_zero<T>(v());
+    // Chosen, not multiplied: zero times infinity would be NaN, and zero times a negative value −0.
+    return passes ? dy : static_cast<typename T::Compute>(0);
+}
