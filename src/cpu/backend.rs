@@ -13,11 +13,11 @@ use crate::backend::operands::{
     StatisticsSource,
 };
 use crate::config::{check_inference_epsilon, check_training_epsilon};
-use crate::cpu::kernels::backward_input::Behind;
+use crate::cpu::kernels::backward_input::BackwardParams;
 use crate::cpu::kernels::{backward_input, backward_reduce, fused, normalize, statistics};
 use crate::cpu::operands::{check_epilogue, check_gate, write_gradients, write_statistics};
 use crate::cpu::reduce::finalize;
-use crate::cpu::tiling::view::Matrix;
+use crate::cpu::tiling::view::MatrixView;
 use crate::cpu::{Cpu, CpuMask, Normalization, running};
 use crate::element::{Compute, Element};
 use crate::error::{Error, Result};
@@ -50,7 +50,7 @@ impl Backend for Cpu {
     }
 
     fn mask<T: Element>(&self, shape: &Shape) -> Result<CpuMask> {
-        Ok(CpuMask(filled(Matrix::of(shape).mask_bytes(), 0)?))
+        Ok(CpuMask(filled(MatrixView::of(shape).mask_bytes(), 0)?))
     }
 
     fn lend<T: Element>(buffer: &Vec<T>) -> &[T] {
@@ -108,10 +108,10 @@ impl Backend for Cpu {
                 shape: shape.to_string(),
             });
         }
-        let matrix = Matrix::of(shape);
+        let matrix = MatrixView::of(shape);
         let moments = statistics::moments(self, &matrix.for_statistics(1, size_of::<T>()), x);
         write_statistics(
-            &finalize::finish(&moments, &matrix, 0, x, epsilon),
+            &finalize::finalize(&moments, &matrix, 0, x, epsilon),
             &mut out,
         );
         self.follow(out)
@@ -160,7 +160,7 @@ impl Backend for Cpu {
         with: Normalization<'_, T::Compute>,
         epilogue: Epilogue<'_, Self, T>,
     ) -> Result<()> {
-        let matrix = Matrix::of(shape);
+        let matrix = MatrixView::of(shape);
         check_in_out::<Self, T>(shape, "x", "y", &x_to_y)?;
         check_normalization(shape, &with)?;
         let (epilogue, mask) = check_epilogue(shape, &matrix, epilogue)?;
@@ -179,14 +179,14 @@ impl Backend for Cpu {
         gate: backend::Gate<'_, Self>,
         mut out: GradientSumsMut<'_, Self, T::Compute>,
     ) -> Result<()> {
-        let matrix = Matrix::of(shape);
+        let matrix = MatrixView::of(shape);
         shape.check_len("dy", dy.len())?;
         shape.check_len("x", x.len())?;
         check_normalization(shape, &with)?;
         let gate = check_gate(&matrix, gate)?;
         check_gradients_out(shape, &out)?;
         let sums = if shape.is_empty() {
-            backward_reduce::Sums::none(shape.channels())
+            backward_reduce::AffineGradients::none(shape.channels())
         } else {
             backward_reduce::reduce(
                 self,
@@ -211,7 +211,7 @@ impl Backend for Cpu {
         sums: Option<GradientSums<'_, Self, T::Compute>>,
         dresidual: Option<&mut [T]>,
     ) -> Result<()> {
-        let matrix = Matrix::of(shape);
+        let matrix = MatrixView::of(shape);
         check_backward::<Self, T>(shape, &dy_to_dx, &x, &with, dresidual.as_ref())?;
         let gate = check_gate(&matrix, gate)?;
         let source = if sums.is_some() {
@@ -235,7 +235,7 @@ impl Backend for Cpu {
             &matrix.by_rows(),
             dy_to_dx,
             x,
-            Behind { with, source, gate },
+            BackwardParams { with, source, gate },
             means,
             dresidual,
         );
@@ -251,7 +251,7 @@ impl Backend for Cpu {
         y: &mut [T],
         mut out: StatisticsMut<'_, Self, T::Compute>,
     ) -> Result<()> {
-        let matrix = Matrix::of(shape);
+        let matrix = MatrixView::of(shape);
         shape.check_len("x", x.len())?;
         shape.check_len("y", y.len())?;
         shape.check_channels("gamma", affine.gamma.len())?;
@@ -283,19 +283,19 @@ impl Backend for Cpu {
         dresidual: Option<&mut [T]>,
         mut out: GradientSumsMut<'_, Self, T::Compute>,
     ) -> Result<()> {
-        let matrix = Matrix::of(shape);
+        let matrix = MatrixView::of(shape);
         check_backward::<Self, T>(shape, &dy_to_dx, &x, &with, dresidual.as_ref())?;
         let gate = check_gate(&matrix, gate)?;
         check_gradients_out(shape, &out)?;
         let sums = if shape.is_empty() {
-            backward_reduce::Sums::none(shape.channels())
+            backward_reduce::AffineGradients::none(shape.channels())
         } else {
             fused::backward(
                 self,
                 &matrix,
                 dy_to_dx,
                 x,
-                Behind { with, source, gate },
+                BackwardParams { with, source, gate },
                 dresidual,
             )
         };

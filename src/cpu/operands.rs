@@ -6,7 +6,7 @@ use crate::backend::operands::{Epilogue, GradientSumsMut, StatisticsMut};
 use crate::cpu::epilogue::backward_mask::Gate;
 use crate::cpu::kernels::backward_reduce;
 use crate::cpu::reduce::finalize;
-use crate::cpu::tiling::view::Matrix;
+use crate::cpu::tiling::view::MatrixView;
 use crate::cpu::{Cpu, epilogue};
 use crate::element::{Compute, Element};
 use crate::error::Result;
@@ -14,7 +14,7 @@ use crate::shape::{Shape, check_len};
 
 pub(crate) fn check_epilogue<'a, T: Element>(
     shape: &Shape,
-    matrix: &Matrix,
+    matrix: &MatrixView,
     epilogue: Epilogue<'a, Cpu, T>,
 ) -> Result<(epilogue::Epilogue<'a, T>, Option<&'a mut [u8]>)> {
     check_residual(shape, &epilogue)?;
@@ -33,7 +33,10 @@ pub(crate) fn check_epilogue<'a, T: Element>(
     ))
 }
 
-pub(crate) fn check_gate<'a>(matrix: &Matrix, gate: backend::Gate<'a, Cpu>) -> Result<Gate<'a>> {
+pub(crate) fn check_gate<'a>(
+    matrix: &MatrixView,
+    gate: backend::Gate<'a, Cpu>,
+) -> Result<Gate<'a>> {
     Ok(match gate {
         backend::Gate::Open => Gate::Open,
         backend::Gate::Relu => Gate::Recomputed,
@@ -45,7 +48,7 @@ pub(crate) fn check_gate<'a>(matrix: &Matrix, gate: backend::Gate<'a, Cpu>) -> R
 }
 
 pub(crate) fn write_statistics<C: Compute>(
-    finished: &finalize::Finished<C>,
+    finished: &finalize::Finalized<C>,
     out: &mut StatisticsMut<'_, Cpu, C>,
 ) {
     out.mean.copy_from_slice(&finished.mean);
@@ -55,13 +58,13 @@ pub(crate) fn write_statistics<C: Compute>(
 }
 
 pub(crate) fn write_gradients<C: Compute>(
-    sums: &backward_reduce::Sums,
+    sums: &backward_reduce::AffineGradients,
     out: &mut GradientSumsMut<'_, Cpu, C>,
 ) {
-    for (to, from) in out.gamma.iter_mut().zip(sums.gamma.iter()) {
+    for (to, from) in out.gamma.iter_mut().zip(sums.dgamma.iter()) {
         *to = C::from_f64(*from);
     }
-    for (to, from) in out.beta.iter_mut().zip(sums.beta.iter()) {
+    for (to, from) in out.beta.iter_mut().zip(sums.dbeta.iter()) {
         *to = C::from_f64(*from);
     }
 }

@@ -1,33 +1,33 @@
-//! The way through a tile where something is done to each value alone: four runs of memory side by side.
+//! The way through a tile where something is done to each value alone: as four streams of memory side by side.
 
-use crate::cpu::elementwise::broadcast::Numbers;
+use crate::cpu::elementwise::broadcast::CoefficientSlices;
 use crate::cpu::elementwise::coefficients::Coefficients;
-use crate::cpu::parallel::Order;
 use crate::cpu::simd::{LANES, Simd};
 use crate::cpu::tiling::span::Span;
-use crate::cpu::tiling::streams::{Abreast, Groups};
+use crate::cpu::tiling::streams::{Bundles, Streams};
 use crate::cpu::tiling::tile::Tile;
-use crate::cpu::tiling::view::Matrix;
+use crate::cpu::tiling::traversal::Traversal;
+use crate::cpu::tiling::view::MatrixView;
 use crate::element::Element;
 
 /// What is done to every value of a tile.
 pub(crate) trait Pass<S: Simd, T: Element, const N: usize> {
-    /// Does it to some runs of equal length.
-    fn runs<const A: usize>(
+    /// Does it to some spans of equal length.
+    fn streams<const A: usize>(
         &mut self,
         simd: S,
         spans: [Span; A],
-        numbers: Numbers<'_, T::Compute, N>,
+        numbers: CoefficientSlices<'_, T::Compute, N>,
     );
 }
 
-/// What is done to every value of some runs.
+/// What is done to every value of some spans.
 pub(crate) trait Step<S: Simd> {
     /// What sixteen columns need.
     type Coefficients: Copy;
     /// Those of the next `count` columns.
     fn coefficients(&mut self, simd: S, count: usize) -> Self::Coefficients;
-    /// Does it to the `count` values, at most sixteen, from `at` on in each run, or to `L` times sixteen.
+    /// Does it to the `count` values, at most sixteen, from `at` on in each span, or to `L` times sixteen.
     fn at<const L: usize>(
         &mut self,
         simd: S,
@@ -36,41 +36,41 @@ pub(crate) trait Step<S: Simd> {
         count: usize,
     );
     /// What else is done on the way, once for every `L` times sixteen values.
-    fn beside<const L: usize>(&mut self, simd: S);
+    fn overlapped<const L: usize>(&mut self, simd: S);
 }
 
 /// Leads a pass through a tile, rows in this order.
 #[inline(always)]
-pub(crate) fn through_tile<S: Simd, T: Element, P: Pass<S, T, N>, const N: usize>(
+pub(crate) fn drive<S: Simd, T: Element, P: Pass<S, T, N>, const N: usize>(
     simd: S,
-    matrix: &Matrix,
+    view: &MatrixView,
     tile: &Tile,
     coefficients: &Coefficients<T::Compute, N>,
     pass: &mut P,
-    order: Order,
+    order: Traversal,
 ) {
-    let columns = (!matrix.has_units()).then(|| coefficients.of_columns(matrix, tile));
+    let columns = (!view.has_planes()).then(|| coefficients.of_columns(view, tile));
     let of_tile = match &columns {
-        Some(columns) => columns.lend(),
-        None => coefficients.of_units(tile),
+        Some(columns) => columns.as_slices(),
+        None => coefficients.of_planes(tile),
     };
-    for group in Groups::of(matrix, tile, S::FOUR_ABREAST, order) {
-        let numbers = if matrix.along_rows() {
+    for bundle in Bundles::of(view, tile, S::FOUR_STREAMS, order) {
+        let numbers = if view.along_rows() {
             of_tile
         } else {
-            of_tile.of_unit(group.unit - tile.units.start)
+            of_tile.of_plane(bundle.plane - tile.planes.start)
         };
-        match group.runs {
-            Abreast::Four(spans) if S::FOUR_ABREAST => pass.runs(simd, spans, numbers),
-            Abreast::Four(_) => unreachable!("no groups of four were asked for"),
-            Abreast::One(span) => pass.runs(simd, [span], numbers),
+        match bundle.spans {
+            Streams::Four(spans) if S::FOUR_STREAMS => pass.streams(simd, spans, numbers),
+            Streams::Four(_) => unreachable!("no bundles of four were asked for"),
+            Streams::One(span) => pass.streams(simd, [span], numbers),
         }
     }
 }
 
-/// Leads a step along runs of `len` values, whose first `head` lie before the first whole line of memory.
+/// Leads a step along spans of `len` values, whose first `head` lie before the first whole line of memory.
 #[inline(always)]
-pub(crate) fn along_runs<S: Simd, T: Element>(
+pub(crate) fn head_body_tail<S: Simd, T: Element>(
     simd: S,
     step: &mut impl Step<S>,
     head: usize,
@@ -97,7 +97,7 @@ fn along_lines<S: Simd, const L: usize>(simd: S, step: &mut impl Step<S>, head: 
             at += count;
         }
         while len - at >= L * LANES {
-            step.beside::<L>(simd);
+            step.overlapped::<L>(simd);
             let mut with = [step.coefficients(simd, LANES); L];
             for i in 1..L {
                 with[i] = step.coefficients(simd, LANES);

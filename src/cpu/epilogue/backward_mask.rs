@@ -1,9 +1,9 @@
 //! Which gradients pass ReLU on the way back.
 
-use crate::cpu::simd::opaque::asked_in_loop;
+use crate::cpu::simd::opaque::opaque;
 use crate::cpu::simd::{LANES, Simd, Vector};
 use crate::cpu::tiling::span::Span;
-use crate::cpu::tiling::view::Matrix;
+use crate::cpu::tiling::view::MatrixView;
 use crate::element::Element;
 
 /// Which gate stands before the gradient of a pass.
@@ -19,13 +19,17 @@ pub(crate) enum Gate<'a> {
 impl<'a> Gate<'a> {
     /// The gate at some spans of the array.
     #[inline(always)]
-    pub(crate) fn runs<const A: usize>(self, matrix: &Matrix, spans: [Span; A]) -> Marks<'a, A> {
+    pub(crate) fn streams<const A: usize>(
+        self,
+        view: &MatrixView,
+        spans: [Span; A],
+    ) -> Marks<'a, A> {
         let mut marks = Marks::none();
         if let Gate::Marked(mask) = self {
             marks.there = true;
             marks.mask = mask;
             for i in 0..A {
-                (marks.first[i], _) = matrix.mask_bits(spans[i]);
+                (marks.first[i], _) = view.mask_bits(spans[i]);
             }
         }
         marks
@@ -42,7 +46,7 @@ pub(crate) fn keep_above_zero<S: Simd, T: Element>(
     [scale, shift]: [T::Vector<S>; 2],
 ) -> T::Vector<S> {
     let v = centred.mul_add(scale, shift);
-    dy.keep(v.above_bits(T::splat(simd, T::ROUNDS_TO_ZERO)))
+    dy.mask_and(v.compare_mask(T::splat(simd, T::ROUNDS_TO_ZERO)))
 }
 
 /// The bits of some runs, if there is a mask.
@@ -69,10 +73,11 @@ impl<const A: usize> Marks<'_, A> {
         at: usize,
         dy: &mut [[T::Vector<S>; A]; L],
     ) {
-        if asked_in_loop(self.there) {
+        if opaque(self.there) {
             for l in 0..L {
                 for i in 0..A {
-                    dy[l][i] = dy[l][i].keep(sixteen(self.mask, self.first[i] + at + l * LANES));
+                    dy[l][i] =
+                        dy[l][i].mask_and(sixteen(self.mask, self.first[i] + at + l * LANES));
                 }
             }
         }

@@ -6,21 +6,23 @@
 use std::ops::Range;
 
 use crate::backend::operands::{InOut, StatisticsSource};
-use crate::cpu::elementwise::broadcast::{Cursor, Numbers};
+use crate::cpu::elementwise::broadcast::{Broadcast, CoefficientSlices};
 use crate::cpu::elementwise::coefficients::Coefficients;
-use crate::cpu::elementwise::driver::{Pass, Step, along_runs, through_tile};
+use crate::cpu::elementwise::driver::{Pass, Step, drive, head_body_tail};
 use crate::cpu::epilogue::backward_mask::{Gate, Marks, keep_above_zero};
-use crate::cpu::kernels::backward_reduce::{FOR_SUMS, FOR_SUMS_AND_V, Gradients, ReduceTile, Sums};
-use crate::cpu::kernels::coefficients::{center_of, coefficients_of};
-use crate::cpu::memory::slice::Run;
-use crate::cpu::memory::strided::{Runs, RunsMut};
-use crate::cpu::memory::tile_memory::{Outputs, TileMemory, scatter};
-use crate::cpu::reduce::planes::{GroupSums, TileSums, order_of_writing};
-use crate::cpu::simd::opaque::asked_in_loop;
+use crate::cpu::kernels::affine::{affine_of, center_of};
+use crate::cpu::kernels::backward_reduce::{
+    AffineGradients, FOR_SUMS, FOR_SUMS_AND_V, GradientTerms, ReduceTile,
+};
+use crate::cpu::memory::slice::RawSlice;
+use crate::cpu::memory::strided::{StridedSpans, StridedSpansMut};
+use crate::cpu::memory::tile_memory::{Outputs, TileMemory, for_each_tile};
+use crate::cpu::reduce::planes::{BundleSums, PlaneSums, order_of_writing};
+use crate::cpu::simd::opaque::opaque;
 use crate::cpu::simd::{Kernel, LANES, Simd, Vector};
 use crate::cpu::tiling::span::Span;
 use crate::cpu::tiling::tile::{Tile, Tiling};
-use crate::cpu::tiling::view::Matrix;
+use crate::cpu::tiling::view::MatrixView;
 use crate::cpu::{Cpu, Normalization};
 use crate::element::{Compute, Element};
 
@@ -32,15 +34,15 @@ pub(crate) fn coefficients<C: Compute>(
     means: impl Fn(usize) -> Option<[f64; 2]>,
 ) -> Coefficients<C, 6> {
     Coefficients::new(channels, |c| {
-        let [center, scale, shift] = coefficients_of(with, c);
+        let [center, scale, shift] = affine_of(with, c);
         let Some([mean_gamma, mean_beta]) = means(c) else {
             let none = C::default();
             return [center, scale, none, none, none, shift];
         };
         let mean_gradient = C::from_f64(mean_beta);
         let slope = -with.inv_std[c].to_f64() * mean_gamma;
-        let unsaid = mean_beta - mean_gradient.to_f64() + slope * center_of(with, c).1;
-        let offset = -scale.to_f64() * unsaid;
+        let rounding_residue = mean_beta - mean_gradient.to_f64() + slope * center_of(with, c).1;
+        let offset = -scale.to_f64() * rounding_residue;
         [
             center,
             scale,
@@ -52,11 +54,11 @@ pub(crate) fn coefficients<C: Compute>(
     })
 }
 
-/// Writes dx of a tile; and takes the sums of the next one on the way, if there is one whose units they are of.
+/// Writes dx of a tile; and takes the sums of the next one on the way, if there is one whose planes they are of.
 pub struct InputTile<'a, 'm, T: Element> {
-    pub(crate) matrix: &'a Matrix,
+    pub(crate) view: &'a MatrixView,
     pub(crate) tile: &'a Tile,
-    pub(crate) x: Run<'a, T>,
+    pub(crate) x: RawSlice<'a, T>,
     pub(crate) coefficients: &'a Coefficients<T::Compute, 6>,
     /// Whether the statistics are the batch's.
     pub(crate) of_batch: bool,
@@ -66,10 +68,10 @@ pub struct InputTile<'a, 'm, T: Element> {
 }
 
 impl<T: Element> Kernel for InputTile<'_, '_, T> {
-    type Output = Option<Sums>;
+    type Output = Option<AffineGradients>;
 
     #[inline(always)]
-    fn run<S: Simd>(self, simd: S) -> Option<Sums> {
+    fn run<S: Simd>(self, simd: S) -> Option<AffineGradients> {
         match self.gate {
             Gate::Recomputed => self.of_numbers::<S, FOR_SUMS_AND_V>(simd),
             Gate::Open | Gate::Marked(_) => self.of_numbers::<S, FOR_SUMS>(simd),
@@ -80,19 +82,19 @@ impl<T: Element> Kernel for InputTile<'_, '_, T> {
 impl<T: Element> InputTile<'_, '_, T> {
     /// Where the next tile's sums take `N` numbers.
     #[inline(always)]
-    fn of_numbers<S: Simd, const N: usize>(self, simd: S) -> Option<Sums> {
-        let matrix = self.matrix;
+    fn of_numbers<S: Simd, const N: usize>(self, simd: S) -> Option<AffineGradients> {
+        let view = self.view;
         let next = match &self.next {
-            Some(next) => TileSums::of::<S, FOR_SUMS_AND_V>(
-                matrix,
+            Some(next) => PlaneSums::of::<S, FOR_SUMS_AND_V>(
+                view,
                 next.tile,
                 next.coefficients,
                 next.gradients(),
             ),
-            None => TileSums::nothing(Gradients::nothing(matrix)),
+            None => PlaneSums::nothing(GradientTerms::nothing(view)),
         };
         let mut pass = InputPass::<T, N> {
-            matrix,
+            view,
             memory: self.memory,
             of_batch: self.of_batch,
             x: self.x,
@@ -100,28 +102,30 @@ impl<T: Element> InputTile<'_, '_, T> {
             next,
         };
         let order = order_of_writing(self.next.as_ref().map(|next| next.tile));
-        through_tile::<S, T, _, 6>(simd, matrix, self.tile, self.coefficients, &mut pass, order);
-        self.next.as_ref().map(|_| Sums::of(pass.next.end()))
+        drive::<S, T, _, 6>(simd, view, self.tile, self.coefficients, &mut pass, order);
+        self.next
+            .as_ref()
+            .map(|_| AffineGradients::of(pass.next.end()))
     }
 }
 
 /// Writes dx of some runs after the other.
 struct InputPass<'a, 'm, T: Element, const N: usize> {
-    matrix: &'a Matrix,
+    view: &'a MatrixView,
     memory: &'a mut TileMemory<'m, T>,
     of_batch: bool,
-    x: Run<'a, T>,
+    x: RawSlice<'a, T>,
     gate: Gate<'a>,
-    next: TileSums<'a, T, Gradients<'a, 'm, T>, N>,
+    next: PlaneSums<'a, T, GradientTerms<'a, 'm, T>, N>,
 }
 
 impl<S: Simd, T: Element, const N: usize> Pass<S, T, 6> for InputPass<'_, '_, T, N> {
     #[inline(always)]
-    fn runs<const A: usize>(
+    fn streams<const A: usize>(
         &mut self,
         simd: S,
         spans: [Span; A],
-        numbers: Numbers<'_, T::Compute, 6>,
+        numbers: CoefficientSlices<'_, T::Compute, 6>,
     ) {
         let dy = self.memory.inputs(spans);
         let dresidual = self.memory.seconds(spans);
@@ -131,16 +135,16 @@ impl<S: Simd, T: Element, const N: usize> Pass<S, T, 6> for InputPass<'_, '_, T,
             dy,
             dx: self.memory.outputs(spans),
             has_residual: dresidual.is_some(),
-            dresidual: dresidual.unwrap_or_else(RunsMut::none),
+            dresidual: dresidual.unwrap_or_else(StridedSpansMut::none),
             // Where x is not needed, it may be empty.
-            x: if needs_x { self.x.parts(spans) } else { dy },
-            cursor: Cursor::at_start(simd, numbers),
-            marks: self.gate.runs(self.matrix, spans),
-            next: self.next.next_group(simd),
+            x: if needs_x { self.x.strided(spans) } else { dy },
+            broadcast: Broadcast::at_start(simd, numbers),
+            marks: self.gate.streams(self.view, spans),
+            next: self.next.next_bundle(simd),
         };
-        step.dx.fetch_ends(simd);
+        step.dx.prefetch_ends(simd);
         let head = step.dx.unaligned_head();
-        along_runs::<S, T>(simd, &mut step, head, spans[0].len());
+        head_body_tail::<S, T>(simd, &mut step, head, spans[0].len());
         step.next.end(simd);
     }
 }
@@ -148,14 +152,14 @@ impl<S: Simd, T: Element, const N: usize> Pass<S, T, 6> for InputPass<'_, '_, T,
 /// Everything that some runs need.
 struct InputStep<'a, 'm, 's, S: Simd, T: Element, const N: usize, const A: usize> {
     of_batch: bool,
-    dy: Runs<'a, T, A>,
-    dx: RunsMut<'a, T, A>,
+    dy: StridedSpans<'a, T, A>,
+    dx: StridedSpansMut<'a, T, A>,
     has_residual: bool,
-    dresidual: RunsMut<'a, T, A>,
-    x: Runs<'a, T, A>,
-    cursor: Cursor<'s, S, T, 6>,
+    dresidual: StridedSpansMut<'a, T, A>,
+    x: StridedSpans<'a, T, A>,
+    broadcast: Broadcast<'s, S, T, 6>,
     marks: Marks<'a, A>,
-    next: GroupSums<'s, S, T, Gradients<'a, 'm, T>, N, A>,
+    next: BundleSums<'s, S, T, GradientTerms<'a, 'm, T>, N, A>,
 }
 
 impl<S: Simd, T: Element, const N: usize, const A: usize> Step<S>
@@ -165,11 +169,11 @@ impl<S: Simd, T: Element, const N: usize, const A: usize> Step<S>
 
     #[inline(always)]
     fn coefficients(&mut self, simd: S, count: usize) -> [T::Vector<S>; 6] {
-        self.cursor.advance(simd, count)
+        self.broadcast.advance(simd, count)
     }
 
     #[inline(always)]
-    fn beside<const L: usize>(&mut self, simd: S) {
+    fn overlapped<const L: usize>(&mut self, simd: S) {
         self.next.advance::<L>(simd);
     }
 
@@ -187,7 +191,7 @@ impl<S: Simd, T: Element, const N: usize, const A: usize> Step<S>
         }
         self.marks.keep_marked::<S, T, L>(at, &mut dv);
         let mut dx = dv;
-        if asked_in_loop(self.of_batch) {
+        if opaque(self.of_batch) {
             for l in 0..L {
                 let [center, scale, mean_gradient, slope, offset, shift] = with[l];
                 let x = self.x.read(simd, at + l * LANES, count);
@@ -217,7 +221,7 @@ impl<S: Simd, T: Element, const N: usize, const A: usize> Step<S>
                 }
             }
         }
-        if asked_in_loop(self.has_residual) {
+        if opaque(self.has_residual) {
             self.dresidual.write(simd, at, count, dv);
         }
         self.dx.write(simd, at, count, dx);
@@ -230,24 +234,24 @@ pub(crate) fn input<T: Element>(
     tiling: &Tiling,
     dy_to_dx: InOut<&[T], &mut [T]>,
     x: &[T],
-    behind: Behind<'_, '_, T::Compute>,
+    params: BackwardParams<'_, '_, T::Compute>,
     means: impl Fn(usize) -> Option<[f64; 2]>,
     dresidual: Option<&mut [T]>,
 ) {
-    let Behind { with, source, gate } = behind;
-    let (of_batch, matrix) = (source == StatisticsSource::Batch, &tiling.matrix);
-    let coefficients = coefficients(&with, 0..matrix.channels, means);
+    let BackwardParams { with, source, gate } = params;
+    let (of_batch, view) = (source == StatisticsSource::Batch, &tiling.view);
+    let coefficients = coefficients(&with, 0..view.channels, means);
     let outputs = Outputs {
         map: dy_to_dx,
         second: dresidual,
         mask: None,
     };
-    scatter(&cpu.threads, tiling, outputs, |memory, _, (): &mut ()| {
-        let x = Run::new(x);
+    for_each_tile(&cpu.threads, tiling, outputs, |memory, _, (): &mut ()| {
+        let x = RawSlice::new(x);
         T::input(
             cpu,
             InputTile {
-                matrix,
+                view,
                 tile: memory.tile,
                 x,
                 coefficients: &coefficients,
@@ -262,7 +266,7 @@ pub(crate) fn input<T: Element>(
 
 /// Backward: what a backward pass reads beside x.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Behind<'w, 'g, C: Compute> {
+pub(crate) struct BackwardParams<'w, 'g, C: Compute> {
     pub with: Normalization<'w, C>,
     pub source: StatisticsSource,
     pub gate: Gate<'g>,

@@ -27,15 +27,15 @@ pub trait SimdElement: Sized {
     /// Rounds and writes 16 elements.
     fn store<S: Simd>(simd: S, value: Self::Vector<S>, to: &mut [Self; LANES]);
     /// Rounds and writes [`Self::VECTORS_IN_LINE`] times 16 elements past the caches, where the level can.
-    fn stream<S: Simd, const L: usize>(
+    fn store_non_temporal<S: Simd, const L: usize>(
         simd: S,
         values: [Self::Vector<S>; L],
         to: Aligned<'_, Self, L>,
     );
     /// Reads fewer than 16 elements, then zeros.
-    fn load_some<S: Simd>(simd: S, from: &[Self]) -> Self::Vector<S>;
+    fn load_partial<S: Simd>(simd: S, from: &[Self]) -> Self::Vector<S>;
     /// Rounds and writes the first of the values, fewer than 16.
-    fn store_some<S: Simd>(simd: S, value: Self::Vector<S>, to: &mut [Self]);
+    fn store_partial<S: Simd>(simd: S, value: Self::Vector<S>, to: &mut [Self]);
 }
 
 impl SimdElement for f32 {
@@ -63,17 +63,21 @@ impl SimdElement for f32 {
         simd.store_f32(value, to);
     }
     #[inline(always)]
-    fn stream<S: Simd, const L: usize>(simd: S, values: [S::F32; L], to: Aligned<'_, f32, L>) {
+    fn store_non_temporal<S: Simd, const L: usize>(
+        simd: S,
+        values: [S::F32; L],
+        to: Aligned<'_, f32, L>,
+    ) {
         let to = to.line::<1>();
-        simd.stream_f32(values[0], to);
+        simd.store_non_temporal_f32(values[0], to);
     }
     #[inline(always)]
-    fn load_some<S: Simd>(simd: S, from: &[f32]) -> S::F32 {
-        simd.load_some_f32(from)
+    fn load_partial<S: Simd>(simd: S, from: &[f32]) -> S::F32 {
+        simd.load_partial_f32(from)
     }
     #[inline(always)]
-    fn store_some<S: Simd>(simd: S, value: S::F32, to: &mut [f32]) {
-        simd.store_some_f32(value, to);
+    fn store_partial<S: Simd>(simd: S, value: S::F32, to: &mut [f32]) {
+        simd.store_partial_f32(value, to);
     }
 }
 
@@ -102,17 +106,21 @@ impl SimdElement for f64 {
         simd.store_f64(value, to);
     }
     #[inline(always)]
-    fn stream<S: Simd, const L: usize>(simd: S, values: [S::F64; L], to: Aligned<'_, f64, L>) {
+    fn store_non_temporal<S: Simd, const L: usize>(
+        simd: S,
+        values: [S::F64; L],
+        to: Aligned<'_, f64, L>,
+    ) {
         let to = to.line::<1>();
-        simd.stream_f64(values[0], to);
+        simd.store_non_temporal_f64(values[0], to);
     }
     #[inline(always)]
-    fn load_some<S: Simd>(simd: S, from: &[f64]) -> S::F64 {
-        simd.load_some_f64(from)
+    fn load_partial<S: Simd>(simd: S, from: &[f64]) -> S::F64 {
+        simd.load_partial_f64(from)
     }
     #[inline(always)]
-    fn store_some<S: Simd>(simd: S, value: S::F64, to: &mut [f64]) {
-        simd.store_some_f64(value, to);
+    fn store_partial<S: Simd>(simd: S, value: S::F64, to: &mut [f64]) {
+        simd.store_partial_f64(value, to);
     }
 }
 
@@ -143,17 +151,21 @@ impl SimdElement for f16 {
         simd.store_f16(value, to);
     }
     #[inline(always)]
-    fn stream<S: Simd, const L: usize>(simd: S, values: [S::F32; L], to: Aligned<'_, f16, L>) {
+    fn store_non_temporal<S: Simd, const L: usize>(
+        simd: S,
+        values: [S::F32; L],
+        to: Aligned<'_, f16, L>,
+    ) {
         let to = to.line::<2>();
-        simd.stream_f16([values[0], values[1]], to);
+        simd.store_non_temporal_f16([values[0], values[1]], to);
     }
     #[inline(always)]
-    fn load_some<S: Simd>(simd: S, from: &[f16]) -> S::F32 {
-        simd.load_some_f16(from)
+    fn load_partial<S: Simd>(simd: S, from: &[f16]) -> S::F32 {
+        simd.load_partial_f16(from)
     }
     #[inline(always)]
-    fn store_some<S: Simd>(simd: S, value: S::F32, to: &mut [f16]) {
-        simd.store_some_f16(value, to);
+    fn store_partial<S: Simd>(simd: S, value: S::F32, to: &mut [f16]) {
+        simd.store_partial_f16(value, to);
     }
 }
 
@@ -184,16 +196,20 @@ impl SimdElement for bf16 {
         simd.store_bf16(value, to);
     }
     #[inline(always)]
-    fn stream<S: Simd, const L: usize>(simd: S, values: [S::F32; L], to: Aligned<'_, bf16, L>) {
+    fn store_non_temporal<S: Simd, const L: usize>(
+        simd: S,
+        values: [S::F32; L],
+        to: Aligned<'_, bf16, L>,
+    ) {
         let to = to.line::<2>();
-        simd.stream_bf16([values[0], values[1]], to);
+        simd.store_non_temporal_bf16([values[0], values[1]], to);
     }
     #[inline(always)]
-    fn load_some<S: Simd>(simd: S, from: &[bf16]) -> S::F32 {
-        simd.load_some_bf16(from)
+    fn load_partial<S: Simd>(simd: S, from: &[bf16]) -> S::F32 {
+        simd.load_partial_bf16(from)
     }
     #[inline(always)]
-    fn store_some<S: Simd>(simd: S, value: S::F32, to: &mut [bf16]) {
-        simd.store_some_bf16(value, to);
+    fn store_partial<S: Simd>(simd: S, value: S::F32, to: &mut [bf16]) {
+        simd.store_partial_bf16(value, to);
     }
 }

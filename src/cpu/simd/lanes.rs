@@ -15,11 +15,11 @@ pub(crate) trait Register: Copy {
     fn mul_add(self, factor: Self, addend: Self) -> Self;
     fn relu(self) -> Self;
     /// In the low [`Register::WIDTH`] bits.
-    fn above_bits(self, threshold: Self) -> u16;
+    fn compare_mask(self, threshold: Self) -> u16;
     /// By the low [`Register::WIDTH`] bits.
-    fn keep(self, bits: u16) -> Self;
+    fn mask_and(self, bits: u16) -> Self;
     /// By the low [`Register::WIDTH`] bits.
-    fn choose(self, bits: u16, other: Self) -> Self;
+    fn blend(self, bits: u16, other: Self) -> Self;
     fn widen(self) -> Self::Wide;
     /// Writes the values to the first [`Register::WIDTH`] places.
     fn write(self, to: &mut [Self::Scalar]);
@@ -74,26 +74,26 @@ impl<R: Register, const N: usize> Vector for Lanes<R, N> {
     }
 
     #[inline(always)]
-    fn above_bits(self, threshold: Self) -> u16 {
+    fn compare_mask(self, threshold: Self) -> u16 {
         let mut bits = 0;
         for i in 0..N {
-            bits |= self.0[i].above_bits(threshold.0[i]) << (i * R::WIDTH);
+            bits |= self.0[i].compare_mask(threshold.0[i]) << (i * R::WIDTH);
         }
         bits
     }
 
     #[inline(always)]
-    fn keep(mut self, bits: u16) -> Self {
+    fn mask_and(mut self, bits: u16) -> Self {
         for i in 0..N {
-            self.0[i] = self.0[i].keep(bits >> (i * R::WIDTH));
+            self.0[i] = self.0[i].mask_and(bits >> (i * R::WIDTH));
         }
         self
     }
 
     #[inline(always)]
-    fn choose(mut self, bits: u16, other: Self) -> Self {
+    fn blend(mut self, bits: u16, other: Self) -> Self {
         for i in 0..N {
-            self.0[i] = self.0[i].choose(bits >> (i * R::WIDTH), other.0[i]);
+            self.0[i] = self.0[i].blend(bits >> (i * R::WIDTH), other.0[i]);
         }
         self
     }

@@ -73,7 +73,7 @@ impl Register for R32 {
     }
     #[inline(always)]
     #[expect(clippy::cast_possible_truncation, reason = "4 bits of a mask")]
-    fn above_bits(self, threshold: Self) -> u16 {
+    fn compare_mask(self, threshold: Self) -> u16 {
         // SAFETY: a register exists only where `Neon::detect` found NEON.
         unsafe {
             let lane = vld1q_u32([1, 2, 4, 8].as_ptr());
@@ -81,7 +81,7 @@ impl Register for R32 {
         }
     }
     #[inline(always)]
-    fn keep(self, bits: u16) -> Self {
+    fn mask_and(self, bits: u16) -> Self {
         // SAFETY: a register exists only where `Neon::detect` found NEON.
         unsafe {
             Self(vreinterpretq_f32_u32(vandq_u32(
@@ -91,7 +91,7 @@ impl Register for R32 {
         }
     }
     #[inline(always)]
-    fn choose(self, bits: u16, other: Self) -> Self {
+    fn blend(self, bits: u16, other: Self) -> Self {
         // SAFETY: a register exists only where `Neon::detect` found NEON.
         Self(unsafe { vbslq_f32(lanes_of_4(bits), self.0, other.0) })
     }
@@ -154,7 +154,7 @@ impl Register for R64 {
     }
     #[inline(always)]
     #[expect(clippy::cast_possible_truncation, reason = "4 bits of a mask")]
-    fn above_bits(self, threshold: Self) -> u16 {
+    fn compare_mask(self, threshold: Self) -> u16 {
         // SAFETY: a register exists only where `Neon::detect` found NEON.
         unsafe {
             let (low, high) = (vld1q_u64([1, 2].as_ptr()), vld1q_u64([4, 8].as_ptr()));
@@ -164,7 +164,7 @@ impl Register for R64 {
         }
     }
     #[inline(always)]
-    fn keep(self, bits: u16) -> Self {
+    fn mask_and(self, bits: u16) -> Self {
         // SAFETY: a register exists only where `Neon::detect` found NEON.
         unsafe {
             let low = vandq_u64(vreinterpretq_u64_f64(self.0), lanes_of_2(bits));
@@ -173,7 +173,7 @@ impl Register for R64 {
         }
     }
     #[inline(always)]
-    fn choose(self, bits: u16, other: Self) -> Self {
+    fn blend(self, bits: u16, other: Self) -> Self {
         // SAFETY: a register exists only where `Neon::detect` found NEON.
         unsafe {
             Self(

@@ -1,17 +1,17 @@
-//! The coefficients of `v = (x − center)·scale + shift`, of one channel.
+//! Normalization as an affine map, `v = (x − center)·scale + shift`, of one channel.
 
 use crate::cpu::Normalization;
 use crate::element::Compute;
 
-/// The three numbers of one channel: center, scale and shift.
-pub(crate) fn coefficients_of<C: Compute>(with: &Normalization<'_, C>, channel: usize) -> [C; 3] {
-    let (center, rest) = center_of(with, channel);
+/// Center, scale and shift of one channel.
+pub(crate) fn affine_of<C: Compute>(with: &Normalization<'_, C>, channel: usize) -> [C; 3] {
+    let (center, rounding_residue) = center_of(with, channel);
     let scale = C::from_f64(with.gamma[channel].to_f64() * with.inv_std[channel].to_f64());
-    let shift = with.beta[channel].to_f64() - rest * scale.to_f64();
+    let shift = with.beta[channel].to_f64() - rounding_residue * scale.to_f64();
     [center, scale, C::from_f64(shift)]
 }
 
-/// What is subtracted from x, and what of the mean that leaves: what it rounds away. Where the deviation is near the
+/// What is subtracted from x, and the rounding residue: what of the mean that leaves. Where the deviation is near the
 /// type's largest value, x − mean could overflow: there nothing is subtracted, which costs no digits as the mean is not
 /// large beside the deviation.
 pub(crate) fn center_of<C: Compute>(with: &Normalization<'_, C>, channel: usize) -> (C, f64) {
