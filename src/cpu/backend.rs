@@ -235,7 +235,11 @@ impl Backend for Cpu {
             &matrix.by_rows(),
             dy_to_dx,
             x,
-            BackwardParams { with, source, gate },
+            BackwardParams {
+                with,
+                source,
+                activation: gate,
+            },
             means,
             dresidual,
         );
@@ -295,7 +299,11 @@ impl Backend for Cpu {
                 &matrix,
                 dy_to_dx,
                 x,
-                BackwardParams { with, source, gate },
+                BackwardParams {
+                    with,
+                    source,
+                    activation: gate,
+                },
                 dresidual,
             )
         };

@@ -3,11 +3,14 @@
 use crate::backend;
 use crate::backend::checks::check_residual;
 use crate::backend::operands::{Epilogue, GradientSumsMut, StatisticsMut};
-use crate::cpu::epilogue::backward_mask::Gate;
+use crate::config::Activation;
+use crate::cpu::Cpu;
+use crate::cpu::epilogue::backward::ActivationBackward;
+use crate::cpu::epilogue::forward;
+use crate::cpu::epilogue::saved::Saved;
 use crate::cpu::kernels::backward_reduce;
 use crate::cpu::reduce::finalize;
 use crate::cpu::tiling::view::MatrixView;
-use crate::cpu::{Cpu, epilogue};
 use crate::element::{Compute, Element};
 use crate::error::Result;
 use crate::shape::{Shape, check_len};
@@ -16,35 +19,39 @@ pub(crate) fn check_epilogue<'a, T: Element>(
     shape: &Shape,
     matrix: &MatrixView,
     epilogue: Epilogue<'a, Cpu, T>,
-) -> Result<(epilogue::Epilogue<'a, T>, Option<&'a mut [u8]>)> {
+) -> Result<(forward::Epilogue<'a, T>, Saved<&'a mut [u8], &'a mut [T]>)> {
     check_residual(shape, &epilogue)?;
-    let (residual, relu, mask) = match epilogue {
-        Epilogue::None => (None, false, None),
-        Epilogue::Relu => (None, true, None),
-        Epilogue::Add(residual) => (Some(residual), false, None),
-        Epilogue::AddRelu(residual, mask) => (Some(residual), true, mask),
+    let (residual, activation, mask) = match epilogue {
+        Epilogue::None => (None, Activation::None, None),
+        Epilogue::Relu => (None, Activation::Relu, None),
+        Epilogue::Add(residual) => (Some(residual), Activation::None, None),
+        Epilogue::AddRelu(residual, mask) => (Some(residual), Activation::Relu, mask),
     };
     if let Some(mask) = &mask {
         check_len("the mask (in bytes)", mask.0.len(), matrix.mask_bytes())?;
     }
     Ok((
-        epilogue::Epilogue { residual, relu },
-        mask.map(|mask| mask.0.as_mut_slice()),
+        forward::Epilogue {
+            residual,
+            activation,
+        },
+        mask.map_or(Saved::Nothing, |mask| Saved::Mask(mask.0.as_mut_slice())),
     ))
 }
 
-pub(crate) fn check_gate<'a>(
+pub(crate) fn check_gate<'a, T: Element>(
     matrix: &MatrixView,
     gate: backend::Gate<'a, Cpu>,
-) -> Result<Gate<'a>> {
-    Ok(match gate {
-        backend::Gate::Open => Gate::Open,
-        backend::Gate::Relu => Gate::Recomputed,
+) -> Result<ActivationBackward<'a, T>> {
+    let (activation, saved) = match gate {
+        backend::Gate::Open => (Activation::None, Saved::Nothing),
+        backend::Gate::Relu => (Activation::Relu, Saved::Nothing),
         backend::Gate::Mask(mask) => {
             check_len("the mask (in bytes)", mask.0.len(), matrix.mask_bytes())?;
-            Gate::Marked(&mask.0)
+            (Activation::Relu, Saved::Mask(mask.0.as_slice()))
         }
-    })
+    };
+    Ok(ActivationBackward { activation, saved })
 }
 
 pub(crate) fn write_statistics<C: Compute>(

@@ -27,6 +27,7 @@ impl<'m, const A: usize> MaskWriter<'m, A> {
     #[inline(always)]
     #[expect(clippy::cast_possible_truncation, reason = "two bytes at a time")]
     pub(crate) fn push(&mut self, bits: [u16; A], count: usize) {
+        const { assert!(LANES == u16::BITS as usize && 2 * LANES <= u32::BITS as usize) }
         let all = self.count + count;
         for i in 0..A {
             let new = u32::from(bits[i]) & ((1 << count) - 1);

@@ -1,9 +1,9 @@
-//! dγ = Σ dv·x̂ and dβ = Σ dv, with dv = dy behind the gate and x̂ = (x − mean)·inv_std.
+//! dγ = Σ dv·x̂ and dβ = Σ dv, with dv = dy behind the activation and x̂ = (x − mean)·inv_std.
 
 use std::ops::Range;
 
 use crate::cpu::elementwise::coefficients::Coefficients;
-use crate::cpu::epilogue::backward_mask::{Gate, Marks, keep_above_zero};
+use crate::cpu::epilogue::backward::{ActivationBackward, BackwardStreams};
 use crate::cpu::kernels::affine::{affine_of, center_of};
 use crate::cpu::memory::scratch::Scratch;
 use crate::cpu::memory::slice::{RawSlice, Rows};
@@ -20,7 +20,8 @@ use crate::cpu::tiling::view::MatrixView;
 use crate::cpu::{Cpu, Normalization};
 use crate::element::{Compute, Element};
 
-/// Where dy is read: all of the array, or the tile that dx may be written over.
+/// Where dy is read: all of the array; or a tile that dx may be written over, where no slice of the whole array can be had while
+/// other threads write theirs, and the tile's memory checks every span.
 #[derive(Clone, Copy)]
 pub(crate) enum Gradient<'a, 'm, T> {
     Array(RawSlice<'a, T>),
@@ -67,22 +68,24 @@ impl AffineGradients {
     }
 }
 
-/// The four numbers per channel: center and inv_std; and, where v is recomputed, scale and shift as [`super::normalize`] has
-/// them.
+/// How many coefficients per channel the sums take: center and inv_std, and where v is recomputed scale and shift as well.
+pub(crate) const fn sum_coefficients(recompute_v: bool) -> usize {
+    if recompute_v { ALL_SUM_COEFFICIENTS } else { 2 }
+}
+
+/// All of them.
+pub(crate) const ALL_SUM_COEFFICIENTS: usize = 4;
+
+/// Center and inv_std, and scale and shift as [`super::normalize`] has them, whether or not v is recomputed.
 pub(crate) fn coefficients<C: Compute>(
     with: &Normalization<'_, C>,
     channels: Range<usize>,
-) -> Coefficients<C, FOR_SUMS_AND_V> {
+) -> Coefficients<C, ALL_SUM_COEFFICIENTS> {
     Coefficients::new(channels, |c| {
         let [center, scale, shift] = affine_of(with, c);
         [center, with.inv_std[c], scale, shift]
     })
 }
-
-/// How many of them the terms of the sums take.
-pub(crate) const FOR_SUMS: usize = 2;
-/// The same, where v is recomputed.
-pub(crate) const FOR_SUMS_AND_V: usize = 4;
 
 /// Reduces a tile.
 pub struct ReduceTile<'a, 'm, T: Element> {
@@ -90,8 +93,8 @@ pub struct ReduceTile<'a, 'm, T: Element> {
     pub(crate) tile: &'a Tile,
     pub(crate) dy: Gradient<'a, 'm, T>,
     pub(crate) x: RawSlice<'a, T>,
-    pub(crate) coefficients: &'a Coefficients<T::Compute, FOR_SUMS_AND_V>,
-    pub(crate) gate: Gate<'a>,
+    pub(crate) coefficients: &'a Coefficients<T::Compute, ALL_SUM_COEFFICIENTS>,
+    pub(crate) activation: ActivationBackward<'a, T>,
 }
 
 impl<T: Element> Kernel for ReduceTile<'_, '_, T> {
@@ -99,36 +102,37 @@ impl<T: Element> Kernel for ReduceTile<'_, '_, T> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) -> AffineGradients {
-        match self.gate {
-            Gate::Recomputed => self.of_numbers::<S, FOR_SUMS_AND_V>(simd),
-            Gate::Open | Gate::Marked(_) => self.of_numbers::<S, FOR_SUMS>(simd),
+        if self.activation.recomputes_v() {
+            self.reduce::<S, true, { sum_coefficients(true) }>(simd)
+        } else {
+            self.reduce::<S, false, { sum_coefficients(false) }>(simd)
         }
     }
 }
 
 impl<'a, 'm, T: Element> ReduceTile<'a, 'm, T> {
     #[inline(always)]
-    fn of_numbers<S: Simd, const N: usize>(self, simd: S) -> AffineGradients {
+    fn reduce<S: Simd, const RECOMPUTE_V: bool, const N: usize>(self, simd: S) -> AffineGradients {
         let (view, tile) = (self.view, self.tile);
-        let gradients = self.gradients();
+        let terms = self.terms::<RECOMPUTE_V>();
         if view.has_planes() {
-            let sums = PlaneSums::<T, _, N>::of::<S, FOR_SUMS_AND_V>(
+            let sums = PlaneSums::<T, _, N>::of::<S, ALL_SUM_COEFFICIENTS>(
                 view,
                 tile,
                 self.coefficients,
-                gradients,
+                terms,
             );
             return AffineGradients::of(sums.all(simd));
         }
         let mut out = AffineGradients::none(tile.channels(view).len());
-        let numbers = self.coefficients.of_columns(view, tile);
+        let columns = self.coefficients.of_columns(view, tile);
         let mut sums = ColumnSums::zero(tile.columns(view).len());
         add_columns(
             simd,
             view,
             tile,
-            &gradients,
-            numbers.as_slices::<N>(),
+            &terms,
+            columns.as_slices::<N>(),
             &mut sums,
         );
         gather_columns(view, tile, &sums.sum, &mut out.dbeta);
@@ -136,41 +140,47 @@ impl<'a, 'm, T: Element> ReduceTile<'a, 'm, T> {
         out
     }
 
-    /// The terms of the sums behind a gate.
+    /// The terms of the sums.
     #[inline(always)]
-    pub(crate) fn gradients(&self) -> GradientTerms<'a, 'm, T> {
+    pub(crate) fn terms<const RECOMPUTE_V: bool>(&self) -> GradientTerms<'a, 'm, T, RECOMPUTE_V> {
         GradientTerms {
             view: self.view,
             dy: self.dy,
             x: self.x,
-            gate: self.gate,
+            activation: self.activation,
         }
     }
 }
 
-/// a = dv and b = x̂. They take center and inv_std; and, where v is recomputed, scale and shift.
-pub(crate) struct GradientTerms<'a, 'm, T> {
+/// a = dv and b = x̂.
+pub(crate) struct GradientTerms<'a, 'm, T, const RECOMPUTE_V: bool> {
     view: &'a MatrixView,
     dy: Gradient<'a, 'm, T>,
     x: RawSlice<'a, T>,
-    gate: Gate<'a>,
+    activation: ActivationBackward<'a, T>,
 }
 
-impl<'a, T: Element> GradientTerms<'a, '_, T> {
+impl<'a, T: Element, const RECOMPUTE_V: bool> GradientTerms<'a, '_, T, RECOMPUTE_V> {
     /// Of no values.
     pub(crate) fn nothing(view: &'a MatrixView) -> Self {
         Self {
             view,
             dy: Gradient::Array(RawSlice::new(&[])),
             x: RawSlice::new(&[]),
-            gate: Gate::Open,
+            activation: ActivationBackward::none(),
         }
     }
 }
 
-impl<'a, S: Simd, T: Element, const N: usize> Terms<S, T, N> for GradientTerms<'a, '_, T> {
-    type Streams<const A: usize> = (StridedSpans<'a, T, A>, StridedSpans<'a, T, A>, Marks<'a, A>);
-    /// With the first run, for the gate.
+impl<'a, S: Simd, T: Element, const RECOMPUTE_V: bool, const N: usize> Terms<S, T, N>
+    for GradientTerms<'a, '_, T, RECOMPUTE_V>
+{
+    type Streams<const A: usize> = (
+        StridedSpans<'a, T, A>,
+        StridedSpans<'a, T, A>,
+        BackwardStreams<'a, T, A>,
+    );
+    /// With the first span, for what was saved.
     type Rows = (Rows<'a, T>, Rows<'a, T>, Span);
 
     #[inline(always)]
@@ -178,12 +188,16 @@ impl<'a, S: Simd, T: Element, const N: usize> Terms<S, T, N> for GradientTerms<'
         (
             self.dy.streams(spans),
             self.x.strided(spans),
-            self.gate.streams(self.view, spans),
+            self.activation.streams(self.view, spans),
         )
     }
     #[inline(always)]
     fn no_streams<const A: usize>(&self) -> Self::Streams<A> {
-        (StridedSpans::none(), StridedSpans::none(), Marks::none())
+        (
+            StridedSpans::none(),
+            StridedSpans::none(),
+            BackwardStreams::none(),
+        )
     }
     #[inline(always)]
     fn rows(&self, first: Span, count: usize, row_len: usize) -> Self::Rows {
@@ -201,8 +215,8 @@ impl<'a, S: Simd, T: Element, const N: usize> Terms<S, T, N> for GradientTerms<'
         for i in 0..A {
             spans[i] = dy.span(first, row + i * step);
         }
-        let marks = self.gate.streams(self.view, spans);
-        (dy.streams(row, step), x.streams(row, step), marks)
+        let activation = self.activation.streams(self.view, spans);
+        (dy.streams(row, step), x.streams(row, step), activation)
     }
     #[inline(always)]
     fn prefetch<const A: usize>(
@@ -219,20 +233,22 @@ impl<'a, S: Simd, T: Element, const N: usize> Terms<S, T, N> for GradientTerms<'
     fn terms<const A: usize>(
         &self,
         simd: S,
-        (dy, x, marks): Self::Streams<A>,
+        (dy, x, activation): Self::Streams<A>,
         with: [T::Vector<S>; N],
         at: usize,
         count: usize,
     ) -> TermsOf<S, T, A> {
+        const { assert!(N == sum_coefficients(RECOMPUTE_V)) }
         let (center, inv_std) = (with[0], with[1]);
         let (mut dv, mut x) = ([dy.read(simd, at, count)], x.read(simd, at, count));
         // Past the end dy is zero, and so is dv.
-        marks.keep_marked::<S, T, 1>(at, &mut dv);
+        activation.apply_saved(simd, at, count, &mut dv);
         let [mut dv] = dv;
         for i in 0..A {
             let centred = x[i].sub(center);
-            if N == FOR_SUMS_AND_V {
-                dv[i] = keep_above_zero::<S, T>(simd, dv[i], centred, [with[2], with[3]]);
+            if RECOMPUTE_V {
+                let (scale, shift) = (with[2], with[3]);
+                dv[i] = activation.apply_recomputed(simd, dv[i], centred.mul_add(scale, shift));
             }
             // Multiplied before it is summed: dv·(x − mean) can overflow where dv·x̂ cannot.
             x[i] = centred.mul(inv_std);
@@ -265,7 +281,7 @@ pub(crate) fn reduce<T: Element>(
     dy: &[T],
     x: &[T],
     with: &Normalization<'_, T::Compute>,
-    gate: Gate<'_>,
+    activation: ActivationBackward<'_, T>,
 ) -> AffineGradients {
     let view = &tiling.view;
     let coefficients = coefficients(with, 0..view.channels);
@@ -285,7 +301,7 @@ pub(crate) fn reduce<T: Element>(
                     dy,
                     x,
                     coefficients: &coefficients,
-                    gate,
+                    activation,
                 },
             );
             (tile.channels(view).start, sums)

@@ -7,11 +7,14 @@
 use crate::backend::operands::{Affine, InOut, StatisticsSource};
 use crate::cpu::Cpu;
 use crate::cpu::elementwise::coefficients::Coefficients;
-use crate::cpu::epilogue::Epilogue;
-use crate::cpu::epilogue::backward_mask::Gate;
+use crate::cpu::epilogue::backward::ActivationBackward;
+use crate::cpu::epilogue::forward::Epilogue;
+use crate::cpu::epilogue::saved::Saved;
 use crate::cpu::kernels::affine::affine_of;
 use crate::cpu::kernels::backward_input::{BackwardParams, InputTile};
-use crate::cpu::kernels::backward_reduce::{AffineGradients, FOR_SUMS_AND_V, Gradient, ReduceTile};
+use crate::cpu::kernels::backward_reduce::{
+    ALL_SUM_COEFFICIENTS, AffineGradients, Gradient, ReduceTile,
+};
 use crate::cpu::kernels::normalize::{NormalizeTile, normalize};
 use crate::cpu::kernels::statistics::TileMoments;
 use crate::cpu::kernels::{backward_input, backward_reduce, statistics};
@@ -30,7 +33,7 @@ pub(crate) fn forward_training<T: Element>(
     x: &[T],
     affine: Affine<'_, Cpu, T::Compute>,
     epilogue: Epilogue<'_, T>,
-    mask: Option<&mut [u8]>,
+    saved: Saved<&mut [u8], &mut [T]>,
     y: &mut [T],
 ) -> Finalized<T::Compute> {
     let tiling = view.for_statistics(2, size_of::<T>());
@@ -39,12 +42,13 @@ pub(crate) fn forward_training<T: Element>(
         let finalized = finalize(&moments, view, 0, x, affine.epsilon);
         let with = finalized.normalization(affine.gamma, affine.beta);
         let tiling = view.by_rows().reversed();
-        normalize(cpu, &tiling, InOut::Separate(x, y), &with, epilogue, mask);
+        normalize(cpu, &tiling, InOut::Separate(x, y), &with, epilogue, saved);
         return finalized;
     }
+    let (mask, second) = saved.split();
     let outputs = Outputs {
         map: InOut::Separate(x, y),
-        second: None,
+        second,
         mask,
     };
     let mut parts = for_each_tile(
@@ -96,8 +100,8 @@ pub(crate) fn forward_training<T: Element>(
 struct Reduction<'a, T: Element> {
     view: &'a MatrixView,
     x: &'a [T],
-    coefficients: &'a Coefficients<T::Compute, FOR_SUMS_AND_V>,
-    gate: Gate<'a>,
+    coefficients: &'a Coefficients<T::Compute, ALL_SUM_COEFFICIENTS>,
+    activation: ActivationBackward<'a, T>,
 }
 
 impl<'a, T: Element> Reduction<'a, T> {
@@ -108,7 +112,7 @@ impl<'a, T: Element> Reduction<'a, T> {
             dy: Gradient::Tile(memory),
             x: RawSlice::new(self.x),
             coefficients: self.coefficients,
-            gate: self.gate,
+            activation: self.activation,
         }
     }
 }
@@ -119,15 +123,19 @@ pub(crate) fn backward<T: Element>(
     view: &MatrixView,
     dy_to_dx: InOut<&[T], &mut [T]>,
     x: &[T],
-    params: BackwardParams<'_, '_, T::Compute>,
+    params: BackwardParams<'_, '_, T>,
     dresidual: Option<&mut [T]>,
 ) -> AffineGradients {
-    let BackwardParams { with, source, gate } = params;
+    let BackwardParams {
+        with,
+        source,
+        activation,
+    } = params;
     let of_batch = source == StatisticsSource::Batch;
     let count = view.values_per_channel();
     let tiling = view.for_statistics(3, size_of::<T>());
     if !tiling.has_whole_channels() {
-        let sums = backward_reduce::reduce(cpu, &tiling, dy_to_dx.input(), x, &with, gate);
+        let sums = backward_reduce::reduce(cpu, &tiling, dy_to_dx.input(), x, &with, activation);
         let totals = |c: usize| of_batch.then(|| [sums.dgamma[c] / count, sums.dbeta[c] / count]);
         let tiling = view.by_rows().reversed();
         backward_input::input(cpu, &tiling, dy_to_dx, x, params, totals, dresidual);
@@ -143,7 +151,7 @@ pub(crate) fn backward<T: Element>(
         view,
         x,
         coefficients: &coefficients,
-        gate,
+        activation,
     };
     let mut parts = for_each_tile(
         &cpu.threads,
@@ -174,7 +182,7 @@ pub(crate) fn backward<T: Element>(
                     x: RawSlice::new(x),
                     coefficients: &coefficients,
                     of_batch,
-                    gate,
+                    activation,
                     memory,
                     next: next
                         .filter(|next| can_overlap(view, next.tile, tile))

@@ -5,11 +5,10 @@
 //! `x·scale + (β − mean·scale)` is off by 2e-3 at a mean of 1e5 deviations.
 
 use crate::backend::operands::InOut;
-use crate::cpu::elementwise::broadcast::{Broadcast, CoefficientSlices};
 use crate::cpu::elementwise::coefficients::Coefficients;
-use crate::cpu::elementwise::driver::{Pass, Step, drive, head_body_tail};
-use crate::cpu::epilogue::Epilogue;
-use crate::cpu::epilogue::mask_writer::MaskWriter;
+use crate::cpu::elementwise::driver::{Elementwise, drive};
+use crate::cpu::epilogue::forward::{Epilogue, EpilogueStreams};
+use crate::cpu::epilogue::saved::Saved;
 use crate::cpu::kernels::affine::affine_of;
 use crate::cpu::kernels::statistics::{Deviations, TileMoments, pivots_as_coefficients};
 use crate::cpu::memory::scratch::Scratch;
@@ -18,7 +17,6 @@ use crate::cpu::memory::strided::{StridedSpans, StridedSpansMut};
 use crate::cpu::memory::tile_memory::{Outputs, TileMemory, for_each_tile};
 use crate::cpu::reduce::moments::Moments;
 use crate::cpu::reduce::planes::{BundleSums, PlaneSums, order_of_writing};
-use crate::cpu::simd::opaque::opaque;
 use crate::cpu::simd::{Kernel, LANES, Simd, Vector};
 use crate::cpu::tiling::span::Span;
 use crate::cpu::tiling::tile::{Tile, Tiling};
@@ -71,118 +69,73 @@ impl<T: Element> Kernel for NormalizeTile<'_, '_, T> {
     }
 }
 
-/// Normalizes some runs after the other.
+/// Writes y of a tile.
 struct NormalizePass<'a, 'm, T: Element> {
     memory: &'a mut TileMemory<'m, T>,
     epilogue: Epilogue<'a, T>,
     next: PlaneSums<'a, T, Deviations<'a, T>, 1>,
 }
 
-impl<S: Simd, T: Element> Pass<S, T, 3> for NormalizePass<'_, '_, T> {
-    #[inline(always)]
-    fn streams<const A: usize>(
-        &mut self,
-        simd: S,
-        spans: [Span; A],
-        numbers: CoefficientSlices<'_, T::Compute, 3>,
-    ) {
-        let (x, y) = (self.memory.inputs(spans), self.memory.outputs(spans));
-        let mask = self.memory.masks(spans);
-        let residual = self.epilogue.residual.map(RawSlice::new);
-        let residual = residual.map(|residual| residual.strided(spans));
-        let mut step = NormalizeStep {
-            x,
-            y,
-            marks: mask.is_some(),
-            mask: MaskWriter::new(mask.unwrap_or_else(no_bytes)),
-            broadcast: Broadcast::at_start(simd, numbers),
-            adds: residual.is_some(),
-            residual: residual.unwrap_or_else(StridedSpans::none),
-            relu: self.epilogue.relu,
-            next: self.next.next_bundle(simd),
-        };
-        step.y.prefetch_ends(simd);
-        let head = step.y.unaligned_head();
-        head_body_tail::<S, T>(simd, &mut step, head, spans[0].len());
-        step.mask.flush();
-        step.next.end(simd);
-    }
-}
-
-/// What is written where there is no mask.
-fn no_bytes<'m, const A: usize>() -> [&'m mut [u8]; A] {
-    std::array::from_fn(|_| -> &'m mut [u8] { &mut [] })
-}
-
-/// Everything that some runs need.
-struct NormalizeStep<'a, 'm, 's, S: Simd, T: Element, const A: usize> {
-    x: StridedSpans<'a, T, A>,
-    y: StridedSpansMut<'a, T, A>,
-    marks: bool,
-    mask: MaskWriter<'m, A>,
-    broadcast: Broadcast<'s, S, T, 3>,
-    adds: bool,
-    residual: StridedSpans<'a, T, A>,
-    relu: bool,
+/// Everything that some spans need.
+struct NormalizeStreams<'a, 's, S: Simd, T: Element, const A: usize> {
+    x: StridedSpans<'s, T, A>,
+    y: StridedSpansMut<'s, T, A>,
+    epilogue: EpilogueStreams<'s, 's, T, A>,
     next: BundleSums<'s, S, T, Deviations<'a, T>, 1, A>,
 }
 
-impl<S: Simd, T: Element, const A: usize> Step<S> for NormalizeStep<'_, '_, '_, S, T, A> {
-    type Coefficients = [T::Vector<S>; 3];
+impl<'a, S: Simd, T: Element> Elementwise<S, T, 3> for NormalizePass<'a, '_, T> {
+    type Streams<'s, const A: usize>
+        = NormalizeStreams<'a, 's, S, T, A>
+    where
+        Self: 's;
 
     #[inline(always)]
-    fn coefficients(&mut self, simd: S, count: usize) -> [T::Vector<S>; 3] {
-        self.broadcast.advance(simd, count)
+    fn begin<const A: usize>(&mut self, simd: S, spans: [Span; A]) -> Self::Streams<'_, A> {
+        let (x, y) = (self.memory.inputs(spans), self.memory.outputs(spans));
+        y.prefetch_ends(simd);
+        NormalizeStreams {
+            x,
+            y,
+            epilogue: self.epilogue.streams(self.memory, spans),
+            next: self.next.next_bundle(simd),
+        }
     }
 
     #[inline(always)]
-    fn overlapped<const L: usize>(&mut self, simd: S) {
-        self.next.advance::<L>(simd);
+    fn head<const A: usize>(streams: &Self::Streams<'_, A>) -> usize {
+        streams.y.unaligned_head()
     }
 
     #[inline(always)]
-    fn at<const L: usize>(
-        &mut self,
+    fn overlapped<const A: usize, const L: usize>(streams: &mut Self::Streams<'_, A>, simd: S) {
+        streams.next.advance::<L>(simd);
+    }
+
+    #[inline(always)]
+    fn vectors<const A: usize, const L: usize>(
+        streams: &mut Self::Streams<'_, A>,
         simd: S,
         with: [[T::Vector<S>; 3]; L],
         at: usize,
         count: usize,
     ) {
-        let mut v = [self.x.read(simd, at, count); L];
+        let mut v = [streams.x.read(simd, at, count); L];
         for l in 0..L {
             let [center, scale, shift] = with[l];
-            let at = at + l * LANES;
-            v[l] = self.x.read(simd, at, count);
+            v[l] = streams.x.read(simd, at + l * LANES, count);
             for i in 0..A {
                 v[l][i] = v[l][i].sub(center).mul_add(scale, shift);
             }
         }
-        if opaque(self.adds) {
-            for l in 0..L {
-                let residual = self.residual.read(simd, at + l * LANES, count);
-                for i in 0..A {
-                    v[l][i] = v[l][i].add(residual[i]);
-                }
-            }
-        }
-        if opaque(self.marks) {
-            let threshold = T::splat(simd, T::ROUNDS_TO_ZERO);
-            for l in 0..L {
-                let mut bits = [0; A];
-                for i in 0..A {
-                    bits[i] = v[l][i].compare_mask(threshold);
-                }
-                self.mask.push(bits, count);
-            }
-        }
-        if opaque(self.relu) {
-            for l in 0..L {
-                for i in 0..A {
-                    v[l][i] = v[l][i].relu();
-                }
-            }
-        }
-        self.y.write(simd, at, count, v);
+        streams.epilogue.apply(simd, at, count, &mut v);
+        streams.y.write(simd, at, count, v);
+    }
+
+    #[inline(always)]
+    fn end<const A: usize>(streams: Self::Streams<'_, A>, simd: S) {
+        streams.epilogue.end();
+        streams.next.end(simd);
     }
 }
 
@@ -193,13 +146,14 @@ pub(crate) fn normalize<T: Element>(
     x_to_y: InOut<&[T], &mut [T]>,
     with: &Normalization<'_, T::Compute>,
     epilogue: Epilogue<'_, T>,
-    mask: Option<&mut [u8]>,
+    saved: Saved<&mut [u8], &mut [T]>,
 ) {
     let view = &tiling.view;
     let coefficients = Coefficients::new(0..view.channels, |channel| affine_of(with, channel));
+    let (mask, second) = saved.split();
     let outputs = Outputs {
         map: x_to_y,
-        second: None,
+        second,
         mask,
     };
     for_each_tile(&cpu.threads, tiling, outputs, |memory, _, (): &mut ()| {
