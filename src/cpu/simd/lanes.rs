@@ -1,37 +1,15 @@
-//! Sixteen lanes out of however many registers that takes.
+//! A vector out of several registers.
 
-use crate::cpu::simd::{LANES, Vector};
+use crate::cpu::simd::Vector;
 
-/// One machine register (for `f64` two of them, so that both types count alike).
-pub(crate) trait Register: Copy {
-    type Scalar: Copy + Default;
-    type Wide: Register<Scalar = f64, Wide = Self::Wide>;
-    /// Values in it.
-    const WIDTH: usize;
-
-    fn add(self, other: Self) -> Self;
-    fn sub(self, other: Self) -> Self;
-    fn mul(self, other: Self) -> Self;
-    fn mul_add(self, factor: Self, addend: Self) -> Self;
-    fn relu(self) -> Self;
-    /// In the low [`Register::WIDTH`] bits.
-    fn compare_mask(self, threshold: Self) -> u16;
-    /// By the low [`Register::WIDTH`] bits.
-    fn mask_and(self, bits: u16) -> Self;
-    /// By the low [`Register::WIDTH`] bits.
-    fn blend(self, bits: u16, other: Self) -> Self;
-    fn widen(self) -> Self::Wide;
-    /// Writes the values to the first [`Register::WIDTH`] places.
-    fn write(self, to: &mut [Self::Scalar]);
-}
-
-/// `N` registers that hold 16 values together.
+/// `N` registers that hold the values of a vector together.
 #[derive(Clone, Copy)]
 pub(crate) struct Lanes<R, const N: usize>(pub(crate) [R; N]);
 
-impl<R: Register, const N: usize> Vector for Lanes<R, N> {
+impl<R: Vector, const N: usize> Vector for Lanes<R, N> {
     type Scalar = R::Scalar;
     type Wide = Lanes<R::Wide, N>;
+    const WIDTH: usize = N * R::WIDTH;
 
     #[inline(always)]
     fn add(mut self, other: Self) -> Self {
@@ -108,11 +86,9 @@ impl<R: Register, const N: usize> Vector for Lanes<R, N> {
     }
 
     #[inline(always)]
-    fn to_array(self) -> [R::Scalar; LANES] {
-        let mut values = [R::Scalar::default(); LANES];
+    fn write(self, to: &mut [R::Scalar]) {
         for i in 0..N {
-            self.0[i].write(&mut values[i * R::WIDTH..(i + 1) * R::WIDTH]);
+            self.0[i].write(&mut to[i * R::WIDTH..(i + 1) * R::WIDTH]);
         }
-        values
     }
 }

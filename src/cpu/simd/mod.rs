@@ -27,12 +27,15 @@ use crate::cpu::simd::aligned::Aligned;
 /// Values in a vector, at every level and of every type.
 pub(crate) const LANES: usize = 16;
 
-/// A vector of [`LANES`] values.
+/// Values that are computed with together: those of a register (for `f64`, of two), or [`LANES`] of them in as many registers as
+/// that takes.
 pub trait Vector: Copy {
     /// One value.
-    type Scalar: Copy;
+    type Scalar: Copy + Default;
     /// The same number of `f64` values.
     type Wide: Vector<Scalar = f64, Wide = Self::Wide>;
+    /// How many values there are. A mask has one bit for each, from the lowest on.
+    const WIDTH: usize;
 
     /// `self + other`.
     fn add(self, other: Self) -> Self;
@@ -52,8 +55,16 @@ pub trait Vector: Copy {
     fn blend(self, bits: u16, other: Self) -> Self;
     /// The values as `f64`.
     fn widen(self) -> Self::Wide;
-    /// The values, in order.
-    fn to_array(self) -> [Self::Scalar; LANES];
+    /// Writes the values to the first [`Vector::WIDTH`] places.
+    fn write(self, to: &mut [Self::Scalar]);
+    /// The [`LANES`] values, in order.
+    #[inline(always)]
+    fn to_array(self) -> [Self::Scalar; LANES] {
+        const { assert!(Self::WIDTH == LANES) }
+        let mut values = [Self::Scalar::default(); LANES];
+        self.write(&mut values);
+        values
+    }
 }
 
 /// An instruction set. A value of this type proves that the machine has it.
@@ -87,13 +98,13 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn store_bf16(self, value: Self::F32, to: &mut [bf16; LANES]);
     /// Writes 16 values past the caches, where the level can.
     #[inline(always)]
-    fn store_non_temporal_f32(self, value: Self::F32, to: Aligned<'_, f32, 1>) {
+    fn store_non_temporal_f32(self, [value]: [Self::F32; 1], to: Aligned<'_, f32, 1>) {
         let [to] = to.get();
         self.store_f32(value, to);
     }
     /// Writes 16 values past the caches, where the level can.
     #[inline(always)]
-    fn store_non_temporal_f64(self, value: Self::F64, to: Aligned<'_, f64, 1>) {
+    fn store_non_temporal_f64(self, [value]: [Self::F64; 1], to: Aligned<'_, f64, 1>) {
         let [to] = to.get();
         self.store_f64(value, to);
     }

@@ -16,8 +16,8 @@ use std::arch::{asm, is_aarch64_feature_detected};
 
 use half::{bf16, f16};
 
-use crate::cpu::simd::lanes::{Lanes, Register};
-use crate::cpu::simd::{Kernel, LANES, Simd};
+use crate::cpu::simd::lanes::Lanes;
+use crate::cpu::simd::{Kernel, LANES, Simd, Vector};
 
 /// Proof that the machine has NEON.
 #[derive(Debug, Clone, Copy)]
@@ -35,7 +35,7 @@ pub(crate) struct R32(float32x4_t);
 #[derive(Clone, Copy)]
 pub(crate) struct R64(float64x2_t, float64x2_t);
 
-impl Register for R32 {
+impl Vector for R32 {
     type Scalar = f32;
     type Wide = R64;
     const WIDTH: usize = 4;
@@ -113,7 +113,7 @@ impl Register for R32 {
     }
 }
 
-impl Register for R64 {
+impl Vector for R64 {
     type Scalar = f64;
     type Wide = Self;
     const WIDTH: usize = 4;

@@ -2,8 +2,8 @@
 
 use half::{bf16, f16};
 
-use crate::cpu::simd::lanes::{Lanes, Register};
-use crate::cpu::simd::{Kernel, LANES, Simd};
+use crate::cpu::simd::lanes::Lanes;
+use crate::cpu::simd::{Kernel, LANES, Simd, Vector};
 
 /// Plain Rust. Needs nothing, so anyone may make one.
 #[derive(Debug, Clone, Copy)]
@@ -11,7 +11,7 @@ pub(crate) struct Portable;
 
 macro_rules! register_of_one {
     ($scalar:ty) => {
-        impl Register for $scalar {
+        impl Vector for $scalar {
             type Scalar = $scalar;
             type Wide = f64;
             const WIDTH: usize = 1;

@@ -23,8 +23,8 @@ use half::{bf16, f16};
 use registers::{R32, R64};
 
 use crate::cpu::simd::aligned::Aligned;
-use crate::cpu::simd::lanes::{Lanes, Register};
-use crate::cpu::simd::{Kernel, LANES, Simd};
+use crate::cpu::simd::lanes::Lanes;
+use crate::cpu::simd::{Kernel, LANES, Simd, Vector};
 
 /// Proof that the machine has AVX2, FMA and F16C.
 #[derive(Debug, Clone, Copy)]
@@ -137,7 +137,7 @@ impl Simd for Avx2 {
         }
     }
     #[inline(always)]
-    fn store_non_temporal_f32(self, value: Self::F32, to: Aligned<'_, f32, 1>) {
+    fn store_non_temporal_f32(self, [value]: [Self::F32; 1], to: Aligned<'_, f32, 1>) {
         let [to] = to.get();
         // SAFETY: `self` proves AVX2; the array has room for 16 values, and is aligned, as its type says.
         unsafe {
@@ -146,7 +146,7 @@ impl Simd for Avx2 {
         }
     }
     #[inline(always)]
-    fn store_non_temporal_f64(self, value: Self::F64, to: Aligned<'_, f64, 1>) {
+    fn store_non_temporal_f64(self, [value]: [Self::F64; 1], to: Aligned<'_, f64, 1>) {
         let [to] = to.get();
         // SAFETY: `self` proves AVX2; the array has room for 16 values, and is aligned, as its type says.
         unsafe {

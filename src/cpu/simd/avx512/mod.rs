@@ -20,8 +20,8 @@ use half::{bf16, f16};
 use registers::{R32, R64};
 
 use crate::cpu::simd::aligned::Aligned;
-use crate::cpu::simd::lanes::{Lanes, Register};
-use crate::cpu::simd::{Kernel, LANES, Simd};
+use crate::cpu::simd::lanes::Lanes;
+use crate::cpu::simd::{Kernel, LANES, Simd, Vector};
 
 /// Proof that the machine has AVX-512 F, BW, DQ and VL.
 #[derive(Debug, Clone, Copy)]
@@ -135,12 +135,12 @@ impl Simd for Avx512 {
         unsafe { _mm256_storeu_si256(to.as_mut_ptr().cast(), Self::to_bf16(self, value)) }
     }
     #[inline(always)]
-    fn store_non_temporal_f32(self, value: Self::F32, to: Aligned<'_, f32, 1>) {
+    fn store_non_temporal_f32(self, [value]: [Self::F32; 1], to: Aligned<'_, f32, 1>) {
         // SAFETY: `self` proves AVX-512 F; the array has room for 16 values, and is aligned, as its type says.
         unsafe { _mm512_stream_ps(to.get()[0].as_mut_ptr(), value.0[0].0) }
     }
     #[inline(always)]
-    fn store_non_temporal_f64(self, value: Self::F64, to: Aligned<'_, f64, 1>) {
+    fn store_non_temporal_f64(self, [value]: [Self::F64; 1], to: Aligned<'_, f64, 1>) {
         let [to] = to.get();
         // SAFETY: `self` proves AVX-512 F; the array has room for 16 values, and is aligned, as its type says.
         unsafe {

@@ -9,7 +9,7 @@
 
 use std::arch::x86_64::*;
 
-use crate::cpu::simd::lanes::Register;
+use crate::cpu::simd::Vector;
 
 #[derive(Clone, Copy)]
 pub(crate) struct R32(pub(crate) __m512);
@@ -17,7 +17,7 @@ pub(crate) struct R32(pub(crate) __m512);
 #[derive(Clone, Copy)]
 pub(crate) struct R64(pub(crate) __m512d, pub(crate) __m512d);
 
-impl Register for R32 {
+impl Vector for R32 {
     type Scalar = f32;
     type Wide = R64;
     const WIDTH: usize = 16;
@@ -81,7 +81,7 @@ impl Register for R32 {
     }
 }
 
-impl Register for R64 {
+impl Vector for R64 {
     type Scalar = f64;
     type Wide = Self;
     const WIDTH: usize = 16;
