@@ -1,7 +1,8 @@
 //! Coefficients broadcast to the columns of a row, vector by vector: those of a plane stay in registers until it ends.
 
+use crate::cpu::simd::Simd;
 use crate::cpu::simd::tail_mask::lane_mask;
-use crate::cpu::simd::{LANES, Simd, Vector};
+use crate::cpu::simd::vector::{LANES, Vector};
 use crate::element::{Compute, Element};
 
 /// The coefficients of neighbouring planes, which come again after `period` of them.

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::cpu::elementwise::broadcast::CoefficientSlices;
 use crate::cpu::memory::scratch::Scratch;
-use crate::cpu::simd::LANES;
+use crate::cpu::simd::vector::LANES;
 use crate::cpu::tiling::tile::Tile;
 use crate::cpu::tiling::view::MatrixView;
 use crate::element::Compute;

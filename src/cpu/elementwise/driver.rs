@@ -3,7 +3,8 @@
 
 use crate::cpu::elementwise::broadcast::{Broadcast, CoefficientSlices};
 use crate::cpu::elementwise::coefficients::Coefficients;
-use crate::cpu::simd::{LANES, Simd};
+use crate::cpu::simd::Simd;
+use crate::cpu::simd::vector::LANES;
 use crate::cpu::tiling::span::Span;
 use crate::cpu::tiling::streams::{Bundles, Streams};
 use crate::cpu::tiling::tile::Tile;

@@ -4,8 +4,9 @@
 //! `None` is asked first, so that it costs one question.
 
 use crate::config::Activation;
+use crate::cpu::simd::Simd;
 use crate::cpu::simd::opaque::opaque;
-use crate::cpu::simd::{Simd, Vector};
+use crate::cpu::simd::vector::Vector;
 use crate::element::Element;
 
 /// An activation, as the kernels compute it.

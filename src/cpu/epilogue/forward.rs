@@ -6,8 +6,9 @@ use crate::cpu::epilogue::mask_writer::MaskWriter;
 use crate::cpu::memory::slice::RawSlice;
 use crate::cpu::memory::strided::{StridedSpans, StridedSpansMut};
 use crate::cpu::memory::tile_memory::TileMemory;
+use crate::cpu::simd::Simd;
 use crate::cpu::simd::opaque::opaque;
-use crate::cpu::simd::{LANES, Simd, Vector};
+use crate::cpu::simd::vector::{LANES, Vector};
 use crate::cpu::tiling::span::Span;
 use crate::element::Element;
 

@@ -1,6 +1,6 @@
 //! Bits of a mask on their way to memory.
 
-use crate::cpu::simd::LANES;
+use crate::cpu::simd::vector::LANES;
 
 /// Appends bits to `A` spans of a mask, the same number to each.
 pub(crate) struct MaskWriter<'m, const A: usize> {

@@ -3,10 +3,11 @@
 
 use std::marker::PhantomData;
 
+use crate::cpu::simd::Simd;
 use crate::cpu::simd::aligned::{Aligned, CACHE_LINE};
 use crate::cpu::simd::elements::SimdElement;
 use crate::cpu::simd::opaque::opaque;
-use crate::cpu::simd::{LANES, Simd};
+use crate::cpu::simd::vector::LANES;
 use crate::cpu::tiling::span::Span;
 
 /// The first of some spans, and how far it is from each to the next. (Four starts beside those of other arrays are more than

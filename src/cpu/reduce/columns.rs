@@ -4,7 +4,8 @@
 use crate::cpu::elementwise::broadcast::CoefficientSlices;
 use crate::cpu::memory::scratch::Scratch;
 use crate::cpu::reduce::terms::{CHAIN, Terms, add_terms};
-use crate::cpu::simd::{LANES, Simd, Vector};
+use crate::cpu::simd::Simd;
+use crate::cpu::simd::vector::{LANES, Vector};
 use crate::cpu::tiling::span::STREAMS;
 use crate::cpu::tiling::tile::Tile;
 use crate::cpu::tiling::view::MatrixView;

@@ -6,7 +6,8 @@ use std::ops::Range;
 
 use crate::cpu::memory::slice::RawSlice;
 use crate::cpu::reduce::terms::sum_lanes;
-use crate::cpu::simd::{LANES, Simd, Vector};
+use crate::cpu::simd::Simd;
+use crate::cpu::simd::vector::{LANES, Vector};
 use crate::cpu::tiling::tile::Tile;
 use crate::cpu::tiling::view::MatrixView;
 use crate::element::Element;

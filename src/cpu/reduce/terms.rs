@@ -3,8 +3,9 @@
 //! Chains of `f32` additions are short ([`CHAIN`] values) and end in `f64`, so that the error of a sum does not grow
 //! with the number of values.
 
+use crate::cpu::simd::Simd;
 use crate::cpu::simd::elements::SimdElement;
-use crate::cpu::simd::{LANES, Simd, Vector};
+use crate::cpu::simd::vector::{LANES, Vector};
 use crate::cpu::tiling::span::{STREAMS, Span};
 use crate::element::Element;
 

@@ -3,7 +3,7 @@
 
 #![expect(unsafe_code, reason = "whoever makes one vouches for where it begins")]
 
-use crate::cpu::simd::LANES;
+use crate::cpu::simd::vector::LANES;
 
 /// What memory moves by, in bytes.
 pub(crate) const CACHE_LINE: usize = 64;

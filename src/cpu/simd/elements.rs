@@ -4,8 +4,9 @@
 
 use half::{bf16, f16};
 
+use crate::cpu::simd::Simd;
 use crate::cpu::simd::aligned::{Aligned, CACHE_LINE, NARROWEST_VALUE};
-use crate::cpu::simd::{LANES, Simd, Vector};
+use crate::cpu::simd::vector::{LANES, Vector};
 
 /// What an element type needs of an instruction set. Sealed: only this crate can name it.
 pub trait SimdElement: Sized {

@@ -1,6 +1,6 @@
 //! A vector out of several registers.
 
-use crate::cpu::simd::Vector;
+use crate::cpu::simd::vector::Vector;
 
 /// `N` registers that hold the values of a vector together.
 #[derive(Clone, Copy)]

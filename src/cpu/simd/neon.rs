@@ -17,7 +17,8 @@ use std::arch::{asm, is_aarch64_feature_detected};
 use half::{bf16, f16};
 
 use crate::cpu::simd::lanes::Lanes;
-use crate::cpu::simd::{Kernel, LANES, Simd, Vector};
+use crate::cpu::simd::vector::{LANES, Vector};
+use crate::cpu::simd::{Kernel, Simd};
 
 /// Proof that the machine has NEON.
 #[derive(Debug, Clone, Copy)]

@@ -3,7 +3,8 @@
 use half::{bf16, f16};
 
 use crate::cpu::simd::lanes::Lanes;
-use crate::cpu::simd::{Kernel, LANES, Simd, Vector};
+use crate::cpu::simd::vector::{LANES, Vector};
+use crate::cpu::simd::{Kernel, Simd};
 
 /// Plain Rust. Needs nothing, so anyone may make one.
 #[derive(Debug, Clone, Copy)]

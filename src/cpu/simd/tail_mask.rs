@@ -1,6 +1,6 @@
 //! Which lanes of a vector count, where it is filled in part.
 
-use crate::cpu::simd::LANES;
+use crate::cpu::simd::vector::LANES;
 
 /// One bit a lane, as the comparisons and selections of a vector take them.
 const _: () = assert!(LANES == u16::BITS as usize);

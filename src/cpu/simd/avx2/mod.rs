@@ -24,7 +24,8 @@ use registers::{R32, R64};
 
 use crate::cpu::simd::aligned::Aligned;
 use crate::cpu::simd::lanes::Lanes;
-use crate::cpu::simd::{Kernel, LANES, Simd, Vector};
+use crate::cpu::simd::vector::{LANES, Vector};
+use crate::cpu::simd::{Kernel, Simd};
 
 /// Proof that the machine has AVX2, FMA and F16C.
 #[derive(Debug, Clone, Copy)]

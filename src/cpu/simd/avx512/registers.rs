@@ -9,7 +9,7 @@
 
 use std::arch::x86_64::*;
 
-use crate::cpu::simd::Vector;
+use crate::cpu::simd::vector::Vector;
 
 #[derive(Clone, Copy)]
 pub(crate) struct R32(pub(crate) __m512);
