@@ -22,7 +22,7 @@ impl VectorActivation {
 
     /// Whether dv depends on v: where it does not, dv is dy.
     pub(crate) fn depends_on_v(self) -> bool {
-        self.activation != Activation::None
+        !matches!(self.activation, Activation::None)
     }
 
     /// y from v, in place.
@@ -31,7 +31,7 @@ impl VectorActivation {
         self,
         v: &mut [[T::Vector<S>; A]; L],
     ) {
-        if opaque(self.activation == Activation::Relu) {
+        if opaque(matches!(self.activation, Activation::Relu)) {
             for l in 0..L {
                 for i in 0..A {
                     v[l][i] = v[l][i].relu();

@@ -12,7 +12,8 @@ use crate::cpu::simd::vector::{LANES, Vector};
 use crate::cpu::tiling::span::Span;
 use crate::element::Element;
 
-/// What is done to v. (The backend contract's epilogue without what is saved, which is shared out to the tiles.)
+/// What is done to v. It is copied to every tile, which the backend contract's own epilogue cannot
+/// be: that one holds what is saved, which is shared out among the tiles.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Epilogue<'a, T> {
     pub residual: Option<&'a [T]>,

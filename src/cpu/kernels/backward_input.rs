@@ -54,7 +54,7 @@ pub(crate) fn coefficients<C: Compute>(
     })
 }
 
-/// Writes dx of a tile; and takes the sums of the next one on the way, if there is one whose planes they are of.
+/// Writes dx of a tile; and takes the sums of the next one meanwhile, where the two can overlap.
 pub struct InputTile<'a, 'm, T: Element> {
     pub(crate) view: &'a MatrixView,
     pub(crate) tile: &'a Tile,

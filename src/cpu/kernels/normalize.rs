@@ -1,7 +1,7 @@
 //! y from x.
 //!
-//! `v = (x − mean)·scale + shift` with `scale = γ·inv_std` and `shift = β − mean_low·scale`; y is v, or ReLU of it, or of
-//! it plus the residual, rounded once. Subtracting first keeps y exact where the mean is large: the usual
+//! `v = (x − mean)·scale + shift` with `scale = γ·inv_std` and `shift = β − mean_low·scale`; y is what the
+//! epilogue makes of v, rounded once. Subtracting first keeps y exact where the mean is large: the usual
 //! `x·scale + (β − mean·scale)` is off by 2e-3 at a mean of 1e5 deviations.
 
 use crate::backend::operands::InOut;
@@ -25,7 +25,7 @@ use crate::cpu::tiling::view::MatrixView;
 use crate::cpu::{Cpu, Normalization};
 use crate::element::Element;
 
-/// Normalizes a tile; and takes the moments of the next one on the way, if there is one whose planes they are of.
+/// Normalizes a tile; and takes the moments of the next one meanwhile, where the two can overlap.
 pub struct NormalizeTile<'a, 'm, T: Element> {
     pub(crate) view: &'a MatrixView,
     pub(crate) tile: &'a Tile,

@@ -42,7 +42,7 @@ impl<'a, T: SimdElement + Copy + Default> RawSlice<'a, T> {
     #[inline(always)]
     pub(crate) fn subslice(&self, range: Range<usize>) -> Self {
         assert!(range.start <= range.end && range.end <= self.len);
-        // SAFETY: the line before checked that the range is in the span.
+        // SAFETY: the line before checked that the range is in the array.
         let start = unsafe { self.start.add(range.start) };
         Self {
             start,
@@ -59,7 +59,7 @@ impl<'a, T: SimdElement + Copy + Default> RawSlice<'a, T> {
             self.subslice(first.range()).start,
             self.subslice(spans[A - 1].range()),
         );
-        // SAFETY: `subslice` checked that the first part and the last are in the span, so that those between are.
+        // SAFETY: `subslice` checked that the first part and the last are in the array, so that those between are.
         unsafe { StridedSpans::of_memory(start, distance, first.len()) }
     }
 
@@ -80,14 +80,14 @@ impl<'a, T: SimdElement + Copy + Default> RawSlice<'a, T> {
     #[inline(always)]
     pub(crate) fn get(&self, at: usize) -> T {
         assert!(at < self.len);
-        // SAFETY: the span's memory is lent for 'a, and the line before checked the bound.
+        // SAFETY: the array is borrowed for 'a, and the line before checked the bound.
         unsafe { self.start.add(at).read() }
     }
 
     /// `count` values from `at` on, at most sixteen, then zeros.
     #[inline(always)]
     pub(crate) fn read<S: Simd>(&self, simd: S, at: usize, count: usize) -> T::Vector<S> {
-        // SAFETY: it is this span, alone.
+        // SAFETY: the one span is this array.
         let span = unsafe { StridedSpans::<T, 1>::of_memory(self.start, 0, self.len) };
         let [values] = span.read(simd, at, count);
         values
@@ -104,7 +104,7 @@ pub(crate) struct Rows<'a, T> {
 
 impl<'a, T> Rows<'a, T> {
     /// # Safety
-    /// `first`, the same part of the row `count - 1` rows on, and those between are in one array, and lent for 'a.
+    /// `first`, the same columns of the row `count - 1` rows on, and those between are in one array, and borrowed for 'a.
     #[inline(always)]
     pub(crate) unsafe fn of_memory(first: RawSlice<'a, T>, row_len: usize, count: usize) -> Self {
         Self {
@@ -114,7 +114,7 @@ impl<'a, T> Rows<'a, T> {
         }
     }
 
-    /// Where the part of the `i`-th of the rows is, if the first is at `first`.
+    /// Where the `i`-th of the rows is, if the first is at `first`.
     #[inline(always)]
     pub(crate) fn span(&self, first: Span, i: usize) -> Span {
         Span {
@@ -124,7 +124,7 @@ impl<'a, T> Rows<'a, T> {
         }
     }
 
-    /// The parts of the `A` rows from `row` on that are `step` rows apart.
+    /// The spans of the `A` rows from `row` on that are `step` rows apart.
     #[inline(always)]
     pub(crate) fn streams<const A: usize>(
         &self,
@@ -132,7 +132,7 @@ impl<'a, T> Rows<'a, T> {
         step: usize,
     ) -> StridedSpans<'a, T, A> {
         assert!(row < self.count && (A - 1) * step < self.count - row);
-        // SAFETY: both makers checked that the first row's part and the last one's are in memory lent for 'a, in one
+        // SAFETY: both makers checked that the first row's part and the last one's are in memory borrowed for 'a, in one
         // array, and the line before that these are between them or among them.
         unsafe {
             let start = self.first.start.add(row * self.row_len);

@@ -40,7 +40,7 @@ impl<T: SimdElement + Copy + Default, const A: usize> StridedSpans<'_, T, A> {
         if count == LANES {
             assert!(at < self.len && self.len - at >= LANES);
             for i in 0..A {
-                // SAFETY: the spans' memory is lent for 'a, and the line before the loop checked that 16 values are
+                // SAFETY: the spans' memory is borrowed for 'a, and the line before the loop checked that 16 values are
                 // there. The reference ends with this expression, before the same call can write there.
                 let from = unsafe {
                     let span = self.start.add(at).add(i * self.distance);
@@ -52,7 +52,7 @@ impl<T: SimdElement + Copy + Default, const A: usize> StridedSpans<'_, T, A> {
         }
         assert!(count < LANES && at <= self.len && self.len - at >= count);
         for i in 0..A {
-            // SAFETY: the spans' memory is lent for 'a, at this distance from each other, and the assertion checked that `count`
+            // SAFETY: the spans' memory is borrowed for 'a, at this distance from each other, and the assertion checked that `count`
             // values are there. The slice ends with this turn, before the same thread can write there.
             values[i] = T::load_partial(simd, unsafe {
                 let span = self.start.add(at).add(i * self.distance);
@@ -75,7 +75,7 @@ impl<T, const A: usize> StridedSpans<'_, T, A> {
     }
 
     /// # Safety
-    /// `len` values from `start` on and from `A - 1` places at this distance from each other are in one array, lent for the
+    /// `len` values from `start` on and from `A - 1` places at this distance from each other are in one array, borrowed for the
     /// lifetime, and nobody else writes them.
     #[inline(always)]
     pub(crate) unsafe fn of_memory(start: *const T, distance: usize, len: usize) -> Self {
@@ -114,7 +114,7 @@ pub(crate) struct StridedSpansMut<'a, T, const A: usize> {
 impl<T: SimdElement + Copy + Default, const A: usize> StridedSpansMut<'_, T, A> {
     /// # Safety
     /// `len` values from `start` on and from `A - 1` places at this distance from each other are in one array, apart from each
-    /// other, and lent for the lifetime, to nobody else.
+    /// other, and borrowed for the lifetime, to nobody else.
     #[inline(always)]
     pub(crate) unsafe fn of_memory(
         start: *mut T,
@@ -165,7 +165,7 @@ impl<T: SimdElement + Copy + Default, const A: usize> StridedSpansMut<'_, T, A> 
         // The distance is whole lines, if the spans are non-temporal: one is aligned as all are.
         let non_temporal = non_temporal && first.is_multiple_of(CACHE_LINE);
         for i in 0..A {
-            // SAFETY: the spans' memory is lent to this call for 'a, and the assertion checked that L vectors are there. The
+            // SAFETY: the spans' memory is borrowed by this call for 'a, and the assertion checked that L vectors are there. The
             // reference ends with this turn.
             let to = unsafe {
                 let span = self.start.add(at).add(i * self.distance);
@@ -224,7 +224,7 @@ impl<T: SimdElement + Copy + Default, const A: usize> StridedSpansMut<'_, T, A> 
         value: T::Vector<S>,
     ) {
         assert!(count < LANES && at <= self.len && self.len - at >= count);
-        // SAFETY: the spans' memory is lent to this call for 'a, and the line before checked that `count` values are there.
+        // SAFETY: the spans' memory is borrowed by this call for 'a, and the line before checked that `count` values are there.
         // The slice ends with this call.
         T::store_partial(simd, value, unsafe {
             std::slice::from_raw_parts_mut(self.start.add(at).add(i * self.distance), count)

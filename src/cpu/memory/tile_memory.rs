@@ -1,4 +1,4 @@
-//! Memory lent to many tiles at once: with `slice.rs` and `strided.rs` the place where the CPU backend goes beneath slices.
+//! Memory that many tiles borrow at once: with `slice.rs` and `strided.rs` the place where the CPU backend goes beneath slices.
 //!
 //! Two things need it. A pass may write over its input (y over x, dx over dy), which a pair of slices cannot say; and
 //! tiles of a view are not contiguous, so `chunks_mut` cannot hand them out. Both come down to this: in one
@@ -37,14 +37,13 @@ impl<T> InOut<&[T], &mut [T]> {
 /// of it only.
 pub(crate) struct Outputs<'a, T> {
     pub map: InOut<&'a [T], &'a mut [T]>,
-    /// A second output at the same places: the gradient of the residual.
+    /// A second output at the same places: the gradient of the residual, or v where it is saved for backward.
     pub second: Option<&'a mut [T]>,
     /// One bit a value.
     pub mask: Option<&'a mut [u8]>,
 }
 
-/// The memory that the call for one tile may touch; that of the tile which the same thread takes next is lent too, shared, so
-/// that it can be read.
+/// The memory that the call for one tile may touch; that of the tile which the same thread takes next can be read as well.
 pub(crate) struct TileMemory<'a, T> {
     view: MatrixView,
     pub(crate) tile: &'a Tile,
@@ -161,7 +160,7 @@ impl<'a, T: SimdElement + Copy + Default> TileMemory<'a, T> {
             let bytes = self.view.mask_range(span);
             // SAFETY: `mask_range` gives whole bytes of the span alone (it checks that the span begins and ends between
             // bytes), inside the length that `for_each_tile` checked; the spans are apart, as was checked above, no other
-            // call has this tile, and this one lends itself for as long.
+            // call has this tile, and this one is borrowed for as long.
             unsafe { std::slice::from_raw_parts_mut(mask.add(bytes.start), bytes.len()) }
         }))
     }

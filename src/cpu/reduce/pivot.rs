@@ -1,4 +1,5 @@
-//! The pivot that a channel's deviations are taken from: the mean of a few values spread over a block, as the vectors can hold it; exact for equal ones.
+//! The pivot that a channel's deviations are taken from: the mean of a few values spread over a block, as the vectors can hold
+//! it; exact for equal ones.
 //!
 //! It is off by a fraction of a deviation, so that what is summed is hardly larger than it has to be.
 

@@ -1,4 +1,4 @@
-//! The reduction behind both statistics and gradients: Σa and Σa·b of each channel, read once.
+//! The reduction that is behind both statistics and gradients: Σa and Σa·b of each channel, read once.
 //!
 //! Chains of `f32` additions are short ([`CHAIN`] values) and end in `f64`, so that the error of a sum does not grow
 //! with the number of values.
@@ -26,7 +26,7 @@ pub(crate) trait Terms<S: Simd, T: Element, const N: usize> {
     type Rows: Copy;
     /// The memory of spans of equal length.
     fn streams<const A: usize>(&self, spans: [Span; A]) -> Self::Streams<A>;
-    /// StridedSpans of no values.
+    /// Spans of no values.
     fn no_streams<const A: usize>(&self) -> Self::Streams<A>;
     /// The memory of a span and of the same columns of the rows that follow, `count` rows in all.
     fn rows(&self, first: Span, count: usize, row_len: usize) -> Self::Rows;

@@ -121,7 +121,7 @@ impl Dispatch {
         }
     }
 
-    /// StridedSpans a kernel at this level.
+    /// Runs a kernel at this level.
     pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Output {
         match self {
             Dispatch::Portable(simd) => simd.vectorize(kernel),

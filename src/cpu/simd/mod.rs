@@ -1,7 +1,7 @@
 //! Vectors of 16 values at every instruction set.
 //!
-//! Every level computes with vectors of [`LANES`] = 16 values, whatever its registers hold, so a step is written once
-//! and all levels with fused multiply-add give the same bits. A step enters a level through [`dispatch::Dispatch::run`]:
+//! Every level computes with vectors of [`LANES`] = 16 values, whatever its registers hold, so a kernel is written once
+//! and all levels with fused multiply-add give the same bits. A kernel enters a level through [`dispatch::Dispatch::run`]:
 //! everything it calls is `#[inline(always)]` and uses plain `for` loops, because an intrinsic behind a closure or an
 //! iterator adaptor is a function call (22 times slower, measured).
 
@@ -32,7 +32,7 @@ pub trait Simd: Copy + Send + Sync + 'static {
     type F32: Vector<Scalar = f32, Wide = Self::F64>;
     /// Sixteen `f64`.
     type F64: Vector<Scalar = f64, Wide = Self::F64>;
-    /// Whether four spans of memory are worked on side by side.
+    /// Whether a pass goes through four streams of memory side by side.
     const FOUR_STREAMS: bool = true;
 
     /// Sixteen times the same value.
@@ -144,7 +144,7 @@ pub trait Simd: Copy + Send + Sync + 'static {
         self.store_bf16(value, &mut values);
         to.copy_from_slice(&values[..to.len()]);
     }
-    /// StridedSpans a kernel with the instruction set enabled.
+    /// Runs a kernel with the instruction set enabled.
     fn vectorize<K: Kernel>(self, kernel: K) -> K::Output;
 }
 

@@ -1,4 +1,4 @@
-//! A vector: values that are computed with together, whatever the instruction set.
+//! What is done with a vector of values, whatever the instruction set.
 
 /// Values in a vector, at every level and of every type.
 pub(crate) const LANES: usize = 16;

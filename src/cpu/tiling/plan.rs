@@ -110,7 +110,7 @@ impl MatrixView {
             let tiles = MIN_TILES.min(self.len * bytes / SINGLE_TILE_BYTES);
             let enough = self.planes.div_ceil(tiles).next_multiple_of(step);
             let planes = wanted.clamp(1, enough);
-            // Bundles of whole lines can be fewer than were wanted.
+            // Tiles of whole lines can be fewer than were wanted.
             if 2 * self.planes.div_ceil(planes) >= tiles {
                 return self.by_channel(planes);
             }

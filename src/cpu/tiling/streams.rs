@@ -1,7 +1,7 @@
 //! The spans of a tile, in bundles that are worked on as four streams side by side.
 //!
 //! A core that copies at four places at a time moves more: on a Xeon, 23 to 25 GB/s past the caches instead of 17, where the
-//! places are a page or more apart. And what a column needs is fetched once for four values.
+//! places are a page or more apart. And what a column needs is loaded once for four values.
 
 use std::ops::Range;
 
@@ -13,7 +13,7 @@ use crate::cpu::tiling::view::{LINE_VALUES, MatrixView};
 /// The least that a row of one plane is shared out by four spans for.
 const LEAST_QUARTER: usize = 8 * LINE_VALUES;
 
-/// StridedSpans of equal length.
+/// Spans of equal length, one for each stream.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Streams {
     Four([Span; STREAMS]),
@@ -190,7 +190,7 @@ mod tests {
     use crate::shape::Shape;
 
     #[test]
-    fn every_value_of_a_tile_is_in_one_run() {
+    fn every_value_of_a_tile_is_in_one_span() {
         let dims: [&[usize]; 9] = [
             &[1, 1],
             &[37, 3],
