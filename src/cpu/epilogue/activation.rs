@@ -1,7 +1,7 @@
 //! Every activation on vectors: y from v, the bit that is saved of v, and dv from dy and either.
 //!
-//! The one file to edit for a new activation. Which one it is does not change in a loop and is asked in it, through [`opaque`];
-//! `None` is asked first, so that it costs one question.
+//! The one file to edit for a new activation. Which one it is does not change in a loop, and is asked in it all the same: through
+//! [`opaque`], which says why.
 
 use crate::config::Activation;
 use crate::cpu::simd::Simd;
