@@ -15,11 +15,14 @@ use crate::element::{Compute, Element};
 use crate::error::Result;
 use crate::shape::{Shape, check_len};
 
+/// What a forward pass saves, in the caller's memory.
+type SavedMut<'a, T> = Saved<&'a mut [u8], &'a mut [T]>;
+
 pub(crate) fn check_epilogue<'a, T: Element>(
     shape: &Shape,
     matrix: &MatrixView,
     epilogue: Epilogue<'a, Cpu, T>,
-) -> Result<(forward::Epilogue<'a, T>, Saved<&'a mut [u8], &'a mut [T]>)> {
+) -> Result<(forward::Epilogue<'a, T>, SavedMut<'a, T>)> {
     check_residual(shape, &epilogue)?;
     let (residual, activation, mask) = match epilogue {
         Epilogue::None => (None, Activation::None, None),

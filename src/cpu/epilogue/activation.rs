@@ -53,6 +53,7 @@ impl VectorActivation {
         dy: T::Vector<S>,
         mask: u16,
     ) -> T::Vector<S> {
+        debug_assert!(self.depends_on_v());
         // ReLU, the only activation that saves a mask.
         dy.mask_and(mask)
     }
@@ -65,6 +66,7 @@ impl VectorActivation {
         dy: T::Vector<S>,
         v: T::Vector<S>,
     ) -> T::Vector<S> {
+        debug_assert!(self.depends_on_v());
         // ReLU, the only activation whose dv depends on v.
         dy.mask_and(Self::mask::<S, T>(simd, v))
     }
