@@ -65,7 +65,7 @@ pub trait Element:
 }
 
 /// A type of per-channel arrays: `f32` or `f64`. Sealed.
-pub trait Compute: Element<Compute = Self> + crate::cpu::memory::scratch::Kept {
+pub trait Compute: Element<Compute = Self> + crate::cpu::memory::scratch::ScratchElement {
     /// The largest finite value.
     const LARGEST: f64;
 }

@@ -107,6 +107,24 @@ impl<M, V> SavedActivation<M, V> {
         })
     }
 
+    /// With the mask made something else.
+    pub(crate) fn map_mask<N>(self, mask: impl FnOnce(M) -> N) -> SavedActivation<N, V> {
+        match self {
+            SavedActivation::Nothing => SavedActivation::Nothing,
+            SavedActivation::Mask(saved) => SavedActivation::Mask(mask(saved)),
+            SavedActivation::PreActivation(values) => SavedActivation::PreActivation(values),
+        }
+    }
+
+    /// The two, of which one at most is there.
+    pub(crate) fn split(self) -> (Option<M>, Option<V>) {
+        match self {
+            SavedActivation::Nothing => (None, None),
+            SavedActivation::Mask(mask) => (Some(mask), None),
+            SavedActivation::PreActivation(values) => (None, Some(values)),
+        }
+    }
+
     /// With the values made something else.
     pub(crate) fn map_values<W>(self, values: impl FnOnce(V) -> W) -> SavedActivation<M, W> {
         match self {

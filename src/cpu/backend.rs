@@ -7,12 +7,12 @@ use crate::backend::operands::{
     StatisticsMut, StatisticsSource,
 };
 use crate::backend::steps::Steps;
-use crate::cpu::kernels::backward_input::Behind;
+use crate::cpu::kernels::backward_input::BackwardParams;
 use crate::cpu::kernels::{backward_input, backward_reduce, fused, normalize, statistics};
 use crate::cpu::memory::heap::filled;
-use crate::cpu::operands::{epilogue_of, gate_of, write_gradients, write_statistics};
+use crate::cpu::operands::{activation_of, epilogue_of, write_gradients, write_statistics};
 use crate::cpu::reduce::finalize;
-use crate::cpu::tiling::view::Matrix;
+use crate::cpu::tiling::view::MatrixView;
 use crate::cpu::{Cpu, CpuMask, running};
 use crate::element::{Compute, Element};
 use crate::error::Result;
@@ -22,11 +22,11 @@ impl Steps for Cpu {
     type Mask = CpuMask;
 
     fn new_mask<T: Element>(&self, shape: &Shape) -> Result<CpuMask> {
-        Ok(CpuMask(filled(Matrix::of(shape).mask_bytes(), 0)?))
+        Ok(CpuMask(filled(MatrixView::of(shape).mask_bytes(), 0)?))
     }
 
     fn check_mask<T: Element>(shape: &Shape, mask: &CpuMask) -> Result<()> {
-        let needed = Matrix::of(shape).mask_bytes();
+        let needed = MatrixView::of(shape).mask_bytes();
         check_len("the mask (in bytes)", mask.0.len(), needed)
     }
 
@@ -38,10 +38,10 @@ impl Steps for Cpu {
         epsilon: f64,
         mut out: StatisticsMut<&mut [T::Compute]>,
     ) -> Result<()> {
-        let matrix = Matrix::of(shape);
+        let matrix = MatrixView::of(shape);
         let moments = statistics::moments(self, &matrix.for_statistics(1, size_of::<T>()), x);
         write_statistics(
-            &finalize::finish(&moments, &matrix, 0, x, epsilon),
+            &finalize::finalize(&moments, &matrix, 0, x, epsilon),
             &mut out,
         );
         self.update_running_of(checked, out)
@@ -86,7 +86,7 @@ impl Steps for Cpu {
         with: Normalization<&[T::Compute]>,
         epilogue: Epilogue<&[T], &mut CpuMask, &mut [T]>,
     ) -> Result<()> {
-        let matrix = Matrix::of(shape);
+        let matrix = MatrixView::of(shape);
         let (epilogue, mask) = epilogue_of(epilogue);
         normalize::normalize(self, &matrix.by_rows(), x_to_y, &with, epilogue, mask);
         Ok(())
@@ -102,15 +102,15 @@ impl Steps for Cpu {
         activation: ActivationBackward<&CpuMask, &[T]>,
         mut out: GradientSumsMut<&mut [T::Compute]>,
     ) -> Result<()> {
-        let matrix = Matrix::of(shape);
-        let gate = gate_of(activation);
+        let matrix = MatrixView::of(shape);
+        let activation = activation_of(activation);
         let sums = backward_reduce::reduce(
             self,
             &matrix.for_statistics(2, size_of::<T>()),
             dy,
             x,
             &with,
-            gate,
+            activation,
         );
         write_gradients(&sums, &mut out);
         Ok(())
@@ -127,8 +127,8 @@ impl Steps for Cpu {
         sums: Option<GradientSums<&[T::Compute]>>,
         dresidual: Option<&mut [T]>,
     ) -> Result<()> {
-        let matrix = Matrix::of(shape);
-        let gate = gate_of(activation);
+        let matrix = MatrixView::of(shape);
+        let activation = activation_of(activation);
         let source = if sums.is_some() {
             StatisticsSource::Batch
         } else {
@@ -144,7 +144,11 @@ impl Steps for Cpu {
             &matrix.by_rows(),
             dy_to_dx,
             x,
-            Behind { with, source, gate },
+            BackwardParams {
+                with,
+                source,
+                activation,
+            },
             means,
             dresidual,
         );
@@ -161,7 +165,7 @@ impl Steps for Cpu {
         y: &mut [T],
         mut out: StatisticsMut<&mut [T::Compute]>,
     ) -> Result<()> {
-        let matrix = Matrix::of(shape);
+        let matrix = MatrixView::of(shape);
         let (epilogue, mask) = epilogue_of(epilogue);
         write_statistics(
             &fused::forward_training(self, &matrix, x, affine, epilogue, mask, y),
@@ -182,14 +186,18 @@ impl Steps for Cpu {
         dresidual: Option<&mut [T]>,
         mut out: GradientSumsMut<&mut [T::Compute]>,
     ) -> Result<()> {
-        let matrix = Matrix::of(shape);
-        let gate = gate_of(activation);
+        let matrix = MatrixView::of(shape);
+        let activation = activation_of(activation);
         let sums = fused::backward(
             self,
             &matrix,
             dy_to_dx,
             x,
-            Behind { with, source, gate },
+            BackwardParams {
+                with,
+                source,
+                activation,
+            },
             dresidual,
         );
         write_gradients(&sums, &mut out);

@@ -18,8 +18,6 @@ use crate::cpu::parallel::Threads;
 use crate::cpu::simd::dispatch::{Dispatch, Level};
 use crate::error::Result;
 
-pub(crate) type Normalization<'a, C> = crate::backend::operands::Normalization<&'a [C]>;
-
 /// This machine's processor.
 ///
 /// The result of every operation has the same bits for any number of threads; work is cut by the shape alone.

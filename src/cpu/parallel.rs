@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::cpu::tiling::traversal::Traversal;
 use crate::error::{Error, Result};
 
 /// Below this many bytes, waking another thread costs more than it saves. (On a virtual machine, where that takes 50 us, two threads
@@ -55,7 +56,7 @@ impl Threads {
         &self,
         count: usize,
         bytes: usize,
-        order: Order,
+        order: Traversal,
         work: impl Fn(usize, Option<usize>, &mut L) -> R + Sync,
     ) -> Vec<R> {
         let threads = if bytes < WORTH_SHARING {
@@ -66,66 +67,48 @@ impl Threads {
         if threads == 1 {
             return in_turn(count, order, work);
         }
-        let claims = Claims {
+        let queue = WorkQueue {
             taken: (0..threads).map(|_| AtomicUsize::new(0)).collect(),
             count,
             order,
             done: Mutex::new(Vec::with_capacity(count)),
         };
         match &self.pool {
-            Some(pool) => pool.in_place_scope(|scope| claims.share(scope, &work)),
-            None => rayon::in_place_scope(|scope| claims.share(scope, &work)),
+            Some(pool) => pool.in_place_scope(|scope| queue.run(scope, &work)),
+            None => rayon::in_place_scope(|scope| queue.run(scope, &work)),
         }
-        claims.results()
-    }
-}
-
-/// What each thread begins with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Order {
-    FirstFirst,
-    /// What is likeliest to be in cache still, after everything was read once.
-    LastFirst,
-}
-
-impl Order {
-    /// The `i`-th of what is from `start` to `end`.
-    fn of(self, i: usize, start: usize, end: usize) -> usize {
-        match self {
-            Order::FirstFirst => start + i,
-            Order::LastFirst => end - 1 - i,
-        }
+        queue.results()
     }
 }
 
 /// Everything on the caller's thread.
 fn in_turn<R, L: Default>(
     count: usize,
-    order: Order,
+    order: Traversal,
     work: impl Fn(usize, Option<usize>, &mut L) -> R,
 ) -> Vec<R> {
     let mut left = L::default();
-    let at = |i| order.of(i, 0, count);
+    let at = |i| order.at(i, 0, count);
     let mut results: Vec<R> = (0..count)
         .map(|i| work(at(i), (i + 1 < count).then(|| at(i + 1)), &mut left))
         .collect();
-    if order == Order::LastFirst {
+    if order == Traversal::Reverse {
         results.reverse();
     }
     results
 }
 
-/// What is left to do, and what has been done. Each thread has a share of its own, always the same one, whose memory may be in
-/// its cache from the pass before; who is done with it helps the others.
-struct Claims<R> {
-    /// Of each share.
+/// Indices to be worked on, a share of them for each thread, and the results so far. A thread takes from its own share first,
+/// which is the same one in every pass, so that it finds in its cache what it wrote there; then it takes from the others'.
+struct WorkQueue<R> {
+    /// How many indices have been taken of each share.
     taken: Vec<AtomicUsize>,
     count: usize,
-    order: Order,
+    order: Traversal,
     done: Mutex<Vec<(usize, R)>>,
 }
 
-impl<R> Claims<R> {
+impl<R> WorkQueue<R> {
     fn claim(&self, thread: usize) -> Option<usize> {
         let shares = self.taken.len();
         (0..shares).find_map(|others| {
@@ -135,12 +118,12 @@ impl<R> Claims<R> {
                 (share + 1) * self.count / shares,
             );
             let taken = self.taken[share].fetch_add(1, Ordering::Relaxed);
-            (taken < end - start).then(|| self.order.of(taken, start, end))
+            (taken < end - start).then(|| self.order.at(taken, start, end))
         })
     }
 
-    /// Has others take part, and takes part: much can be done while they wake up.
-    fn share<'s, L: Default>(
+    /// Has other threads work, and works on this one meanwhile: much can be done while they wake up.
+    fn run<'s, L: Default>(
         &'s self,
         scope: &rayon::Scope<'s>,
         work: &'s (impl Fn(usize, Option<usize>, &mut L) -> R + Sync),
@@ -148,13 +131,13 @@ impl<R> Claims<R> {
         R: Send,
     {
         for thread in 1..self.taken.len() {
-            scope.spawn(move |_| self.take_part(thread, work));
+            scope.spawn(move |_| self.work_off(thread, work));
         }
-        self.take_part(0, work);
+        self.work_off(0, work);
     }
 
-    /// Does what nobody else has claimed.
-    fn take_part<L: Default>(
+    /// Works off what no other thread has claimed.
+    fn work_off<L: Default>(
         &self,
         thread: usize,
         work: &impl Fn(usize, Option<usize>, &mut L) -> R,

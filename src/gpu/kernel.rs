@@ -126,7 +126,9 @@ impl Kernel {
 
     /// Whether `kernels/` has it.
     pub fn exists(self) -> bool {
-        use {Family as F, Operation as O, Strategy as S};
+        use Family as F;
+        use Operation as O;
+        use Strategy as S;
         let has_f64 = self.strategy == Strategy::Split;
         match (self.family, self.strategy, self.operation) {
             (

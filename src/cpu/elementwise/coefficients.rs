@@ -1,18 +1,18 @@
-//! Per-channel numbers, and those of the units or columns of a tile.
+//! A table of coefficients per channel, and its part for the planes or columns of a tile.
 
 use std::ops::Range;
 
-use crate::cpu::elementwise::broadcast::Numbers;
+use crate::cpu::elementwise::broadcast::CoefficientSlices;
 use crate::cpu::memory::scratch::Scratch;
-use crate::cpu::simd::LANES;
+use crate::cpu::simd::vector::LANES;
 use crate::cpu::tiling::tile::Tile;
-use crate::cpu::tiling::view::Matrix;
+use crate::cpu::tiling::view::MatrixView;
 use crate::element::Compute;
 
-/// The numbers of every column of a tile whose units are one value wide: often the channels' as they are.
-pub(crate) struct ColumnNumbers<'a, C: Compute, const N: usize> {
+/// The coefficients of every column of a tile whose planes are one value wide: often the channels' as they are.
+pub(crate) struct ColumnCoefficients<'a, C: Compute, const N: usize> {
     period: usize,
-    /// Where each of the numbers begins.
+    /// Where each of the `N` coefficients begins.
     starts: [usize; N],
     values: Values<'a, C>,
 }
@@ -22,17 +22,17 @@ enum Values<'a, C: Compute> {
     OfColumns(Scratch<C>),
 }
 
-impl<C: Compute, const N: usize> ColumnNumbers<'_, C, N> {
-    /// The first `F` of the numbers.
+impl<C: Compute, const N: usize> ColumnCoefficients<'_, C, N> {
+    /// The first `F` of the coefficients.
     #[inline(always)]
-    pub(crate) fn lend<const F: usize>(&self) -> Numbers<'_, C, F> {
+    pub(crate) fn as_slices<const F: usize>(&self) -> CoefficientSlices<'_, C, F> {
         const { assert!(F <= N) }
         let padded = self.period + LANES;
         let values = match &self.values {
             Values::OfChannels(values) => values,
             Values::OfColumns(values) => &values[..],
         };
-        Numbers {
+        CoefficientSlices {
             width: 1,
             period: self.period,
             // One length for all, so that one check will do.
@@ -44,10 +44,11 @@ impl<C: Compute, const N: usize> ColumnNumbers<'_, C, N> {
     }
 }
 
-/// `N` numbers for each of some channels.
+/// `N` coefficients for each of some channels.
 pub(crate) struct Coefficients<C: Compute, const N: usize> {
     channels: Range<usize>,
-    /// First numbers, second numbers and so on, each followed by their own beginning, a vector of it.
+    /// All first coefficients, all second ones and so on; a vector of their own beginning follows each, so that a vector can be
+    /// read wherever a column is.
     values: Scratch<C>,
 }
 
@@ -67,31 +68,35 @@ impl<C: Compute, const N: usize> Coefficients<C, N> {
         Self { channels, values }
     }
 
-    /// Where the `i`-th number of a channel is.
+    /// Where the `i`-th coefficient of a channel is.
     #[inline(always)]
     fn place(&self, i: usize, channel: usize) -> usize {
         i * (self.channels.len() + LANES) + channel - self.channels.start
     }
 
-    /// The first `F` numbers of the units of a tile that has units.
-    pub(crate) fn of_units<const F: usize>(&self, tile: &Tile) -> Numbers<'_, C, F> {
+    /// The first `F` coefficients of the planes of a tile that has planes.
+    pub(crate) fn of_planes<const F: usize>(&self, tile: &Tile) -> CoefficientSlices<'_, C, F> {
         const { assert!(F <= N) }
-        Numbers {
+        CoefficientSlices {
             width: tile.within.len(),
-            period: tile.units.len(),
+            period: tile.planes.len(),
             values: std::array::from_fn(|i| {
-                &self.values[self.place(i, tile.units.start)..][..tile.units.len()]
+                &self.values[self.place(i, tile.planes.start)..][..tile.planes.len()]
             }),
         }
     }
 
-    /// The numbers of the columns of a tile that has no units.
-    pub(crate) fn of_columns(&self, matrix: &Matrix, tile: &Tile) -> ColumnNumbers<'_, C, N> {
-        let channels = tile.channels(matrix);
-        let len = tile.units.len();
+    /// The coefficients of the columns of a tile that has no planes.
+    pub(crate) fn of_columns(
+        &self,
+        view: &MatrixView,
+        tile: &Tile,
+    ) -> ColumnCoefficients<'_, C, N> {
+        let channels = tile.channels(view);
+        let len = tile.planes.len();
         let places = std::array::from_fn(|i| self.place(i, channels.start));
         if len == channels.len() && len >= LANES {
-            return ColumnNumbers {
+            return ColumnCoefficients {
                 period: len,
                 starts: places,
                 values: Values::OfChannels(&self.values),
@@ -106,7 +111,7 @@ impl<C: Compute, const N: usize> Coefficients<C, N> {
             }
             repeat_beginning(columns, len);
         }
-        ColumnNumbers {
+        ColumnCoefficients {
             period,
             starts: std::array::from_fn(|i| i * (period + LANES)),
             values: Values::OfColumns(columns),
@@ -114,12 +119,13 @@ impl<C: Compute, const N: usize> Coefficients<C, N> {
     }
 }
 
-/// After how many columns a tile's so many come again: as they are, or if they do not fill a vector, as often as that takes.
+/// The period with which the coefficients of so many columns are laid out: their number, or, where that does not fill a vector,
+/// the multiple of it that does.
 fn period_of(columns: usize) -> usize {
     columns * LANES.div_ceil(columns)
 }
 
-/// Has values come again after `period` of them, to the end. (What is there is repeated whole.)
+/// Fills what comes after the first `period` values with copies of them.
 fn repeat_beginning<C: Copy>(values: &mut [C], period: usize) {
     let mut there = period;
     while there < values.len() {

@@ -1,108 +1,137 @@
-//! The way through a tile where something is done to each value alone: four runs of memory side by side.
+//! The way through a tile where something is done to each value alone: four streams side by side, each a head up to the first
+//! whole line of memory, a body of whole lines, and a tail.
 
-use crate::cpu::elementwise::broadcast::Numbers;
+use crate::cpu::elementwise::broadcast::{Broadcast, CoefficientSlices};
 use crate::cpu::elementwise::coefficients::Coefficients;
-use crate::cpu::parallel::Order;
-use crate::cpu::simd::{LANES, Simd};
+use crate::cpu::simd::Simd;
+use crate::cpu::simd::vector::LANES;
 use crate::cpu::tiling::span::Span;
-use crate::cpu::tiling::streams::{Abreast, Groups};
+use crate::cpu::tiling::streams::{Bundles, Streams};
 use crate::cpu::tiling::tile::Tile;
-use crate::cpu::tiling::view::Matrix;
+use crate::cpu::tiling::traversal::Traversal;
+use crate::cpu::tiling::view::MatrixView;
 use crate::element::Element;
 
-/// What is done to every value of a tile.
-pub(crate) trait Pass<S: Simd, T: Element, const N: usize> {
-    /// Does it to some runs of equal length.
-    fn runs<const A: usize>(
-        &mut self,
-        simd: S,
-        spans: [Span; A],
-        numbers: Numbers<'_, T::Compute, N>,
-    );
-}
+/// What is done to every value of a tile, with `N` coefficients per channel.
+pub(crate) trait Elementwise<S: Simd, T: Element, const N: usize> {
+    /// What `A` spans need while they are gone through.
+    type Streams<'s, const A: usize>
+    where
+        Self: 's;
 
-/// What is done to every value of some runs.
-pub(crate) trait Step<S: Simd> {
-    /// What sixteen columns need.
-    type Coefficients: Copy;
-    /// Those of the next `count` columns.
-    fn coefficients(&mut self, simd: S, count: usize) -> Self::Coefficients;
-    /// Does it to the `count` values, at most sixteen, from `at` on in each run, or to `L` times sixteen.
-    fn at<const L: usize>(
-        &mut self,
+    /// Begins spans of equal length.
+    fn begin<const A: usize>(&mut self, simd: S, spans: [Span; A]) -> Self::Streams<'_, A>;
+
+    /// How many values come before the first whole line of memory that is written.
+    fn head<const A: usize>(streams: &Self::Streams<'_, A>) -> usize;
+
+    /// Does it to the `count` values, at most sixteen, from `at` on in each span, or to `L` times sixteen.
+    fn vectors<const A: usize, const L: usize>(
+        streams: &mut Self::Streams<'_, A>,
         simd: S,
-        with: [Self::Coefficients; L],
+        with: [[T::Vector<S>; N]; L],
         at: usize,
         count: usize,
     );
-    /// What else is done on the way, once for every `L` times sixteen values.
-    fn beside<const L: usize>(&mut self, simd: S);
+
+    /// What else is done meanwhile, once for every `L` times sixteen values of the body.
+    fn overlapped<const A: usize, const L: usize>(streams: &mut Self::Streams<'_, A>, simd: S);
+
+    /// Ends the spans.
+    fn end<const A: usize>(streams: Self::Streams<'_, A>, simd: S);
 }
 
-/// Leads a pass through a tile, rows in this order.
+/// Drives a pass through a tile.
 #[inline(always)]
-pub(crate) fn through_tile<S: Simd, T: Element, P: Pass<S, T, N>, const N: usize>(
+pub(crate) fn drive<S: Simd, T: Element, P: Elementwise<S, T, N>, const N: usize>(
     simd: S,
-    matrix: &Matrix,
+    view: &MatrixView,
     tile: &Tile,
     coefficients: &Coefficients<T::Compute, N>,
     pass: &mut P,
-    order: Order,
+    order: Traversal,
 ) {
-    let columns = (!matrix.has_units()).then(|| coefficients.of_columns(matrix, tile));
+    let columns = (!view.has_planes()).then(|| coefficients.of_columns(view, tile));
     let of_tile = match &columns {
-        Some(columns) => columns.lend(),
-        None => coefficients.of_units(tile),
+        Some(columns) => columns.as_slices(),
+        None => coefficients.of_planes(tile),
     };
-    for group in Groups::of(matrix, tile, S::FOUR_ABREAST, order) {
-        let numbers = if matrix.along_rows() {
+    for bundle in Bundles::of(view, tile, S::FOUR_STREAMS, order) {
+        let coefficients = if view.along_rows() {
             of_tile
         } else {
-            of_tile.of_unit(group.unit - tile.units.start)
+            of_tile.of_plane(bundle.plane - tile.planes.start)
         };
-        match group.runs {
-            Abreast::Four(spans) if S::FOUR_ABREAST => pass.runs(simd, spans, numbers),
-            Abreast::Four(_) => unreachable!("no groups of four were asked for"),
-            Abreast::One(span) => pass.runs(simd, [span], numbers),
+        match bundle.spans {
+            Streams::Four(spans) if S::FOUR_STREAMS => {
+                head_body_tail::<S, T, P, N, _>(simd, pass, spans, coefficients);
+            }
+            Streams::Four(_) => unreachable!("no bundles of four were asked for"),
+            Streams::One(span) => {
+                head_body_tail::<S, T, P, N, _>(simd, pass, [span], coefficients);
+            }
         }
     }
 }
 
-/// Leads a step along runs of `len` values, whose first `head` lie before the first whole line of memory.
+/// Drives a pass along spans of equal length, a line of memory at a time.
 #[inline(always)]
-pub(crate) fn along_runs<S: Simd, T: Element>(
+fn head_body_tail<S: Simd, T: Element, P: Elementwise<S, T, N>, const N: usize, const A: usize>(
     simd: S,
-    step: &mut impl Step<S>,
+    pass: &mut P,
+    spans: [Span; A],
+    coefficients: CoefficientSlices<'_, T::Compute, N>,
+) {
+    const {
+        assert!(
+            T::VECTORS_IN_LINE == 1 || T::VECTORS_IN_LINE == 2,
+            "the body of a pass is written for lines of one or two vectors"
+        );
+    }
+    let mut broadcast = Broadcast::<S, T, N>::at_start(simd, coefficients);
+    let mut streams = pass.begin(simd, spans);
+    let (head, len) = (P::head(&streams), spans[0].len());
+    if T::VECTORS_IN_LINE == 2 {
+        along_lines::<S, T, P, N, A, 2>(simd, &mut streams, &mut broadcast, head, len);
+    } else {
+        along_lines::<S, T, P, N, A, 1>(simd, &mut streams, &mut broadcast, head, len);
+    }
+    P::end(streams, simd);
+}
+
+/// The same, for lines of `L` vectors.
+#[inline(always)]
+fn along_lines<
+    S: Simd,
+    T: Element,
+    P: Elementwise<S, T, N>,
+    const N: usize,
+    const A: usize,
+    const L: usize,
+>(
+    simd: S,
+    streams: &mut P::Streams<'_, A>,
+    broadcast: &mut Broadcast<'_, S, T, N>,
     head: usize,
     len: usize,
 ) {
-    if T::VECTORS_IN_LINE == 2 {
-        along_lines::<S, 2>(simd, step, head, len);
-    } else {
-        along_lines::<S, 1>(simd, step, head, len);
-    }
-}
-
-/// The same, `L` vectors at a time.
-#[inline(always)]
-fn along_lines<S: Simd, const L: usize>(simd: S, step: &mut impl Step<S>, head: usize, len: usize) {
     let (mut at, mut stop) = (0, head);
-    // The code of a step is large: once for whole lines, and once for the head and the tail.
+    // The code of a pass is large: once for the body, and once for the head and the tail.
     loop {
         while at < stop {
             let count = LANES.min(stop - at);
             let count = if L == 1 { count % LANES } else { count };
-            let with = [step.coefficients(simd, count)];
-            step.at(simd, with, at, count);
+            let with = [broadcast.advance(simd, count)];
+            P::vectors(streams, simd, with, at, count);
             at += count;
         }
         while len - at >= L * LANES {
-            step.beside::<L>(simd);
-            let mut with = [step.coefficients(simd, LANES); L];
+            P::overlapped::<A, L>(streams, simd);
+            let mut with = [broadcast.advance(simd, LANES); L];
             for i in 1..L {
-                with[i] = step.coefficients(simd, LANES);
+                with[i] = broadcast.advance(simd, LANES);
             }
-            step.at(simd, with, at, LANES);
+            P::vectors(streams, simd, with, at, LANES);
             at += L * LANES;
         }
         if at == len {

@@ -1,4 +1,4 @@
-//! Passes that write an array value by value: how a tile is walked, and what each channel's values are computed with.
+//! Passes that write an array value by value: how a tile is walked, and which coefficients each channel's values are computed with.
 
 pub(crate) mod broadcast;
 pub(crate) mod coefficients;

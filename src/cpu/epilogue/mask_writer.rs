@@ -1,8 +1,8 @@
 //! Bits of a mask on their way to memory.
 
-use crate::cpu::simd::LANES;
+use crate::cpu::simd::vector::LANES;
 
-/// Appends bits to `A` runs of a mask, the same number to each.
+/// Appends bits to `A` spans of a mask, the same number to each.
 pub(crate) struct MaskWriter<'m, const A: usize> {
     bytes: [&'m mut [u8]; A],
     /// Bytes written of each.
@@ -27,6 +27,7 @@ impl<'m, const A: usize> MaskWriter<'m, A> {
     #[inline(always)]
     #[expect(clippy::cast_possible_truncation, reason = "two bytes at a time")]
     pub(crate) fn push(&mut self, bits: [u16; A], count: usize) {
+        const { assert!(LANES == u16::BITS as usize && 2 * LANES <= u32::BITS as usize) }
         let all = self.count + count;
         for i in 0..A {
             let new = u32::from(bits[i]) & ((1 << count) - 1);
@@ -43,7 +44,7 @@ impl<'m, const A: usize> MaskWriter<'m, A> {
 
     /// Writes what is left.
     #[inline(always)]
-    pub(crate) fn finish(self) {
+    pub(crate) fn flush(self) {
         for (bytes, pending) in self.bytes.into_iter().zip(self.pending) {
             let left = bytes.iter_mut().skip(self.written);
             for (to, byte) in left.zip(pending.to_le_bytes()).take(self.count.div_ceil(8)) {
@@ -88,7 +89,7 @@ mod tests {
                 at += count;
                 count = 16.min(len - at);
             }
-            writer.finish();
+            writer.flush();
             for i in 0..len {
                 assert_eq!(
                     bytes[0][i / 8] >> (i % 8) & 1 == 1,

@@ -1,11 +1,8 @@
-//! What is done to the normalized value before it is stored, and to its gradient on the way back.
+//! What is done to the normalized value v before it is stored as y, and to dy on the way back.
+//!
+//! An activation is defined in `activation.rs` alone; `forward.rs` and `backward.rs` bring it what was or is to be saved.
 
-pub(crate) mod backward_mask;
+pub(crate) mod activation;
+pub(crate) mod backward;
+pub(crate) mod forward;
 pub(crate) mod mask_writer;
-
-/// What is done to v.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Epilogue<'a, T> {
-    pub residual: Option<&'a [T]>,
-    pub relu: bool,
-}

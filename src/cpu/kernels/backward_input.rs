@@ -1,215 +1,226 @@
 //! dx from dy, and the residual's gradient.
 //!
 //! With batch statistics `dx = γ·inv_std·(dv − Σdv/M − x̂·Σ(dv·x̂)/M)`, computed as
-//! `((x − center)·slope + (dv − mean_gradient))·scale + offset`; with running statistics `dx = dv·scale`.
+//! `((x − center)·x_slope + (dv − mean_gradient))·scale + offset`; with running statistics `dx = dv·scale`.
 
 use std::ops::Range;
 
-use crate::backend::operands::{InOut, StatisticsSource};
-use crate::cpu::elementwise::broadcast::{Cursor, Numbers};
+use crate::backend::epilogue::ActivationBackward;
+use crate::backend::operands::{InOut, Normalization, StatisticsSource};
+use crate::cpu::Cpu;
 use crate::cpu::elementwise::coefficients::Coefficients;
-use crate::cpu::elementwise::driver::{Pass, Step, along_runs, through_tile};
-use crate::cpu::epilogue::backward_mask::{Gate, Marks, keep_above_zero};
-use crate::cpu::kernels::backward_reduce::{FOR_SUMS, FOR_SUMS_AND_V, Gradients, ReduceTile, Sums};
-use crate::cpu::kernels::coefficients::{center_of, coefficients_of};
-use crate::cpu::memory::slice::Run;
-use crate::cpu::memory::strided::{Runs, RunsMut};
-use crate::cpu::memory::tile_memory::{Outputs, TileMemory, scatter};
-use crate::cpu::reduce::planes::{GroupSums, TileSums, order_of_writing};
-use crate::cpu::simd::opaque::asked_in_loop;
-use crate::cpu::simd::{Kernel, LANES, Simd, Vector};
+use crate::cpu::elementwise::driver::{Elementwise, drive};
+use crate::cpu::epilogue::backward::BackwardStreams;
+use crate::cpu::kernels::affine::{affine_of, center_of};
+use crate::cpu::kernels::backward_reduce::{
+    ALL_SUM_COEFFICIENTS, AffineGradients, GradientTerms, ReduceTile, sum_coefficients,
+};
+use crate::cpu::memory::slice::RawSlice;
+use crate::cpu::memory::strided::{StridedSpans, StridedSpansMut};
+use crate::cpu::memory::tile_memory::{Outputs, TileMemory, for_each_tile};
+use crate::cpu::reduce::planes::{BundleSums, PlaneSums, order_of_writing};
+use crate::cpu::simd::opaque::opaque;
+use crate::cpu::simd::vector::{LANES, Vector};
+use crate::cpu::simd::{Kernel, Simd};
 use crate::cpu::tiling::span::Span;
 use crate::cpu::tiling::tile::{Tile, Tiling};
-use crate::cpu::tiling::view::Matrix;
-use crate::cpu::{Cpu, Normalization};
+use crate::cpu::tiling::view::MatrixView;
 use crate::element::{Compute, Element};
 
-/// The six numbers per channel: center, scale, mean_gradient, slope, offset, and shift, for where v is recomputed. `means`
+/// The six coefficients per channel: center, scale, mean_gradient, x_slope, offset, and shift, for where v is recomputed. `means`
 /// gives Σ(dv·x̂)/M and Σdv/M of a channel where the statistics are the batch's.
 pub(crate) fn coefficients<C: Compute>(
-    with: &Normalization<'_, C>,
+    with: &Normalization<&[C]>,
     channels: Range<usize>,
     means: impl Fn(usize) -> Option<[f64; 2]>,
 ) -> Coefficients<C, 6> {
     Coefficients::new(channels, |c| {
-        let [center, scale, shift] = coefficients_of(with, c);
+        let [center, scale, shift] = affine_of(with, c);
         let Some([mean_gamma, mean_beta]) = means(c) else {
             let none = C::default();
             return [center, scale, none, none, none, shift];
         };
         let mean_gradient = C::from_f64(mean_beta);
-        let slope = -with.inv_std[c].to_f64() * mean_gamma;
-        let unsaid = mean_beta - mean_gradient.to_f64() + slope * center_of(with, c).1;
-        let offset = -scale.to_f64() * unsaid;
+        let x_slope = -with.inv_std[c].to_f64() * mean_gamma;
+        let rounding_residue = mean_beta - mean_gradient.to_f64() + x_slope * center_of(with, c).1;
+        let offset = -scale.to_f64() * rounding_residue;
         [
             center,
             scale,
             mean_gradient,
-            C::from_f64(slope),
+            C::from_f64(x_slope),
             C::from_f64(offset),
             shift,
         ]
     })
 }
 
-/// Writes dx of a tile; and takes the sums of the next one on the way, if there is one whose units they are of.
+/// Writes dx of a tile; and takes the sums of the next one meanwhile, where the two can overlap.
 pub struct InputTile<'a, 'm, T: Element> {
-    pub(crate) matrix: &'a Matrix,
+    pub(crate) view: &'a MatrixView,
     pub(crate) tile: &'a Tile,
-    pub(crate) x: Run<'a, T>,
+    pub(crate) x: RawSlice<'a, T>,
     pub(crate) coefficients: &'a Coefficients<T::Compute, 6>,
     /// Whether the statistics are the batch's.
     pub(crate) of_batch: bool,
-    pub(crate) gate: Gate<'a>,
+    pub(crate) activation: ActivationBackward<&'a [u8], &'a [T]>,
     pub(crate) memory: &'a mut TileMemory<'m, T>,
     pub(crate) next: Option<ReduceTile<'a, 'm, T>>,
 }
 
 impl<T: Element> Kernel for InputTile<'_, '_, T> {
-    type Output = Option<Sums>;
+    type Output = Option<AffineGradients>;
 
     #[inline(always)]
-    fn run<S: Simd>(self, simd: S) -> Option<Sums> {
-        match self.gate {
-            Gate::Recomputed => self.of_numbers::<S, FOR_SUMS_AND_V>(simd),
-            Gate::Open | Gate::Marked(_) => self.of_numbers::<S, FOR_SUMS>(simd),
+    fn run<S: Simd>(self, simd: S) -> Option<AffineGradients> {
+        if self.activation.recomputes_v() {
+            self.write::<S, true, { sum_coefficients(true) }>(simd)
+        } else {
+            self.write::<S, false, { sum_coefficients(false) }>(simd)
         }
     }
 }
 
 impl<T: Element> InputTile<'_, '_, T> {
-    /// Where the next tile's sums take `N` numbers.
+    /// With `N` coefficients for the next tile's sums.
     #[inline(always)]
-    fn of_numbers<S: Simd, const N: usize>(self, simd: S) -> Option<Sums> {
-        let matrix = self.matrix;
+    fn write<S: Simd, const RECOMPUTE_V: bool, const N: usize>(
+        self,
+        simd: S,
+    ) -> Option<AffineGradients> {
+        let view = self.view;
         let next = match &self.next {
-            Some(next) => TileSums::of::<S, FOR_SUMS_AND_V>(
-                matrix,
+            Some(next) => PlaneSums::of::<S, ALL_SUM_COEFFICIENTS>(
+                view,
                 next.tile,
                 next.coefficients,
-                next.gradients(),
+                next.terms(),
             ),
-            None => TileSums::nothing(Gradients::nothing(matrix)),
+            None => PlaneSums::nothing(GradientTerms::nothing(view)),
         };
-        let mut pass = InputPass::<T, N> {
-            matrix,
+        let mut pass = InputPass::<T, RECOMPUTE_V, N> {
+            view,
             memory: self.memory,
             of_batch: self.of_batch,
             x: self.x,
-            gate: self.gate,
+            activation: self.activation,
             next,
         };
         let order = order_of_writing(self.next.as_ref().map(|next| next.tile));
-        through_tile::<S, T, _, 6>(simd, matrix, self.tile, self.coefficients, &mut pass, order);
-        self.next.as_ref().map(|_| Sums::of(pass.next.end()))
+        drive::<S, T, _, 6>(simd, view, self.tile, self.coefficients, &mut pass, order);
+        self.next
+            .as_ref()
+            .map(|_| AffineGradients::of(pass.next.end()))
     }
 }
 
-/// Writes dx of some runs after the other.
-struct InputPass<'a, 'm, T: Element, const N: usize> {
-    matrix: &'a Matrix,
+/// Writes dx of a tile, and dv where the residual's gradient is asked for.
+struct InputPass<'a, 'm, T: Element, const RECOMPUTE_V: bool, const N: usize> {
+    view: &'a MatrixView,
     memory: &'a mut TileMemory<'m, T>,
     of_batch: bool,
-    x: Run<'a, T>,
-    gate: Gate<'a>,
-    next: TileSums<'a, T, Gradients<'a, 'm, T>, N>,
+    x: RawSlice<'a, T>,
+    activation: ActivationBackward<&'a [u8], &'a [T]>,
+    next: PlaneSums<'a, T, GradientTerms<'a, 'm, T, RECOMPUTE_V>, N>,
 }
 
-impl<S: Simd, T: Element, const N: usize> Pass<S, T, 6> for InputPass<'_, '_, T, N> {
+/// Everything that some spans need.
+struct InputStreams<
+    'a,
+    'm,
+    's,
+    S: Simd,
+    T: Element,
+    const RECOMPUTE_V: bool,
+    const N: usize,
+    const A: usize,
+> {
+    of_batch: bool,
+    dy: StridedSpans<'s, T, A>,
+    dx: StridedSpansMut<'s, T, A>,
+    has_residual: bool,
+    dresidual: StridedSpansMut<'s, T, A>,
+    x: StridedSpans<'s, T, A>,
+    activation: BackwardStreams<'s, T, A>,
+    next: BundleSums<'s, S, T, GradientTerms<'a, 'm, T, RECOMPUTE_V>, N, A>,
+}
+
+impl<'a, 'm, S: Simd, T: Element, const RECOMPUTE_V: bool, const N: usize> Elementwise<S, T, 6>
+    for InputPass<'a, 'm, T, RECOMPUTE_V, N>
+{
+    type Streams<'s, const A: usize>
+        = InputStreams<'a, 'm, 's, S, T, RECOMPUTE_V, N, A>
+    where
+        Self: 's;
+
     #[inline(always)]
-    fn runs<const A: usize>(
-        &mut self,
-        simd: S,
-        spans: [Span; A],
-        numbers: Numbers<'_, T::Compute, 6>,
-    ) {
+    fn begin<const A: usize>(&mut self, simd: S, spans: [Span; A]) -> Self::Streams<'_, A> {
         let dy = self.memory.inputs(spans);
         let dresidual = self.memory.seconds(spans);
-        let needs_x = self.of_batch || N == FOR_SUMS_AND_V;
-        let mut step = InputStep::<S, T, N, A> {
+        let needs_x = self.of_batch || RECOMPUTE_V;
+        let streams = InputStreams {
             of_batch: self.of_batch,
             dy,
             dx: self.memory.outputs(spans),
             has_residual: dresidual.is_some(),
-            dresidual: dresidual.unwrap_or_else(RunsMut::none),
+            dresidual: dresidual.unwrap_or_else(StridedSpansMut::none),
             // Where x is not needed, it may be empty.
-            x: if needs_x { self.x.parts(spans) } else { dy },
-            cursor: Cursor::at_start(simd, numbers),
-            marks: self.gate.runs(self.matrix, spans),
-            next: self.next.next_group(simd),
+            x: if needs_x { self.x.strided(spans) } else { dy },
+            activation: self.activation.streams(self.view, spans),
+            next: self.next.next_bundle(simd),
         };
-        step.dx.fetch_ends(simd);
-        let head = step.dx.unaligned_head();
-        along_runs::<S, T>(simd, &mut step, head, spans[0].len());
-        step.next.end(simd);
-    }
-}
-
-/// Everything that some runs need.
-struct InputStep<'a, 'm, 's, S: Simd, T: Element, const N: usize, const A: usize> {
-    of_batch: bool,
-    dy: Runs<'a, T, A>,
-    dx: RunsMut<'a, T, A>,
-    has_residual: bool,
-    dresidual: RunsMut<'a, T, A>,
-    x: Runs<'a, T, A>,
-    cursor: Cursor<'s, S, T, 6>,
-    marks: Marks<'a, A>,
-    next: GroupSums<'s, S, T, Gradients<'a, 'm, T>, N, A>,
-}
-
-impl<S: Simd, T: Element, const N: usize, const A: usize> Step<S>
-    for InputStep<'_, '_, '_, S, T, N, A>
-{
-    type Coefficients = [T::Vector<S>; 6];
-
-    #[inline(always)]
-    fn coefficients(&mut self, simd: S, count: usize) -> [T::Vector<S>; 6] {
-        self.cursor.advance(simd, count)
+        streams.dx.prefetch_ends(simd);
+        streams
     }
 
     #[inline(always)]
-    fn beside<const L: usize>(&mut self, simd: S) {
-        self.next.advance::<L>(simd);
+    fn head<const A: usize>(streams: &Self::Streams<'_, A>) -> usize {
+        streams.dx.unaligned_head()
     }
 
     #[inline(always)]
-    fn at<const L: usize>(
-        &mut self,
+    fn overlapped<const A: usize, const L: usize>(streams: &mut Self::Streams<'_, A>, simd: S) {
+        streams.next.advance::<L>(simd);
+    }
+
+    #[inline(always)]
+    fn vectors<const A: usize, const L: usize>(
+        streams: &mut Self::Streams<'_, A>,
         simd: S,
         with: [[T::Vector<S>; 6]; L],
         at: usize,
         count: usize,
     ) {
-        let mut dv = [self.dy.read(simd, at, count); L];
+        let activation = &streams.activation;
+        let mut dv = [streams.dy.read(simd, at, count); L];
         for l in 1..L {
-            dv[l] = self.dy.read(simd, at + l * LANES, count);
+            dv[l] = streams.dy.read(simd, at + l * LANES, count);
         }
-        self.marks.keep_marked::<S, T, L>(at, &mut dv);
+        activation.apply_saved(simd, at, count, &mut dv);
         let mut dx = dv;
-        if asked_in_loop(self.of_batch) {
+        if opaque(streams.of_batch) {
             for l in 0..L {
-                let [center, scale, mean_gradient, slope, offset, shift] = with[l];
-                let x = self.x.read(simd, at + l * LANES, count);
+                let [center, scale, mean_gradient, x_slope, offset, shift] = with[l];
+                let x = streams.x.read(simd, at + l * LANES, count);
                 for i in 0..A {
                     let centred = x[i].sub(center);
-                    if N == FOR_SUMS_AND_V {
-                        let affine = [scale, shift];
-                        dv[l][i] = keep_above_zero::<S, T>(simd, dv[l][i], centred, affine);
+                    if RECOMPUTE_V {
+                        let v = centred.mul_add(scale, shift);
+                        dv[l][i] = activation.apply_recomputed(simd, dv[l][i], v);
                     }
                     let less_mean = dv[l][i].sub(mean_gradient);
-                    let less_both = centred.mul_add(slope, less_mean);
+                    let less_both = centred.mul_add(x_slope, less_mean);
                     dx[l][i] = less_both.mul_add(scale, offset);
                 }
             }
         } else {
             for l in 0..L {
                 let [center, scale, .., shift] = with[l];
-                if N == FOR_SUMS_AND_V {
-                    let x = self.x.read(simd, at + l * LANES, count);
+                if RECOMPUTE_V {
+                    let x = streams.x.read(simd, at + l * LANES, count);
                     for i in 0..A {
-                        let (centred, affine) = (x[i].sub(center), [scale, shift]);
-                        dv[l][i] = keep_above_zero::<S, T>(simd, dv[l][i], centred, affine);
+                        let v = x[i].sub(center).mul_add(scale, shift);
+                        dv[l][i] = activation.apply_recomputed(simd, dv[l][i], v);
                     }
                 }
                 for i in 0..A {
@@ -217,10 +228,15 @@ impl<S: Simd, T: Element, const N: usize, const A: usize> Step<S>
                 }
             }
         }
-        if asked_in_loop(self.has_residual) {
-            self.dresidual.write(simd, at, count, dv);
+        if opaque(streams.has_residual) {
+            streams.dresidual.write(simd, at, count, dv);
         }
-        self.dx.write(simd, at, count, dx);
+        streams.dx.write(simd, at, count, dx);
+    }
+
+    #[inline(always)]
+    fn end<const A: usize>(streams: Self::Streams<'_, A>, simd: S) {
+        streams.next.end(simd);
     }
 }
 
@@ -230,29 +246,33 @@ pub(crate) fn input<T: Element>(
     tiling: &Tiling,
     dy_to_dx: InOut<&[T], &mut [T]>,
     x: &[T],
-    behind: Behind<'_, '_, T::Compute>,
+    params: BackwardParams<'_, '_, T>,
     means: impl Fn(usize) -> Option<[f64; 2]>,
     dresidual: Option<&mut [T]>,
 ) {
-    let Behind { with, source, gate } = behind;
-    let (of_batch, matrix) = (source == StatisticsSource::Batch, &tiling.matrix);
-    let coefficients = coefficients(&with, 0..matrix.channels, means);
+    let BackwardParams {
+        with,
+        source,
+        activation,
+    } = params;
+    let (of_batch, view) = (source == StatisticsSource::Batch, &tiling.view);
+    let coefficients = coefficients(&with, 0..view.channels, means);
     let outputs = Outputs {
         map: dy_to_dx,
         second: dresidual,
         mask: None,
     };
-    scatter(&cpu.threads, tiling, outputs, |memory, _, (): &mut ()| {
-        let x = Run::new(x);
+    for_each_tile(&cpu.threads, tiling, outputs, |memory, _, (): &mut ()| {
+        let x = RawSlice::new(x);
         T::input(
             cpu,
             InputTile {
-                matrix,
+                view,
                 tile: memory.tile,
                 x,
                 coefficients: &coefficients,
                 of_batch,
-                gate,
+                activation,
                 memory,
                 next: None,
             },
@@ -260,10 +280,10 @@ pub(crate) fn input<T: Element>(
     });
 }
 
-/// Backward: what a backward pass reads beside x.
+/// What a backward pass reads beside dy and x.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Behind<'w, 'g, C: Compute> {
-    pub with: Normalization<'w, C>,
+pub(crate) struct BackwardParams<'w, 'g, T: Element> {
+    pub with: Normalization<&'w [T::Compute]>,
     pub source: StatisticsSource,
-    pub gate: Gate<'g>,
+    pub activation: ActivationBackward<&'g [u8], &'g [T]>,
 }

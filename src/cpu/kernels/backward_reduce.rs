@@ -1,28 +1,33 @@
-//! dγ = Σ dv·x̂ and dβ = Σ dv, with dv = dy behind the gate and x̂ = (x − mean)·inv_std.
+//! dγ = Σ dv·x̂ and dβ = Σ dv, with dv = dy behind the activation and x̂ = (x − mean)·inv_std.
 
 use std::ops::Range;
 
+use crate::backend::epilogue::{Activation, ActivationBackward};
+use crate::backend::operands::Normalization;
+use crate::cpu::Cpu;
 use crate::cpu::elementwise::coefficients::Coefficients;
-use crate::cpu::epilogue::backward_mask::{Gate, Marks, keep_above_zero};
-use crate::cpu::kernels::coefficients::{center_of, coefficients_of};
+use crate::cpu::epilogue::backward::BackwardStreams;
+use crate::cpu::kernels::affine::{affine_of, center_of};
 use crate::cpu::memory::scratch::Scratch;
-use crate::cpu::memory::slice::{Rows, Run};
-use crate::cpu::memory::strided::Runs;
+use crate::cpu::memory::slice::{RawSlice, Rows};
+use crate::cpu::memory::strided::StridedSpans;
 use crate::cpu::memory::tile_memory::TileMemory;
 use crate::cpu::reduce::columns::{ColumnSums, add_columns, gather_columns};
-use crate::cpu::reduce::planes::TileSums;
-use crate::cpu::reduce::terms::{Terms, TermsOf, lanes};
-use crate::cpu::simd::{Kernel, LANES, Simd, Vector};
+use crate::cpu::reduce::planes::PlaneSums;
+use crate::cpu::reduce::terms::{Terms, TermsOf};
+use crate::cpu::simd::tail_mask::lane_mask;
+use crate::cpu::simd::vector::{LANES, Vector};
+use crate::cpu::simd::{Kernel, Simd};
 use crate::cpu::tiling::span::Span;
 use crate::cpu::tiling::tile::{Tile, Tiling};
-use crate::cpu::tiling::view::Matrix;
-use crate::cpu::{Cpu, Normalization};
+use crate::cpu::tiling::view::MatrixView;
 use crate::element::{Compute, Element};
 
-/// Where dy is read: all of the array, or the tile that dx may be written over.
+/// Where dy is read: all of the array; or a tile that dx may be written over, where no slice of the whole array can be had while
+/// other threads write theirs, and the tile's memory checks every span.
 #[derive(Clone, Copy)]
 pub(crate) enum Gradient<'a, 'm, T> {
-    Array(Run<'a, T>),
+    Array(RawSlice<'a, T>),
     Tile(&'a TileMemory<'m, T>),
 }
 
@@ -36,9 +41,9 @@ impl<'a, T: Element> Gradient<'a, '_, T> {
     }
 
     #[inline(always)]
-    fn runs<const A: usize>(&self, spans: [Span; A]) -> Runs<'a, T, A> {
+    fn streams<const A: usize>(&self, spans: [Span; A]) -> StridedSpans<'a, T, A> {
         match self {
-            Gradient::Array(dy) => dy.parts(spans),
+            Gradient::Array(dy) => dy.strided(spans),
             Gradient::Tile(memory) => memory.inputs(spans),
         }
     }
@@ -46,143 +51,156 @@ impl<'a, T: Element> Gradient<'a, '_, T> {
 
 /// Σ dv·x̂ and Σ dv of some channels.
 #[derive(Debug)]
-pub struct Sums {
-    pub(crate) gamma: Scratch<f64>,
-    pub(crate) beta: Scratch<f64>,
+pub struct AffineGradients {
+    pub(crate) dgamma: Scratch<f64>,
+    pub(crate) dbeta: Scratch<f64>,
 }
 
-impl Sums {
+impl AffineGradients {
     /// From Σ dv and Σ dv·x̂.
-    pub(crate) fn of([beta, gamma]: [Scratch<f64>; 2]) -> Self {
-        Self { gamma, beta }
+    pub(crate) fn of([dbeta, dgamma]: [Scratch<f64>; 2]) -> Self {
+        Self { dgamma, dbeta }
     }
 
     /// Of no values.
     pub(crate) fn none(channels: usize) -> Self {
         Self {
-            gamma: Scratch::zeros(channels),
-            beta: Scratch::zeros(channels),
+            dgamma: Scratch::zeros(channels),
+            dbeta: Scratch::zeros(channels),
         }
     }
 }
 
-/// The four numbers per channel: center and inv_std; and, where v is recomputed, scale and shift as [`super::normalize`] has
-/// them.
+/// How many coefficients per channel the sums take: center and inv_std, and where v is recomputed scale and shift as well.
+pub(crate) const fn sum_coefficients(recompute_v: bool) -> usize {
+    if recompute_v { ALL_SUM_COEFFICIENTS } else { 2 }
+}
+
+/// All of them.
+pub(crate) const ALL_SUM_COEFFICIENTS: usize = 4;
+
+/// Center and inv_std, and scale and shift as [`super::normalize`] has them, whether or not v is recomputed.
 pub(crate) fn coefficients<C: Compute>(
-    with: &Normalization<'_, C>,
+    with: &Normalization<&[C]>,
     channels: Range<usize>,
-) -> Coefficients<C, FOR_SUMS_AND_V> {
+) -> Coefficients<C, ALL_SUM_COEFFICIENTS> {
     Coefficients::new(channels, |c| {
-        let [center, scale, shift] = coefficients_of(with, c);
+        let [center, scale, shift] = affine_of(with, c);
         [center, with.inv_std[c], scale, shift]
     })
 }
 
-/// How many of them the terms of the sums take.
-pub(crate) const FOR_SUMS: usize = 2;
-/// The same, where v is recomputed.
-pub(crate) const FOR_SUMS_AND_V: usize = 4;
-
 /// Reduces a tile.
 pub struct ReduceTile<'a, 'm, T: Element> {
-    pub(crate) matrix: &'a Matrix,
+    pub(crate) view: &'a MatrixView,
     pub(crate) tile: &'a Tile,
     pub(crate) dy: Gradient<'a, 'm, T>,
-    pub(crate) x: Run<'a, T>,
-    pub(crate) coefficients: &'a Coefficients<T::Compute, FOR_SUMS_AND_V>,
-    pub(crate) gate: Gate<'a>,
+    pub(crate) x: RawSlice<'a, T>,
+    pub(crate) coefficients: &'a Coefficients<T::Compute, ALL_SUM_COEFFICIENTS>,
+    pub(crate) activation: ActivationBackward<&'a [u8], &'a [T]>,
 }
 
 impl<T: Element> Kernel for ReduceTile<'_, '_, T> {
-    type Output = Sums;
+    type Output = AffineGradients;
 
     #[inline(always)]
-    fn run<S: Simd>(self, simd: S) -> Sums {
-        match self.gate {
-            Gate::Recomputed => self.of_numbers::<S, FOR_SUMS_AND_V>(simd),
-            Gate::Open | Gate::Marked(_) => self.of_numbers::<S, FOR_SUMS>(simd),
+    fn run<S: Simd>(self, simd: S) -> AffineGradients {
+        if self.activation.recomputes_v() {
+            self.reduce::<S, true, { sum_coefficients(true) }>(simd)
+        } else {
+            self.reduce::<S, false, { sum_coefficients(false) }>(simd)
         }
     }
 }
 
 impl<'a, 'm, T: Element> ReduceTile<'a, 'm, T> {
     #[inline(always)]
-    fn of_numbers<S: Simd, const N: usize>(self, simd: S) -> Sums {
-        let (matrix, tile) = (self.matrix, self.tile);
-        let gradients = self.gradients();
-        if matrix.has_units() {
-            let sums = TileSums::<T, _, N>::of::<S, FOR_SUMS_AND_V>(
-                matrix,
+    fn reduce<S: Simd, const RECOMPUTE_V: bool, const N: usize>(self, simd: S) -> AffineGradients {
+        let (view, tile) = (self.view, self.tile);
+        let terms = self.terms::<RECOMPUTE_V>();
+        if view.has_planes() {
+            let sums = PlaneSums::<T, _, N>::of::<S, ALL_SUM_COEFFICIENTS>(
+                view,
                 tile,
                 self.coefficients,
-                gradients,
+                terms,
             );
-            return Sums::of(sums.all(simd));
+            return AffineGradients::of(sums.all(simd));
         }
-        let mut out = Sums::none(tile.channels(matrix).len());
-        let numbers = self.coefficients.of_columns(matrix, tile);
-        let mut sums = ColumnSums::zero(tile.columns(matrix).len());
+        let mut out = AffineGradients::none(tile.channels(view).len());
+        let columns = self.coefficients.of_columns(view, tile);
+        let mut sums = ColumnSums::zero(tile.columns(view).len());
         add_columns(
             simd,
-            matrix,
+            view,
             tile,
-            &gradients,
-            numbers.lend::<N>(),
+            &terms,
+            columns.as_slices::<N>(),
             &mut sums,
         );
-        gather_columns(matrix, tile, &sums.first, &mut out.beta);
-        gather_columns(matrix, tile, &sums.second, &mut out.gamma);
+        gather_columns(view, tile, &sums.sum, &mut out.dbeta);
+        gather_columns(view, tile, &sums.sum_of_products, &mut out.dgamma);
         out
     }
 
-    /// The terms of the sums behind a gate.
+    /// The terms of the sums.
     #[inline(always)]
-    pub(crate) fn gradients(&self) -> Gradients<'a, 'm, T> {
-        Gradients {
-            matrix: self.matrix,
+    pub(crate) fn terms<const RECOMPUTE_V: bool>(&self) -> GradientTerms<'a, 'm, T, RECOMPUTE_V> {
+        GradientTerms {
+            view: self.view,
             dy: self.dy,
             x: self.x,
-            gate: self.gate,
+            activation: self.activation,
         }
     }
 }
 
-/// a = dv and b = x̂. They take center and inv_std; and, where v is recomputed, scale and shift.
-pub(crate) struct Gradients<'a, 'm, T> {
-    matrix: &'a Matrix,
+/// a = dv and b = x̂.
+pub(crate) struct GradientTerms<'a, 'm, T, const RECOMPUTE_V: bool> {
+    view: &'a MatrixView,
     dy: Gradient<'a, 'm, T>,
-    x: Run<'a, T>,
-    gate: Gate<'a>,
+    x: RawSlice<'a, T>,
+    activation: ActivationBackward<&'a [u8], &'a [T]>,
 }
 
-impl<'a, T: Element> Gradients<'a, '_, T> {
+impl<'a, T: Element, const RECOMPUTE_V: bool> GradientTerms<'a, '_, T, RECOMPUTE_V> {
     /// Of no values.
-    pub(crate) fn nothing(matrix: &'a Matrix) -> Self {
+    pub(crate) fn nothing(view: &'a MatrixView) -> Self {
         Self {
-            matrix,
-            dy: Gradient::Array(Run::new(&[])),
-            x: Run::new(&[]),
-            gate: Gate::Open,
+            view,
+            dy: Gradient::Array(RawSlice::new(&[])),
+            x: RawSlice::new(&[]),
+            activation: ActivationBackward::of(Activation::None),
         }
     }
 }
 
-impl<'a, S: Simd, T: Element, const N: usize> Terms<S, T, N> for Gradients<'a, '_, T> {
-    type Runs<const A: usize> = (Runs<'a, T, A>, Runs<'a, T, A>, Marks<'a, A>);
-    /// With the first run, for the gate.
+impl<'a, S: Simd, T: Element, const RECOMPUTE_V: bool, const N: usize> Terms<S, T, N>
+    for GradientTerms<'a, '_, T, RECOMPUTE_V>
+{
+    type Streams<const A: usize> = (
+        StridedSpans<'a, T, A>,
+        StridedSpans<'a, T, A>,
+        BackwardStreams<'a, T, A>,
+    );
+    /// With the first span, for what was saved.
     type Rows = (Rows<'a, T>, Rows<'a, T>, Span);
 
     #[inline(always)]
-    fn runs<const A: usize>(&self, spans: [Span; A]) -> Self::Runs<A> {
+    fn streams<const A: usize>(&self, spans: [Span; A]) -> Self::Streams<A> {
         (
-            self.dy.runs(spans),
-            self.x.parts(spans),
-            self.gate.runs(self.matrix, spans),
+            self.dy.streams(spans),
+            self.x.strided(spans),
+            self.activation.streams(self.view, spans),
         )
     }
     #[inline(always)]
-    fn no_runs<const A: usize>(&self) -> Self::Runs<A> {
-        (Runs::none(), Runs::none(), Marks::none())
+    fn no_streams<const A: usize>(&self) -> Self::Streams<A> {
+        (
+            StridedSpans::none(),
+            StridedSpans::none(),
+            BackwardStreams::none(),
+        )
     }
     #[inline(always)]
     fn rows(&self, first: Span, count: usize, row_len: usize) -> Self::Rows {
@@ -190,53 +208,55 @@ impl<'a, S: Simd, T: Element, const N: usize> Terms<S, T, N> for Gradients<'a, '
         (self.dy.rows(first, count, row_len), x, first)
     }
     #[inline(always)]
-    fn rows_abreast<const A: usize>(
+    fn row_streams<const A: usize>(
         &self,
         (dy, x, first): Self::Rows,
         row: usize,
         step: usize,
-    ) -> Self::Runs<A> {
+    ) -> Self::Streams<A> {
         let mut spans = [first; A];
         for i in 0..A {
             spans[i] = dy.span(first, row + i * step);
         }
-        let marks = self.gate.runs(self.matrix, spans);
-        (dy.abreast(row, step), x.abreast(row, step), marks)
+        let activation = self.activation.streams(self.view, spans);
+        (dy.streams(row, step), x.streams(row, step), activation)
     }
     #[inline(always)]
-    fn fetch<const A: usize>(
+    fn prefetch<const A: usize>(
         &self,
         simd: S,
-        (dy, x, _): Self::Runs<A>,
+        (dy, x, _): Self::Streams<A>,
         at: usize,
         distance: usize,
     ) {
-        dy.fetch(simd, at, distance);
-        x.fetch(simd, at, distance);
+        dy.prefetch(simd, at, distance);
+        x.prefetch(simd, at, distance);
     }
     #[inline(always)]
     fn terms<const A: usize>(
         &self,
         simd: S,
-        (dy, x, marks): Self::Runs<A>,
+        (dy, x, activation): Self::Streams<A>,
         with: [T::Vector<S>; N],
         at: usize,
         count: usize,
     ) -> TermsOf<S, T, A> {
+        const { assert!(N == sum_coefficients(RECOMPUTE_V)) }
         let (center, inv_std) = (with[0], with[1]);
         let (mut dv, mut x) = ([dy.read(simd, at, count)], x.read(simd, at, count));
         // Past the end dy is zero, and so is dv.
-        marks.keep_marked::<S, T, 1>(at, &mut dv);
+        activation.apply_saved(simd, at, count, &mut dv);
         let [mut dv] = dv;
         for i in 0..A {
             let centred = x[i].sub(center);
-            if N == FOR_SUMS_AND_V {
-                dv[i] = keep_above_zero::<S, T>(simd, dv[i], centred, [with[2], with[3]]);
+            if RECOMPUTE_V {
+                let (scale, shift) = (with[2], with[3]);
+                dv[i] = activation.apply_recomputed(simd, dv[i], centred.mul_add(scale, shift));
             }
             // Multiplied before it is summed: dv·(x − mean) can overflow where dv·x̂ cannot.
             x[i] = centred.mul(inv_std);
             if count < LANES {
-                x[i] = x[i].keep(lanes(0, count));
+                x[i] = x[i].mask_and(lane_mask(0, count));
             }
         }
         (dv, x)
@@ -245,14 +265,14 @@ impl<'a, S: Simd, T: Element, const N: usize> Terms<S, T, N> for Gradients<'a, '
 
 /// Takes out what the rounding of the mean put into Σ dv·x̂, for channels from `first` on.
 pub(crate) fn correct_for_center<C: Compute>(
-    sums: &mut Sums,
-    with: &Normalization<'_, C>,
+    sums: &mut AffineGradients,
+    with: &Normalization<&[C]>,
     first: usize,
 ) {
-    for (i, (gamma, beta)) in sums.gamma.iter_mut().zip(sums.beta.iter()).enumerate() {
-        let rest = center_of(with, first + i).1 * with.inv_std[first + i].to_f64();
-        if rest != 0.0 {
-            *gamma -= rest * beta;
+    for (i, (dgamma, dbeta)) in sums.dgamma.iter_mut().zip(sums.dbeta.iter()).enumerate() {
+        let rounding_residue = center_of(with, first + i).1 * with.inv_std[first + i].to_f64();
+        if rounding_residue != 0.0 {
+            *dgamma -= rounding_residue * dbeta;
         }
     }
 }
@@ -263,11 +283,11 @@ pub(crate) fn reduce<T: Element>(
     tiling: &Tiling,
     dy: &[T],
     x: &[T],
-    with: &Normalization<'_, T::Compute>,
-    gate: Gate<'_>,
-) -> Sums {
-    let matrix = &tiling.matrix;
-    let coefficients = coefficients(with, 0..matrix.channels);
+    with: &Normalization<&[T::Compute]>,
+    activation: ActivationBackward<&[u8], &[T]>,
+) -> AffineGradients {
+    let view = &tiling.view;
+    let coefficients = coefficients(with, 0..view.channels);
     let bytes = size_of_val(dy) + size_of_val(x);
     let parts = cpu.threads.map(
         tiling.count(),
@@ -275,26 +295,26 @@ pub(crate) fn reduce<T: Element>(
         tiling.order,
         |index, _, (): &mut ()| {
             let tile = tiling.tile(index);
-            let (dy, x) = (Gradient::Array(Run::new(dy)), Run::new(x));
+            let (dy, x) = (Gradient::Array(RawSlice::new(dy)), RawSlice::new(x));
             let sums = T::reduce(
                 cpu,
                 ReduceTile {
-                    matrix,
+                    view,
                     tile: &tile,
                     dy,
                     x,
                     coefficients: &coefficients,
-                    gate,
+                    activation,
                 },
             );
-            (tile.channels(matrix).start, sums)
+            (tile.channels(view).start, sums)
         },
     );
-    let mut whole = Sums::none(matrix.channels);
+    let mut whole = AffineGradients::none(view.channels);
     for (first, part) in parts {
-        for (i, (gamma, beta)) in part.gamma.iter().zip(part.beta.iter()).enumerate() {
-            whole.gamma[first + i] += gamma;
-            whole.beta[first + i] += beta;
+        for (i, (dgamma, dbeta)) in part.dgamma.iter().zip(part.dbeta.iter()).enumerate() {
+            whole.dgamma[first + i] += dgamma;
+            whole.dbeta[first + i] += dbeta;
         }
     }
     correct_for_center(&mut whole, with, 0);

@@ -4,50 +4,53 @@
 //! once and writes dx once; and what a thread takes next is read while it writes. Where channels are cut (channels last, or
 //! few and large ones) the passes are the steps.
 
+use crate::backend::epilogue::{ActivationBackward, SavedActivation};
 use crate::backend::operands::{Affine, InOut, StatisticsSource};
 use crate::cpu::Cpu;
 use crate::cpu::elementwise::coefficients::Coefficients;
-use crate::cpu::epilogue::Epilogue;
-use crate::cpu::epilogue::backward_mask::Gate;
-use crate::cpu::kernels::backward_input::{Behind, InputTile};
-use crate::cpu::kernels::backward_reduce::{FOR_SUMS_AND_V, Gradient, ReduceTile, Sums};
-use crate::cpu::kernels::coefficients::coefficients_of;
+use crate::cpu::epilogue::forward::Epilogue;
+use crate::cpu::kernels::affine::affine_of;
+use crate::cpu::kernels::backward_input::{BackwardParams, InputTile};
+use crate::cpu::kernels::backward_reduce::{
+    ALL_SUM_COEFFICIENTS, AffineGradients, Gradient, ReduceTile,
+};
 use crate::cpu::kernels::normalize::{NormalizeTile, normalize};
 use crate::cpu::kernels::statistics::TileMoments;
 use crate::cpu::kernels::{backward_input, backward_reduce, statistics};
-use crate::cpu::memory::slice::Run;
-use crate::cpu::memory::tile_memory::{Outputs, TileMemory, scatter};
-use crate::cpu::reduce::finalize::{Finished, finish};
+use crate::cpu::memory::slice::RawSlice;
+use crate::cpu::memory::tile_memory::{Outputs, TileMemory, for_each_tile};
+use crate::cpu::reduce::finalize::{Finalized, finalize};
 use crate::cpu::reduce::moments::Moments;
-use crate::cpu::reduce::planes::can_be_beside;
-use crate::cpu::tiling::view::Matrix;
+use crate::cpu::reduce::planes::can_overlap;
+use crate::cpu::tiling::view::MatrixView;
 use crate::element::Element;
 
 /// Forward training.
 pub(crate) fn forward_training<T: Element>(
     cpu: &Cpu,
-    matrix: &Matrix,
+    view: &MatrixView,
     x: &[T],
     affine: Affine<&[T::Compute]>,
     epilogue: Epilogue<'_, T>,
-    mask: Option<&mut [u8]>,
+    saved: SavedActivation<&mut [u8], &mut [T]>,
     y: &mut [T],
-) -> Finished<T::Compute> {
-    let tiling = matrix.for_statistics(2, size_of::<T>());
+) -> Finalized<T::Compute> {
+    let tiling = view.for_statistics(2, size_of::<T>());
     if !tiling.has_whole_channels() {
         let moments = statistics::moments(cpu, &tiling, x);
-        let finished = finish(&moments, matrix, 0, x, affine.epsilon);
-        let with = finished.normalization(affine.gamma, affine.beta);
-        let tiling = matrix.by_rows().last_first();
-        normalize(cpu, &tiling, InOut::Separate(x, y), &with, epilogue, mask);
-        return finished;
+        let finalized = finalize(&moments, view, 0, x, affine.epsilon);
+        let with = finalized.normalization(affine.gamma, affine.beta);
+        let tiling = view.by_rows().reversed();
+        normalize(cpu, &tiling, InOut::Separate(x, y), &with, epilogue, saved);
+        return finalized;
     }
+    let (mask, second) = saved.split();
     let outputs = Outputs {
         map: InOut::Separate(x, y),
-        second: None,
+        second,
         mask,
     };
-    let mut parts = scatter(
+    let mut parts = for_each_tile(
         &cpu.threads,
         &tiling,
         outputs,
@@ -55,38 +58,38 @@ pub(crate) fn forward_training<T: Element>(
             let tile = memory.tile;
             let moments = taken
                 .take()
-                .unwrap_or_else(|| T::moments(cpu, TileMoments::of(matrix, tile, x)));
-            let channels = tile.channels(matrix);
-            let finished = finish(&moments, matrix, channels.start, x, affine.epsilon);
-            let with = finished.normalization(
+                .unwrap_or_else(|| T::moments(cpu, TileMoments::of(view, tile, x)));
+            let channels = tile.channels(view);
+            let finalized = finalize(&moments, view, channels.start, x, affine.epsilon);
+            let with = finalized.normalization(
                 &affine.gamma[channels.clone()],
                 &affine.beta[channels.clone()],
             );
             let first = channels.start;
             let coefficients =
-                Coefficients::new(channels, |channel| coefficients_of(&with, channel - first));
+                Coefficients::new(channels, |channel| affine_of(&with, channel - first));
             *taken = T::normalize(
                 cpu,
                 NormalizeTile {
-                    matrix,
+                    view,
                     tile,
                     coefficients: &coefficients,
                     epilogue,
                     memory,
                     next: next
-                        .filter(|next| can_be_beside(matrix, next.tile, tile))
-                        .map(|next| TileMoments::of(matrix, next.tile, x)),
+                        .filter(|next| can_overlap(view, next.tile, tile))
+                        .map(|next| TileMoments::of(view, next.tile, x)),
                 },
             );
-            finished
+            finalized
         },
     );
     if parts.len() == 1 {
         return parts.remove(0);
     }
-    let (mut whole, mut first) = (Finished::of_len(matrix.channels), 0);
+    let (mut whole, mut first) = (Finalized::of_len(view.channels), 0);
     for part in parts {
-        whole.put(first, &part);
+        whole.write_at(first, &part);
         first += part.mean.len();
     }
     whole
@@ -94,21 +97,21 @@ pub(crate) fn forward_training<T: Element>(
 
 /// What the reduction of a tile takes beside dy.
 struct Reduction<'a, T: Element> {
-    matrix: &'a Matrix,
+    view: &'a MatrixView,
     x: &'a [T],
-    coefficients: &'a Coefficients<T::Compute, FOR_SUMS_AND_V>,
-    gate: Gate<'a>,
+    coefficients: &'a Coefficients<T::Compute, ALL_SUM_COEFFICIENTS>,
+    activation: ActivationBackward<&'a [u8], &'a [T]>,
 }
 
 impl<'a, T: Element> Reduction<'a, T> {
     fn of<'m>(&self, memory: &'a TileMemory<'m, T>) -> ReduceTile<'a, 'm, T> {
         ReduceTile {
-            matrix: self.matrix,
+            view: self.view,
             tile: memory.tile,
             dy: Gradient::Tile(memory),
-            x: Run::new(self.x),
+            x: RawSlice::new(self.x),
             coefficients: self.coefficients,
-            gate: self.gate,
+            activation: self.activation,
         }
     }
 }
@@ -116,21 +119,25 @@ impl<'a, T: Element> Reduction<'a, T> {
 /// All gradients; returns dγ and dβ.
 pub(crate) fn backward<T: Element>(
     cpu: &Cpu,
-    matrix: &Matrix,
+    view: &MatrixView,
     dy_to_dx: InOut<&[T], &mut [T]>,
     x: &[T],
-    behind: Behind<'_, '_, T::Compute>,
+    params: BackwardParams<'_, '_, T>,
     dresidual: Option<&mut [T]>,
-) -> Sums {
-    let Behind { with, source, gate } = behind;
+) -> AffineGradients {
+    let BackwardParams {
+        with,
+        source,
+        activation,
+    } = params;
     let of_batch = source == StatisticsSource::Batch;
-    let count = matrix.values_per_channel();
-    let tiling = matrix.for_statistics(3, size_of::<T>());
+    let count = view.values_per_channel();
+    let tiling = view.for_statistics(3, size_of::<T>());
     if !tiling.has_whole_channels() {
-        let sums = backward_reduce::reduce(cpu, &tiling, dy_to_dx.input(), x, &with, gate);
-        let totals = |c: usize| of_batch.then(|| [sums.gamma[c] / count, sums.beta[c] / count]);
-        let tiling = matrix.by_rows().last_first();
-        backward_input::input(cpu, &tiling, dy_to_dx, x, behind, totals, dresidual);
+        let sums = backward_reduce::reduce(cpu, &tiling, dy_to_dx.input(), x, &with, activation);
+        let totals = |c: usize| of_batch.then(|| [sums.dgamma[c] / count, sums.dbeta[c] / count]);
+        let tiling = view.by_rows().reversed();
+        backward_input::input(cpu, &tiling, dy_to_dx, x, params, totals, dresidual);
         return sums;
     }
     let outputs = Outputs {
@@ -138,41 +145,46 @@ pub(crate) fn backward<T: Element>(
         second: dresidual,
         mask: None,
     };
-    let coefficients = backward_reduce::coefficients(&with, 0..matrix.channels);
+    let coefficients = backward_reduce::coefficients(&with, 0..view.channels);
     let reduction = Reduction {
-        matrix,
+        view,
         x,
         coefficients: &coefficients,
-        gate,
+        activation,
     };
-    let mut parts = scatter(
+    let mut parts = for_each_tile(
         &cpu.threads,
         &tiling,
         outputs,
-        |memory, next, taken: &mut Option<Sums>| {
+        |memory, next, taken: &mut Option<AffineGradients>| {
             let tile = memory.tile;
-            let channels = tile.channels(matrix);
+            let channels = tile.channels(view);
             let first = channels.start;
             let mut sums = taken
                 .take()
                 .unwrap_or_else(|| T::reduce(cpu, reduction.of(memory)));
             backward_reduce::correct_for_center(&mut sums, &with, first);
             let totals = |c: usize| {
-                of_batch.then(|| [sums.gamma[c - first] / count, sums.beta[c - first] / count])
+                of_batch.then(|| {
+                    [
+                        sums.dgamma[c - first] / count,
+                        sums.dbeta[c - first] / count,
+                    ]
+                })
             };
             let coefficients = backward_input::coefficients(&with, channels, totals);
             *taken = T::input(
                 cpu,
                 InputTile {
-                    matrix,
+                    view,
                     tile,
-                    x: Run::new(x),
+                    x: RawSlice::new(x),
                     coefficients: &coefficients,
                     of_batch,
-                    gate,
+                    activation,
                     memory,
                     next: next
-                        .filter(|next| can_be_beside(matrix, next.tile, tile))
+                        .filter(|next| can_overlap(view, next.tile, tile))
                         .map(|next| reduction.of(next)),
                 },
             );
@@ -182,11 +194,11 @@ pub(crate) fn backward<T: Element>(
     if parts.len() == 1 {
         return parts.remove(0);
     }
-    let (mut whole, mut first) = (Sums::none(matrix.channels), 0);
+    let (mut whole, mut first) = (AffineGradients::none(view.channels), 0);
     for part in parts {
-        let channels = first..first + part.gamma.len();
-        whole.gamma[channels.clone()].copy_from_slice(&part.gamma);
-        whole.beta[channels.clone()].copy_from_slice(&part.beta);
+        let channels = first..first + part.dgamma.len();
+        whole.dgamma[channels.clone()].copy_from_slice(&part.dgamma);
+        whole.dbeta[channels.clone()].copy_from_slice(&part.dbeta);
         first = channels.end;
     }
     whole

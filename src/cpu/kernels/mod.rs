@@ -1,8 +1,8 @@
 //! The four kernels, compiled once for each data type and SIMD level: here, and not in every crate that uses this one.
 
+pub(crate) mod affine;
 pub(crate) mod backward_input;
 pub(crate) mod backward_reduce;
-pub(crate) mod coefficients;
 pub(crate) mod fused;
 pub(crate) mod normalize;
 pub(crate) mod statistics;
@@ -11,7 +11,7 @@ use half::{bf16, f16};
 
 use crate::cpu::Cpu;
 use crate::cpu::kernels::backward_input::InputTile;
-use crate::cpu::kernels::backward_reduce::{ReduceTile, Sums};
+use crate::cpu::kernels::backward_reduce::{AffineGradients, ReduceTile};
 use crate::cpu::kernels::normalize::NormalizeTile;
 use crate::cpu::kernels::statistics::TileMoments;
 use crate::cpu::reduce::moments::Moments;
@@ -26,11 +26,11 @@ pub trait KernelElement: Sized {
     where
         Self: Element;
     /// Gradient sums of a tile's channels.
-    fn reduce(cpu: &Cpu, kernel: ReduceTile<'_, '_, Self>) -> Sums
+    fn reduce(cpu: &Cpu, kernel: ReduceTile<'_, '_, Self>) -> AffineGradients
     where
         Self: Element;
     /// dx of a tile, and the gradient sums of the next.
-    fn input(cpu: &Cpu, kernel: InputTile<'_, '_, Self>) -> Option<Sums>
+    fn input(cpu: &Cpu, kernel: InputTile<'_, '_, Self>) -> Option<AffineGradients>
     where
         Self: Element;
 }
@@ -44,10 +44,10 @@ macro_rules! kernels_of {
             fn normalize(cpu: &Cpu, kernel: NormalizeTile<'_, '_, Self>) -> Option<Moments> {
                 cpu.dispatch.run(kernel)
             }
-            fn reduce(cpu: &Cpu, kernel: ReduceTile<'_, '_, Self>) -> Sums {
+            fn reduce(cpu: &Cpu, kernel: ReduceTile<'_, '_, Self>) -> AffineGradients {
                 cpu.dispatch.run(kernel)
             }
-            fn input(cpu: &Cpu, kernel: InputTile<'_, '_, Self>) -> Option<Sums> {
+            fn input(cpu: &Cpu, kernel: InputTile<'_, '_, Self>) -> Option<AffineGradients> {
                 cpu.dispatch.run(kernel)
             }
         }

@@ -1,34 +1,33 @@
 //! y from x.
 //!
-//! `v = (x − mean)·scale + shift` with `scale = γ·inv_std` and `shift = β − mean_low·scale`; y is v, or ReLU of it, or of
-//! it plus the residual, rounded once. Subtracting first keeps y exact where the mean is large: the usual
+//! `v = (x − mean)·scale + shift` with `scale = γ·inv_std` and `shift = β − mean_low·scale`; y is what the
+//! epilogue makes of v, rounded once. Subtracting first keeps y exact where the mean is large: the usual
 //! `x·scale + (β − mean·scale)` is off by 2e-3 at a mean of 1e5 deviations.
 
-use crate::backend::operands::InOut;
-use crate::cpu::elementwise::broadcast::{Cursor, Numbers};
+use crate::backend::epilogue::SavedActivation;
+use crate::backend::operands::{InOut, Normalization};
+use crate::cpu::Cpu;
 use crate::cpu::elementwise::coefficients::Coefficients;
-use crate::cpu::elementwise::driver::{Pass, Step, along_runs, through_tile};
-use crate::cpu::epilogue::Epilogue;
-use crate::cpu::epilogue::mask_writer::MaskWriter;
-use crate::cpu::kernels::coefficients::coefficients_of;
-use crate::cpu::kernels::statistics::{Deviations, TileMoments, shifts_as_coefficients};
+use crate::cpu::elementwise::driver::{Elementwise, drive};
+use crate::cpu::epilogue::forward::{Epilogue, EpilogueStreams};
+use crate::cpu::kernels::affine::affine_of;
+use crate::cpu::kernels::statistics::{Deviations, TileMoments, pivots_as_coefficients};
 use crate::cpu::memory::scratch::Scratch;
-use crate::cpu::memory::slice::Run;
-use crate::cpu::memory::strided::{Runs, RunsMut};
-use crate::cpu::memory::tile_memory::{Outputs, TileMemory, scatter};
+use crate::cpu::memory::slice::RawSlice;
+use crate::cpu::memory::strided::{StridedSpans, StridedSpansMut};
+use crate::cpu::memory::tile_memory::{Outputs, TileMemory, for_each_tile};
 use crate::cpu::reduce::moments::Moments;
-use crate::cpu::reduce::planes::{GroupSums, TileSums, order_of_writing};
-use crate::cpu::simd::opaque::asked_in_loop;
-use crate::cpu::simd::{Kernel, LANES, Simd, Vector};
+use crate::cpu::reduce::planes::{BundleSums, PlaneSums, order_of_writing};
+use crate::cpu::simd::vector::{LANES, Vector};
+use crate::cpu::simd::{Kernel, Simd};
 use crate::cpu::tiling::span::Span;
 use crate::cpu::tiling::tile::{Tile, Tiling};
-use crate::cpu::tiling::view::Matrix;
-use crate::cpu::{Cpu, Normalization};
+use crate::cpu::tiling::view::MatrixView;
 use crate::element::Element;
 
-/// Normalizes a tile; and takes the moments of the next one on the way, if there is one whose units they are of.
+/// Normalizes a tile; and takes the moments of the next one meanwhile, where the two can overlap.
 pub struct NormalizeTile<'a, 'm, T: Element> {
-    pub(crate) matrix: &'a Matrix,
+    pub(crate) view: &'a MatrixView,
     pub(crate) tile: &'a Tile,
     pub(crate) coefficients: &'a Coefficients<T::Compute, 3>,
     pub(crate) epilogue: Epilogue<'a, T>,
@@ -41,16 +40,16 @@ impl<T: Element> Kernel for NormalizeTile<'_, '_, T> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) -> Option<Moments> {
-        let mut shifts = Scratch::of_len(0);
+        let mut pivots = Scratch::of_len(0);
         let sums;
         let next = match &self.next {
             Some(next) => {
-                shifts = next.shifts(simd);
-                sums = shifts_as_coefficients::<T>(next.tile.units.clone(), &shifts);
+                pivots = next.pivots(simd);
+                sums = pivots_as_coefficients::<T>(next.tile.planes.clone(), &pivots);
                 let deviations = Deviations(next.x);
-                TileSums::of::<S, 1>(self.matrix, next.tile, &sums, deviations)
+                PlaneSums::of::<S, 1>(self.view, next.tile, &sums, deviations)
             }
-            None => TileSums::nothing(Deviations(Run::new(&[]))),
+            None => PlaneSums::nothing(Deviations(RawSlice::new(&[]))),
         };
         let mut pass = NormalizePass {
             memory: self.memory,
@@ -58,131 +57,86 @@ impl<T: Element> Kernel for NormalizeTile<'_, '_, T> {
             next,
         };
         let order = order_of_writing(self.next.as_ref().map(|next| next.tile));
-        through_tile::<S, T, _, 3>(
+        drive::<S, T, _, 3>(
             simd,
-            self.matrix,
+            self.view,
             self.tile,
             self.coefficients,
             &mut pass,
             order,
         );
         let next = self.next.as_ref()?;
-        Some(next.moments(&shifts, pass.next.end()))
+        Some(next.moments(&pivots, pass.next.end()))
     }
 }
 
-/// Normalizes some runs after the other.
+/// Writes y of a tile.
 struct NormalizePass<'a, 'm, T: Element> {
     memory: &'a mut TileMemory<'m, T>,
     epilogue: Epilogue<'a, T>,
-    next: TileSums<'a, T, Deviations<'a, T>, 1>,
+    next: PlaneSums<'a, T, Deviations<'a, T>, 1>,
 }
 
-impl<S: Simd, T: Element> Pass<S, T, 3> for NormalizePass<'_, '_, T> {
+/// Everything that some spans need.
+struct NormalizeStreams<'a, 's, S: Simd, T: Element, const A: usize> {
+    x: StridedSpans<'s, T, A>,
+    y: StridedSpansMut<'s, T, A>,
+    epilogue: EpilogueStreams<'s, 's, T, A>,
+    next: BundleSums<'s, S, T, Deviations<'a, T>, 1, A>,
+}
+
+impl<'a, S: Simd, T: Element> Elementwise<S, T, 3> for NormalizePass<'a, '_, T> {
+    type Streams<'s, const A: usize>
+        = NormalizeStreams<'a, 's, S, T, A>
+    where
+        Self: 's;
+
     #[inline(always)]
-    fn runs<const A: usize>(
-        &mut self,
-        simd: S,
-        spans: [Span; A],
-        numbers: Numbers<'_, T::Compute, 3>,
-    ) {
+    fn begin<const A: usize>(&mut self, simd: S, spans: [Span; A]) -> Self::Streams<'_, A> {
         let (x, y) = (self.memory.inputs(spans), self.memory.outputs(spans));
-        let mask = self.memory.masks(spans);
-        let residual = self.epilogue.residual.map(Run::new);
-        let residual = residual.map(|residual| residual.parts(spans));
-        let mut step = NormalizeStep {
+        y.prefetch_ends(simd);
+        NormalizeStreams {
             x,
             y,
-            marks: mask.is_some(),
-            mask: MaskWriter::new(mask.unwrap_or_else(no_bytes)),
-            cursor: Cursor::at_start(simd, numbers),
-            adds: residual.is_some(),
-            residual: residual.unwrap_or_else(Runs::none),
-            relu: self.epilogue.relu,
-            next: self.next.next_group(simd),
-        };
-        step.y.fetch_ends(simd);
-        let head = step.y.unaligned_head();
-        along_runs::<S, T>(simd, &mut step, head, spans[0].len());
-        step.mask.finish();
-        step.next.end(simd);
-    }
-}
-
-/// What is written where there is no mask.
-fn no_bytes<'m, const A: usize>() -> [&'m mut [u8]; A] {
-    std::array::from_fn(|_| -> &'m mut [u8] { &mut [] })
-}
-
-/// Everything that some runs need.
-struct NormalizeStep<'a, 'm, 's, S: Simd, T: Element, const A: usize> {
-    x: Runs<'a, T, A>,
-    y: RunsMut<'a, T, A>,
-    marks: bool,
-    mask: MaskWriter<'m, A>,
-    cursor: Cursor<'s, S, T, 3>,
-    adds: bool,
-    residual: Runs<'a, T, A>,
-    relu: bool,
-    next: GroupSums<'s, S, T, Deviations<'a, T>, 1, A>,
-}
-
-impl<S: Simd, T: Element, const A: usize> Step<S> for NormalizeStep<'_, '_, '_, S, T, A> {
-    type Coefficients = [T::Vector<S>; 3];
-
-    #[inline(always)]
-    fn coefficients(&mut self, simd: S, count: usize) -> [T::Vector<S>; 3] {
-        self.cursor.advance(simd, count)
+            epilogue: self.epilogue.streams(self.memory, spans),
+            next: self.next.next_bundle(simd),
+        }
     }
 
     #[inline(always)]
-    fn beside<const L: usize>(&mut self, simd: S) {
-        self.next.advance::<L>(simd);
+    fn head<const A: usize>(streams: &Self::Streams<'_, A>) -> usize {
+        streams.y.unaligned_head()
     }
 
     #[inline(always)]
-    fn at<const L: usize>(
-        &mut self,
+    fn overlapped<const A: usize, const L: usize>(streams: &mut Self::Streams<'_, A>, simd: S) {
+        streams.next.advance::<L>(simd);
+    }
+
+    #[inline(always)]
+    fn vectors<const A: usize, const L: usize>(
+        streams: &mut Self::Streams<'_, A>,
         simd: S,
         with: [[T::Vector<S>; 3]; L],
         at: usize,
         count: usize,
     ) {
-        let mut v = [self.x.read(simd, at, count); L];
+        let mut v = [streams.x.read(simd, at, count); L];
         for l in 0..L {
             let [center, scale, shift] = with[l];
-            let at = at + l * LANES;
-            v[l] = self.x.read(simd, at, count);
+            v[l] = streams.x.read(simd, at + l * LANES, count);
             for i in 0..A {
                 v[l][i] = v[l][i].sub(center).mul_add(scale, shift);
             }
         }
-        if asked_in_loop(self.adds) {
-            for l in 0..L {
-                let residual = self.residual.read(simd, at + l * LANES, count);
-                for i in 0..A {
-                    v[l][i] = v[l][i].add(residual[i]);
-                }
-            }
-        }
-        if asked_in_loop(self.marks) {
-            let threshold = T::splat(simd, T::ROUNDS_TO_ZERO);
-            for l in 0..L {
-                let mut bits = [0; A];
-                for i in 0..A {
-                    bits[i] = v[l][i].above_bits(threshold);
-                }
-                self.mask.push(bits, count);
-            }
-        }
-        if asked_in_loop(self.relu) {
-            for l in 0..L {
-                for i in 0..A {
-                    v[l][i] = v[l][i].relu();
-                }
-            }
-        }
-        self.y.write(simd, at, count, v);
+        streams.epilogue.apply(simd, at, count, &mut v);
+        streams.y.write(simd, at, count, v);
+    }
+
+    #[inline(always)]
+    fn end<const A: usize>(streams: Self::Streams<'_, A>, simd: S) {
+        streams.epilogue.end();
+        streams.next.end(simd);
     }
 }
 
@@ -191,23 +145,23 @@ pub(crate) fn normalize<T: Element>(
     cpu: &Cpu,
     tiling: &Tiling,
     x_to_y: InOut<&[T], &mut [T]>,
-    with: &Normalization<'_, T::Compute>,
+    with: &Normalization<&[T::Compute]>,
     epilogue: Epilogue<'_, T>,
-    mask: Option<&mut [u8]>,
+    saved: SavedActivation<&mut [u8], &mut [T]>,
 ) {
-    let matrix = &tiling.matrix;
-    let coefficients =
-        Coefficients::new(0..matrix.channels, |channel| coefficients_of(with, channel));
+    let view = &tiling.view;
+    let coefficients = Coefficients::new(0..view.channels, |channel| affine_of(with, channel));
+    let (mask, second) = saved.split();
     let outputs = Outputs {
         map: x_to_y,
-        second: None,
+        second,
         mask,
     };
-    scatter(&cpu.threads, tiling, outputs, |memory, _, (): &mut ()| {
+    for_each_tile(&cpu.threads, tiling, outputs, |memory, _, (): &mut ()| {
         T::normalize(
             cpu,
             NormalizeTile {
-                matrix,
+                view,
                 tile: memory.tile,
                 coefficients: &coefficients,
                 epilogue,

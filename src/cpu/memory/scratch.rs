@@ -1,24 +1,24 @@
-//! Memory that a thread keeps from pass to pass: coefficients, sums and statistics of many channels are large enough for the
+//! Memory that a thread retains from pass to pass: coefficients, sums and statistics of many channels are large enough for the
 //! system to hand out and take back page by page, which took several times as long as a small pass.
 
 use std::cell::RefCell;
 use std::ops::{Deref, DerefMut};
 use std::thread::LocalKey;
 
-/// What is larger is given back.
-const KEPT_BYTES: usize = 1 << 18;
-/// How many a thread keeps of a type: about as many as a pass has in use at a time.
-const KEPT: usize = 16;
+/// Larger memory goes back to the allocator.
+const MAX_RETAINED_BYTES: usize = 1 << 18;
+/// How many vectors a thread retains of a type: about as many as a pass has in use at a time.
+const MAX_RETAINED: usize = 16;
 
-/// A type of values that memory is kept for.
-pub trait Kept: Copy + Default + 'static {
-    /// What the thread keeps.
+/// A type of values that a thread retains memory for.
+pub trait ScratchElement: Copy + Default + 'static {
+    /// The vectors that this thread retains.
     fn of_thread() -> &'static LocalKey<RefCell<Vec<Vec<Self>>>>;
 }
 
-macro_rules! kept {
+macro_rules! scratch_elements {
     ($($value:ty),*) => {$(
-        impl Kept for $value {
+        impl ScratchElement for $value {
             fn of_thread() -> &'static LocalKey<RefCell<Vec<Vec<Self>>>> {
                 thread_local! {
                     static OF_THREAD: RefCell<Vec<Vec<$value>>> = const { RefCell::new(Vec::new()) };
@@ -29,21 +29,21 @@ macro_rules! kept {
     )*};
 }
 
-kept!(f32, f64);
+scratch_elements!(f32, f64);
 
 /// Values that a pass needs for a while.
 #[derive(Debug)]
-pub(crate) struct Scratch<C: Kept> {
+pub(crate) struct Scratch<C: ScratchElement> {
     values: Vec<C>,
     len: usize,
 }
 
-impl<C: Kept> Scratch<C> {
-    /// So many values, whatever they were last.
+impl<C: ScratchElement> Scratch<C> {
+    /// `len` values that hold whatever was written there last: to be written before they are read.
     pub(crate) fn of_len(len: usize) -> Self {
-        let kept = C::of_thread().try_with(|kept| kept.borrow_mut().pop());
-        // While a thread ends there is nothing any more.
-        let mut values = kept.ok().flatten().unwrap_or_default();
+        let retained = C::of_thread().try_with(|retained| retained.borrow_mut().pop());
+        // Memory comes from the allocator where nothing is retained, as while a thread ends, when its storage is gone.
+        let mut values = retained.ok().flatten().unwrap_or_default();
         if values.len() < len {
             values = vec![C::default(); len];
         }
@@ -57,7 +57,7 @@ impl<C: Kept> Scratch<C> {
     }
 }
 
-impl<C: Kept> Deref for Scratch<C> {
+impl<C: ScratchElement> Deref for Scratch<C> {
     type Target = [C];
 
     #[inline(always)]
@@ -66,24 +66,24 @@ impl<C: Kept> Deref for Scratch<C> {
     }
 }
 
-impl<C: Kept> DerefMut for Scratch<C> {
+impl<C: ScratchElement> DerefMut for Scratch<C> {
     #[inline(always)]
     fn deref_mut(&mut self) -> &mut [C] {
         &mut self.values[..self.len]
     }
 }
 
-impl<C: Kept> Drop for Scratch<C> {
+impl<C: ScratchElement> Drop for Scratch<C> {
     fn drop(&mut self) {
         let values = std::mem::take(&mut self.values);
-        if size_of_val(values.as_slice()) > KEPT_BYTES {
+        if size_of_val(values.as_slice()) > MAX_RETAINED_BYTES {
             return;
         }
-        // While a thread ends nothing is kept.
-        let _ = C::of_thread().try_with(|kept| {
-            let mut kept = kept.borrow_mut();
-            if kept.len() < KEPT {
-                kept.push(values);
+        // While a thread ends, its storage is gone, and the memory goes back to the allocator.
+        let _ = C::of_thread().try_with(|retained| {
+            let mut retained = retained.borrow_mut();
+            if retained.len() < MAX_RETAINED {
+                retained.push(values);
             }
         });
     }
@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn large_memory_is_given_back() {
-        drop(Scratch::<f32>::of_len(KEPT_BYTES));
-        f32::of_thread().with_borrow(|kept| assert!(kept.is_empty()));
+        drop(Scratch::<f32>::of_len(MAX_RETAINED_BYTES));
+        f32::of_thread().with_borrow(|retained| assert!(retained.is_empty()));
     }
 }

@@ -1,14 +1,14 @@
-//! Runs of memory side by side, read and written a vector at a time: beneath slices, for what is read may be written over.
-#![expect(unsafe_code, reason = "memory that is read and written in turn")]
+//! Spans at equal distances, read and written a vector at a time: beneath slices, for what has been read may be written over.
+#![expect(unsafe_code, reason = "memory that is read, then written over")]
 
 use std::marker::PhantomData;
 
-use crate::cpu::simd::aligned::Aligned;
+use crate::cpu::simd::Simd;
+use crate::cpu::simd::aligned::{Aligned, CACHE_LINE};
 use crate::cpu::simd::elements::SimdElement;
-use crate::cpu::simd::opaque::asked_in_loop;
-use crate::cpu::simd::{LANES, Simd};
+use crate::cpu::simd::opaque::opaque;
+use crate::cpu::simd::vector::LANES;
 use crate::cpu::tiling::span::Span;
-use crate::cpu::tiling::view::CACHE_LINE;
 
 /// The first of some spans, and how far it is from each to the next. (Four starts beside those of other arrays are more than
 /// there are registers.)
@@ -23,16 +23,16 @@ pub(crate) fn evenly_spaced<const A: usize>(spans: [Span; A]) -> (Span, usize) {
     (first, distance)
 }
 
-/// Values to be read, in `A` runs of equal length at equal distances.
+/// Values to be read, in `A` spans of equal length at equal distances.
 #[derive(Clone, Copy)]
-pub(crate) struct Runs<'a, T, const A: usize> {
+pub(crate) struct StridedSpans<'a, T, const A: usize> {
     start: *const T,
     distance: usize,
     len: usize,
-    lent: PhantomData<&'a T>,
+    borrowed: PhantomData<&'a T>,
 }
 
-impl<T: SimdElement + Copy + Default, const A: usize> Runs<'_, T, A> {
+impl<T: SimdElement + Copy + Default, const A: usize> StridedSpans<'_, T, A> {
     /// `count` values from `at` on in each, at most sixteen, then zeros.
     #[inline(always)]
     pub(crate) fn read<S: Simd>(&self, simd: S, at: usize, count: usize) -> [T::Vector<S>; A] {
@@ -40,11 +40,11 @@ impl<T: SimdElement + Copy + Default, const A: usize> Runs<'_, T, A> {
         if count == LANES {
             assert!(at < self.len && self.len - at >= LANES);
             for i in 0..A {
-                // SAFETY: the runs' memory is lent for 'a, and the line before the loop checked that 16 values are
+                // SAFETY: the spans' memory is borrowed for 'a, and the line before the loop checked that 16 values are
                 // there. The reference ends with this expression, before the same call can write there.
                 let from = unsafe {
-                    let run = self.start.add(at).add(i * self.distance);
-                    &*run.cast::<[T; LANES]>()
+                    let span = self.start.add(at).add(i * self.distance);
+                    &*span.cast::<[T; LANES]>()
                 };
                 values[i] = T::load(simd, from);
             }
@@ -52,30 +52,30 @@ impl<T: SimdElement + Copy + Default, const A: usize> Runs<'_, T, A> {
         }
         assert!(count < LANES && at <= self.len && self.len - at >= count);
         for i in 0..A {
-            // SAFETY: the runs' memory is lent for 'a, at this distance from each other, and the assertion checked that `count`
+            // SAFETY: the spans' memory is borrowed for 'a, at this distance from each other, and the assertion checked that `count`
             // values are there. The slice ends with this turn, before the same thread can write there.
-            values[i] = T::load_some(simd, unsafe {
-                let run = self.start.add(at).add(i * self.distance);
-                std::slice::from_raw_parts(run, count)
+            values[i] = T::load_partial(simd, unsafe {
+                let span = self.start.add(at).add(i * self.distance);
+                std::slice::from_raw_parts(span, count)
             });
         }
         values
     }
 }
 
-impl<T, const A: usize> Runs<'_, T, A> {
-    /// Runs of no values.
+impl<T, const A: usize> StridedSpans<'_, T, A> {
+    /// Spans of no values.
     pub(crate) fn none() -> Self {
         Self {
             start: std::ptr::NonNull::<T>::dangling().as_ptr().cast_const(),
             distance: 0,
             len: 0,
-            lent: PhantomData,
+            borrowed: PhantomData,
         }
     }
 
     /// # Safety
-    /// `len` values from `start` on and from `A - 1` places at this distance from each other are in one array, lent for the
+    /// `len` values from `start` on and from `A - 1` places at this distance from each other are in one array, borrowed for the
     /// lifetime, and nobody else writes them.
     #[inline(always)]
     pub(crate) unsafe fn of_memory(start: *const T, distance: usize, len: usize) -> Self {
@@ -83,67 +83,67 @@ impl<T, const A: usize> Runs<'_, T, A> {
             start,
             distance,
             len,
-            lent: PhantomData,
+            borrowed: PhantomData,
         }
     }
 
-    /// Has the lines that are `ahead` values after `at` fetched, wherever that is: as many as sixteen values fill, at least
+    /// Prefetches the lines that are `ahead` values after `at`, wherever that is: as many as sixteen values fill, at least
     /// one.
     #[inline(always)]
-    pub(crate) fn fetch<S: Simd>(&self, simd: S, at: usize, ahead: usize) {
+    pub(crate) fn prefetch<S: Simd>(&self, simd: S, at: usize, ahead: usize) {
         let bytes = (LANES * size_of::<T>()).max(CACHE_LINE);
         for i in 0..A {
             let place = self.start.wrapping_add(at + ahead);
             let place = place.wrapping_add(i * self.distance);
             for line in (0..bytes).step_by(CACHE_LINE) {
-                simd.fetch(place.cast::<u8>().wrapping_add(line));
+                simd.prefetch(place.cast::<u8>().wrapping_add(line));
             }
         }
     }
 }
 
-/// Values to be written, in `A` runs of equal length at equal distances.
-pub(crate) struct RunsMut<'a, T, const A: usize> {
+/// Values to be written, in `A` spans of equal length at equal distances.
+pub(crate) struct StridedSpansMut<'a, T, const A: usize> {
     start: *mut T,
     distance: usize,
     len: usize,
-    streamed: bool,
-    lent: PhantomData<&'a mut T>,
+    non_temporal: bool,
+    borrowed: PhantomData<&'a mut T>,
 }
 
-impl<T: SimdElement + Copy + Default, const A: usize> RunsMut<'_, T, A> {
+impl<T: SimdElement + Copy + Default, const A: usize> StridedSpansMut<'_, T, A> {
     /// # Safety
     /// `len` values from `start` on and from `A - 1` places at this distance from each other are in one array, apart from each
-    /// other, and lent for the lifetime, to nobody else.
+    /// other, and borrowed for the lifetime, to nobody else.
     #[inline(always)]
     pub(crate) unsafe fn of_memory(
         start: *mut T,
         distance: usize,
         len: usize,
-        streamed: bool,
+        non_temporal: bool,
     ) -> Self {
         Self {
             start,
             distance,
             len,
-            // Not where other runs begin elsewhere in a line than the first.
-            streamed: streamed && (distance * size_of::<T>()).is_multiple_of(CACHE_LINE),
-            lent: PhantomData,
+            // Not where other spans begin elsewhere in a line than the first.
+            non_temporal: non_temporal && (distance * size_of::<T>()).is_multiple_of(CACHE_LINE),
+            borrowed: PhantomData,
         }
     }
 
-    /// Runs of no values.
+    /// Spans of no values.
     pub(crate) fn none() -> Self {
         Self {
             start: std::ptr::NonNull::dangling().as_ptr(),
             distance: 0,
             len: 0,
-            streamed: false,
-            lent: PhantomData,
+            non_temporal: false,
+            borrowed: PhantomData,
         }
     }
 
-    /// `count` values from `at` on in each, at most sixteen, or `L` times sixteen: past the caches if the runs are streamed and
+    /// `count` values from `at` on in each, at most sixteen, or `L` times sixteen: past the caches if the spans are non-temporal and
     /// that is a cache line.
     #[inline(always)]
     pub(crate) fn write<S: Simd, const L: usize>(
@@ -155,31 +155,31 @@ impl<T: SimdElement + Copy + Default, const A: usize> RunsMut<'_, T, A> {
     ) {
         if count < LANES {
             for i in 0..A {
-                self.store_some(simd, i, at, count, values[0][i]);
+                self.store_partial(simd, i, at, count, values[0][i]);
             }
             return;
         }
         assert!(at < self.len && self.len - at >= L * LANES);
         let first = self.start.wrapping_add(at).addr();
-        let streamed = L == T::VECTORS_IN_LINE && asked_in_loop(self.streamed);
-        // The distance is whole lines, if the runs are streamed: one is aligned as all are.
-        let streamed = streamed && first.is_multiple_of(CACHE_LINE);
+        let non_temporal = L == T::VECTORS_IN_LINE && opaque(self.non_temporal);
+        // The distance is whole lines, if the spans are non-temporal: one is aligned as all are.
+        let non_temporal = non_temporal && first.is_multiple_of(CACHE_LINE);
         for i in 0..A {
-            // SAFETY: the runs' memory is lent to this call for 'a, and the assertion checked that L vectors are there. The
+            // SAFETY: the spans' memory is borrowed by this call for 'a, and the assertion checked that L vectors are there. The
             // reference ends with this turn.
             let to = unsafe {
-                let run = self.start.add(at).add(i * self.distance);
-                &mut *run.cast::<[[T; LANES]; L]>()
+                let span = self.start.add(at).add(i * self.distance);
+                &mut *span.cast::<[[T; LANES]; L]>()
             };
             let mut line = [values[0][i]; L];
             for l in 0..L {
                 line[l] = values[l][i];
             }
-            if streamed {
-                // SAFETY: `to` begins with a cache line: the first run does, as was asked above, and the others are whole
+            if non_temporal {
+                // SAFETY: `to` begins with a cache line: the first span does, as was asked above, and the others are whole
                 // lines away from it (`of_memory`).
                 let to = unsafe { Aligned::assume(to) };
-                T::stream(simd, line, to);
+                T::store_non_temporal(simd, line, to);
             } else {
                 for l in 0..L {
                     T::store(simd, line[l], &mut to[l]);
@@ -188,20 +188,20 @@ impl<T: SimdElement + Copy + Default, const A: usize> RunsMut<'_, T, A> {
         }
     }
 
-    /// Has the last line of each run fetched, if runs are streamed: a part of it is written through the caches, and what is
+    /// Prefetches the last line of each span, if spans are non-temporal: a part of it is written through the caches, and what is
     /// written after it would have to wait.
     #[inline(always)]
-    pub(crate) fn fetch_ends<S: Simd>(&self, simd: S) {
-        if self.streamed {
+    pub(crate) fn prefetch_ends<S: Simd>(&self, simd: S) {
+        if self.non_temporal {
             for i in 0..A {
                 let last = self.start.wrapping_add(i * self.distance + self.len - 1);
-                simd.fetch_to_write(last.cast_const().cast());
+                simd.prefetch_for_write(last.cast_const().cast());
             }
         }
     }
 
     /// How many values to write first, so that the vectors that follow lie in whole cache lines: one that lies over two takes
-    /// longer to write, and cannot be streamed.
+    /// longer to write, and cannot bypass the caches.
     #[inline(always)]
     pub(crate) fn unaligned_head(&self) -> usize {
         let head = self.start.align_offset(CACHE_LINE);
@@ -213,9 +213,9 @@ impl<T: SimdElement + Copy + Default, const A: usize> RunsMut<'_, T, A> {
         }
     }
 
-    /// `count` values from `at` on in the `i`-th run, fewer than sixteen.
+    /// `count` values from `at` on in the `i`-th span, fewer than sixteen.
     #[inline(always)]
-    fn store_some<S: Simd>(
+    fn store_partial<S: Simd>(
         &mut self,
         simd: S,
         i: usize,
@@ -224,9 +224,9 @@ impl<T: SimdElement + Copy + Default, const A: usize> RunsMut<'_, T, A> {
         value: T::Vector<S>,
     ) {
         assert!(count < LANES && at <= self.len && self.len - at >= count);
-        // SAFETY: the runs' memory is lent to this call for 'a, and the line before checked that `count` values are there.
+        // SAFETY: the spans' memory is borrowed by this call for 'a, and the line before checked that `count` values are there.
         // The slice ends with this call.
-        T::store_some(simd, value, unsafe {
+        T::store_partial(simd, value, unsafe {
             std::slice::from_raw_parts_mut(self.start.add(at).add(i * self.distance), count)
         });
     }

@@ -1,47 +1,48 @@
 //! Sums of every column of a tile, where neighbouring values are of different channels: the lanes of a vector are columns,
 //! and a few rows are added up in registers.
 
-use crate::cpu::elementwise::broadcast::Numbers;
+use crate::cpu::elementwise::broadcast::CoefficientSlices;
 use crate::cpu::memory::scratch::Scratch;
 use crate::cpu::reduce::terms::{CHAIN, Terms, add_terms};
-use crate::cpu::simd::{LANES, Simd, Vector};
-use crate::cpu::tiling::span::ABREAST;
+use crate::cpu::simd::Simd;
+use crate::cpu::simd::vector::{LANES, Vector};
+use crate::cpu::tiling::span::STREAMS;
 use crate::cpu::tiling::tile::Tile;
-use crate::cpu::tiling::view::Matrix;
+use crate::cpu::tiling::view::MatrixView;
 use crate::element::Element;
 
-/// Vectors of columns added up side by side: what four rows have there is one run of memory each.
+/// Vectors of columns added up side by side: what four rows have there is one span of memory each.
 const VECTORS: usize = 4;
 
-/// Σa and Σa·b of every column, padded to whole vectors.
+/// Σa (`sum`) and Σa·b of every column, padded to whole vectors.
 pub(crate) struct ColumnSums {
-    pub first: Scratch<f64>,
-    pub second: Scratch<f64>,
+    pub sum: Scratch<f64>,
+    pub sum_of_products: Scratch<f64>,
 }
 
 impl ColumnSums {
     pub(crate) fn zero(columns: usize) -> Self {
         let padded = columns.next_multiple_of(LANES);
         Self {
-            first: Scratch::zeros(padded),
-            second: Scratch::zeros(padded),
+            sum: Scratch::zeros(padded),
+            sum_of_products: Scratch::zeros(padded),
         }
     }
 
     pub(crate) fn clear(&mut self) {
-        self.first.fill(0.0);
-        self.second.fill(0.0);
+        self.sum.fill(0.0);
+        self.sum_of_products.fill(0.0);
     }
 
     /// Adds to the sixteen columns from `at` on.
     #[inline(always)]
-    fn add<S: Simd>(&mut self, simd: S, at: usize, [first, second]: [S::F64; 2]) {
-        if let (Some(to_first), Some(to_second)) = (
-            self.first[at..].first_chunk_mut::<LANES>(),
-            self.second[at..].first_chunk_mut::<LANES>(),
+    fn add<S: Simd>(&mut self, simd: S, at: usize, sums: [S::F64; 2]) {
+        if let (Some(sum), Some(sum_of_products)) = (
+            self.sum[at..].first_chunk_mut::<LANES>(),
+            self.sum_of_products[at..].first_chunk_mut::<LANES>(),
         ) {
-            simd.store_f64(simd.load_f64(to_first).add(first), to_first);
-            simd.store_f64(simd.load_f64(to_second).add(second), to_second);
+            simd.store_f64(simd.load_f64(sum).add(sums[0]), sum);
+            simd.store_f64(simd.load_f64(sum_of_products).add(sums[1]), sum_of_products);
         }
     }
 }
@@ -50,49 +51,49 @@ impl ColumnSums {
 #[inline(always)]
 pub(crate) fn add_columns<S: Simd, T: Element, R: Terms<S, T, N>, const N: usize>(
     simd: S,
-    matrix: &Matrix,
+    view: &MatrixView,
     tile: &Tile,
     terms: &R,
-    numbers: Numbers<'_, T::Compute, N>,
+    coefficients: CoefficientSlices<'_, T::Compute, N>,
     sums: &mut ColumnSums,
 ) {
-    let first = tile.run(matrix, tile.rows.start);
-    // The last row of the matrix may be short: it is added alone.
-    let short = tile.run(matrix, tile.rows.end - 1).len() < first.len();
+    let first = tile.span(view, tile.rows.start);
+    // The last row of the view may be short: it is added alone.
+    let short = tile.span(view, tile.rows.end - 1).len() < first.len();
     let whole = tile.rows.len() - usize::from(short);
-    let (fourth, mut row) = (whole / ABREAST, 0);
+    let (fourth, mut row) = (whole / STREAMS, 0);
     while row < tile.rows.len() {
-        let (chain, run) = if row < ABREAST * fourth {
+        let (chain, span) = if row < STREAMS * fourth {
             // A few rows of each fourth of the tile, in turn: memory is read faster in four places.
-            let count = (CHAIN / ABREAST).min(fourth - row / ABREAST);
+            let count = (CHAIN / STREAMS).min(fourth - row / STREAMS);
             let chain = ChainOfRows {
-                first: row / ABREAST,
+                first: row / STREAMS,
                 fourth,
-                abreast: count,
+                of_each_fourth: count,
                 alone: 0,
             };
             (chain, first)
         } else if row < whole {
             (ChainOfRows::alone(row, whole - row), first)
         } else {
-            let run = tile.run(matrix, tile.rows.end - 1);
-            (ChainOfRows::alone(0, 1), run)
+            let span = tile.span(view, tile.rows.end - 1);
+            (ChainOfRows::alone(0, 1), span)
         };
         let all = if row < whole { whole } else { 1 };
-        let rows = terms.rows(run, all, matrix.row_len());
-        add_chain(simd, terms, rows, chain, numbers, run.len(), sums);
-        row += ABREAST * chain.abreast + chain.alone;
+        let rows = terms.rows(span, all, view.row_len());
+        add_chain(simd, terms, rows, chain, coefficients, span.len(), sums);
+        row += STREAMS * chain.of_each_fourth + chain.alone;
     }
 }
 
-/// Which rows are added up before the sums are emptied: some of each fourth of the tile side by side, or some rows one after
+/// Which rows are added up before the sums are flushed: some of each fourth of the tile side by side, or some rows one after
 /// the other.
 #[derive(Clone, Copy)]
 struct ChainOfRows {
     first: usize,
     /// Rows of a fourth.
     fourth: usize,
-    abreast: usize,
+    of_each_fourth: usize,
     alone: usize,
 }
 
@@ -101,7 +102,7 @@ impl ChainOfRows {
         Self {
             first,
             fourth: 0,
-            abreast: 0,
+            of_each_fourth: 0,
             alone: count,
         }
     }
@@ -114,18 +115,18 @@ fn add_chain<S: Simd, T: Element, R: Terms<S, T, N>, const N: usize>(
     terms: &R,
     rows: R::Rows,
     chain: ChainOfRows,
-    numbers: Numbers<'_, T::Compute, N>,
+    coefficients: CoefficientSlices<'_, T::Compute, N>,
     len: usize,
     sums: &mut ColumnSums,
 ) {
     let mut at = 0;
     while len - at >= VECTORS * LANES {
-        add_vectors::<S, T, R, N, VECTORS>(simd, terms, rows, chain, numbers, at, LANES, sums);
+        add_vectors::<S, T, R, N, VECTORS>(simd, terms, rows, chain, coefficients, at, LANES, sums);
         at += VECTORS * LANES;
     }
     while at < len {
         let count = LANES.min(len - at);
-        add_vectors::<S, T, R, N, 1>(simd, terms, rows, chain, numbers, at, count, sums);
+        add_vectors::<S, T, R, N, 1>(simd, terms, rows, chain, coefficients, at, count, sums);
         at += LANES;
     }
 }
@@ -138,7 +139,7 @@ fn add_vectors<S: Simd, T: Element, R: Terms<S, T, N>, const N: usize, const V: 
     terms: &R,
     rows: R::Rows,
     chain: ChainOfRows,
-    numbers: Numbers<'_, T::Compute, N>,
+    coefficients: CoefficientSlices<'_, T::Compute, N>,
     at: usize,
     count: usize,
     sums: &mut ColumnSums,
@@ -146,41 +147,41 @@ fn add_vectors<S: Simd, T: Element, R: Terms<S, T, N>, const N: usize, const V: 
     let zero = T::splat(simd, T::Compute::default());
     let (mut totals, mut with) = ([[zero; 2]; V], [[zero; N]; V]);
     for v in 0..V {
-        with[v] = numbers.of_columns::<S, T>(simd, at + v * LANES);
+        with[v] = coefficients.of_columns::<S, T>(simd, at + v * LANES);
     }
-    for i in 0..chain.abreast {
-        let runs = terms.rows_abreast::<ABREAST>(rows, chain.first + i, chain.fourth);
+    for i in 0..chain.of_each_fourth {
+        let streams = terms.row_streams::<STREAMS>(rows, chain.first + i, chain.fourth);
         for v in 0..V {
             if V > 1 {
                 // The next columns of the same rows, where these are done with.
-                terms.fetch(simd, runs, at + v * LANES, V * LANES);
+                terms.prefetch(simd, streams, at + v * LANES, V * LANES);
             }
-            let new = terms.terms(simd, runs, with[v], at + v * LANES, count);
-            totals[v] = add_terms::<S, T, ABREAST>(new, totals[v]);
+            let new = terms.terms(simd, streams, with[v], at + v * LANES, count);
+            totals[v] = add_terms::<S, T, STREAMS>(new, totals[v]);
         }
     }
     for i in 0..chain.alone {
-        let runs = terms.rows_abreast::<1>(rows, chain.first + i, 0);
+        let streams = terms.row_streams::<1>(rows, chain.first + i, 0);
         for v in 0..V {
-            let new = terms.terms(simd, runs, with[v], at + v * LANES, count);
+            let new = terms.terms(simd, streams, with[v], at + v * LANES, count);
             totals[v] = add_terms::<S, T, 1>(new, totals[v]);
         }
     }
     for v in 0..V {
-        let [first, second] = totals[v];
-        sums.add(simd, at + v * LANES, [first.widen(), second.widen()]);
+        let [sum, sum_of_products] = totals[v];
+        sums.add(simd, at + v * LANES, [sum.widen(), sum_of_products.widen()]);
     }
 }
 
 /// Adds up the columns of each channel, in order, where neighbouring columns are of neighbouring channels.
 pub(crate) fn gather_columns(
-    matrix: &Matrix,
+    view: &MatrixView,
     tile: &Tile,
     columns: &[f64],
     per_channel: &mut [f64],
 ) {
     per_channel.fill(0.0);
-    for position in columns[..tile.columns(matrix).len()].chunks(per_channel.len()) {
+    for position in columns[..tile.columns(view).len()].chunks(per_channel.len()) {
         for (sum, value) in per_channel.iter_mut().zip(position) {
             *sum += value;
         }

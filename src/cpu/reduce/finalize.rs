@@ -1,34 +1,34 @@
-//! From moments to what a pass keeps of a channel, and the slow exact way for channels that need it.
+//! From moments to the statistics of a channel; in `f64` and two passes for channels whose squares `f32` cannot hold.
 
-use crate::cpu::Normalization;
+use crate::backend::operands::Normalization;
 use crate::cpu::memory::scratch::Scratch;
 use crate::cpu::reduce::moments::Moments;
-use crate::cpu::tiling::view::Matrix;
+use crate::cpu::tiling::view::MatrixView;
 use crate::element::{Compute, Element};
 
 /// The statistics of some channels, as a backend returns them.
 #[derive(Debug)]
-pub(crate) struct Finished<C: Compute> {
+pub(crate) struct Finalized<C: Compute> {
     pub mean: Scratch<C>,
     pub mean_low: Scratch<C>,
     pub variance: Scratch<C>,
     pub inv_std: Scratch<C>,
 }
 
-impl<C: Compute> Finished<C> {
+impl<C: Compute> Finalized<C> {
     /// Of so many channels, to be written.
     pub(crate) fn of_len(channels: usize) -> Self {
-        let numbers = || Scratch::of_len(channels);
+        let statistics = || Scratch::of_len(channels);
         Self {
-            mean: numbers(),
-            mean_low: numbers(),
-            variance: numbers(),
-            inv_std: numbers(),
+            mean: statistics(),
+            mean_low: statistics(),
+            variance: statistics(),
+            inv_std: statistics(),
         }
     }
 
     /// Writes those of the channels from `first` on.
-    pub(crate) fn put(&mut self, first: usize, part: &Self) {
+    pub(crate) fn write_at(&mut self, first: usize, part: &Self) {
         let channels = first..first + part.mean.len();
         self.mean[channels.clone()].copy_from_slice(&part.mean);
         self.mean_low[channels.clone()].copy_from_slice(&part.mean_low);
@@ -41,7 +41,7 @@ impl<C: Compute> Finished<C> {
         &'a self,
         gamma: &'a [C],
         beta: &'a [C],
-    ) -> Normalization<'a, C> {
+    ) -> Normalization<&'a [C]> {
         Normalization {
             mean: &self.mean,
             mean_low: &self.mean_low,
@@ -52,24 +52,24 @@ impl<C: Compute> Finished<C> {
     }
 }
 
-/// Finishes the moments of the channels from `first` on.
+/// Finalizes the moments of the channels from `first` on.
 ///
 /// Squares of `f32` differences overflow above 1e19 and vanish below 1e-22. A channel where that may have happened,
-/// and one with a NaN or an infinity, is taken again in `f64`, two passes, as the textbook has it.
-pub(crate) fn finish<T: Element>(
+/// and one with a NaN or an infinity, is taken again in `f64` and two passes.
+pub(crate) fn finalize<T: Element>(
     moments: &Moments,
-    matrix: &Matrix,
+    view: &MatrixView,
     first: usize,
     x: &[T],
     epsilon: f64,
-) -> Finished<T::Compute> {
+) -> Finalized<T::Compute> {
     let channels = moments.mean.len();
-    let mut out = Finished::of_len(channels);
+    let mut out = Finalized::of_len(channels);
     for c in 0..channels {
         let (mut mean, mut m2) = (moments.mean[c], moments.m2[c]);
         let in_range = m2 >= moments.count * SMALLEST_SURE_VARIANCE && m2.is_finite();
         if !in_range && m2 != 0.0 {
-            (mean, m2) = textbook(matrix, first + c, x);
+            (mean, m2) = two_pass(view, first + c, x);
         }
         let variance = m2 / moments.count;
         let rounded = T::Compute::from_f64(mean);
@@ -85,17 +85,17 @@ pub(crate) fn finish<T: Element>(
 /// Squares that add up to more than this per value have not lost bits to `f32`'s subnormals.
 const SMALLEST_SURE_VARIANCE: f64 = 1e-30;
 
-/// Mean and Σ(x − mean)² of one channel.
-fn textbook<T: Element>(matrix: &Matrix, channel: usize, x: &[T]) -> (f64, f64) {
+/// Mean and Σ(x − mean)² of one channel, the fallback: first the one, then the other, value by value.
+fn two_pass<T: Element>(view: &MatrixView, channel: usize, x: &[T]) -> (f64, f64) {
     let mut count = 0.0;
     let mut sum = 0.0;
-    for_each_index(matrix, channel, |at| {
+    for_each_index(view, channel, |at| {
         count += 1.0;
         sum += x[at].to_f64();
     });
     let mean = sum / count;
     let mut m2 = 0.0;
-    for_each_index(matrix, channel, |at| {
+    for_each_index(view, channel, |at| {
         let deviation = x[at].to_f64() - mean;
         m2 += deviation * deviation;
     });
@@ -103,9 +103,9 @@ fn textbook<T: Element>(matrix: &Matrix, channel: usize, x: &[T]) -> (f64, f64) 
 }
 
 /// Calls `visit` with the place of every value of a channel.
-fn for_each_index(matrix: &Matrix, channel: usize, mut visit: impl FnMut(usize)) {
-    for unit in (channel..matrix.len.div_ceil(matrix.width)).step_by(matrix.channels) {
-        for at in unit * matrix.width..(unit + 1) * matrix.width {
+fn for_each_index(view: &MatrixView, channel: usize, mut visit: impl FnMut(usize)) {
+    for plane in (channel..view.len.div_ceil(view.width)).step_by(view.channels) {
+        for at in plane * view.width..(plane + 1) * view.width {
             visit(at);
         }
     }

@@ -3,6 +3,6 @@
 pub(crate) mod columns;
 pub(crate) mod finalize;
 pub(crate) mod moments;
+pub(crate) mod pivot;
 pub(crate) mod planes;
-pub(crate) mod shift;
 pub(crate) mod terms;

@@ -1,4 +1,4 @@
-//! Count, mean and sum of squared deviations of each channel, and how two of them become one.
+//! Count, mean and sum of squared deviations of each channel, and how those of two sets of values are merged.
 
 use crate::cpu::memory::scratch::Scratch;
 
@@ -18,7 +18,7 @@ pub struct Moments {
 }
 
 impl Moments {
-    /// Of no values.
+    /// The moments of an empty set of values, to which others are merged.
     pub(crate) fn none(channels: usize) -> Self {
         Self {
             count: 0.0,
@@ -27,12 +27,12 @@ impl Moments {
         }
     }
 
-    /// Adds `count` further values of every channel, given as sums of d = x − shift.
+    /// Adds `count` further values of every channel, given as sums of d = x − pivot.
     #[inline(always)]
-    pub(crate) fn add_shifted(
+    pub(crate) fn add_about_pivot(
         &mut self,
         count: f64,
-        shift: &[f64],
+        pivot: &[f64],
         sum: &[f64],
         sum_of_squares: &[f64],
     ) {
@@ -40,14 +40,14 @@ impl Moments {
         let (inverse, weight, spread) = (1.0 / count, count / total, self.count * count / total);
         let channels = self.mean.len();
         let (mean, m2) = (&mut self.mean[..channels], &mut self.m2[..channels]);
-        let (shift, sum, sum_of_squares) = (
-            &shift[..channels],
+        let (pivot, sum, sum_of_squares) = (
+            &pivot[..channels],
             &sum[..channels],
             &sum_of_squares[..channels],
         );
         for c in 0..channels {
             let drift = sum[c] * inverse;
-            let delta = shift[c] + drift - mean[c];
+            let delta = pivot[c] + drift - mean[c];
             mean[c] += delta * weight;
             m2[c] += (sum_of_squares[c] - sum[c] * drift) + delta * delta * spread;
         }
@@ -82,10 +82,10 @@ mod tests {
         let mut count = 0.0;
         for part in [&values[..3], &values[3..4], &values[4..]] {
             let mut moments = Moments::none(1);
-            let shift = part[0];
-            let sum = part.iter().map(|x| x - shift).sum();
-            let squares = part.iter().map(|x| (x - shift) * (x - shift)).sum();
-            moments.add_shifted(part.len() as f64, &[shift], &[sum], &[squares]);
+            let pivot = part[0];
+            let sum = part.iter().map(|x| x - pivot).sum();
+            let squares = part.iter().map(|x| (x - pivot) * (x - pivot)).sum();
+            moments.add_about_pivot(part.len() as f64, &[pivot], &[sum], &[squares]);
             whole.merge_at(0, count, &moments);
             count += part.len() as f64;
         }
@@ -99,7 +99,7 @@ mod tests {
     fn a_constant_has_no_deviation() {
         let mut moments = Moments::none(1);
         for _ in 0..3 {
-            moments.add_shifted(5.0, &[0.1], &[0.0], &[0.0]);
+            moments.add_about_pivot(5.0, &[0.1], &[0.0], &[0.0]);
         }
         assert!(moments.mean[0] == 0.1 && moments.m2[0] == 0.0);
     }

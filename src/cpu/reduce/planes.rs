@@ -1,69 +1,71 @@
-//! Sums of every unit of a tile, where neighbouring values are of one channel: taken four runs side by side, alone or beside
-//! the pass that writes the tile before.
+//! Sums of every plane of a tile, where neighbouring values are of one channel: read as four streams, alone or overlapped
+//! with the pass that writes the tile before.
 //!
-//! Beside it, memory is read and written at the same time, and what was read is in cache when its own turn to be written
-//! comes. The order of the additions is the same with and without: bits do not depend on who took which tile.
+//! Overlapped, memory is read and written at the same time, and what was read is in cache when its own turn to be written
+//! comes. The order of the additions is the same either way: bits do not depend on who took which tile.
 
-use crate::cpu::elementwise::broadcast::{Cursor, Numbers};
+use crate::cpu::elementwise::broadcast::{Broadcast, CoefficientSlices};
 use crate::cpu::elementwise::coefficients::Coefficients;
 use crate::cpu::memory::scratch::Scratch;
-use crate::cpu::parallel::Order;
-use crate::cpu::reduce::terms::{Terms, add_terms, lanes, sum_lanes};
-use crate::cpu::simd::{LANES, Simd, Vector};
+use crate::cpu::reduce::terms::{Terms, add_terms, sum_lanes};
+use crate::cpu::simd::Simd;
+use crate::cpu::simd::tail_mask::lane_mask;
+use crate::cpu::simd::vector::{LANES, Vector};
 use crate::cpu::tiling::span::Span;
-use crate::cpu::tiling::streams::{Abreast, Groups};
+use crate::cpu::tiling::streams::{Bundles, Streams};
 use crate::cpu::tiling::tile::Tile;
-use crate::cpu::tiling::view::Matrix;
+use crate::cpu::tiling::traversal::Traversal;
+use crate::cpu::tiling::view::MatrixView;
 use crate::element::Element;
 
-/// How far ahead memory is fetched, in vectors: the processor's own prefetch begins anew in every page.
+/// How far ahead memory is prefetched, in vectors: the processor's own prefetch begins anew in every page.
 const AHEAD: usize = 8;
 
-/// Additions to a lane of a unit's sums before they are emptied into `f64`.
+/// Additions to a lane of a plane's sums before they are flushed into `f64`.
 const LONGEST_CHAIN: usize = 16;
-/// What a unit's totals take.
-const UNIT_LANES: usize = 2 * LANES;
+/// What a plane's totals take.
+const PLANE_LANES: usize = 2 * LANES;
 
-/// Whether the sums of a tile can be taken beside the pass that writes another: they go the same way.
-pub(crate) fn can_be_beside(matrix: &Matrix, tile: &Tile, written: &Tile) -> bool {
-    let one_run = matrix.rows_are_one_run() && written.has_whole_rows(matrix);
-    matrix.has_units() && tile.has_form_of(written) && !one_run
+/// Whether the sums of a tile can be taken while the pass writes another: where both go through their tiles the same way.
+pub(crate) fn can_overlap(view: &MatrixView, tile: &Tile, written: &Tile) -> bool {
+    let contiguous = view.rows_are_contiguous() && written.has_whole_rows(view);
+    view.has_planes() && tile.has_form_of(written) && !contiguous
 }
 
 /// In which order the rows of a tile are added up: neighbouring tiles the other way round, so that what was read last, and
 /// is in cache still where all is too large for it, is written first. By the tile alone, for bits depend on it.
-fn order_of_sums(tile: &Tile) -> Order {
-    if tile.units.start.is_multiple_of(2) {
-        Order::LastFirst
+fn order_of_sums(tile: &Tile) -> Traversal {
+    if tile.planes.start.is_multiple_of(2) {
+        Traversal::Reverse
     } else {
-        Order::FirstFirst
+        Traversal::Forward
     }
 }
 
-/// In which order a tile's rows are written: as those of the next one are added up, if that is done beside.
-pub(crate) fn order_of_writing(next: Option<&Tile>) -> Order {
-    next.map_or(Order::LastFirst, order_of_sums)
+/// In which order a tile's rows are written: as those of the next one are added up, if that is overlapped.
+pub(crate) fn order_of_writing(next: Option<&Tile>) -> Traversal {
+    next.map_or(Traversal::Reverse, order_of_sums)
 }
 
-/// Σa and Σa·b of the units of a tile.
-pub(crate) struct TileSums<'a, T: Element, R, const N: usize> {
+/// Σa and Σa·b of the planes of a tile.
+pub(crate) struct PlaneSums<'a, T: Element, R, const N: usize> {
     terms: R,
-    /// What the terms of each unit take.
-    numbers: Numbers<'a, T::Compute, N>,
-    /// Whether a run is of one unit.
-    by_units: bool,
-    first_unit: usize,
+    /// What the terms of each plane take.
+    coefficients: CoefficientSlices<'a, T::Compute, N>,
+    /// Whether a span is of one plane.
+    by_planes: bool,
+    first_plane: usize,
     /// What is left to add.
-    groups: Option<Groups<'a>>,
-    /// Of each unit both sums, spread over sixteen lanes.
+    bundles: Option<Bundles<'a>>,
+    /// Of each plane both sums, spread over sixteen lanes.
     totals: Scratch<f64>,
 }
 
-impl<'a, T: Element, R, const N: usize> TileSums<'a, T, R, N> {
+impl<'a, T: Element, R, const N: usize> PlaneSums<'a, T, R, N> {
     /// Terms take the first `N` of the coefficients.
     #[inline(always)]
     pub(crate) fn of<S: Simd, const M: usize>(
-        matrix: &'a Matrix,
+        view: &'a MatrixView,
         tile: &'a Tile,
         coefficients: &'a Coefficients<T::Compute, M>,
         terms: R,
@@ -71,11 +73,11 @@ impl<'a, T: Element, R, const N: usize> TileSums<'a, T, R, N> {
         let order = order_of_sums(tile);
         Self {
             terms,
-            numbers: coefficients.of_units(tile),
-            by_units: !matrix.along_rows(),
-            first_unit: tile.units.start,
-            groups: Some(Groups::row_by_row(matrix, tile, S::FOUR_ABREAST, order)),
-            totals: Scratch::zeros(tile.units.len() * UNIT_LANES),
+            coefficients: coefficients.of_planes(tile),
+            by_planes: !view.along_rows(),
+            first_plane: tile.planes.start,
+            bundles: Some(Bundles::row_by_row(view, tile, S::FOUR_STREAMS, order)),
+            totals: Scratch::zeros(tile.planes.len() * PLANE_LANES),
         }
     }
 
@@ -83,38 +85,38 @@ impl<'a, T: Element, R, const N: usize> TileSums<'a, T, R, N> {
     pub(crate) fn nothing(terms: R) -> Self {
         Self {
             terms,
-            numbers: Numbers::none(),
-            by_units: false,
-            first_unit: 0,
-            groups: None,
+            coefficients: CoefficientSlices::none(),
+            by_planes: false,
+            first_plane: 0,
+            bundles: None,
             totals: Scratch::of_len(0),
         }
     }
 
-    /// The next group, to be added up vector by vector: of no values, where there is nothing to add up.
+    /// The next bundle, to be added up vector by vector: of no values, where there is nothing to add up.
     #[inline(always)]
-    pub(crate) fn next_group<S: Simd, const A: usize>(
+    pub(crate) fn next_bundle<S: Simd, const A: usize>(
         &mut self,
         simd: S,
-    ) -> GroupSums<'_, S, T, R, N, A>
+    ) -> BundleSums<'_, S, T, R, N, A>
     where
         R: Terms<S, T, N>,
     {
-        if let Some(group) = self.groups.as_mut().and_then(Groups::next) {
-            match group.runs.as_slice().try_into() {
-                Ok(spans) => return self.begin(simd, group.unit, spans),
-                Err(_) => unreachable!("tiles of one form have the same groups"),
+        if let Some(bundle) = self.bundles.as_mut().and_then(Bundles::next) {
+            match bundle.spans.as_slice().try_into() {
+                Ok(spans) => return self.begin(simd, bundle.plane, spans),
+                Err(_) => unreachable!("tiles of one form have the same bundles"),
             }
         }
-        GroupSums {
-            runs: self.terms.no_runs(),
+        BundleSums {
+            streams: self.terms.no_streams(),
             terms: &self.terms,
-            cursor: Cursor::at_start(simd, Numbers::none()),
+            broadcast: Broadcast::at_start(simd, CoefficientSlices::none()),
             at: 0,
             len: 0,
             sums: [T::splat(simd, T::Compute::default()); 2],
-            chained: 0,
-            unit: 0,
+            chain_length: 0,
+            plane: 0,
             totals: &mut [],
         }
     }
@@ -123,65 +125,65 @@ impl<'a, T: Element, R, const N: usize> TileSums<'a, T, R, N> {
     fn begin<S: Simd, const A: usize>(
         &mut self,
         simd: S,
-        unit: usize,
+        plane: usize,
         spans: [Span; A],
-    ) -> GroupSums<'_, S, T, R, N, A>
+    ) -> BundleSums<'_, S, T, R, N, A>
     where
         R: Terms<S, T, N>,
     {
-        let (unit, numbers) = if self.by_units {
-            let unit = unit - self.first_unit;
-            (unit, self.numbers.of_unit(unit))
+        let (plane, coefficients) = if self.by_planes {
+            let plane = plane - self.first_plane;
+            (plane, self.coefficients.of_plane(plane))
         } else {
-            (0, self.numbers)
+            (0, self.coefficients)
         };
-        GroupSums {
-            runs: self.terms.runs(spans),
+        BundleSums {
+            streams: self.terms.streams(spans),
             terms: &self.terms,
-            cursor: Cursor::at_start(simd, numbers),
+            broadcast: Broadcast::at_start(simd, coefficients),
             at: 0,
             len: spans[0].len(),
             sums: [T::splat(simd, T::Compute::default()); 2],
-            chained: 0,
-            unit,
+            chain_length: 0,
+            plane,
             totals: &mut self.totals,
         }
     }
 
-    /// Adds everything, and gives Σa and Σa·b of each unit.
+    /// Adds everything, and gives Σa and Σa·b of each plane.
     #[inline(always)]
     pub(crate) fn all<S: Simd>(mut self, simd: S) -> [Scratch<f64>; 2]
     where
         R: Terms<S, T, N>,
     {
-        while let Some(group) = self.groups.as_mut().and_then(Groups::next) {
-            match group.runs {
-                Abreast::Four(spans) if S::FOUR_ABREAST => {
-                    self.begin(simd, group.unit, spans).end(simd);
+        while let Some(bundle) = self.bundles.as_mut().and_then(Bundles::next) {
+            match bundle.spans {
+                Streams::Four(spans) if S::FOUR_STREAMS => {
+                    self.begin(simd, bundle.plane, spans).end(simd);
                 }
-                Abreast::Four(_) => unreachable!("no groups of four were asked for"),
-                Abreast::One(span) => self.begin(simd, group.unit, [span]).end(simd),
+                Streams::Four(_) => unreachable!("no bundles of four were asked for"),
+                Streams::One(span) => self.begin(simd, bundle.plane, [span]).end(simd),
             }
         }
         self.end()
     }
 
-    /// Σa and Σa·b of each unit, once all groups have been added.
+    /// Σa and Σa·b of each plane, once all bundles have been added.
     #[inline(always)]
     pub(crate) fn end(self) -> [Scratch<f64>; 2] {
-        let units = self.totals.len() / UNIT_LANES;
-        let mut sums = [Scratch::of_len(units), Scratch::of_len(units)];
-        for (unit, lanes) in self.totals.chunks_exact(UNIT_LANES).enumerate() {
+        let planes = self.totals.len() / PLANE_LANES;
+        let mut sums = [Scratch::of_len(planes), Scratch::of_len(planes)];
+        for (plane, lanes) in self.totals.chunks_exact(PLANE_LANES).enumerate() {
             for (sum, lanes) in sums.iter_mut().zip(lanes.as_chunks().0) {
-                sum[unit] = sum_lanes(*lanes);
+                sum[plane] = sum_lanes(*lanes);
             }
         }
         sums
     }
 }
 
-/// What the values of a group are added to, vector by vector.
-pub(crate) struct GroupSums<
+/// What the values of a bundle are added to, vector by vector.
+pub(crate) struct BundleSums<
     's,
     S: Simd,
     T: Element,
@@ -190,26 +192,27 @@ pub(crate) struct GroupSums<
     const A: usize,
 > {
     terms: &'s R,
-    runs: R::Runs<A>,
-    cursor: Cursor<'s, S, T, N>,
+    streams: R::Streams<A>,
+    broadcast: Broadcast<'s, S, T, N>,
     at: usize,
     len: usize,
-    /// Of the unit that has been begun.
+    /// Of the plane that has been begun.
     sums: [T::Vector<S>; 2],
     /// How many times they were added to.
-    chained: usize,
-    unit: usize,
+    chain_length: usize,
+    plane: usize,
     totals: &'s mut [f64],
 }
 
 impl<S: Simd, T: Element, R: Terms<S, T, N>, const N: usize, const A: usize>
-    GroupSums<'_, S, T, R, N, A>
+    BundleSums<'_, S, T, R, N, A>
 {
-    /// Adds the next `L` whole vectors of each run, if there are so many, while what comes after them is fetched.
+    /// Adds the next `L` whole vectors of each span, if there are so many, while what comes after them is prefetched.
     #[inline(always)]
     pub(crate) fn advance<const L: usize>(&mut self, simd: S) {
         if self.len - self.at >= L * LANES {
-            self.terms.fetch(simd, self.runs, self.at, AHEAD * LANES);
+            self.terms
+                .prefetch(simd, self.streams, self.at, AHEAD * LANES);
             for _ in 0..L {
                 self.add(simd, LANES);
             }
@@ -218,53 +221,53 @@ impl<S: Simd, T: Element, R: Terms<S, T, N>, const N: usize, const A: usize>
 
     #[inline(always)]
     fn add(&mut self, simd: S, count: usize) {
-        let mut left = self.cursor.left();
-        // That a unit has ended is noticed here, not when it did: this goes into the loop of every pass, where one more place
-        // that empties is felt.
-        if left == 0 || self.chained == LONGEST_CHAIN {
-            self.empty(simd);
+        let mut left = self.broadcast.left();
+        // That a plane has ended is noticed here, not when it did: this goes into the loop of every pass, where one more
+        // place that flushes is felt.
+        if left == 0 || self.chain_length == LONGEST_CHAIN {
+            self.flush(simd);
             if left == 0 {
-                self.unit += 1;
-                left = self.cursor.width();
+                self.plane += 1;
+                left = self.broadcast.width();
             }
         }
-        let with = self.cursor.advance(simd, count);
-        let new = self.terms.terms(simd, self.runs, with, self.at, count);
+        let with = self.broadcast.advance(simd, count);
+        let new = self.terms.terms(simd, self.streams, with, self.at, count);
         self.at += count;
         if left >= count {
             self.sums = add_terms::<S, T, A>(new, self.sums);
-            self.chained += 1;
+            self.chain_length += 1;
             return;
         }
-        // One unit ends in this vector, or several.
+        // One plane ends in this vector, or several.
         let zero = [T::splat(simd, T::Compute::default()); 2];
         let new = add_terms::<S, T, A>(new, zero);
         let (mut from, mut to) = (0, left);
         loop {
             for i in 0..2 {
-                self.sums[i] = self.sums[i].add(new[i].keep(lanes(from, to)));
+                self.sums[i] = self.sums[i].add(new[i].mask_and(lane_mask(from, to)));
             }
             if to == count {
-                self.chained = 1;
+                self.chain_length = 1;
                 return;
             }
-            self.empty(simd);
-            self.unit += 1;
-            (from, to) = (to, count.min(to + self.cursor.width()));
+            self.flush(simd);
+            self.plane += 1;
+            (from, to) = (to, count.min(to + self.broadcast.width()));
         }
     }
 
-    /// Adds the sums to the totals of their unit.
+    /// Adds the sums to the totals of their plane, and begins new ones.
     #[inline(always)]
-    fn empty(&mut self, simd: S) {
-        let totals = &mut self.totals[self.unit * UNIT_LANES..][..UNIT_LANES];
+    fn flush(&mut self, simd: S) {
+        let totals = &mut self.totals[self.plane * PLANE_LANES..][..PLANE_LANES];
         for i in 0..2 {
             if let Some(total) = totals[i * LANES..].first_chunk_mut::<LANES>() {
                 simd.store_f64(simd.load_f64(total).add(self.sums[i].widen()), total);
             }
         }
         self.sums = [T::splat(simd, T::Compute::default()); 2];
-        self.chained = 0;
+        self.chain_length = 0;
     }
 
     /// Adds what is left.
@@ -277,7 +280,7 @@ impl<S: Simd, T: Element, R: Terms<S, T, N>, const N: usize, const A: usize>
             self.add(simd, (self.len - self.at) % LANES);
         }
         if self.len > 0 {
-            self.empty(simd);
+            self.flush(simd);
         }
     }
 }

@@ -1,8 +1,14 @@
-//! Room that begins with a cache line, which is what may be written past the caches.
+//! Room that begins with a cache line, which is what non-temporal stores need: half a line written past the caches costs as
+//! much as a whole one.
 
 #![expect(unsafe_code, reason = "whoever makes one vouches for where it begins")]
 
-use crate::cpu::simd::LANES;
+use crate::cpu::simd::vector::LANES;
+
+/// What memory moves by, in bytes.
+pub(crate) const CACHE_LINE: usize = 64;
+/// Bytes of the narrowest values there are.
+pub(crate) const NARROWEST_VALUE: usize = 2;
 
 /// Room for `L` times sixteen values where a cache line begins.
 pub struct Aligned<'a, T, const L: usize>(&'a mut [[T; LANES]; L]);

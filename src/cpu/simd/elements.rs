@@ -1,9 +1,12 @@
 //! The types of values, and how an instruction set reads and writes sixteen of each.
+//!
+//! A type has functions of its own in [`Simd`], because each level has instructions of its own for it; here they get one name.
 
 use half::{bf16, f16};
 
-use crate::cpu::simd::aligned::Aligned;
-use crate::cpu::simd::{LANES, Simd, Vector};
+use crate::cpu::simd::Simd;
+use crate::cpu::simd::aligned::{Aligned, CACHE_LINE, NARROWEST_VALUE};
+use crate::cpu::simd::vector::{LANES, Vector};
 
 /// What an element type needs of an instruction set. Sealed: only this crate can name it.
 pub trait SimdElement: Sized {
@@ -14,186 +17,106 @@ pub trait SimdElement: Sized {
     /// The greatest computed value that is stored as zero: ReLU's output is positive above it.
     const ROUNDS_TO_ZERO: Self::Scalar;
     /// How many times sixteen elements fill a cache line, at least once.
-    const VECTORS_IN_LINE: usize = 1;
+    const VECTORS_IN_LINE: usize = {
+        let bytes = LANES * size_of::<Self>();
+        if bytes < CACHE_LINE {
+            CACHE_LINE / bytes
+        } else {
+            1
+        }
+    };
 
     /// Sixteen times the same value.
     fn splat<S: Simd>(simd: S, value: Self::Scalar) -> Self::Vector<S>;
     /// Reads 16 values of the compute type.
     fn load_compute<S: Simd>(simd: S, from: &[Self::Scalar; LANES]) -> Self::Vector<S>;
-    /// Writes 16 values of the compute type.
-    fn store_compute<S: Simd>(simd: S, value: Self::Vector<S>, to: &mut [Self::Scalar; LANES]);
     /// Reads 16 elements.
     fn load<S: Simd>(simd: S, from: &[Self; LANES]) -> Self::Vector<S>;
     /// Rounds and writes 16 elements.
     fn store<S: Simd>(simd: S, value: Self::Vector<S>, to: &mut [Self; LANES]);
     /// Rounds and writes [`Self::VECTORS_IN_LINE`] times 16 elements past the caches, where the level can.
-    fn stream<S: Simd, const L: usize>(
+    fn store_non_temporal<S: Simd, const L: usize>(
         simd: S,
         values: [Self::Vector<S>; L],
         to: Aligned<'_, Self, L>,
     );
     /// Reads fewer than 16 elements, then zeros.
-    fn load_some<S: Simd>(simd: S, from: &[Self]) -> Self::Vector<S>;
+    fn load_partial<S: Simd>(simd: S, from: &[Self]) -> Self::Vector<S>;
     /// Rounds and writes the first of the values, fewer than 16.
-    fn store_some<S: Simd>(simd: S, value: Self::Vector<S>, to: &mut [Self]);
+    fn store_partial<S: Simd>(simd: S, value: Self::Vector<S>, to: &mut [Self]);
 }
 
-impl SimdElement for f32 {
-    type Scalar = f32;
-    type Vector<S: Simd> = S::F32;
-    const ROUNDS_TO_ZERO: f32 = 0.0;
-    #[inline(always)]
-    fn splat<S: Simd>(simd: S, value: f32) -> S::F32 {
-        simd.splat_f32(value)
-    }
-    #[inline(always)]
-    fn load_compute<S: Simd>(simd: S, from: &[f32; LANES]) -> S::F32 {
-        simd.load_f32(from)
-    }
-    #[inline(always)]
-    fn store_compute<S: Simd>(simd: S, value: S::F32, to: &mut [f32; LANES]) {
-        simd.store_f32(value, to);
-    }
-    #[inline(always)]
-    fn load<S: Simd>(simd: S, from: &[f32; LANES]) -> S::F32 {
-        simd.load_f32(from)
-    }
-    #[inline(always)]
-    fn store<S: Simd>(simd: S, value: S::F32, to: &mut [f32; LANES]) {
-        simd.store_f32(value, to);
-    }
-    #[inline(always)]
-    fn stream<S: Simd, const L: usize>(simd: S, values: [S::F32; L], to: Aligned<'_, f32, L>) {
-        let to = to.line::<1>();
-        simd.stream_f32(values[0], to);
-    }
-    #[inline(always)]
-    fn load_some<S: Simd>(simd: S, from: &[f32]) -> S::F32 {
-        simd.load_some_f32(from)
-    }
-    #[inline(always)]
-    fn store_some<S: Simd>(simd: S, value: S::F32, to: &mut [f32]) {
-        simd.store_some_f32(value, to);
-    }
+/// `$vector` is the level's vector of `$scalar`; `$i` counts the vectors in a cache line.
+macro_rules! simd_element {
+    (
+        $element:ty, computed in $scalar:ty as $vector:ident, lines of [$($i:literal),+] ($line:literal), zero up to $zero:expr,
+        $splat:ident $load_compute:ident
+        $load:ident $store:ident $store_non_temporal:ident $load_partial:ident $store_partial:ident
+    ) => {
+        impl SimdElement for $element {
+            type Scalar = $scalar;
+            type Vector<S: Simd> = S::$vector;
+            const ROUNDS_TO_ZERO: $scalar = $zero;
+
+            #[inline(always)]
+            fn splat<S: Simd>(simd: S, value: $scalar) -> S::$vector {
+                simd.$splat(value)
+            }
+            #[inline(always)]
+            fn load_compute<S: Simd>(simd: S, from: &[$scalar; LANES]) -> S::$vector {
+                simd.$load_compute(from)
+            }
+            #[inline(always)]
+            fn load<S: Simd>(simd: S, from: &[Self; LANES]) -> S::$vector {
+                simd.$load(from)
+            }
+            #[inline(always)]
+            fn store<S: Simd>(simd: S, value: S::$vector, to: &mut [Self; LANES]) {
+                simd.$store(value, to);
+            }
+            #[inline(always)]
+            fn store_non_temporal<S: Simd, const L: usize>(
+                simd: S,
+                values: [S::$vector; L],
+                to: Aligned<'_, Self, L>,
+            ) {
+                const { assert!(Self::VECTORS_IN_LINE == $line && size_of::<Self>() >= NARROWEST_VALUE) }
+                simd.$store_non_temporal([$(values[$i]),+], to.line::<$line>());
+            }
+            #[inline(always)]
+            fn load_partial<S: Simd>(simd: S, from: &[Self]) -> S::$vector {
+                simd.$load_partial(from)
+            }
+            #[inline(always)]
+            fn store_partial<S: Simd>(simd: S, value: S::$vector, to: &mut [Self]) {
+                simd.$store_partial(value, to);
+            }
+        }
+    };
 }
 
-impl SimdElement for f64 {
-    type Scalar = f64;
-    type Vector<S: Simd> = S::F64;
-    const ROUNDS_TO_ZERO: f64 = 0.0;
-    #[inline(always)]
-    fn splat<S: Simd>(simd: S, value: f64) -> S::F64 {
-        simd.splat_f64(value)
-    }
-    #[inline(always)]
-    fn load_compute<S: Simd>(simd: S, from: &[f64; LANES]) -> S::F64 {
-        simd.load_f64(from)
-    }
-    #[inline(always)]
-    fn store_compute<S: Simd>(simd: S, value: S::F64, to: &mut [f64; LANES]) {
-        simd.store_f64(value, to);
-    }
-    #[inline(always)]
-    fn load<S: Simd>(simd: S, from: &[f64; LANES]) -> S::F64 {
-        simd.load_f64(from)
-    }
-    #[inline(always)]
-    fn store<S: Simd>(simd: S, value: S::F64, to: &mut [f64; LANES]) {
-        simd.store_f64(value, to);
-    }
-    #[inline(always)]
-    fn stream<S: Simd, const L: usize>(simd: S, values: [S::F64; L], to: Aligned<'_, f64, L>) {
-        let to = to.line::<1>();
-        simd.stream_f64(values[0], to);
-    }
-    #[inline(always)]
-    fn load_some<S: Simd>(simd: S, from: &[f64]) -> S::F64 {
-        simd.load_some_f64(from)
-    }
-    #[inline(always)]
-    fn store_some<S: Simd>(simd: S, value: S::F64, to: &mut [f64]) {
-        simd.store_some_f64(value, to);
-    }
-}
+simd_element!(
+    f32, computed in f32 as F32, lines of [0] (1), zero up to 0.0,
+    splat_f32 load_f32
+    load_f32 store_f32 store_non_temporal_f32 load_partial_f32 store_partial_f32
+);
 
-impl SimdElement for f16 {
-    const VECTORS_IN_LINE: usize = 2;
-    type Scalar = f32;
-    type Vector<S: Simd> = S::F32;
-    /// 2^-25, half the smallest half: the tie goes to even, to zero.
-    const ROUNDS_TO_ZERO: f32 = 1.0 / (1 << 25) as f32;
-    #[inline(always)]
-    fn splat<S: Simd>(simd: S, value: f32) -> S::F32 {
-        simd.splat_f32(value)
-    }
-    #[inline(always)]
-    fn load_compute<S: Simd>(simd: S, from: &[f32; LANES]) -> S::F32 {
-        simd.load_f32(from)
-    }
-    #[inline(always)]
-    fn store_compute<S: Simd>(simd: S, value: S::F32, to: &mut [f32; LANES]) {
-        simd.store_f32(value, to);
-    }
-    #[inline(always)]
-    fn load<S: Simd>(simd: S, from: &[f16; LANES]) -> S::F32 {
-        simd.load_f16(from)
-    }
-    #[inline(always)]
-    fn store<S: Simd>(simd: S, value: S::F32, to: &mut [f16; LANES]) {
-        simd.store_f16(value, to);
-    }
-    #[inline(always)]
-    fn stream<S: Simd, const L: usize>(simd: S, values: [S::F32; L], to: Aligned<'_, f16, L>) {
-        let to = to.line::<2>();
-        simd.stream_f16([values[0], values[1]], to);
-    }
-    #[inline(always)]
-    fn load_some<S: Simd>(simd: S, from: &[f16]) -> S::F32 {
-        simd.load_some_f16(from)
-    }
-    #[inline(always)]
-    fn store_some<S: Simd>(simd: S, value: S::F32, to: &mut [f16]) {
-        simd.store_some_f16(value, to);
-    }
-}
+simd_element!(
+    f64, computed in f64 as F64, lines of [0] (1), zero up to 0.0,
+    splat_f64 load_f64
+    load_f64 store_f64 store_non_temporal_f64 load_partial_f64 store_partial_f64
+);
 
-impl SimdElement for bf16 {
-    const VECTORS_IN_LINE: usize = 2;
-    type Scalar = f32;
-    type Vector<S: Simd> = S::F32;
-    /// 2^-134, half the smallest bfloat16: the tie goes to even, to zero.
-    const ROUNDS_TO_ZERO: f32 = f32::from_bits(0x0000_8000);
-    #[inline(always)]
-    fn splat<S: Simd>(simd: S, value: f32) -> S::F32 {
-        simd.splat_f32(value)
-    }
-    #[inline(always)]
-    fn load_compute<S: Simd>(simd: S, from: &[f32; LANES]) -> S::F32 {
-        simd.load_f32(from)
-    }
-    #[inline(always)]
-    fn store_compute<S: Simd>(simd: S, value: S::F32, to: &mut [f32; LANES]) {
-        simd.store_f32(value, to);
-    }
-    #[inline(always)]
-    fn load<S: Simd>(simd: S, from: &[bf16; LANES]) -> S::F32 {
-        simd.load_bf16(from)
-    }
-    #[inline(always)]
-    fn store<S: Simd>(simd: S, value: S::F32, to: &mut [bf16; LANES]) {
-        simd.store_bf16(value, to);
-    }
-    #[inline(always)]
-    fn stream<S: Simd, const L: usize>(simd: S, values: [S::F32; L], to: Aligned<'_, bf16, L>) {
-        let to = to.line::<2>();
-        simd.stream_bf16([values[0], values[1]], to);
-    }
-    #[inline(always)]
-    fn load_some<S: Simd>(simd: S, from: &[bf16]) -> S::F32 {
-        simd.load_some_bf16(from)
-    }
-    #[inline(always)]
-    fn store_some<S: Simd>(simd: S, value: S::F32, to: &mut [bf16]) {
-        simd.store_some_bf16(value, to);
-    }
-}
+// 2^-25, half the smallest half: the tie goes to even, to zero.
+simd_element!(
+    f16, computed in f32 as F32, lines of [0, 1] (2), zero up to 1.0 / (1 << 25) as f32,
+    splat_f32 load_f32
+    load_f16 store_f16 store_non_temporal_f16 load_partial_f16 store_partial_f16
+);
+
+// 2^-134, half the smallest bfloat16: the tie goes to even, to zero.
+simd_element!(
+    bf16, computed in f32 as F32, lines of [0, 1] (2), zero up to f32::from_bits(0x0000_8000),
+    splat_f32 load_f32
+    load_bf16 store_bf16 store_non_temporal_bf16 load_partial_bf16 store_partial_bf16
+);

@@ -1,37 +1,15 @@
-//! Sixteen lanes out of however many registers that takes.
+//! A vector out of several registers.
 
-use crate::cpu::simd::{LANES, Vector};
+use crate::cpu::simd::vector::Vector;
 
-/// One machine register (for `f64` two of them, so that both types count alike).
-pub(crate) trait Register: Copy {
-    type Scalar: Copy + Default;
-    type Wide: Register<Scalar = f64, Wide = Self::Wide>;
-    /// Values in it.
-    const WIDTH: usize;
-
-    fn add(self, other: Self) -> Self;
-    fn sub(self, other: Self) -> Self;
-    fn mul(self, other: Self) -> Self;
-    fn mul_add(self, factor: Self, addend: Self) -> Self;
-    fn relu(self) -> Self;
-    /// In the low [`Register::WIDTH`] bits.
-    fn above_bits(self, threshold: Self) -> u16;
-    /// By the low [`Register::WIDTH`] bits.
-    fn keep(self, bits: u16) -> Self;
-    /// By the low [`Register::WIDTH`] bits.
-    fn choose(self, bits: u16, other: Self) -> Self;
-    fn widen(self) -> Self::Wide;
-    /// Writes the values to the first [`Register::WIDTH`] places.
-    fn write(self, to: &mut [Self::Scalar]);
-}
-
-/// `N` registers that hold 16 values together.
+/// `N` registers that hold the values of a vector together.
 #[derive(Clone, Copy)]
 pub(crate) struct Lanes<R, const N: usize>(pub(crate) [R; N]);
 
-impl<R: Register, const N: usize> Vector for Lanes<R, N> {
+impl<R: Vector, const N: usize> Vector for Lanes<R, N> {
     type Scalar = R::Scalar;
     type Wide = Lanes<R::Wide, N>;
+    const WIDTH: usize = N * R::WIDTH;
 
     #[inline(always)]
     fn add(mut self, other: Self) -> Self {
@@ -74,26 +52,26 @@ impl<R: Register, const N: usize> Vector for Lanes<R, N> {
     }
 
     #[inline(always)]
-    fn above_bits(self, threshold: Self) -> u16 {
+    fn compare_mask(self, threshold: Self) -> u16 {
         let mut bits = 0;
         for i in 0..N {
-            bits |= self.0[i].above_bits(threshold.0[i]) << (i * R::WIDTH);
+            bits |= self.0[i].compare_mask(threshold.0[i]) << (i * R::WIDTH);
         }
         bits
     }
 
     #[inline(always)]
-    fn keep(mut self, bits: u16) -> Self {
+    fn mask_and(mut self, bits: u16) -> Self {
         for i in 0..N {
-            self.0[i] = self.0[i].keep(bits >> (i * R::WIDTH));
+            self.0[i] = self.0[i].mask_and(bits >> (i * R::WIDTH));
         }
         self
     }
 
     #[inline(always)]
-    fn choose(mut self, bits: u16, other: Self) -> Self {
+    fn blend(mut self, bits: u16, other: Self) -> Self {
         for i in 0..N {
-            self.0[i] = self.0[i].choose(bits >> (i * R::WIDTH), other.0[i]);
+            self.0[i] = self.0[i].blend(bits >> (i * R::WIDTH), other.0[i]);
         }
         self
     }
@@ -108,11 +86,9 @@ impl<R: Register, const N: usize> Vector for Lanes<R, N> {
     }
 
     #[inline(always)]
-    fn to_array(self) -> [R::Scalar; LANES] {
-        let mut values = [R::Scalar::default(); LANES];
+    fn write(self, to: &mut [R::Scalar]) {
         for i in 0..N {
-            self.0[i].write(&mut values[i * R::WIDTH..(i + 1) * R::WIDTH]);
+            self.0[i].write(&mut to[i * R::WIDTH..(i + 1) * R::WIDTH]);
         }
-        values
     }
 }

@@ -1,7 +1,7 @@
 //! Vectors of 16 values at every instruction set.
 //!
-//! Every level computes with vectors of [`LANES`] = 16 values, whatever its registers hold, so a step is written once
-//! and all levels with fused multiply-add give the same bits. A step enters a level through [`dispatch::Dispatch::run`]:
+//! Every level computes with vectors of [`LANES`] = 16 values, whatever its registers hold, so a kernel is written once
+//! and all levels with fused multiply-add give the same bits. A kernel enters a level through [`dispatch::Dispatch::run`]:
 //! everything it calls is `#[inline(always)]` and uses plain `for` loops, because an intrinsic behind a closure or an
 //! iterator adaptor is a function call (22 times slower, measured).
 
@@ -11,6 +11,8 @@ pub(crate) mod elements;
 pub(crate) mod lanes;
 pub(crate) mod opaque;
 pub(crate) mod portable;
+pub(crate) mod tail_mask;
+pub(crate) mod vector;
 
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod avx2;
@@ -22,38 +24,7 @@ pub(crate) mod neon;
 use half::{bf16, f16};
 
 use crate::cpu::simd::aligned::Aligned;
-
-/// Values in a vector, at every level and of every type.
-pub(crate) const LANES: usize = 16;
-
-/// A vector of [`LANES`] values.
-pub trait Vector: Copy {
-    /// One value.
-    type Scalar: Copy;
-    /// The same number of `f64` values.
-    type Wide: Vector<Scalar = f64, Wide = Self::Wide>;
-
-    /// `self + other`.
-    fn add(self, other: Self) -> Self;
-    /// `self - other`.
-    fn sub(self, other: Self) -> Self;
-    /// `self * other`.
-    fn mul(self, other: Self) -> Self;
-    /// `self * factor + addend`, rounded once where the level has fused multiply-add.
-    fn mul_add(self, factor: Self, addend: Self) -> Self;
-    /// `max(0, self)`, NaN staying NaN.
-    fn relu(self) -> Self;
-    /// Bit i is clear where lane i is at most `threshold`'s (so NaN sets it).
-    fn above_bits(self, threshold: Self) -> u16;
-    /// The lanes whose bit is set; zero in the others.
-    fn keep(self, bits: u16) -> Self;
-    /// The lanes whose bit is set; those of `other` in the others.
-    fn choose(self, bits: u16, other: Self) -> Self;
-    /// The values as `f64`.
-    fn widen(self) -> Self::Wide;
-    /// The values, in order.
-    fn to_array(self) -> [Self::Scalar; LANES];
-}
+use crate::cpu::simd::vector::{LANES, Vector};
 
 /// An instruction set. A value of this type proves that the machine has it.
 pub trait Simd: Copy + Send + Sync + 'static {
@@ -61,8 +32,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
     type F32: Vector<Scalar = f32, Wide = Self::F64>;
     /// Sixteen `f64`.
     type F64: Vector<Scalar = f64, Wide = Self::F64>;
-    /// Whether four runs of memory are worked on side by side.
-    const FOUR_ABREAST: bool = true;
+    /// Whether a pass goes through four streams of memory side by side.
+    const FOUR_STREAMS: bool = true;
 
     /// Sixteen times the same value.
     fn splat_f32(self, value: f32) -> Self::F32;
@@ -86,88 +57,89 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn store_bf16(self, value: Self::F32, to: &mut [bf16; LANES]);
     /// Writes 16 values past the caches, where the level can.
     #[inline(always)]
-    fn stream_f32(self, value: Self::F32, to: Aligned<'_, f32, 1>) {
+    fn store_non_temporal_f32(self, [value]: [Self::F32; 1], to: Aligned<'_, f32, 1>) {
         let [to] = to.get();
         self.store_f32(value, to);
     }
     /// Writes 16 values past the caches, where the level can.
     #[inline(always)]
-    fn stream_f64(self, value: Self::F64, to: Aligned<'_, f64, 1>) {
+    fn store_non_temporal_f64(self, [value]: [Self::F64; 1], to: Aligned<'_, f64, 1>) {
         let [to] = to.get();
         self.store_f64(value, to);
     }
     /// Rounds and writes 32 halves past the caches, where the level can.
     #[inline(always)]
-    fn stream_f16(self, [first, second]: [Self::F32; 2], to: Aligned<'_, f16, 2>) {
+    fn store_non_temporal_f16(self, [first, second]: [Self::F32; 2], to: Aligned<'_, f16, 2>) {
         let [to_first, to_second] = to.get();
         self.store_f16(first, to_first);
         self.store_f16(second, to_second);
     }
     /// Rounds and writes 32 bfloat16 past the caches, where the level can.
     #[inline(always)]
-    fn stream_bf16(self, [first, second]: [Self::F32; 2], to: Aligned<'_, bf16, 2>) {
+    fn store_non_temporal_bf16(self, [first, second]: [Self::F32; 2], to: Aligned<'_, bf16, 2>) {
         let [to_first, to_second] = to.get();
         self.store_bf16(first, to_first);
         self.store_bf16(second, to_second);
     }
-    /// Has a cache line fetched, where the level can. Any place will do.
+    /// Has the cache line at an address loaded into the caches, where the level can. It is a hint, which never faults: the address
+    /// may lie beyond the array.
     #[inline(always)]
-    fn fetch(self, _: *const u8) {}
-    /// The same, for a cache line that will be written.
+    fn prefetch(self, _: *const u8) {}
+    /// The same for a cache line that will be written, so that no other core has it meanwhile.
     #[inline(always)]
-    fn fetch_to_write(self, _: *const u8) {}
+    fn prefetch_for_write(self, _: *const u8) {}
     /// Reads fewer than 16 values, then zeros.
     #[inline(always)]
-    fn load_some_f32(self, from: &[f32]) -> Self::F32 {
+    fn load_partial_f32(self, from: &[f32]) -> Self::F32 {
         let mut values = [f32::default(); LANES];
         values[..from.len()].copy_from_slice(from);
         self.load_f32(&values)
     }
     /// Writes the first of the values, fewer than 16.
     #[inline(always)]
-    fn store_some_f32(self, value: Self::F32, to: &mut [f32]) {
+    fn store_partial_f32(self, value: Self::F32, to: &mut [f32]) {
         let mut values = [f32::default(); LANES];
         self.store_f32(value, &mut values);
         to.copy_from_slice(&values[..to.len()]);
     }
     /// Reads fewer than 16 values, then zeros.
     #[inline(always)]
-    fn load_some_f64(self, from: &[f64]) -> Self::F64 {
+    fn load_partial_f64(self, from: &[f64]) -> Self::F64 {
         let mut values = [f64::default(); LANES];
         values[..from.len()].copy_from_slice(from);
         self.load_f64(&values)
     }
     /// Writes the first of the values, fewer than 16.
     #[inline(always)]
-    fn store_some_f64(self, value: Self::F64, to: &mut [f64]) {
+    fn store_partial_f64(self, value: Self::F64, to: &mut [f64]) {
         let mut values = [f64::default(); LANES];
         self.store_f64(value, &mut values);
         to.copy_from_slice(&values[..to.len()]);
     }
     /// Reads fewer than 16 halves, then zeros.
     #[inline(always)]
-    fn load_some_f16(self, from: &[f16]) -> Self::F32 {
+    fn load_partial_f16(self, from: &[f16]) -> Self::F32 {
         let mut values = [f16::default(); LANES];
         values[..from.len()].copy_from_slice(from);
         self.load_f16(&values)
     }
     /// Writes the first of the values, fewer than 16.
     #[inline(always)]
-    fn store_some_f16(self, value: Self::F32, to: &mut [f16]) {
+    fn store_partial_f16(self, value: Self::F32, to: &mut [f16]) {
         let mut values = [f16::default(); LANES];
         self.store_f16(value, &mut values);
         to.copy_from_slice(&values[..to.len()]);
     }
     /// Reads fewer than 16 bfloat16, then zeros.
     #[inline(always)]
-    fn load_some_bf16(self, from: &[bf16]) -> Self::F32 {
+    fn load_partial_bf16(self, from: &[bf16]) -> Self::F32 {
         let mut values = [bf16::default(); LANES];
         values[..from.len()].copy_from_slice(from);
         self.load_bf16(&values)
     }
     /// Writes the first of the values, fewer than 16.
     #[inline(always)]
-    fn store_some_bf16(self, value: Self::F32, to: &mut [bf16]) {
+    fn store_partial_bf16(self, value: Self::F32, to: &mut [bf16]) {
         let mut values = [bf16::default(); LANES];
         self.store_bf16(value, &mut values);
         to.copy_from_slice(&values[..to.len()]);

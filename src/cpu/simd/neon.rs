@@ -16,8 +16,9 @@ use std::arch::{asm, is_aarch64_feature_detected};
 
 use half::{bf16, f16};
 
-use crate::cpu::simd::lanes::{Lanes, Register};
-use crate::cpu::simd::{Kernel, LANES, Simd};
+use crate::cpu::simd::lanes::Lanes;
+use crate::cpu::simd::vector::{LANES, Vector};
+use crate::cpu::simd::{Kernel, Simd};
 
 /// Proof that the machine has NEON.
 #[derive(Debug, Clone, Copy)]
@@ -35,7 +36,7 @@ pub(crate) struct R32(float32x4_t);
 #[derive(Clone, Copy)]
 pub(crate) struct R64(float64x2_t, float64x2_t);
 
-impl Register for R32 {
+impl Vector for R32 {
     type Scalar = f32;
     type Wide = R64;
     const WIDTH: usize = 4;
@@ -73,7 +74,7 @@ impl Register for R32 {
     }
     #[inline(always)]
     #[expect(clippy::cast_possible_truncation, reason = "4 bits of a mask")]
-    fn above_bits(self, threshold: Self) -> u16 {
+    fn compare_mask(self, threshold: Self) -> u16 {
         // SAFETY: a register exists only where `Neon::detect` found NEON.
         unsafe {
             let lane = vld1q_u32([1, 2, 4, 8].as_ptr());
@@ -81,7 +82,7 @@ impl Register for R32 {
         }
     }
     #[inline(always)]
-    fn keep(self, bits: u16) -> Self {
+    fn mask_and(self, bits: u16) -> Self {
         // SAFETY: a register exists only where `Neon::detect` found NEON.
         unsafe {
             Self(vreinterpretq_f32_u32(vandq_u32(
@@ -91,7 +92,7 @@ impl Register for R32 {
         }
     }
     #[inline(always)]
-    fn choose(self, bits: u16, other: Self) -> Self {
+    fn blend(self, bits: u16, other: Self) -> Self {
         // SAFETY: a register exists only where `Neon::detect` found NEON.
         Self(unsafe { vbslq_f32(lanes_of_4(bits), self.0, other.0) })
     }
@@ -113,7 +114,7 @@ impl Register for R32 {
     }
 }
 
-impl Register for R64 {
+impl Vector for R64 {
     type Scalar = f64;
     type Wide = Self;
     const WIDTH: usize = 4;
@@ -154,7 +155,7 @@ impl Register for R64 {
     }
     #[inline(always)]
     #[expect(clippy::cast_possible_truncation, reason = "4 bits of a mask")]
-    fn above_bits(self, threshold: Self) -> u16 {
+    fn compare_mask(self, threshold: Self) -> u16 {
         // SAFETY: a register exists only where `Neon::detect` found NEON.
         unsafe {
             let (low, high) = (vld1q_u64([1, 2].as_ptr()), vld1q_u64([4, 8].as_ptr()));
@@ -164,7 +165,7 @@ impl Register for R64 {
         }
     }
     #[inline(always)]
-    fn keep(self, bits: u16) -> Self {
+    fn mask_and(self, bits: u16) -> Self {
         // SAFETY: a register exists only where `Neon::detect` found NEON.
         unsafe {
             let low = vandq_u64(vreinterpretq_u64_f64(self.0), lanes_of_2(bits));
@@ -173,7 +174,7 @@ impl Register for R64 {
         }
     }
     #[inline(always)]
-    fn choose(self, bits: u16, other: Self) -> Self {
+    fn blend(self, bits: u16, other: Self) -> Self {
         // SAFETY: a register exists only where `Neon::detect` found NEON.
         unsafe {
             Self(

@@ -1,19 +1,22 @@
-//! Questions that stay in the loop they are asked in.
-#![expect(unsafe_code, reason = "an assembly block that does nothing")]
+//! A value that the optimizer knows nothing about, so that it leaves a loop as it is written.
+#![expect(unsafe_code, reason = "an assembly block without instructions")]
 
-/// The same, but the compiler cannot know that it is. Otherwise it writes a loop once for every answer to all questions of that
-/// kind, which takes it minutes and gains nothing: a branch that always goes the same way costs next to nothing.
+/// The same truth value, hidden from the optimizer.
+///
+/// For a condition that does not change in a loop. The optimizer would move it out, and write the loop once for every combination
+/// of such conditions: that takes minutes to compile and gains nothing, as a branch that always goes the same way costs next to
+/// nothing.
 #[inline(always)]
-pub(crate) fn asked_in_loop(question: bool) -> bool {
+pub(crate) fn opaque(condition: bool) -> bool {
     #[cfg(all(any(target_arch = "x86_64", target_arch = "aarch64"), not(miri)))]
     {
-        let mut answer = usize::from(question);
+        let mut value = usize::from(condition);
         // SAFETY: there is no instruction in it; the register keeps what it has.
         unsafe {
-            std::arch::asm!("/* {0} */", inout(reg) answer, options(nomem, nostack, preserves_flags));
+            std::arch::asm!("/* {0} */", inout(reg) value, options(nomem, nostack, preserves_flags));
         }
-        answer != 0
+        value != 0
     }
     #[cfg(not(all(any(target_arch = "x86_64", target_arch = "aarch64"), not(miri))))]
-    std::hint::black_box(question)
+    std::hint::black_box(condition)
 }

@@ -2,8 +2,9 @@
 
 use half::{bf16, f16};
 
-use crate::cpu::simd::lanes::{Lanes, Register};
-use crate::cpu::simd::{Kernel, LANES, Simd};
+use crate::cpu::simd::lanes::Lanes;
+use crate::cpu::simd::vector::{LANES, Vector};
+use crate::cpu::simd::{Kernel, Simd};
 
 /// Plain Rust. Needs nothing, so anyone may make one.
 #[derive(Debug, Clone, Copy)]
@@ -11,7 +12,7 @@ pub(crate) struct Portable;
 
 macro_rules! register_of_one {
     ($scalar:ty) => {
-        impl Register for $scalar {
+        impl Vector for $scalar {
             type Scalar = $scalar;
             type Wide = f64;
             const WIDTH: usize = 1;
@@ -39,15 +40,15 @@ macro_rules! register_of_one {
             }
             #[inline(always)]
             #[expect(clippy::neg_cmp_op_on_partial_ord, reason = "NaN counts as above")]
-            fn above_bits(self, threshold: Self) -> u16 {
+            fn compare_mask(self, threshold: Self) -> u16 {
                 u16::from(!(self <= threshold))
             }
             #[inline(always)]
-            fn keep(self, bits: u16) -> Self {
+            fn mask_and(self, bits: u16) -> Self {
                 if bits & 1 == 1 { self } else { 0.0 }
             }
             #[inline(always)]
-            fn choose(self, bits: u16, other: Self) -> Self {
+            fn blend(self, bits: u16, other: Self) -> Self {
                 if bits & 1 == 1 { self } else { other }
             }
             #[inline(always)]
@@ -69,8 +70,8 @@ register_of_one!(f64);
 impl Simd for Portable {
     type F32 = Lanes<f32, LANES>;
     type F64 = Lanes<f64, LANES>;
-    /// Plain Rust is compiled to several times the code: one run at a time keeps a build short.
-    const FOUR_ABREAST: bool = false;
+    /// Plain Rust is compiled to several times the code: one stream at a time keeps a build short.
+    const FOUR_STREAMS: bool = false;
 
     #[inline(always)]
     fn splat_f32(self, value: f32) -> Self::F32 {

@@ -4,4 +4,5 @@ pub(crate) mod plan;
 pub(crate) mod span;
 pub(crate) mod streams;
 pub(crate) mod tile;
+pub(crate) mod traversal;
 pub(crate) mod view;

@@ -1,42 +1,43 @@
-//! How a matrix is cut into work: by its shape alone, never by how many threads there are.
+//! The tiling plan: how a view is cut into work, by its shape alone, never by how many threads there are.
 
-use crate::cpu::parallel::Order;
-use crate::cpu::tiling::span::ABREAST;
+use crate::cpu::simd::aligned::CACHE_LINE;
+use crate::cpu::tiling::span::STREAMS;
 use crate::cpu::tiling::tile::Tiling;
-use crate::cpu::tiling::view::{CACHE_LINE, LINE_VALUES, Matrix};
+use crate::cpu::tiling::traversal::Traversal;
+use crate::cpu::tiling::view::{LINE_VALUES, MatrixView};
 
 /// Below this, one tile: there is nothing to share out.
 const SINGLE_TILE_BYTES: usize = 128 << 10;
 /// What a tile of whole channels may take of a core's second-level cache.
 const CACHED_BYTES: usize = 512 << 10;
-/// Values a tile has where nothing needs to stay in cache: long runs, where that leaves enough tiles.
+/// Values a tile has where nothing needs to stay in cache: long spans, where that leaves enough tiles.
 const TILE_VALUES: std::ops::RangeInclusive<usize> = 32 << 10..=128 << 10;
 /// Values of a part.
 const PART_VALUES: usize = 64 << 10;
-/// The run of memory that a tile takes from each row, where channels are many and small.
-const MAX_RUN_VALUES: usize = 4 << 10;
-/// The run that it takes at least, even where all rows of that do not fit the cache.
-const MIN_RUN_VALUES: usize = 1 << 10;
-/// The shortest run worth going to the next row for.
+/// The span of memory that a tile takes from each row, where channels are many and small.
+const MAX_SPAN_VALUES: usize = 4 << 10;
+/// The span that it takes at least, even where all rows of that do not fit the cache.
+const MIN_SPAN_VALUES: usize = 1 << 10;
+/// The shortest span worth going to the next row for.
 const MIN_COLUMNS: usize = 256;
 /// Enough tiles of whole channels to keep the threads of a large machine busy.
 const MIN_TILES: usize = 16;
 /// Enough tiles where they are easily had.
 const ENOUGH_TILES: usize = 64;
 
-impl Matrix {
+impl MatrixView {
     /// Cuts so that a tile has all rows of its channels: statistics and what follows from them stay in cache.
-    fn by_channel(&self, group: usize) -> Tiling {
+    fn by_channel(&self, planes: usize) -> Tiling {
         Tiling {
-            matrix: *self,
+            view: *self,
             tile_rows: self.rows.max(1),
-            tile_units: group.clamp(1, self.units),
+            tile_planes: planes.clamp(1, self.planes),
             piece: self.width,
-            order: Order::FirstFirst,
+            order: Traversal::Forward,
         }
     }
 
-    /// Cuts for work on each value alone: several rows, so that there are runs of memory to work on side by side, and so that
+    /// Cuts for work on each value alone: several rows, so that there are spans for several streams, and so that
     /// a column's coefficients are made once and found in cache.
     pub(crate) fn by_rows(&self) -> Tiling {
         let (least, most) = TILE_VALUES.into_inner();
@@ -47,37 +48,37 @@ impl Matrix {
     fn in_tiles_of(&self, values: usize) -> Tiling {
         let row = self.row_len();
         let whole_rows = |rows: usize, step: usize| Tiling {
-            matrix: *self,
-            tile_rows: rows.max(1).next_multiple_of(ABREAST * step),
-            tile_units: self.units,
+            view: *self,
+            tile_rows: rows.max(1).next_multiple_of(STREAMS * step),
+            tile_planes: self.planes,
             piece: self.width,
-            order: Order::FirstFirst,
+            order: Traversal::Forward,
         };
         if !self.splits_rows() || (self.width == 1 && row <= values) {
             return whole_rows(values / row, self.rows_of_lines());
         }
         if self.along_rows() {
-            let units = (MAX_RUN_VALUES / self.width)
+            let planes = (MAX_SPAN_VALUES / self.width)
                 .max(1)
-                .next_multiple_of(self.units_of_lines(LINE_VALUES));
-            if units >= self.units {
+                .next_multiple_of(self.planes_of_lines(LINE_VALUES));
+            if planes >= self.planes {
                 return whole_rows(values / row, 1);
             }
             return Tiling {
-                tile_units: units,
-                ..whole_rows(2 * values / (units * self.width), 1)
+                tile_planes: planes,
+                ..whole_rows(2 * values / (planes * self.width), 1)
             };
         }
         Tiling {
-            matrix: *self,
-            tile_rows: ABREAST,
-            tile_units: (values / (ABREAST * self.width)).clamp(1, self.units),
+            view: *self,
+            tile_rows: STREAMS,
+            tile_planes: (values / (STREAMS * self.width)).clamp(1, self.planes),
             piece: if self.width <= values {
                 self.width
             } else {
                 (values / 2).next_multiple_of(64)
             },
-            order: Order::FirstFirst,
+            order: Traversal::Forward,
         }
     }
 
@@ -86,7 +87,7 @@ impl Matrix {
     pub(crate) fn for_statistics(&self, arrays: usize, value_bytes: usize) -> Tiling {
         let bytes = arrays * value_bytes;
         if self.len * bytes <= SINGLE_TILE_BYTES {
-            return self.by_channel(self.units);
+            return self.by_channel(self.planes);
         }
         if !self.splits_rows() {
             return self.in_tiles_of(PART_VALUES);
@@ -96,22 +97,22 @@ impl Matrix {
             let fitting = CACHED_BYTES / channel_bytes;
             let step = if self.along_rows() {
                 // At least eight, for whole bytes of a mask.
-                self.units_of_lines((CACHE_LINE / value_bytes).max(8))
+                self.planes_of_lines((CACHE_LINE / value_bytes).max(8))
             } else {
                 1
             };
             let wanted = if self.along_rows() {
-                fitting.max(MIN_RUN_VALUES.div_ceil(self.width))
+                fitting.max(MIN_SPAN_VALUES.div_ceil(self.width))
             } else {
-                fitting.min((MAX_RUN_VALUES / self.width).max(1))
+                fitting.min((MAX_SPAN_VALUES / self.width).max(1))
             };
             let wanted = wanted.next_multiple_of(step);
             let tiles = MIN_TILES.min(self.len * bytes / SINGLE_TILE_BYTES);
-            let enough = self.units.div_ceil(tiles).next_multiple_of(step);
-            let group = wanted.clamp(1, enough);
-            // Groups of whole lines can be fewer than were wanted.
-            if 2 * self.units.div_ceil(group) >= tiles {
-                return self.by_channel(group);
+            let enough = self.planes.div_ceil(tiles).next_multiple_of(step);
+            let planes = wanted.clamp(1, enough);
+            // Tiles of whole lines can be fewer than were wanted.
+            if 2 * self.planes.div_ceil(planes) >= tiles {
+                return self.by_channel(planes);
             }
         }
         self.in_parts()
@@ -124,11 +125,11 @@ impl Matrix {
             let rows =
                 (PART_VALUES / self.row_len()).max(self.rows.div_ceil(MIN_TILES).clamp(64, 1024));
             return Tiling {
-                matrix: *self,
+                view: *self,
                 tile_rows: rows,
-                tile_units: self.units,
+                tile_planes: self.planes,
                 piece: self.width,
-                order: Order::FirstFirst,
+                order: Traversal::Forward,
             };
         }
         let piece = if self.width > 2 * PART_VALUES {
@@ -137,11 +138,11 @@ impl Matrix {
             self.width
         };
         Tiling {
-            matrix: *self,
+            view: *self,
             tile_rows: (PART_VALUES / self.width).max(1),
-            tile_units: 1,
+            tile_planes: 1,
             piece,
-            order: Order::FirstFirst,
+            order: Traversal::Forward,
         }
     }
 }
@@ -152,12 +153,12 @@ mod tests {
     use crate::shape::Shape;
 
     fn covers(tiling: &Tiling) {
-        let matrix = tiling.matrix;
-        let mut seen = vec![0u8; matrix.len];
+        let view = tiling.view;
+        let mut seen = vec![0u8; view.len];
         for index in 0..tiling.count() {
             let tile = tiling.tile(index);
             for row in tile.rows.clone() {
-                for at in tile.run(&matrix, row).range() {
+                for at in tile.span(&view, row).range() {
                     seen[at] += 1;
                 }
             }
@@ -183,12 +184,12 @@ mod tests {
         ];
         for dims in dims {
             for shape in [Shape::channels_first(dims), Shape::channels_last(dims)] {
-                let matrix = Matrix::of(&shape.unwrap());
+                let view = MatrixView::of(&shape.unwrap());
                 for (arrays, bytes) in [(1, 2), (2, 4), (3, 8)] {
-                    covers(&matrix.for_statistics(arrays, bytes));
+                    covers(&view.for_statistics(arrays, bytes));
                 }
                 for values in [1000, 65536] {
-                    covers(&matrix.in_tiles_of(values));
+                    covers(&view.in_tiles_of(values));
                 }
             }
         }
@@ -197,13 +198,13 @@ mod tests {
     #[test]
     fn whole_channels_are_known_as_such() {
         let first =
-            Matrix::of(&Shape::channels_first(&[32, 64, 56, 56]).unwrap()).for_statistics(2, 4);
+            MatrixView::of(&Shape::channels_first(&[32, 64, 56, 56]).unwrap()).for_statistics(2, 4);
         assert!(first.has_whole_channels() && first.count() >= MIN_TILES);
         let last =
-            Matrix::of(&Shape::channels_last(&[32, 56, 56, 64]).unwrap()).for_statistics(2, 4);
+            MatrixView::of(&Shape::channels_last(&[32, 56, 56, 64]).unwrap()).for_statistics(2, 4);
         assert!(!last.has_whole_channels() && last.count() >= MIN_TILES);
-        let huge =
-            Matrix::of(&Shape::channels_first(&[1, 2, 3000, 3000]).unwrap()).for_statistics(2, 4);
+        let huge = MatrixView::of(&Shape::channels_first(&[1, 2, 3000, 3000]).unwrap())
+            .for_statistics(2, 4);
         assert!(!huge.has_whole_channels() && huge.count() >= MIN_TILES);
     }
 
@@ -216,7 +217,7 @@ mod tests {
             for side in [7, 14, 28, 56, 112] {
                 let shape = Shape::channels_first(&[32, channels, side, side]).unwrap();
                 for (arrays, bytes) in [(2, 2), (3, 2), (2, 4), (3, 4)] {
-                    let tiling = Matrix::of(&shape).for_statistics(arrays, bytes);
+                    let tiling = MatrixView::of(&shape).for_statistics(arrays, bytes);
                     assert!(tiling.has_whole_channels(), "{shape}: {tiling:?}");
                 }
             }

@@ -1,9 +1,9 @@
-//! A run of neighbouring values of the array.
+//! A span of neighbouring values of the array.
 
 use std::ops::Range;
 
-/// Runs of memory worked on side by side.
-pub(crate) const ABREAST: usize = 4;
+/// Streams: how many spans are worked on side by side.
+pub(crate) const STREAMS: usize = 4;
 
 /// Values that follow one another in memory, from a place in a row on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

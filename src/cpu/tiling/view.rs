@@ -1,57 +1,56 @@
-//! Memory as a matrix: channels first, a row is one sample, C units of S values each; channels last, a row is one position,
-//! C units of 1 value, or where C is small several positions, so that a row fills vectors.
+//! Memory as a two-dimensional view of rows and planes: channels first, a row is one sample, C planes of S values each; channels last, a row is one position,
+//! C planes of 1 value, or where C is small several positions, so that a row fills vectors.
 
 use std::ops::Range;
 
-use crate::cpu::tiling::span::{ABREAST, Span};
+use crate::cpu::simd::aligned::{CACHE_LINE, NARROWEST_VALUE};
+use crate::cpu::tiling::span::{STREAMS, Span};
 use crate::shape::{Layout, Shape};
 
-/// Units up to so wide are gone through along whole rows, if there are enough of these to work on side by side; wider ones one
-/// by one. (Units of 784 values begin and end off the cache lines too often.)
+/// Planes up to so wide are gone through along whole rows, if there are enough of these for several streams; wider ones one
+/// by one. (Planes of 784 values begin and end off the cache lines too often.)
 const ALONG_ROWS_UP_TO: usize = 1024;
-/// Units so narrow are not worth beginning anew for.
+/// Planes so narrow are not worth beginning anew for.
 const ALWAYS_ALONG_ROWS_UP_TO: usize = 128;
 /// Channels-last rows shorter than this are joined.
 const SHORT_ROW: usize = 64;
 
-/// What memory moves by, in bytes.
-pub(crate) const CACHE_LINE: usize = 64;
-/// Values of the narrowest type in it.
-pub(crate) const LINE_VALUES: usize = CACHE_LINE / 2;
+/// Values of the narrowest type in a cache line.
+pub(crate) const LINE_VALUES: usize = CACHE_LINE / NARROWEST_VALUE;
 
-/// Memory as a matrix of rows × units × width values.
+/// Memory as rows of planes, each `width` neighbouring values of one channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Matrix {
+pub(crate) struct MatrixView {
     /// Values in all; the last row may be short.
     pub len: usize,
     /// Rows, the short one included.
     pub rows: usize,
-    /// Units in a row.
-    pub units: usize,
-    /// Neighbouring values of one channel: the width of a unit.
+    /// Planes in a row.
+    pub planes: usize,
+    /// Neighbouring values of one channel: the width of a plane.
     pub width: usize,
     /// C. Unit u belongs to channel u mod C.
     pub channels: usize,
 }
 
-impl Matrix {
+impl MatrixView {
     pub(crate) fn of(shape: &Shape) -> Self {
         let (len, channels, spatial) = (shape.len(), shape.channels(), shape.spatial());
         if shape.layout() == Layout::ChannelsFirst && spatial > 1 {
             return Self {
                 len,
                 rows: shape.batch(),
-                units: channels,
+                planes: channels,
                 width: spatial,
                 channels,
             };
         }
         let joined = SHORT_ROW.div_ceil(channels);
-        let units = channels * joined;
+        let planes = channels * joined;
         Self {
             len,
-            rows: len.div_ceil(units),
-            units,
+            rows: len.div_ceil(planes),
+            planes,
             width: 1,
             channels,
         }
@@ -59,7 +58,7 @@ impl Matrix {
 
     /// Values in a whole row.
     pub(crate) fn row_len(&self) -> usize {
-        self.units * self.width
+        self.planes * self.width
     }
 
     /// M, as the sums are divided by it.
@@ -67,25 +66,25 @@ impl Matrix {
         (self.len / self.channels) as f64
     }
 
-    /// Whether what is done to each value is done along rows, unit after unit of them.
+    /// Whether what is done to each value is done along rows, plane after plane of them.
     pub(crate) fn along_rows(&self) -> bool {
         self.width <= ALWAYS_ALONG_ROWS_UP_TO
-            || (self.width <= ALONG_ROWS_UP_TO && self.rows >= ABREAST)
+            || (self.width <= ALONG_ROWS_UP_TO && self.rows >= STREAMS)
     }
 
-    /// Whether neighbouring values are of one channel, so that sums are a unit's; otherwise they are a column's.
-    pub(crate) fn has_units(&self) -> bool {
+    /// Whether neighbouring values are of one channel, so that sums are a plane's; otherwise they are a column's.
+    pub(crate) fn has_planes(&self) -> bool {
         self.width > 1
     }
 
-    /// Whether neighbouring rows are one run of memory, of masks too.
-    pub(crate) fn rows_are_one_run(&self) -> bool {
+    /// Whether neighbouring rows follow one another without a gap in memory, and in masks too.
+    pub(crate) fn rows_are_contiguous(&self) -> bool {
         self.along_rows() && (self.width == 1 || self.row_len().is_multiple_of(8))
     }
 
-    /// Values with one run of mask bytes: all of them, a row, or a unit.
+    /// Values with one span of mask bytes: all of them, a row, or a plane.
     pub(crate) fn mask_segment(&self) -> usize {
-        if self.rows_are_one_run() {
+        if self.rows_are_contiguous() {
             self.len.max(1)
         } else if self.along_rows() {
             self.row_len()
@@ -104,8 +103,8 @@ impl Matrix {
         LINE_VALUES / gcd(LINE_VALUES, self.row_len())
     }
 
-    /// So many units fill whole cache lines.
-    pub(crate) fn units_of_lines(&self, line_values: usize) -> usize {
+    /// So many planes fill whole cache lines.
+    pub(crate) fn planes_of_lines(&self, line_values: usize) -> usize {
         line_values / gcd(line_values, self.width)
     }
 
@@ -114,9 +113,9 @@ impl Matrix {
         !self.joins_rows() && (self.width > 1 || self.row_len().is_multiple_of(8))
     }
 
-    /// Whether units of all channels are in every row (otherwise each unit of a row is a channel of its own).
+    /// Whether planes of all channels are in every row (otherwise each plane of a row is a channel of its own).
     pub(crate) fn joins_rows(&self) -> bool {
-        self.units > self.channels
+        self.planes > self.channels
     }
 
     /// The mask bytes of a span inside one segment.

@@ -9,7 +9,7 @@
 
 use std::arch::x86_64::*;
 
-use crate::cpu::simd::lanes::Register;
+use crate::cpu::simd::vector::Vector;
 
 #[derive(Clone, Copy)]
 pub(crate) struct R32(pub(crate) __m256);
@@ -17,7 +17,7 @@ pub(crate) struct R32(pub(crate) __m256);
 #[derive(Clone, Copy)]
 pub(crate) struct R64(pub(crate) __m256d, pub(crate) __m256d);
 
-impl Register for R32 {
+impl Vector for R32 {
     type Scalar = f32;
     type Wide = R64;
     const WIDTH: usize = 8;
@@ -53,17 +53,17 @@ impl Register for R32 {
         clippy::cast_possible_truncation,
         reason = "8 bits of a mask"
     )]
-    fn above_bits(self, threshold: Self) -> u16 {
+    fn compare_mask(self, threshold: Self) -> u16 {
         // SAFETY: a register exists only where `Avx2::detect` found AVX2.
         unsafe { _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_NLE_UQ>(self.0, threshold.0)) as u16 }
     }
     #[inline(always)]
-    fn keep(self, bits: u16) -> Self {
+    fn mask_and(self, bits: u16) -> Self {
         // SAFETY: a register exists only where `Avx2::detect` found AVX2.
         Self(unsafe { _mm256_and_ps(self.0, lanes_of_8(bits)) })
     }
     #[inline(always)]
-    fn choose(self, bits: u16, other: Self) -> Self {
+    fn blend(self, bits: u16, other: Self) -> Self {
         // SAFETY: a register exists only where `Avx2::detect` found AVX2.
         Self(unsafe { _mm256_blendv_ps(other.0, self.0, lanes_of_8(bits)) })
     }
@@ -85,7 +85,7 @@ impl Register for R32 {
     }
 }
 
-impl Register for R64 {
+impl Vector for R64 {
     type Scalar = f64;
     type Wide = Self;
     const WIDTH: usize = 8;
@@ -146,7 +146,7 @@ impl Register for R64 {
         clippy::cast_possible_truncation,
         reason = "4 bits of a mask"
     )]
-    fn above_bits(self, threshold: Self) -> u16 {
+    fn compare_mask(self, threshold: Self) -> u16 {
         // SAFETY: a register exists only where `Avx2::detect` found AVX2.
         unsafe {
             let low = _mm256_movemask_pd(_mm256_cmp_pd::<_CMP_NLE_UQ>(self.0, threshold.0));
@@ -155,7 +155,7 @@ impl Register for R64 {
         }
     }
     #[inline(always)]
-    fn keep(self, bits: u16) -> Self {
+    fn mask_and(self, bits: u16) -> Self {
         // SAFETY: a register exists only where `Avx2::detect` found AVX2.
         unsafe {
             Self(
@@ -165,7 +165,7 @@ impl Register for R64 {
         }
     }
     #[inline(always)]
-    fn choose(self, bits: u16, other: Self) -> Self {
+    fn blend(self, bits: u16, other: Self) -> Self {
         // SAFETY: a register exists only where `Avx2::detect` found AVX2.
         unsafe {
             Self(

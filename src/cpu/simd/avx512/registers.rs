@@ -9,7 +9,7 @@
 
 use std::arch::x86_64::*;
 
-use crate::cpu::simd::lanes::Register;
+use crate::cpu::simd::vector::Vector;
 
 #[derive(Clone, Copy)]
 pub(crate) struct R32(pub(crate) __m512);
@@ -17,7 +17,7 @@ pub(crate) struct R32(pub(crate) __m512);
 #[derive(Clone, Copy)]
 pub(crate) struct R64(pub(crate) __m512d, pub(crate) __m512d);
 
-impl Register for R32 {
+impl Vector for R32 {
     type Scalar = f32;
     type Wide = R64;
     const WIDTH: usize = 16;
@@ -49,17 +49,17 @@ impl Register for R32 {
         Self(unsafe { _mm512_max_ps(_mm512_setzero_ps(), self.0) })
     }
     #[inline(always)]
-    fn above_bits(self, threshold: Self) -> u16 {
+    fn compare_mask(self, threshold: Self) -> u16 {
         // SAFETY: a register exists only where `Avx512::detect` found AVX-512 F.
         unsafe { _mm512_cmp_ps_mask::<_CMP_NLE_UQ>(self.0, threshold.0) }
     }
     #[inline(always)]
-    fn keep(self, bits: u16) -> Self {
+    fn mask_and(self, bits: u16) -> Self {
         // SAFETY: a register exists only where `Avx512::detect` found AVX-512 F.
         Self(unsafe { _mm512_maskz_mov_ps(bits, self.0) })
     }
     #[inline(always)]
-    fn choose(self, bits: u16, other: Self) -> Self {
+    fn blend(self, bits: u16, other: Self) -> Self {
         // SAFETY: a register exists only where `Avx512::detect` found AVX-512 F.
         Self(unsafe { _mm512_mask_mov_ps(other.0, bits, self.0) })
     }
@@ -81,7 +81,7 @@ impl Register for R32 {
     }
 }
 
-impl Register for R64 {
+impl Vector for R64 {
     type Scalar = f64;
     type Wide = Self;
     const WIDTH: usize = 16;
@@ -138,7 +138,7 @@ impl Register for R64 {
         }
     }
     #[inline(always)]
-    fn above_bits(self, threshold: Self) -> u16 {
+    fn compare_mask(self, threshold: Self) -> u16 {
         // SAFETY: a register exists only where `Avx512::detect` found AVX-512 F.
         unsafe {
             let low = _mm512_cmp_pd_mask::<_CMP_NLE_UQ>(self.0, threshold.0);
@@ -148,7 +148,7 @@ impl Register for R64 {
     }
     #[inline(always)]
     #[expect(clippy::cast_possible_truncation, reason = "8 bits of a mask")]
-    fn keep(self, bits: u16) -> Self {
+    fn mask_and(self, bits: u16) -> Self {
         // SAFETY: a register exists only where `Avx512::detect` found AVX-512 F.
         unsafe {
             Self(
@@ -159,7 +159,7 @@ impl Register for R64 {
     }
     #[inline(always)]
     #[expect(clippy::cast_possible_truncation, reason = "8 bits of a mask")]
-    fn choose(self, bits: u16, other: Self) -> Self {
+    fn blend(self, bits: u16, other: Self) -> Self {
         // SAFETY: a register exists only where `Avx512::detect` found AVX-512 F.
         unsafe {
             Self(

@@ -20,8 +20,9 @@ use half::{bf16, f16};
 use registers::{R32, R64};
 
 use crate::cpu::simd::aligned::Aligned;
-use crate::cpu::simd::lanes::{Lanes, Register};
-use crate::cpu::simd::{Kernel, LANES, Simd};
+use crate::cpu::simd::lanes::Lanes;
+use crate::cpu::simd::vector::{LANES, Vector};
+use crate::cpu::simd::{Kernel, Simd};
 
 /// Proof that the machine has AVX-512 F, BW, DQ and VL.
 #[derive(Debug, Clone, Copy)]
@@ -135,12 +136,12 @@ impl Simd for Avx512 {
         unsafe { _mm256_storeu_si256(to.as_mut_ptr().cast(), Self::to_bf16(self, value)) }
     }
     #[inline(always)]
-    fn stream_f32(self, value: Self::F32, to: Aligned<'_, f32, 1>) {
+    fn store_non_temporal_f32(self, [value]: [Self::F32; 1], to: Aligned<'_, f32, 1>) {
         // SAFETY: `self` proves AVX-512 F; the array has room for 16 values, and is aligned, as its type says.
         unsafe { _mm512_stream_ps(to.get()[0].as_mut_ptr(), value.0[0].0) }
     }
     #[inline(always)]
-    fn stream_f64(self, value: Self::F64, to: Aligned<'_, f64, 1>) {
+    fn store_non_temporal_f64(self, [value]: [Self::F64; 1], to: Aligned<'_, f64, 1>) {
         let [to] = to.get();
         // SAFETY: `self` proves AVX-512 F; the array has room for 16 values, and is aligned, as its type says.
         unsafe {
@@ -149,11 +150,11 @@ impl Simd for Avx512 {
         }
     }
     #[inline(always)]
-    fn stream_f16(self, [first, second]: [Self::F32; 2], to: Aligned<'_, f16, 2>) {
-        stream_halves([Self::to_f16(self, first), Self::to_f16(self, second)], to);
+    fn store_non_temporal_f16(self, [first, second]: [Self::F32; 2], to: Aligned<'_, f16, 2>) {
+        store_halves_non_temporal([Self::to_f16(self, first), Self::to_f16(self, second)], to);
     }
     #[inline(always)]
-    fn stream_bf16(self, [first, second]: [Self::F32; 2], to: Aligned<'_, bf16, 2>) {
+    fn store_non_temporal_bf16(self, [first, second]: [Self::F32; 2], to: Aligned<'_, bf16, 2>) {
         let rounded = [Self::rounded(self, first), Self::rounded(self, second)];
         // SAFETY: `self` proves AVX-512 F and BW; the array has room for 64 bytes, and is aligned to them, as its type says.
         unsafe {
@@ -162,50 +163,50 @@ impl Simd for Avx512 {
         }
     }
     #[inline(always)]
-    fn load_some_f32(self, from: &[f32]) -> Self::F32 {
+    fn load_partial_f32(self, from: &[f32]) -> Self::F32 {
         // SAFETY: `self` proves AVX-512 F; the lanes whose bits are set are in the slice, and no others are touched.
         Lanes([R32(unsafe {
             _mm512_maskz_loadu_ps(first_lanes(from.len()), from.as_ptr())
         })])
     }
     #[inline(always)]
-    fn store_some_f32(self, value: Self::F32, to: &mut [f32]) {
+    fn store_partial_f32(self, value: Self::F32, to: &mut [f32]) {
         // SAFETY: `self` proves AVX-512 F; the lanes whose bits are set are in the slice, and no others are touched.
         unsafe { _mm512_mask_storeu_ps(to.as_mut_ptr(), first_lanes(to.len()), value.0[0].0) }
     }
     #[inline(always)]
-    fn load_some_f16(self, from: &[f16]) -> Self::F32 {
+    fn load_partial_f16(self, from: &[f16]) -> Self::F32 {
         // SAFETY: `self` proves AVX-512 BW and VL; the lanes whose bits are set are in the slice, and no others are touched.
         Self::of_f16(self, unsafe {
             _mm256_maskz_loadu_epi16(first_lanes(from.len()), from.as_ptr().cast())
         })
     }
     #[inline(always)]
-    fn store_some_f16(self, value: Self::F32, to: &mut [f16]) {
+    fn store_partial_f16(self, value: Self::F32, to: &mut [f16]) {
         let (lanes, halves) = (first_lanes(to.len()), Self::to_f16(self, value));
         // SAFETY: `self` proves AVX-512 BW and VL; the lanes whose bits are set are in the slice, and no others are touched.
         unsafe { _mm256_mask_storeu_epi16(to.as_mut_ptr().cast(), lanes, halves) }
     }
     #[inline(always)]
-    fn load_some_bf16(self, from: &[bf16]) -> Self::F32 {
+    fn load_partial_bf16(self, from: &[bf16]) -> Self::F32 {
         // SAFETY: `self` proves AVX-512 BW and VL; the lanes whose bits are set are in the slice, and no others are touched.
         Self::of_bf16(self, unsafe {
             _mm256_maskz_loadu_epi16(first_lanes(from.len()), from.as_ptr().cast())
         })
     }
     #[inline(always)]
-    fn store_some_bf16(self, value: Self::F32, to: &mut [bf16]) {
+    fn store_partial_bf16(self, value: Self::F32, to: &mut [bf16]) {
         let (lanes, halves) = (first_lanes(to.len()), Self::to_bf16(self, value));
         // SAFETY: `self` proves AVX-512 BW and VL; the lanes whose bits are set are in the slice, and no others are touched.
         unsafe { _mm256_mask_storeu_epi16(to.as_mut_ptr().cast(), lanes, halves) }
     }
     #[inline(always)]
-    fn fetch(self, line: *const u8) {
+    fn prefetch(self, line: *const u8) {
         // SAFETY: SSE is part of x86-64, and a prefetch never faults.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(line.cast()) }
     }
     #[inline(always)]
-    fn fetch_to_write(self, line: *const u8) {
+    fn prefetch_for_write(self, line: *const u8) {
         // SAFETY: SSE is part of x86-64, and a prefetch never faults.
         unsafe { _mm_prefetch::<_MM_HINT_ET0>(line.cast()) }
     }
@@ -248,7 +249,7 @@ fn upper_halves() -> __m512i {
 
 /// Writes 16 values of 2 bytes past the caches, if the place is aligned to them.
 #[inline(always)]
-fn stream_halves<T>([first, second]: [__m256i; 2], to: Aligned<'_, T, 2>) {
+fn store_halves_non_temporal<T>([first, second]: [__m256i; 2], to: Aligned<'_, T, 2>) {
     const { assert!(size_of::<[[T; LANES]; 2]>() == 64) }
     // SAFETY: halves come from an `Avx512` only, which proves AVX-512 F; the array has room for 64 bytes, and is aligned to
     // them, as its type says.

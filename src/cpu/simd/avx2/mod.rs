@@ -23,8 +23,9 @@ use half::{bf16, f16};
 use registers::{R32, R64};
 
 use crate::cpu::simd::aligned::Aligned;
-use crate::cpu::simd::lanes::{Lanes, Register};
-use crate::cpu::simd::{Kernel, LANES, Simd};
+use crate::cpu::simd::lanes::Lanes;
+use crate::cpu::simd::vector::{LANES, Vector};
+use crate::cpu::simd::{Kernel, Simd};
 
 /// Proof that the machine has AVX2, FMA and F16C.
 #[derive(Debug, Clone, Copy)]
@@ -137,7 +138,7 @@ impl Simd for Avx2 {
         }
     }
     #[inline(always)]
-    fn stream_f32(self, value: Self::F32, to: Aligned<'_, f32, 1>) {
+    fn store_non_temporal_f32(self, [value]: [Self::F32; 1], to: Aligned<'_, f32, 1>) {
         let [to] = to.get();
         // SAFETY: `self` proves AVX2; the array has room for 16 values, and is aligned, as its type says.
         unsafe {
@@ -146,7 +147,7 @@ impl Simd for Avx2 {
         }
     }
     #[inline(always)]
-    fn stream_f64(self, value: Self::F64, to: Aligned<'_, f64, 1>) {
+    fn store_non_temporal_f64(self, [value]: [Self::F64; 1], to: Aligned<'_, f64, 1>) {
         let [to] = to.get();
         // SAFETY: `self` proves AVX2; the array has room for 16 values, and is aligned, as its type says.
         unsafe {
@@ -157,26 +158,26 @@ impl Simd for Avx2 {
         }
     }
     #[inline(always)]
-    fn stream_f16(self, [first, second]: [Self::F32; 2], to: Aligned<'_, f16, 2>) {
+    fn store_non_temporal_f16(self, [first, second]: [Self::F32; 2], to: Aligned<'_, f16, 2>) {
         let mut halves = [[f16::ZERO; LANES]; 2];
         self.store_f16(first, &mut halves[0]);
         self.store_f16(second, &mut halves[1]);
-        stream_halves(self, &halves, to);
+        store_halves_non_temporal(self, &halves, to);
     }
     #[inline(always)]
-    fn stream_bf16(self, [first, second]: [Self::F32; 2], to: Aligned<'_, bf16, 2>) {
+    fn store_non_temporal_bf16(self, [first, second]: [Self::F32; 2], to: Aligned<'_, bf16, 2>) {
         let mut halves = [[bf16::ZERO; LANES]; 2];
         self.store_bf16(first, &mut halves[0]);
         self.store_bf16(second, &mut halves[1]);
-        stream_halves(self, &halves, to);
+        store_halves_non_temporal(self, &halves, to);
     }
     #[inline(always)]
-    fn fetch(self, line: *const u8) {
+    fn prefetch(self, line: *const u8) {
         // SAFETY: SSE is part of x86-64, and a prefetch never faults.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(line.cast()) }
     }
     #[inline(always)]
-    fn fetch_to_write(self, line: *const u8) {
+    fn prefetch_for_write(self, line: *const u8) {
         // SAFETY: SSE is part of x86-64, and a prefetch never faults.
         unsafe { _mm_prefetch::<_MM_HINT_ET0>(line.cast()) }
     }
@@ -217,7 +218,7 @@ fn round_bf16(value: R32) -> __m256i {
 
 /// Writes 16 values of 2 bytes past the caches, if the place is aligned to a register.
 #[inline(always)]
-fn stream_halves<T>(_: Avx2, from: &[[T; LANES]; 2], to: Aligned<'_, T, 2>) {
+fn store_halves_non_temporal<T>(_: Avx2, from: &[[T; LANES]; 2], to: Aligned<'_, T, 2>) {
     const { assert!(size_of::<[T; LANES]>() == 32) }
     for (from, to) in from.iter().zip(to.get()) {
         // SAFETY: the first argument proves AVX2; both arrays have 32 bytes, and the second is aligned to them: it is the first

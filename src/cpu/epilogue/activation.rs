@@ -1,0 +1,73 @@
+//! Every activation on vectors: y from v, the bit that is saved of v, and dv from dy and either.
+//!
+//! The one file to edit for a new activation. Which one it is does not change in a loop, and is asked in it all the same: through
+//! [`opaque`], which says why.
+
+use crate::backend::epilogue::Activation;
+use crate::cpu::simd::Simd;
+use crate::cpu::simd::opaque::opaque;
+use crate::cpu::simd::vector::Vector;
+use crate::element::Element;
+
+/// An activation, as the kernels compute it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct VectorActivation {
+    activation: Activation,
+}
+
+impl VectorActivation {
+    pub(crate) fn new(activation: Activation) -> Self {
+        Self { activation }
+    }
+
+    /// Whether dv depends on v: where it does not, dv is dy.
+    pub(crate) fn depends_on_v(self) -> bool {
+        !matches!(self.activation, Activation::None)
+    }
+
+    /// y from v, in place.
+    #[inline(always)]
+    pub(crate) fn forward<S: Simd, T: Element, const A: usize, const L: usize>(
+        self,
+        v: &mut [[T::Vector<S>; A]; L],
+    ) {
+        if opaque(matches!(self.activation, Activation::Relu)) {
+            for l in 0..L {
+                for i in 0..A {
+                    v[l][i] = v[l][i].relu();
+                }
+            }
+        }
+    }
+
+    /// The bits to be saved of v: which values are above zero as they are stored.
+    #[inline(always)]
+    pub(crate) fn mask<S: Simd, T: Element>(simd: S, v: T::Vector<S>) -> u16 {
+        v.compare_mask(T::splat(simd, T::ROUNDS_TO_ZERO))
+    }
+
+    /// dv from dy and the bits of v.
+    #[inline(always)]
+    pub(crate) fn backward_from_mask<S: Simd, T: Element>(
+        self,
+        dy: T::Vector<S>,
+        mask: u16,
+    ) -> T::Vector<S> {
+        debug_assert!(self.depends_on_v());
+        // ReLU, the only activation that saves a mask.
+        dy.mask_and(mask)
+    }
+
+    /// dv from dy and v.
+    #[inline(always)]
+    pub(crate) fn backward<S: Simd, T: Element>(
+        self,
+        simd: S,
+        dy: T::Vector<S>,
+        v: T::Vector<S>,
+    ) -> T::Vector<S> {
+        debug_assert!(self.depends_on_v());
+        // ReLU, the only activation whose dv depends on v.
+        dy.mask_and(Self::mask::<S, T>(simd, v))
+    }
+}
