@@ -1,0 +1,131 @@
+//! The cases, and their checksums on whatever backend: nothing here knows which.
+
+mod checksum;
+mod inputs;
+mod layer;
+mod random;
+mod steps;
+
+use batchnorm::backend::Backend;
+use batchnorm::{Activation, Element, Layout, Shape};
+use half::{bf16, f16};
+
+use inputs::{Data, Inputs};
+use layer::{Pass, Setting};
+
+/// The name of each case and the checksum of its results, in the order of the cases.
+pub(crate) type Checksums = Vec<(String, u64)>;
+
+/// Which shapes are computed, chosen by how a backend cuts them.
+pub(crate) struct Scope {
+    /// In every pass, with every epilogue, with and without ghost batches.
+    pub in_every_pass: fn() -> Vec<Shape>,
+    /// In enough passes to see how they are cut; for values of so many bytes.
+    pub in_some_passes: fn(usize) -> Vec<Shape>,
+    /// With data that is rare.
+    pub with_unusual_data: fn() -> Vec<Shape>,
+    /// In the steps of the contract, one by one.
+    pub in_separate_steps: fn() -> Vec<Shape>,
+}
+
+/// Computes every case.
+pub(crate) fn checksums<B: Backend>(backend: &B, scope: &Scope) -> Checksums {
+    let mut checksums = vec![];
+    of_type::<f32, B>(backend, scope, &mut checksums);
+    of_type::<f16, B>(backend, scope, &mut checksums);
+    of_type::<bf16, B>(backend, scope, &mut checksums);
+    of_type::<f64, B>(backend, scope, &mut checksums);
+    checksums
+}
+
+fn of_type<T: Element, B: Backend>(backend: &B, scope: &Scope, checksums: &mut Checksums) {
+    let mut run = |shape: Shape, data: Data, settings: &[Setting]| {
+        let inputs = Inputs::<T>::of(shape, data);
+        for setting in settings {
+            let case = format!("{}/{data}/{setting}", name::<T>(&shape));
+            checksums.push((case, layer::checksum(backend, &inputs, setting)));
+        }
+    };
+    for shape in (scope.in_every_pass)() {
+        run(shape, Data::Ordinary, &every_setting());
+    }
+    for shape in (scope.in_some_passes)(size_of::<T>()) {
+        run(shape, Data::Ordinary, &some_settings());
+    }
+    for shape in (scope.with_unusual_data)() {
+        for data in Data::UNUSUAL {
+            run(shape, data, &some_settings());
+        }
+    }
+    for shape in (scope.in_separate_steps)() {
+        let inputs = Inputs::<T>::of(shape, Data::Ordinary);
+        for (step, checksum) in steps::checksums(backend, &inputs) {
+            checksums.push((format!("{}/step/{step}", name::<T>(&shape)), checksum));
+        }
+    }
+}
+
+fn every_setting() -> Vec<Setting> {
+    let mut settings = vec![];
+    for pass in [
+        Pass::Training,
+        Pass::Deferred,
+        Pass::Frozen,
+        Pass::Inference,
+    ] {
+        for ghost_batches in [false, true] {
+            // Passes with running statistics know no groups.
+            if ghost_batches && matches!(pass, Pass::Frozen | Pass::Inference) {
+                continue;
+            }
+            for activation in [Activation::None, Activation::Relu] {
+                for residual in [false, true] {
+                    settings.push(Setting {
+                        pass,
+                        activation,
+                        residual,
+                        ghost_batches,
+                    });
+                }
+            }
+        }
+    }
+    settings
+}
+
+fn some_settings() -> Vec<Setting> {
+    let plain = Setting {
+        pass: Pass::Training,
+        activation: Activation::None,
+        residual: false,
+        ghost_batches: false,
+    };
+    vec![
+        plain,
+        Setting {
+            activation: Activation::Relu,
+            residual: true,
+            ..plain
+        },
+        Setting {
+            pass: Pass::Frozen,
+            activation: Activation::Relu,
+            ..plain
+        },
+        Setting {
+            pass: Pass::Inference,
+            residual: true,
+            ..plain
+        },
+    ]
+}
+
+/// A type and a shape, such as `f32/first/2x3x7x7`.
+fn name<T: Element>(shape: &Shape) -> String {
+    let layout = match shape.layout() {
+        Layout::ChannelsFirst => "first",
+        Layout::ChannelsLast => "last",
+    };
+    let dims: Vec<String> = shape.dims().iter().map(ToString::to_string).collect();
+    format!("{}/{layout}/{}", T::DTYPE, dims.join("x"))
+}
