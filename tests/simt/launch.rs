@@ -65,7 +65,10 @@ impl<'a> Launch<'a> {
         let arguments = Arguments {
             arrays: Arrays {
                 x: self.driver.address(SimtDriver::as_slice(&x)).0,
-                out: self.driver.address_mut(SimtDriver::as_slice_mut(&mut out)).0,
+                out: self
+                    .driver
+                    .address_mut(SimtDriver::as_slice_mut(&mut out))
+                    .0,
                 ..Arrays::default()
             },
             workspace: Workspace {
