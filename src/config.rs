@@ -23,6 +23,7 @@ pub enum Averaging {
 /// Which estimate of the batch variance the running variance follows. (The batch itself is always normalized
 /// with the biased one.)
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum RunningVariance {
     /// ÷(M−1): the paper, PyTorch, cuDNN.
     Unbiased,

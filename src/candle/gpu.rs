@@ -33,7 +33,7 @@ pub(super) fn device_of(candle: &CudaDevice) -> Result<Device> {
 }
 
 /// Some of a tensor's values.
-pub(super) fn lend<T: Element + CudaDType>(
+pub(super) fn slice<T: Element + CudaDType>(
     storage: &CudaStorage,
     range: Range<usize>,
 ) -> Result<DeviceSlice<'_, T>> {

@@ -18,13 +18,13 @@ pub(super) fn device_of(device: &candle_core::Device) -> Result<Device> {
 }
 
 /// A tensor, locked against changes.
-pub(super) struct Lent<'a> {
+pub(super) struct Borrowed<'a> {
     storage: StorageRef<'a>,
     layout: &'a candle_core::Layout,
 }
 
-impl<'a> Lent<'a> {
-    /// Lends a tensor whose values are one run of memory.
+impl<'a> Borrowed<'a> {
+    /// A tensor whose values are one run of memory.
     pub(super) fn of(tensor: &'a Tensor) -> Self {
         let (storage, layout) = tensor.storage_and_layout();
         Self { storage, layout }
@@ -38,7 +38,7 @@ impl<'a> Lent<'a> {
             Storage::Cpu(storage) => {
                 Ok(DeviceSlice::Cpu(&T::cpu_storage_as_slice(storage)?[range]))
             }
-            Storage::Cuda(storage) => gpu::lend(storage, range),
+            Storage::Cuda(storage) => gpu::slice(storage, range),
             Storage::Metal(_) => Err(metal()),
         }
     }

@@ -16,7 +16,7 @@ pub(super) fn device_of(_: &CudaDevice) -> Result<Device> {
     Err(not_built())
 }
 
-pub(super) fn lend<T: Element + CudaDType>(
+pub(super) fn slice<T: Element + CudaDType>(
     _: &CudaStorage,
     _: Range<usize>,
 ) -> Result<DeviceSlice<'_, T>> {

@@ -5,7 +5,7 @@ use candle_core::{Error, Result, Storage, Tensor};
 
 use crate::backend::memory::Memory;
 use crate::backend::operands::InOut;
-use crate::candle::memory::{Lent, device_of, give, to_logical_order};
+use crate::candle::memory::{Borrowed, device_of, give, to_logical_order};
 use crate::candle::value::Value;
 use crate::config::BatchNormConfig;
 use crate::device::{Device, DeviceBuffer};
@@ -76,19 +76,22 @@ pub(super) fn forward<T: Value<Compute: Value>>(
     let candle_device = operands.x.device();
     let device = device_of(candle_device)?;
     let mut y = device.zeros::<T>(shape.len()).map_err(Error::wrap)?;
-    let mut running = lend_running::<T>(&device, operands)?;
+    let mut running = copy_running::<T>(&device, operands)?;
     // candle's variables can be set between the passes.
-    let (gamma, beta) = (Lent::of(operands.gamma), Lent::of(operands.beta));
-    let (lent_x, residual) = (Lent::of(operands.x), operands.residual.map(Lent::of));
+    let (gamma, beta) = (Borrowed::of(operands.gamma), Borrowed::of(operands.beta));
+    let (borrowed_x, residual) = (
+        Borrowed::of(operands.x),
+        operands.residual.map(Borrowed::of),
+    );
     let pass = Forward::<T, Device> {
         backend: &device,
         config,
         shape,
         gamma: gamma.slice()?,
         beta: beta.slice()?,
-        residual: residual.as_ref().map(Lent::slice).transpose()?,
+        residual: residual.as_ref().map(Borrowed::slice).transpose()?,
     };
-    let (x, out) = (lent_x.slice()?, Device::as_slice_mut(&mut y));
+    let (x, out) = (borrowed_x.slice()?, Device::as_slice_mut(&mut y));
     let (saved, running) = match statistics {
         Statistics::Batch => {
             let saved = pass
@@ -110,12 +113,12 @@ pub(super) fn forward<T: Value<Compute: Value>>(
     })
 }
 
-fn lend_running<T: Value<Compute: Value>>(
+fn copy_running<T: Value<Compute: Value>>(
     device: &Device,
     operands: &Operands<'_>,
 ) -> Result<RunningStatistics<T::Compute, Device>> {
-    let mean = Lent::of(operands.running_mean);
-    let variance = Lent::of(operands.running_variance);
+    let mean = Borrowed::of(operands.running_mean);
+    let variance = Borrowed::of(operands.running_variance);
     RunningStatistics::copied(device, mean.slice()?, variance.slice()?).map_err(Error::wrap)
 }
 
@@ -161,7 +164,7 @@ impl<T: Value<Compute: Value>> Backward for Typed<T> {
             None
         };
         let dy = dy.contiguous()?;
-        let (x, dy) = (Lent::of(x), Lent::of(&dy));
+        let (x, dy) = (Borrowed::of(x), Borrowed::of(&dy));
         let affine = saved
             .backward(
                 &device,

@@ -36,6 +36,7 @@ pub struct Pass<X: Data<B>, B: Backend> {
 
 /// The gradients of one pass.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Gradients<T: Element, B: Backend> {
     /// dx, of x's shape.
     pub input: Tensor<T, B>,
@@ -49,6 +50,7 @@ pub struct Gradients<T: Element, B: Backend> {
 
 /// The gradients of the parameters.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct ParameterGradients<C: Compute, B: Backend> {
     /// dγ (C,), where the layer has γ.
     pub gamma: Option<ChannelArray<C, B>>,
