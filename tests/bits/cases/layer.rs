@@ -43,6 +43,7 @@ impl fmt::Display for Setting {
             (Activation::None, true) => "/add",
             (Activation::Relu, false) => "/relu",
             (Activation::Relu, true) => "/add-relu",
+            (other, _) => unreachable!("{other:?} is in no case"),
         })?;
         f.write_str(if self.ghost_batches { "/ghost" } else { "" })
     }

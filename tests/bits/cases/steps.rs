@@ -1,10 +1,10 @@
 //! The steps of the contract, one by one: the only file here that names their operands.
 
 use batchnorm::backend::{
-    Backend, Epilogue, Gate, GradientSums, GradientSumsMut, InOut, Normalization, RunningMut,
-    Statistics, StatisticsMut,
+    ActivationBackward, Backend, Epilogue, GradientSums, GradientSumsMut, InOut, Memory,
+    Normalization, RunningMut, SavedActivation, Statistics, StatisticsMut,
 };
-use batchnorm::{Element, Shape};
+use batchnorm::{Activation, Element, Shape};
 
 use super::checksum::Checksum;
 use super::inputs::Inputs;
@@ -58,13 +58,13 @@ impl<T: Element, B: Backend> Uploaded<T, B> {
     fn normalization<'a>(
         &'a self,
         [mean, mean_low, _, inv_std]: &'a [B::Buffer<T::Compute>; 4],
-    ) -> Normalization<'a, B, T::Compute> {
+    ) -> Normalization<B::Slice<'a, T::Compute>> {
         Normalization {
-            mean: B::lend(mean),
-            mean_low: B::lend(mean_low),
-            inv_std: B::lend(inv_std),
-            gamma: B::lend(&self.gamma),
-            beta: B::lend(&self.beta),
+            mean: B::as_slice(mean),
+            mean_low: B::as_slice(mean_low),
+            inv_std: B::as_slice(inv_std),
+            gamma: B::as_slice(&self.gamma),
+            beta: B::as_slice(&self.beta),
         }
     }
 }
@@ -77,7 +77,7 @@ struct Steps<'a, T: Element, B: Backend> {
 }
 
 /// Mean, what it rounds away, variance, inverse of the deviation.
-type FourArrays<T, B> = [<B as Backend>::Buffer<<T as Element>::Compute>; 4];
+type FourArrays<T, B> = [<B as Memory>::Buffer<<T as Element>::Compute>; 4];
 
 impl<T: Element, B: Backend> Steps<'_, T, B> {
     fn shape(&self) -> &Shape {
@@ -108,7 +108,7 @@ impl<T: Element, B: Backend> Steps<'_, T, B> {
     {
         let mut checksum = Checksum::new();
         for array in arrays {
-            checksum.add(&self.backend.download::<E>(B::lend(array)).unwrap());
+            checksum.add(&self.backend.download::<E>(B::as_slice(array)).unwrap());
         }
         self.checksums.push((step.into(), checksum.finish()));
     }
@@ -122,8 +122,8 @@ impl<T: Element, B: Backend> Steps<'_, T, B> {
         let mut running = self.running();
         let [mean, variance] = &mut running;
         let follow = RunningMut {
-            mean: B::lend_mut(mean),
-            variance: B::lend_mut(variance),
+            mean: B::as_slice_mut(mean),
+            variance: B::as_slice_mut(variance),
             factor: FACTOR,
             correction: CORRECTION,
         };
@@ -135,26 +135,26 @@ impl<T: Element, B: Backend> Steps<'_, T, B> {
     fn reduce<'o>(
         &self,
         [mean, mean_low, variance, inv_std]: &'o mut FourArrays<T, B>,
-        running: Option<RunningMut<'o, B, T::Compute>>,
+        running: Option<RunningMut<B::SliceMut<'o, T::Compute>>>,
     ) {
         let out = StatisticsMut {
-            mean: B::lend_mut(mean),
-            mean_low: B::lend_mut(mean_low),
-            variance: B::lend_mut(variance),
-            inv_std: B::lend_mut(inv_std),
+            mean: B::as_slice_mut(mean),
+            mean_low: B::as_slice_mut(mean_low),
+            variance: B::as_slice_mut(variance),
+            inv_std: B::as_slice_mut(inv_std),
             running,
         };
         self.backend
-            .statistics::<T>(self.shape(), B::lend(&self.of.x), EPSILON, out)
+            .statistics::<T>(self.shape(), B::as_slice(&self.of.x), EPSILON, out)
             .unwrap();
     }
 
     fn update_running(&mut self, [mean, mean_low, variance, inv_std]: &FourArrays<T, B>) {
         let batch = Statistics {
-            mean: B::lend(mean),
-            mean_low: B::lend(mean_low),
-            variance: B::lend(variance),
-            inv_std: B::lend(inv_std),
+            mean: B::as_slice(mean),
+            mean_low: B::as_slice(mean_low),
+            variance: B::as_slice(variance),
+            inv_std: B::as_slice(inv_std),
         };
         let mut running = self.running();
         let [mean, variance] = &mut running;
@@ -163,8 +163,8 @@ impl<T: Element, B: Backend> Steps<'_, T, B> {
                 batch,
                 FACTOR,
                 CORRECTION,
-                B::lend_mut(mean),
-                B::lend_mut(variance),
+                B::as_slice_mut(mean),
+                B::as_slice_mut(variance),
             )
             .unwrap();
         self.note("update-running", &running);
@@ -174,9 +174,9 @@ impl<T: Element, B: Backend> Steps<'_, T, B> {
         let mut inv_std = self.per_channel();
         self.backend
             .inverse_std::<T::Compute>(
-                B::lend(&self.of.running_variance),
+                B::as_slice(&self.of.running_variance),
                 EPSILON,
-                B::lend_mut(&mut inv_std),
+                B::as_slice_mut(&mut inv_std),
             )
             .unwrap();
         self.note("inverse-std", [&inv_std]);
@@ -192,17 +192,21 @@ impl<T: Element, B: Backend> Steps<'_, T, B> {
                 } else {
                     self.values()
                 };
-                let residual = B::lend(&self.of.residual);
+                let residual = B::as_slice(&self.of.residual);
                 let done = match epilogue {
-                    "none" => Epilogue::None,
-                    "relu" => Epilogue::Relu,
-                    "add" => Epilogue::Add(residual),
-                    _ => Epilogue::AddRelu(residual, Some(&mut mask)),
+                    "none" => Epilogue::of(Activation::None),
+                    "relu" => Epilogue::of(Activation::Relu),
+                    "add" => Epilogue::of(Activation::None).with_residual(residual),
+                    _ => Epilogue {
+                        activation: Activation::Relu,
+                        residual: Some(residual),
+                        saved: SavedActivation::Mask(&mut mask),
+                    },
                 };
                 let x_to_y = if in_place {
-                    InOut::InPlace(B::lend_mut(&mut y))
+                    InOut::InPlace(B::as_slice_mut(&mut y))
                 } else {
-                    InOut::Separate(B::lend(&self.of.x), B::lend_mut(&mut y))
+                    InOut::Separate(B::as_slice(&self.of.x), B::as_slice_mut(&mut y))
                 };
                 let with = self.of.normalization(statistics);
                 self.backend
@@ -214,18 +218,24 @@ impl<T: Element, B: Backend> Steps<'_, T, B> {
         mask
     }
 
-    /// Both steps, behind each gate.
+    /// Both steps, behind each activation.
     fn backward(&mut self, statistics: &FourArrays<T, B>, mask: &B::Mask) {
-        for (name, gate) in [
-            ("open", Gate::Open),
-            ("relu", Gate::Relu),
-            ("mask", Gate::Mask(mask)),
+        for (name, activation) in [
+            ("open", ActivationBackward::of(Activation::None)),
+            ("relu", ActivationBackward::of(Activation::Relu)),
+            (
+                "mask",
+                ActivationBackward {
+                    activation: Activation::Relu,
+                    saved: SavedActivation::Mask(mask),
+                },
+            ),
         ] {
-            let sums = self.backward_reduce(statistics, name, gate);
+            let sums = self.backward_reduce(statistics, name, activation);
             for with_sums in [false, true] {
                 for in_place in [false, true] {
                     let sums = with_sums.then_some(&sums);
-                    self.backward_input(statistics, name, gate, sums, in_place);
+                    self.backward_input(statistics, name, activation, sums, in_place);
                 }
             }
         }
@@ -235,18 +245,18 @@ impl<T: Element, B: Backend> Steps<'_, T, B> {
         &mut self,
         statistics: &FourArrays<T, B>,
         name: &str,
-        gate: Gate<'_, B>,
+        activation: ActivationBackward<&B::Mask, B::Slice<'_, T>>,
     ) -> [B::Buffer<T::Compute>; 2] {
         let mut sums = [0; 2].map(|_| self.per_channel());
         let [gamma, beta] = &mut sums;
         let out = GradientSumsMut {
-            gamma: B::lend_mut(gamma),
-            beta: B::lend_mut(beta),
+            gamma: B::as_slice_mut(gamma),
+            beta: B::as_slice_mut(beta),
         };
-        let (dy, x) = (B::lend(&self.of.dy), B::lend(&self.of.x));
+        let (dy, x) = (B::as_slice(&self.of.dy), B::as_slice(&self.of.x));
         let with = self.of.normalization(statistics);
         self.backend
-            .backward_reduce::<T>(self.shape(), dy, x, with, gate, out)
+            .backward_reduce::<T>(self.shape(), dy, x, with, activation, out)
             .unwrap();
         self.note(format!("backward-reduce/{name}"), &sums);
         sums
@@ -256,7 +266,7 @@ impl<T: Element, B: Backend> Steps<'_, T, B> {
         &mut self,
         statistics: &FourArrays<T, B>,
         name: &str,
-        gate: Gate<'_, B>,
+        activation: ActivationBackward<&B::Mask, B::Slice<'_, T>>,
         sums: Option<&[B::Buffer<T::Compute>; 2]>,
         in_place: bool,
     ) {
@@ -267,20 +277,20 @@ impl<T: Element, B: Backend> Steps<'_, T, B> {
         };
         let mut dresidual = self.values();
         let dy_to_dx = if in_place {
-            InOut::InPlace(B::lend_mut(&mut dx))
+            InOut::InPlace(B::as_slice_mut(&mut dx))
         } else {
-            InOut::Separate(B::lend(&self.of.dy), B::lend_mut(&mut dx))
+            InOut::Separate(B::as_slice(&self.of.dy), B::as_slice_mut(&mut dx))
         };
         let given = sums.map(|[gamma, beta]| GradientSums {
-            gamma: B::lend(gamma),
-            beta: B::lend(beta),
+            gamma: B::as_slice(gamma),
+            beta: B::as_slice(beta),
             count: self.shape().values_per_channel(),
         });
         // Where dx goes to other memory, without the gradient of a residual.
-        let second = in_place.then(|| B::lend_mut(&mut dresidual));
-        let (x, with) = (B::lend(&self.of.x), self.of.normalization(statistics));
+        let second = in_place.then(|| B::as_slice_mut(&mut dresidual));
+        let (x, with) = (B::as_slice(&self.of.x), self.of.normalization(statistics));
         self.backend
-            .backward_input::<T>(self.shape(), dy_to_dx, x, with, gate, given, second)
+            .backward_input::<T>(self.shape(), dy_to_dx, x, with, activation, given, second)
             .unwrap();
         let formula = if sums.is_some() { "batch" } else { "running" };
         let step = format!("backward-input/{name}/{formula}{}", where_to(in_place));
