@@ -4,13 +4,6 @@
 //! `cargo bench -- forward_training/channels_first/f32` runs those whose name has that in it; the names are
 //! `pass/layout/dtype/shape`. Each shape rotates through enough buffers that none is found in cache, unless it is small.
 
-#[path = "../examples/roofline/passes.rs"]
-mod passes;
-#[path = "../examples/roofline/problem.rs"]
-mod problem;
-#[path = "../examples/roofline/shapes.rs"]
-mod shapes;
-
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
@@ -20,9 +13,9 @@ use batchnorm::backend::{
 use batchnorm::{Cpu, Element, Layout, Result, Shape};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use half::{bf16, f16};
-use passes::Pass;
-use problem::{Arrays, Channels, Problem};
-use shapes::{SHAPES, name, values};
+use workload::passes::Pass;
+use workload::problem::{Arrays, Channels, Problem};
+use workload::shapes::{SHAPES, name, values};
 
 /// The five steps but the one that touches channels only.
 #[derive(Debug, Clone, Copy)]

@@ -35,11 +35,13 @@ build() {
     export BATCHNORM_REQUIRE_NVCC=1
     # Bindings that need nothing of the driver that came after CUDA 12.0.
     export CUDARC_CUDA_VERSION=${CUDARC_CUDA_VERSION:-12000}
-    for name in contract cuda golden; do
+    for name in contract golden; do
         program=$(cargo test --profile "$profile" --features cuda --test "$name" --no-run --message-format=json | executable)
         cp "$program" "$folder/$name"
     done
-    program=$(cargo bench --profile "$profile" --features cuda --bench gpu --no-run --message-format=json | executable)
+    program=$(cargo test --profile "$profile" -p cuda-machine --test cuda --no-run --message-format=json | executable)
+    cp "$program" "$folder/cuda"
+    program=$(cargo bench --profile "$profile" -p benches --features cuda --bench gpu --no-run --message-format=json | executable)
     cp "$program" "$folder/bench"
     cp -r tests/golden/cases tests/golden/expected "$folder/golden-cases/"
     cp benches/gpu.sh benches/gpu/pytorch.py "$folder/"

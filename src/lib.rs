@@ -1,4 +1,5 @@
 #![doc = include_str!("../README.md")]
+#![warn(missing_docs)]
 
 pub mod backend;
 #[cfg(feature = "candle")]
@@ -11,13 +12,11 @@ pub mod cuda;
 mod device;
 mod element;
 mod error;
-#[cfg(any(feature = "cuda", feature = "simt"))]
+#[cfg(feature = "__gpu")]
 pub mod gpu;
 mod interop;
 mod layer;
 mod shape;
-#[cfg(feature = "simt")]
-pub mod simt;
 mod statistics;
 mod tensor;
 

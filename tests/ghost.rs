@@ -1,15 +1,13 @@
 //! Ghost batches: the same as the groups one by one, the textbook's gradients, what remains at the end, and what is
 //! refused.
 
-mod reference;
-
 use batchnorm::backend::{Backend, Memory};
 use batchnorm::{
     Activation, Averaging, BatchNorm, BatchNormConfig, Cpu, Device, Element, Error, Layout, Shape,
     Tensor,
 };
+use contract_suite::reference::Problem;
 use half::bf16;
-use reference::Problem;
 
 /// Irregular values.
 fn wave(count: usize, a: f64, b: f64) -> Vec<f64> {

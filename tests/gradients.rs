@@ -1,10 +1,8 @@
 //! Gradients against finite differences: of the f64 textbook's forward pass, through every epilogue, and of the crate's
 //! own forward pass in f64.
 
-mod reference;
-
 use batchnorm::{Activation, BatchNorm, BatchNormConfig, Cpu, Shape, Tensor};
-use reference::Problem;
+use contract_suite::reference::Problem;
 
 /// A problem with fixed, irregular values, away from ReLU's kink.
 fn problem(shape: Shape, relu: bool, residual: bool, frozen: bool) -> Problem {

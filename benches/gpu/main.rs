@@ -4,21 +4,15 @@
 //! Prints tables in Markdown; `--json FILE` keeps the figures for `benches/gpu/pytorch.py`. Without a GPU it says why and
 //! exits with 2.
 
-#[path = "../../tests/cuda/arrays.rs"]
-mod arrays;
-mod ceilings;
-#[path = "../../tests/cuda/machine.rs"]
-mod machine;
 mod report;
-mod rows;
-mod timing;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
+use cuda_machine::machine::Machine;
 use indicatif::{ProgressBar, ProgressStyle};
-use machine::Machine;
+use workload::gpu::{ceilings, rows};
 
 /// Times the passes on GPU 0.
 #[derive(Debug, Parser)]

@@ -3,11 +3,10 @@
 use std::fmt::Write;
 
 use batchnorm::cudarc::driver::sys;
-use batchnorm::gpu::Driver;
 
-use crate::ceilings::Ceilings;
-use crate::machine::Machine;
-use crate::rows::Row;
+use cuda_machine::machine::Machine;
+use workload::gpu::ceilings::Ceilings;
+use workload::gpu::rows::Row;
 
 /// What was measured on.
 #[derive(Debug, serde::Serialize)]
@@ -23,7 +22,7 @@ struct Head {
 }
 
 fn head_of(machine: &Machine) -> Result<Head, Box<dyn std::error::Error>> {
-    let attributes = machine.gpu.driver().attributes();
+    let attributes = machine.gpu.attributes();
     Ok(Head {
         device: machine.context.name()?,
         compute_capability: attributes.architecture,

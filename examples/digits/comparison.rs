@@ -2,11 +2,11 @@
 //! learning rate that suits it best, found without a look at the test images.
 
 use batchnorm::{Device, Result};
-use indicatif::ProgressBar;
+use digits_data::digits::Digits;
+use digits_data::random::Random;
 
-use crate::data::Digits;
 use crate::network::Network;
-use crate::random::Random;
+use crate::progress::Progress;
 use crate::scaling::Scaling;
 
 pub(crate) const BATCH: usize = 32;
@@ -37,11 +37,12 @@ impl Split {
 
 /// One side of the comparison.
 pub(crate) struct Arm<'a> {
+    /// For whoever waits.
+    pub(crate) name: &'static str,
     /// With batch norm, if there is a device to run it on.
     pub(crate) normalize_on: Option<&'a Device>,
     pub(crate) epochs: u32,
     pub(crate) seeds: u32,
-    pub(crate) progress: &'a ProgressBar,
 }
 
 /// What was measured on one side.
@@ -60,10 +61,11 @@ impl Arm<'_> {
         (RATES.len() as u64 + 1) * u64::from(self.epochs) * u64::from(self.seeds)
     }
 
-    pub(crate) fn measure(&self, split: &Split) -> Result<Outcome> {
+    pub(crate) fn measure(&self, split: &Split, progress: &Progress) -> Result<Outcome> {
         let (mut validation, mut best) = (Vec::new(), (0.0, RATES[0]));
         for rate in RATES {
-            let accuracy = median(&self.accuracies(&split.tuning, &split.validation, rate)?);
+            let split = (&split.tuning, &split.validation);
+            let accuracy = median(&self.accuracies(split, rate, progress)?);
             validation.push(accuracy);
             if accuracy > best.0 {
                 best = (accuracy, rate);
@@ -72,29 +74,43 @@ impl Arm<'_> {
         Ok(Outcome {
             validation,
             rate: best.1,
-            test: self.accuracies(&split.training, &split.test, best.1)?,
+            test: self.accuracies((&split.training, &split.test), best.1, progress)?,
         })
     }
 
     /// One accuracy for each seed, from the least to the most.
-    fn accuracies(&self, training: &Digits, held_out: &Digits, rate: f32) -> Result<Vec<f64>> {
+    fn accuracies(
+        &self,
+        (training, held_out): (&Digits, &Digits),
+        rate: f32,
+        progress: &Progress,
+    ) -> Result<Vec<f64>> {
         let scaling = Scaling::of(training);
         let (training, held_out) = (scaling.apply(training), scaling.apply(held_out));
         let mut accuracies = (0..self.seeds)
-            .map(|seed| self.train(&training, rate, seed)?.accuracy(&held_out))
+            .map(|seed| {
+                self.train(&training, rate, seed, progress)?
+                    .accuracy(&held_out)
+            })
             .collect::<Result<Vec<_>>>()?;
         accuracies.sort_by(f64::total_cmp);
         Ok(accuracies)
     }
 
-    fn train(&self, training: &Digits, rate: f32, seed: u32) -> Result<Network> {
+    fn train(
+        &self,
+        training: &Digits,
+        rate: f32,
+        seed: u32,
+        progress: &Progress,
+    ) -> Result<Network> {
         let mut random = Random(u64::from(seed));
         let mut network = Network::new(self.normalize_on, &mut random)?;
         for _ in 0..self.epochs {
             for places in random.order(training.len()).chunks(BATCH) {
                 network.learn(training.pick(places), rate)?;
             }
-            self.progress.inc(1);
+            progress.epoch(self.name);
         }
         Ok(network)
     }

@@ -2,7 +2,7 @@
 
 use ndarray::{Array1, Array2, Axis};
 
-use crate::random::Random;
+use digits_data::random::Random;
 
 /// y = x · weight + bias
 pub(crate) struct Dense {

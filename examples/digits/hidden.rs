@@ -6,7 +6,7 @@ use batchnorm::{
 use ndarray::Array2;
 
 use crate::dense::Dense;
-use crate::random::Random;
+use digits_data::random::Random;
 
 /// The arrays of this example are on the host, those of the layer on its device.
 type OnDevice = Tensor<f32, Device>;

@@ -5,54 +5,45 @@
 //! ```
 
 mod comparison;
-mod data;
 mod dense;
 mod hidden;
 mod network;
-mod random;
+mod options;
+mod progress;
 mod scaling;
 
 use std::error::Error;
 use std::time::Instant;
 
 use batchnorm::Device;
-use clap::{Parser, value_parser};
 use comparison::{Arm, BATCH, Outcome, RATES, Split, median};
-use data::Digits;
-use indicatif::{ProgressBar, ProgressStyle};
-
-/// Train a small classifier of handwritten digits with and without batch norm.
-#[derive(Parser)]
-struct Options {
-    /// How often each training run sees every image
-    #[arg(long, default_value_t = 5, value_parser = value_parser!(u32).range(1..))]
-    epochs: u32,
-    /// How many runs, each from other random weights, the medians are taken over
-    #[arg(long, default_value_t = 5, value_parser = value_parser!(u32).range(1..))]
-    seeds: u32,
-}
+use digits_data::digits::Digits;
+use options::Options;
+use progress::Progress;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let Options { epochs, seeds } = Options::parse();
+    let Some(Options { epochs, seeds }) = Options::parse(std::env::args().skip(1))? else {
+        print!("{}", options::HELP);
+        return Ok(());
+    };
     let device = Device::best_available();
     println!("batch norm runs on {device}");
     let split = Split::new(&Digits::load()?);
 
-    let progress = ProgressBar::no_length().with_style(ProgressStyle::with_template(
-        "{msg:18} {wide_bar} {pos}/{len} epochs, {eta} left",
-    )?);
-    let arm = |normalize_on| Arm {
+    let arm = |name, normalize_on| Arm {
+        name,
         normalize_on,
         epochs,
         seeds,
-        progress: &progress,
     };
-    let (without, with) = (arm(None), arm(Some(&device)));
-    progress.set_length(without.total_epochs() + with.total_epochs());
-
-    let (without, without_seconds) = timed(&without, &split, "without batch norm")?;
-    let (with, with_seconds) = timed(&with, &split, "with batch norm")?;
-    progress.finish_and_clear();
+    let (without, with) = (
+        arm("without batch norm", None),
+        arm("with batch norm", Some(&device)),
+    );
+    let progress = Progress::of(without.total_epochs() + with.total_epochs());
+    let (without, without_seconds) = timed(&without, &split, &progress)?;
+    let (with, with_seconds) = timed(&with, &split, &progress)?;
+    progress.finish();
 
     println!(
         "validation accuracy: {} images to train on, {} to choose the learning rate by",
@@ -90,11 +81,10 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn timed(
     arm: &Arm<'_>,
     split: &Split,
-    name: &'static str,
+    progress: &Progress,
 ) -> Result<(Outcome, f64), batchnorm::Error> {
-    arm.progress.set_message(name);
     let start = Instant::now();
-    let outcome = arm.measure(split)?;
+    let outcome = arm.measure(split, progress)?;
     Ok((outcome, start.elapsed().as_secs_f64()))
 }
 

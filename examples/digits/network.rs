@@ -3,10 +3,10 @@
 use batchnorm::{Device, Result};
 use ndarray::Array2;
 
-use crate::data::{CLASSES, Digits, PIXELS};
 use crate::dense::Dense;
 use crate::hidden::Hidden;
-use crate::random::Random;
+use digits_data::digits::{CLASSES, Digits, PIXELS};
+use digits_data::random::Random;
 
 const WIDTHS: [usize; 4] = [PIXELS, 64, 64, 64];
 

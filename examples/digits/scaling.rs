@@ -2,7 +2,7 @@
 
 use ndarray::{Array1, Axis};
 
-use crate::data::Digits;
+use digits_data::digits::Digits;
 
 /// What gives each pixel of the training images mean 0 and variance 1.
 pub(crate) struct Scaling {

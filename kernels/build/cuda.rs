@@ -20,8 +20,6 @@ use std::{env, fs, thread};
 
 const REQUIRE: &str = "BATCHNORM_REQUIRE_NVCC";
 const ARCHITECTURES: &str = "BATCHNORM_CUDA_ARCHITECTURES";
-/// Kernels that measure what the hardware can do.
-const CEILINGS: &str = "benches/gpu";
 /// Compilers at a time: each takes a core and a few hundred megabytes.
 const AT_A_TIME: usize = 2;
 
@@ -55,7 +53,6 @@ pub(crate) fn build() {
             &[],
             "the kernels are not compiled for documentation",
         );
-        embed(&out.join("ceilings.rs"), &[], "");
         return;
     }
     match nvcc::find() {
@@ -67,7 +64,6 @@ pub(crate) fn build() {
                 "cargo:warning=CUDA kernels are not compiled, every CUDA call will return Error::KernelsNotBuilt: {log}"
             );
             embed(&out.join("kernels.rs"), &[], &log);
-            embed(&out.join("ceilings.rs"), &[], &log);
         }
     }
 }
@@ -75,30 +71,27 @@ pub(crate) fn build() {
 fn compile_all(nvcc: &Path, out: &Path) {
     let start = Instant::now();
     let architectures = architectures(nvcc);
-    let jobs_of = |sources: Vec<PathBuf>| -> Vec<Job> {
-        let of_source = |source: PathBuf| {
-            architectures.iter().map(move |&architecture| Job {
-                source: source.clone(),
-                architecture,
-            })
-        };
-        sources.into_iter().flat_map(of_source).collect()
+    let of_source = |source: PathBuf| {
+        architectures.iter().map(move |&architecture| Job {
+            source: source.clone(),
+            architecture,
+        })
     };
+    let jobs: Vec<Job> = sources(Path::new("kernels"))
+        .into_iter()
+        .flat_map(of_source)
+        .collect();
     let compiler = Compiler {
         nvcc: nvcc.to_owned(),
         out: out.to_owned(),
     };
-    let compiled = compiler.run(&jobs_of(sources(Path::new("kernels"))));
+    let compiled = compiler.run(&jobs);
     // For the test that assembles what was compiled.
     println!(
         "cargo:rustc-env=BATCHNORM_PTXAS={}",
         compiler.ptxas().display()
     );
     embed(&out.join("kernels.rs"), &compiled, "");
-    // What the benchmark on GPUs compares with; no part of the library.
-    let mut ceilings = jobs_of(sources(Path::new(CEILINGS)));
-    ceilings.retain(|job| job.architecture == architectures[0]);
-    embed(&out.join("ceilings.rs"), &compiler.run(&ceilings), "");
     let names: Vec<String> = architectures.iter().map(u32::to_string).collect();
     let log = format!(
         "{} for {} in {:.1} s",
@@ -110,10 +103,9 @@ fn compile_all(nvcc: &Path, out: &Path) {
     fs::write(out.join("nvcc.log"), log + "\n").expect("OUT_DIR can be written");
 }
 
-/// The `.cu` files of a folder; none where there is no folder (a published crate has no benches). They and what they
-/// include are watched.
+/// The `.cu` files of a folder. They and what they include are watched.
 fn sources(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).into_iter().flatten();
+    let entries = fs::read_dir(folder).expect("the kernels are in the crate");
     let paths = entries.map(|entry| entry.expect("the folder can be read").path());
     let (mut sources, mut included): (Vec<_>, Vec<_>) = paths
         .filter(|path| has_ending(path, "cu") || has_ending(path, "cuh"))

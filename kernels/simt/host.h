@@ -1,4 +1,4 @@
-// The host, for src/simt/host.rs: the same structs and functions there.
+// The host, for src/host.rs: the same structs and functions there.
 #pragma once
 
 #include <cstddef>

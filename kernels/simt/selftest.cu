@@ -1,4 +1,4 @@
-// Kernels for the tests of the host itself (tests/simt/): some right, some with a mistake that the host must find.
+// Kernels for the tests of the host itself (kernels/simt/tests/simt/): some right, some with a mistake that the host must find.
 #include "../device.cuh"
 
 // Values of a.arrays.x by their index in a block; a.partition.tile says what else the test wants.

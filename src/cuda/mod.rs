@@ -1,4 +1,4 @@
-//! NVIDIA GPUs through the CUDA driver (feature `cuda`): the driver as a [`crate::gpu::Driver`].
+//! NVIDIA GPUs through the CUDA driver (feature `cuda`).
 //!
 //! ```no_run
 //! use batchnorm::{BatchNorm, BatchNormConfig, Cuda, Shape, Tensor};
@@ -34,7 +34,6 @@ pub(crate) mod modules;
 pub(crate) mod transfer;
 pub(crate) mod version;
 
-use std::fmt;
 use std::sync::Arc;
 
 use cudarc::driver::{CudaContext, CudaStream, DriverError};
@@ -95,12 +94,6 @@ impl Cuda {
     /// [`Error::KernelsNotBuilt`], [`Error::DriverTooOld`], [`Error::Driver`].
     pub fn load_kernels(&self) -> Result<()> {
         self.driver().load_kernels()
-    }
-}
-
-impl fmt::Display for Cuda {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.driver().fmt(f)
     }
 }
 

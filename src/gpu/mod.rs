@@ -1,18 +1,35 @@
 //! What all GPUs share: the plan of a launch, the arguments of a kernel, and the steps made of launches.
 //!
-//! The CUDA driver and the host that runs the same kernels on the processor for tests differ only in how memory is had
-//! and a kernel started: [`Driver`].
+//! For those who tune: what a device is ([`Attributes`]), what is launched for a pass ([`plan`]), and another choice
+//! ([`Gpu::tuned`]).
 
-pub mod arguments;
-pub mod driver;
-pub mod kernel;
+pub(crate) mod arguments;
+pub(crate) mod driver;
+pub(crate) mod kernel;
 pub(crate) mod memory;
 pub(crate) mod operands;
 pub mod plan;
 pub(crate) mod steps;
 
-pub use driver::{Attributes, Driver, Launch};
-use plan::Tuning;
+use std::fmt::{self, Display, Formatter};
+
+pub use driver::{Attributes, Launch};
+pub use kernel::{Family, Kernel, Operation, Strategy};
+
+use crate::gpu::driver::Driver;
+use crate::gpu::plan::tuning::Tuning;
+
+/// What a driver is made of. It is visible because the host that runs the kernels on the processor to test them is a
+/// package of its own (`kernels/simt`), and for no other reason: it is no part of the interface, and changes at any time.
+#[doc(hidden)]
+pub mod internal {
+    pub use super::arguments::{
+        Activation, Arguments, ArrayShape, Arrays, ChannelArrays, Choices, Numbers, Partition,
+        Saved, Workspace, aligned,
+    };
+    pub use super::driver::{COUNTER_BYTES, Driver, PARTIAL_BYTES, WORKSPACE_BYTES};
+    pub use super::kernel::all as all_kernels;
+}
 
 /// A GPU behind a driver: the same steps and the same kernels for each.
 #[derive(Debug, Clone)]
@@ -34,9 +51,20 @@ impl<D: Driver> Gpu<D> {
         Self { tuning, ..self }
     }
 
+    /// The device's numbers, which a launch is planned by.
+    pub fn attributes(&self) -> &Attributes {
+        self.driver.attributes()
+    }
+
     /// The driver.
     pub fn driver(&self) -> &D {
         &self.driver
+    }
+}
+
+impl<D: Driver + Display> Display for Gpu<D> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        Display::fmt(&self.driver, f)
     }
 }
 

@@ -6,7 +6,7 @@ use candle_core::{DType, Device, Result, Tensor, Var};
 use candle_nn::{ModuleT, VarBuilder, VarMap};
 
 use crate::data::{Both, distance, tensor};
-use crate::shapes;
+use contract_suite::shapes;
 
 /// Gradients of x, the residual, γ and β, after y.
 fn step(

@@ -5,7 +5,7 @@ use candle_core::{DType, Device, Result, Tensor, Var};
 use candle_nn::{ModuleT, VarBuilder, VarMap};
 
 use crate::data::{Both, distance, tensor};
-use crate::shapes;
+use contract_suite::shapes;
 
 /// The unit roundoff.
 fn roundoff(dtype: DType) -> f32 {

@@ -5,7 +5,7 @@ use candle_core::{Result, Tensor, Var};
 use candle_nn::ModuleT;
 
 use crate::data::{Both, distance, tensor};
-use crate::shapes;
+use contract_suite::shapes;
 
 /// candle sums in `f32` one after the other; this crate does not.
 const TOLERANCE: f32 = 2e-5;

@@ -8,10 +8,4 @@ mod half;
 mod layouts;
 mod like_candle;
 mod refused;
-#[path = "../contract/shapes.rs"]
-#[allow(
-    dead_code,
-    reason = "those of the contract suite, not all of them here"
-)]
-mod shapes;
 mod variables;

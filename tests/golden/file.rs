@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use safetensors::{Dtype, SafeTensors};
 
-use crate::case::tensors::as_f64;
+use replay_cases::case::tensors::as_f64;
 
 /// The tensors by name, and the settings.
 pub(crate) struct GoldenFile {

@@ -2,8 +2,6 @@
 //! gave, on every SIMD level of this machine and on its GPU. bounds.rs says how near, and why.
 
 mod bounds;
-#[path = "../../examples/replay/case/mod.rs"]
-mod case;
 mod compare;
 mod file;
 
@@ -12,9 +10,10 @@ use std::io::Write;
 
 use batchnorm::{Averaging, BatchNorm, BatchNormConfig, Cpu, Device, Level, Shape, Tensor};
 use bounds::bound;
-use case::tensors::Stored;
 use compare::Findings;
 use file::{Golden, GoldenFile, bytes_of, names};
+use replay_cases::case;
+use replay_cases::case::tensors::Stored;
 use safetensors::Dtype;
 
 /// Every SIMD level, on one thread and on three; and GPU 0, or the word that there is none.

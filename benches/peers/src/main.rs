@@ -12,18 +12,11 @@ mod burn_layer;
 mod candle_layer;
 mod contender;
 mod environment;
-#[path = "../../../examples/roofline/limit.rs"]
-mod limit;
 mod native;
 mod peers;
 mod problem;
-#[path = "../../../examples/roofline/processor.rs"]
-mod processor;
 mod python;
 mod rounds;
-#[allow(dead_code, reason = "of another program, which uses more of it")]
-#[path = "../../../examples/roofline/shapes.rs"]
-mod shapes;
 mod table;
 
 use std::fs;
@@ -41,13 +34,14 @@ use arguments::Arguments;
 use burn_layer::Burn;
 use candle_layer::Candle;
 use contender::{Contender, InTurn};
-use limit::Limit;
 use native::{Native, Sets, Streaming};
 use peers::Peers;
 use problem::{Layout, Pass, Problem, Result};
-use processor::Processor;
 use python::Peer;
 use table::{Row, Table};
+use workload::limit::Limit;
+use workload::processor::Processor;
+use workload::shapes;
 
 fn main() -> Result<()> {
     allocator::keep_freed_memory();

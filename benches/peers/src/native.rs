@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use batchnorm::{BatchNorm, BatchNormConfig, Cpu, Tensor};
 
 use crate::contender::{Column, InProcess};
-use crate::limit::{Limit, Way};
+use workload::limit::{Limit, Way};
 use crate::problem::{EPSILON, Pass, Problem, RUNNING_MEAN, RUNNING_VARIANCE, Result};
 
 struct Set {

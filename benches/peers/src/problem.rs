@@ -9,7 +9,7 @@ use rand::distr::{Distribution, Uniform};
 use rand::{SeedableRng, rngs::StdRng};
 use serde::Serialize;
 
-use crate::shapes;
+use workload::shapes;
 
 pub type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 

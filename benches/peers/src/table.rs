@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::contender::Column;
 use crate::problem::{Layout, Pass};
 use crate::rounds::Median;
-use crate::shapes;
+use workload::shapes;
 
 /// How many times the least time a median can be on a machine that does nothing else.
 const DISTURBED: f64 = 3.0;

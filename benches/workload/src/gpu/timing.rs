@@ -1,0 +1,55 @@
+//! Time on the GPU's own clock: events around a replayed graph of many calls.
+
+use batchnorm::Result;
+use batchnorm::cudarc::driver::sys::CUevent_flags;
+use batchnorm::cudarc::driver::{CudaEvent, CudaGraph, DriverError};
+
+use cuda_machine::machine::Machine;
+
+/// Replays that are timed; one more comes first and is not.
+const REPLAYS: usize = 11;
+
+/// Seconds of one call.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Time {
+    pub(crate) least: f64,
+    pub(crate) median: f64,
+    pub(crate) most: f64,
+}
+
+/// Captures `calls` calls, each told its number, and times the graph.
+pub(crate) fn time(
+    machine: &Machine,
+    calls: usize,
+    mut call: impl FnMut(usize) -> Result<()>,
+) -> Result<Time> {
+    let graph = machine.capture(|| (0..calls).try_for_each(&mut call))?;
+    replay(machine, &graph, calls).map_err(|error| batchnorm::Error::Driver {
+        operation: "replay a graph",
+        reason: error.to_string(),
+    })
+}
+
+fn replay(machine: &Machine, graph: &CudaGraph, calls: usize) -> Result<Time, DriverError> {
+    let event = || {
+        machine
+            .context
+            .new_event(Some(CUevent_flags::CU_EVENT_DEFAULT))
+    };
+    let (start, end): (CudaEvent, CudaEvent) = (event()?, event()?);
+    graph.upload()?;
+    graph.launch()?;
+    let mut times = Vec::with_capacity(REPLAYS);
+    for _ in 0..REPLAYS {
+        start.record(machine.stream())?;
+        graph.launch()?;
+        end.record(machine.stream())?;
+        times.push(f64::from(start.elapsed_ms(&end)?) / 1e3 / calls as f64);
+    }
+    times.sort_by(f64::total_cmp);
+    Ok(Time {
+        least: times[0],
+        median: times[REPLAYS / 2],
+        most: times[REPLAYS - 1],
+    })
+}

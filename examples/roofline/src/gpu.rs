@@ -1,0 +1,81 @@
+//! The passes on GPU 0, by the benchmark of GPUs. The limit is the fastest copy within the GPU's memory, measured first.
+
+use std::error::Error;
+
+use half::{bf16, f16};
+
+use crate::floats::Type;
+use crate::options::Options;
+use crate::row::Row;
+use cuda_machine::arrays::Work;
+use cuda_machine::machine::Machine;
+use figures::spread::Spread;
+use workload::gpu::ceilings;
+use workload::gpu::rows::{self, WORKS};
+use workload::passes::Pass;
+
+/// The rows that the options ask for and the benchmark has.
+pub(crate) fn rows(options: &Options) -> Result<Vec<Row>, Box<dyn Error>> {
+    let machine = Machine::open()?;
+    let limit = ceilings::measure(&machine)?.limit();
+    let passes = options.passes();
+    let mut found = Vec::new();
+    for dtype in &options.dtype {
+        for shape in options.shapes()? {
+            let measured = match dtype {
+                Type::F32 => rows::measure::<f32>(&machine, shape),
+                Type::F16 => rows::measure::<f16>(&machine, shape),
+                Type::Bf16 => rows::measure::<bf16>(&machine, shape),
+            };
+            let asked = |row: rows::Row| {
+                let (work, _) = WORKS.iter().find(|(_, name)| *name == row.pass)?;
+                let pass = pass(*work);
+                passes
+                    .contains(&pass)
+                    .then(|| row_of(&machine, pass, row, limit))
+            };
+            found.extend(measured?.into_iter().filter_map(asked));
+        }
+    }
+    Ok(found)
+}
+
+fn pass(work: Work) -> Pass {
+    match work {
+        Work::ForwardTraining => Pass::ForwardTraining,
+        Work::Inference => Pass::Inference,
+        Work::ForwardAddRelu => Pass::ForwardTrainingAddRelu,
+        Work::BackwardTraining => Pass::Backward,
+        Work::BackwardFrozen => Pass::BackwardFrozen,
+        Work::BackwardAddRelu => Pass::BackwardAddRelu,
+    }
+}
+
+fn row_of(machine: &Machine, pass: Pass, row: rows::Row, limit: f64) -> Row {
+    let limit = row.bytes as f64 / limit;
+    let cache = machine.gpu.attributes().l2_bytes as usize;
+    Row {
+        device: machine.gpu.to_string(),
+        level: None,
+        threads: None,
+        dims: row.dims,
+        layout: row.layout,
+        dtype: row.dtype,
+        pass: pass.name(),
+        bytes: row.bytes,
+        // Below that, the sets of arrays that take turns fit the second-level cache together.
+        cached: row.bytes < cache / 16,
+        seconds: Spread {
+            low: row.least,
+            median: row.seconds,
+            high: row.most,
+        },
+        limit_seconds: Spread::of([limit]),
+        limit_way: "copy of 1 GiB".into(),
+        share: Spread {
+            low: limit / row.most,
+            median: limit / row.seconds,
+            high: limit / row.least,
+        },
+    }
+}

@@ -1,0 +1,75 @@
+//! The same bits, whoever computes them.
+
+use batchnorm::backend::Backend;
+use batchnorm::{Cpu, Element, Level, Shape};
+use half::bf16;
+
+use crate::data::{add_residual, ordinary};
+use crate::run::{BackwardAnswer, How, backward, forward};
+use crate::shapes;
+
+/// Everything that comes out of forward and backward.
+fn everything<T: Element, B: Backend>(
+    backend: &B,
+    shape: Shape,
+) -> (Vec<T>, Vec<Vec<T::Compute>>, BackwardAnswer<T>) {
+    let mut problem = ordinary::<T>(shape, 8);
+    problem.relu = true;
+    add_residual::<T>(&mut problem, 9);
+    let answer = forward::<T, B>(backend, &problem, How::Fused);
+    let statistics = answer
+        .statistics
+        .iter()
+        .map(|array| backend.download::<T::Compute>(B::as_slice(array)).unwrap())
+        .collect();
+    let gradients = backward::<T, B>(backend, &problem, &answer, How::Fused, false);
+    (answer.y, statistics, gradients)
+}
+
+pub fn runs_change_no_bit<B: Backend>(backend: &B) {
+    for shape in shapes::large() {
+        let first = everything::<f32, B>(backend, shape);
+        for _ in 0..3 {
+            assert_eq!(first, everything::<f32, B>(backend, shape), "{shape}");
+        }
+    }
+}
+
+pub fn threads_change_no_bit(cpu: &Cpu) {
+    let with_threads = |threads| {
+        Cpu::with_threads(threads)
+            .unwrap()
+            .at_level(cpu.level())
+            .unwrap()
+    };
+    for shape in shapes::large() {
+        let one = everything::<f32, Cpu>(&with_threads(1), shape);
+        let one_half = everything::<bf16, Cpu>(&with_threads(1), shape);
+        for threads in [2, 3, 7] {
+            assert_eq!(
+                one,
+                everything::<f32, Cpu>(&with_threads(threads), shape),
+                "{shape}, {threads} threads"
+            );
+            assert_eq!(
+                one_half,
+                everything::<bf16, Cpu>(&with_threads(threads), shape),
+                "{shape}, {threads} threads"
+            );
+        }
+    }
+}
+
+pub fn levels_with_fused_multiply_add_agree(cpu: &Cpu) {
+    if cpu.level() == Level::Portable {
+        return;
+    }
+    let best = Cpu::with_threads(2).unwrap();
+    for shape in shapes::ranks().into_iter().chain(shapes::large()) {
+        let (a, b) = (
+            everything::<f32, Cpu>(&best, shape),
+            everything::<f32, Cpu>(cpu, shape),
+        );
+        assert_eq!(a, b, "{shape}: {} and {}", best.level(), cpu.level());
+    }
+}

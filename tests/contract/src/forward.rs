@@ -1,0 +1,93 @@
+//! Forward passes against the textbook.
+
+use batchnorm::Element;
+use batchnorm::backend::Backend;
+use half::{bf16, f16};
+
+use crate::data::{add_residual, add_running, ordinary};
+use crate::reference::Problem;
+use crate::run::{How, check_forward, follow};
+use crate::shapes;
+
+/// A problem with each epilogue.
+pub fn with_each_epilogue<T: Element>(mut problem: Problem, check: impl Fn(&Problem)) {
+    check(&problem);
+    problem.relu = true;
+    check(&problem);
+    add_residual::<T>(&mut problem, 5);
+    check(&problem);
+    problem.relu = false;
+    check(&problem);
+}
+
+pub fn forward_with_running_statistics_matches_the_textbook<B: Backend>(backend: &B) {
+    fn check<T: Element, B: Backend>(backend: &B) {
+        for (seed, shape) in shapes::small()
+            .into_iter()
+            .step_by(3)
+            .chain(shapes::ranks())
+            .enumerate()
+        {
+            let mut problem = ordinary::<T>(shape, seed as u64);
+            add_running::<T>(&mut problem, 9);
+            with_each_epilogue::<T>(problem, |problem| {
+                check_forward::<T, B>(backend, problem, How::Fused);
+            });
+        }
+    }
+    check::<f32, B>(backend);
+    check::<f16, B>(backend);
+    check::<bf16, B>(backend);
+    check::<f64, B>(backend);
+}
+
+pub fn forward_of_large_arrays_matches_the_textbook<B: Backend>(backend: &B) {
+    for (seed, shape) in shapes::large().into_iter().enumerate() {
+        let mut problem = ordinary::<f32>(shape, seed as u64);
+        check_forward::<f32, B>(backend, &problem, How::Fused);
+        problem.relu = true;
+        add_residual::<f32>(&mut problem, 3);
+        check_forward::<f32, B>(backend, &problem, How::Fused);
+        check_forward::<bf16, B>(backend, &ordinary::<bf16>(shape, seed as u64), How::Fused);
+    }
+}
+
+/// Outputs of 4 MB and more are written past the caches, from the first aligned place on.
+pub fn forward_of_streamed_arrays_matches_the_textbook<B: Backend>(backend: &B) {
+    fn check<T: Element, B: Backend>(backend: &B) {
+        for shape in shapes::streamed(size_of::<T>()) {
+            check_forward::<T, B>(backend, &ordinary::<T>(shape, 1), How::Fused);
+        }
+    }
+    check::<f32, B>(backend);
+    check::<f16, B>(backend);
+    check::<bf16, B>(backend);
+    check::<f64, B>(backend);
+}
+
+pub fn forward_composed_of_steps_matches_the_textbook<B: Backend>(backend: &B) {
+    for (seed, shape) in shapes::ranks()
+        .into_iter()
+        .chain(shapes::large().into_iter().step_by(2))
+        .enumerate()
+    {
+        with_each_epilogue::<f32>(ordinary::<f32>(shape, seed as u64), |problem| {
+            check_forward::<f32, B>(backend, problem, How::Composed);
+        });
+    }
+}
+
+/// Running statistics that follow in the pass are those that follow afterwards, to the bit.
+pub fn running_statistics_follow_at_once<B: Backend>(backend: &B) {
+    for (seed, shape) in shapes::ranks()
+        .into_iter()
+        .chain(shapes::large().into_iter().step_by(5))
+        .enumerate()
+    {
+        let problem = ordinary::<f32>(shape, seed as u64);
+        for how in [How::Fused, How::Composed] {
+            let (at_once, afterwards) = follow(backend, &problem, how);
+            assert_eq!(at_once, afterwards, "{shape}");
+        }
+    }
+}

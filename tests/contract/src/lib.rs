@@ -1,0 +1,74 @@
+//! The contract suite: one set of checks for every backend, against the textbook in f64.
+//!
+//! Here are the checks; whoever has a backend makes tests of them. [`for_each_check`] and [`for_each_check_of_slices`] give
+//! the names of all checks to a macro of the caller's, so that none is forgotten anywhere.
+#![allow(
+    clippy::missing_panics_doc,
+    reason = "a check that fails panics, as a test does"
+)]
+
+pub mod backward;
+pub mod data;
+pub mod determinism;
+pub mod errors;
+pub mod forward;
+pub mod memory;
+pub mod precision;
+pub mod reference;
+pub mod run;
+pub mod shapes;
+pub mod tolerance;
+
+/// What every backend must pass: `tests!(module::check, ...)`.
+#[macro_export]
+macro_rules! for_each_check {
+    ($tests:ident) => {
+        $tests! {
+            forward::forward_with_running_statistics_matches_the_textbook,
+            forward::forward_of_large_arrays_matches_the_textbook,
+            forward::forward_of_streamed_arrays_matches_the_textbook,
+            forward::forward_composed_of_steps_matches_the_textbook,
+            forward::running_statistics_follow_at_once,
+            backward::backward_training_matches_the_textbook_in_f32,
+            backward::backward_training_matches_the_textbook_in_f16,
+            backward::backward_training_matches_the_textbook_in_bf16,
+            backward::backward_training_matches_the_textbook_in_f64,
+            backward::backward_frozen_matches_the_textbook,
+            backward::backward_of_large_arrays_matches_the_textbook,
+            backward::backward_of_streamed_arrays_matches_the_textbook,
+            backward::backward_composed_of_steps_matches_the_textbook,
+            precision::a_large_mean_costs_no_digits,
+            precision::halves_are_rounded_to_the_nearest,
+            precision::a_constant_gives_exactly_beta,
+            precision::an_outlier_first_costs_no_digits,
+            precision::drifting_images_cost_no_digits,
+            precision::values_near_the_largest,
+            precision::values_near_the_smallest,
+            precision::epsilon_tiny_and_large,
+            precision::gamma_zero_and_negative,
+            precision::nan_stays_in_its_channel,
+            precision::infinity_stays_in_its_channel,
+            precision::relu_passes_nan_on,
+            precision::relu_agrees_with_what_was_stored,
+            memory::in_place_gives_the_same_bits,
+            determinism::runs_change_no_bit,
+            errors::wrong_lengths_are_refused_and_nothing_is_written,
+            errors::bad_epsilon_is_refused,
+            errors::what_no_activation_saves_is_refused,
+            errors::too_few_values_are_refused,
+        }
+    };
+}
+
+/// What only the processor's own operands (slices) can show.
+#[macro_export]
+macro_rules! for_each_check_of_slices {
+    ($tests:ident) => {
+        $tests! {
+            memory::any_alignment_gives_the_same_bits,
+            memory::nothing_outside_is_written,
+            determinism::threads_change_no_bit,
+            determinism::levels_with_fused_multiply_add_agree,
+        }
+    };
+}

@@ -1,0 +1,148 @@
+//! The textbook in f64: batch normalization and its gradients, straight from the paper, two passes, no cleverness.
+//! What everything else is held against.
+
+use batchnorm::Shape;
+
+/// What a pass is given, with every value already one of the data type's.
+#[derive(Debug, Clone)]
+pub struct Problem {
+    pub shape: Shape,
+    pub x: Vec<f64>,
+    pub gamma: Vec<f64>,
+    pub beta: Vec<f64>,
+    pub epsilon: f64,
+    pub residual: Option<Vec<f64>>,
+    pub relu: bool,
+    /// Mean and variance to normalize with; the batch's own if none.
+    pub running: Option<(Vec<f64>, Vec<f64>)>,
+    pub dy: Vec<f64>,
+}
+
+/// What forward gives.
+#[derive(Debug, Clone)]
+pub struct Forward {
+    pub mean: Vec<f64>,
+    pub variance: Vec<f64>,
+    pub inv_std: Vec<f64>,
+    /// (x − mean)·inv_std.
+    pub x_hat: Vec<f64>,
+    /// γ·x̂ + β, plus the residual.
+    pub v: Vec<f64>,
+    pub y: Vec<f64>,
+}
+
+/// What backward gives.
+#[derive(Debug, Clone)]
+pub struct Backward {
+    /// dy where the activation passed, which is the residual's gradient.
+    pub dv: Vec<f64>,
+    pub dx: Vec<f64>,
+    pub dgamma: Vec<f64>,
+    pub dbeta: Vec<f64>,
+}
+
+impl Problem {
+    /// The places of a channel's values.
+    pub fn channel(&self, c: usize) -> impl Iterator<Item = usize> + '_ {
+        let shape = &self.shape;
+        (0..shape.batch())
+            .flat_map(move |n| (0..shape.spatial()).map(move |s| shape.index(n, c, s)))
+    }
+
+    pub fn forward(&self) -> Forward {
+        let (channels, values) = (self.shape.channels(), self.shape.len());
+        let mut out = Forward {
+            mean: vec![0.0; channels],
+            variance: vec![0.0; channels],
+            inv_std: vec![0.0; channels],
+            x_hat: vec![0.0; values],
+            v: vec![0.0; values],
+            y: vec![0.0; values],
+        };
+        let count = self.shape.values_per_channel() as f64;
+        for c in 0..channels {
+            // The mean as a pair, so that a large one costs the deviations no digits.
+            let (mean, low) = match &self.running {
+                Some((mean, _)) => (mean[c], 0.0),
+                None => exact_mean(self.channel(c).map(|i| self.x[i]), count),
+            };
+            let variance = match &self.running {
+                Some((_, variance)) => variance[c],
+                None => {
+                    exact_sum(self.channel(c).map(|i| (self.x[i] - mean - low).powi(2))) / count
+                }
+            };
+            let inv_std = 1.0 / (variance + self.epsilon).sqrt();
+            for i in self.channel(c) {
+                let residual = self.residual.as_ref().map_or(0.0, |residual| residual[i]);
+                out.x_hat[i] = (self.x[i] - mean - low) * inv_std;
+                out.v[i] = self.gamma[c] * out.x_hat[i] + self.beta[c] + residual;
+                out.y[i] = if self.relu && out.v[i] < 0.0 {
+                    0.0
+                } else {
+                    out.v[i]
+                };
+            }
+            (out.mean[c], out.variance[c], out.inv_std[c]) = (mean, variance, inv_std);
+        }
+        out
+    }
+
+    /// `passed` says where the activation let the value through.
+    pub fn backward(&self, forward: &Forward, passed: impl Fn(usize) -> bool) -> Backward {
+        let (channels, values) = (self.shape.channels(), self.shape.len());
+        let mut out = Backward {
+            dv: (0..values)
+                .map(|i| if passed(i) { self.dy[i] } else { 0.0 })
+                .collect(),
+            dx: vec![0.0; values],
+            dgamma: vec![0.0; channels],
+            dbeta: vec![0.0; channels],
+        };
+        let count = self.shape.values_per_channel() as f64;
+        for c in 0..channels {
+            let dbeta = exact_sum(self.channel(c).map(|i| out.dv[i]));
+            let dgamma = exact_sum(self.channel(c).map(|i| out.dv[i] * forward.x_hat[i]));
+            for i in self.channel(c) {
+                let through_statistics = match self.running {
+                    Some(_) => 0.0,
+                    None => dbeta / count + forward.x_hat[i] * dgamma / count,
+                };
+                out.dx[i] = self.gamma[c] * forward.inv_std[c] * (out.dv[i] - through_statistics);
+            }
+            (out.dgamma[c], out.dbeta[c]) = (dgamma, dbeta);
+        }
+        out
+    }
+}
+
+/// A sum whose rounding errors are added up beside it (Neumaier).
+pub fn exact_sum(values: impl Iterator<Item = f64>) -> f64 {
+    let (sum, error) = sum_with_error(values);
+    if error.is_finite() { sum + error } else { sum }
+}
+
+fn sum_with_error(values: impl Iterator<Item = f64>) -> (f64, f64) {
+    let (mut sum, mut error) = (0.0f64, 0.0f64);
+    for value in values {
+        let next = sum + value;
+        error += if sum.abs() >= value.abs() {
+            (sum - next) + value
+        } else {
+            (value - next) + sum
+        };
+        sum = next;
+    }
+    (sum, error)
+}
+
+/// The mean, and what it rounds away.
+fn exact_mean(values: impl Iterator<Item = f64>, count: f64) -> (f64, f64) {
+    let (sum, error) = sum_with_error(values);
+    if !error.is_finite() {
+        return (sum / count, 0.0);
+    }
+    let mean = (sum + error) / count;
+    let low = ((-mean).mul_add(count, sum) + error) / count;
+    (mean, low)
+}

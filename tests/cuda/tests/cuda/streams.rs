@@ -1,0 +1,47 @@
+//! Two backends on two streams of one GPU, at once and from two threads: neither disturbs the other.
+
+use std::sync::Barrier;
+use std::thread;
+
+use batchnorm::{Cuda, Result};
+
+use crate::outputs::{FUSED, Outputs, shapes, start};
+use cuda_machine::arrays::Arrays;
+
+const REPEATS: usize = 50;
+
+#[test]
+fn two_streams_at_once_change_no_bit() {
+    let Some(machine) = crate::machine("two_streams_at_once_change_no_bit") else {
+        return;
+    };
+    for shape in shapes() {
+        let alone = |seed| -> Result<Outputs<f32>> {
+            let mut arrays = Arrays::new(&machine.gpu, shape, seed)?;
+            start(FUSED, &machine.gpu, &mut arrays)?;
+            Outputs::of(&machine.gpu, &arrays)
+        };
+        let expected = [alone(1).unwrap(), alone(2).unwrap()];
+        assert!(expected[0] != expected[1]);
+        expected[0].assert_written();
+        let both_ready = Barrier::new(2);
+        let beside = |seed| -> Result<Outputs<f32>> {
+            let gpu = Cuda::on_stream(machine.context.new_stream().expect("a stream"))?;
+            let mut arrays = Arrays::new(&gpu, shape, seed)?;
+            gpu.stream().synchronize().expect("the stream");
+            both_ready.wait();
+            for _ in 0..REPEATS {
+                start(FUSED, &gpu, &mut arrays)?;
+            }
+            Outputs::of(&gpu, &arrays)
+        };
+        let found = thread::scope(|scope| {
+            let first = scope.spawn(|| beside(1));
+            let second = scope.spawn(|| beside(2));
+            [first.join().unwrap(), second.join().unwrap()]
+        });
+        for (found, expected) in found.into_iter().zip(expected) {
+            assert!(found.unwrap() == expected, "{shape}");
+        }
+    }
+}
