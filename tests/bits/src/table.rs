@@ -13,7 +13,7 @@ const RECORD: &str = "BATCHNORM_RECORD_BITS";
 const NAMED: usize = 10;
 
 /// What somebody computed.
-pub(crate) struct Run {
+pub struct Run {
     /// Who, for messages.
     pub by: String,
     /// The column that it must agree with.
@@ -25,7 +25,7 @@ pub(crate) struct Run {
 ///
 /// # Panics
 /// Unless each run has exactly the cases of the table, with the checksums of its column; and always after recording.
-pub(crate) fn hold(path: &Path, columns: &[&'static str], runs: &[Run]) {
+pub fn hold(path: &Path, columns: &[&'static str], runs: &[Run]) {
     let record = env::var_os(RECORD).is_some_and(|value| value == "1");
     if record {
         fs::write(path, Table::of(columns, runs).text()).expect("a table that can be written");

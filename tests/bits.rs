@@ -4,8 +4,8 @@ use std::path::Path;
 
 use batchnorm::{Cpu, Level, Shape};
 
-use crate::cases::{self, Scope};
-use crate::table::{self, Run};
+use bits_suite::cases::{self, Scope};
+use bits_suite::table::{self, Run};
 
 /// Levels that round a·b + c once agree in every bit; plain Rust rounds the product too.
 const COLUMNS: [&str; 2] = ["fused_multiply_add", "portable"];

@@ -14,10 +14,10 @@ use inputs::{Data, Inputs};
 use layer::{Pass, Setting};
 
 /// The name of each case and the checksum of its results, in the order of the cases.
-pub(crate) type Checksums = Vec<(String, u64)>;
+pub type Checksums = Vec<(String, u64)>;
 
 /// Which shapes are computed, chosen by how a backend cuts them.
-pub(crate) struct Scope {
+pub struct Scope {
     /// In every pass, with every epilogue, with and without ghost batches.
     pub in_every_pass: fn() -> Vec<Shape>,
     /// In enough passes to see how they are cut; for values of so many bytes.
@@ -29,7 +29,7 @@ pub(crate) struct Scope {
 }
 
 /// Computes every case.
-pub(crate) fn checksums<B: Backend>(backend: &B, scope: &Scope) -> Checksums {
+pub fn checksums<B: Backend>(backend: &B, scope: &Scope) -> Checksums {
     let mut checksums = vec![];
     of_type::<f32, B>(backend, scope, &mut checksums);
     of_type::<f16, B>(backend, scope, &mut checksums);

@@ -5,10 +5,10 @@ use std::path::Path;
 
 use batchnorm::Shape;
 use batchnorm::gpu::plan::Tuning;
-use batchnorm::simt::{Simt, SimtDevice, SimtDriver};
+use batchnorm_simt::{Simt, SimtDevice, SimtDriver};
 
-use crate::cases::{self, Scope};
-use crate::table::{self, Run};
+use bits_suite::cases::{self, Scope};
+use bits_suite::table::{self, Run};
 
 /// Sums are partitioned as the work is planned, so that each way has bits of its own: the column, the device that is
 /// played, and what the plan is told.
