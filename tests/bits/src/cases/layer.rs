@@ -53,7 +53,7 @@ impl fmt::Display for Setting {
 pub(super) fn checksum<T: Element, B: Backend>(
     backend: &B,
     inputs: &Inputs<T>,
-    setting: &Setting,
+    setting: Setting,
 ) -> u64 {
     let tensor = |values: &[T]| Tensor::new(backend, inputs.shape, values).unwrap();
     let x = tensor(&inputs.x);
@@ -93,7 +93,7 @@ pub(super) fn checksum<T: Element, B: Backend>(
 fn layer<T: Element, B: Backend>(
     backend: &B,
     inputs: &Inputs<T>,
-    setting: &Setting,
+    setting: Setting,
 ) -> BatchNorm<B, T::Compute> {
     let config = BatchNormConfig::new(inputs.shape.channels())
         .momentum(0.3)

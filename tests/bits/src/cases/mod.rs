@@ -43,7 +43,7 @@ fn of_type<T: Element, B: Backend>(backend: &B, scope: &Scope, checksums: &mut C
         let inputs = Inputs::<T>::of(shape, data);
         for setting in settings {
             let case = format!("{}/{data}/{setting}", name::<T>(&shape));
-            checksums.push((case, layer::checksum(backend, &inputs, setting)));
+            checksums.push((case, layer::checksum(backend, &inputs, *setting)));
         }
     };
     for shape in (scope.in_every_pass)() {
