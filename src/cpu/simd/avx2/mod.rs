@@ -187,7 +187,11 @@ impl Simd for Avx2 {
         fn enabled<K: Kernel>(simd: Avx2, kernel: K) -> K::Output {
             let output = kernel.run(simd);
             // What was streamed is ordered with nothing else until now.
-            _mm_sfence();
+            // SAFETY: SSE is part of x86-64, and a fence touches no memory.
+            #[allow(unused_unsafe, reason = "newer Rust calls it safe")]
+            unsafe {
+                _mm_sfence();
+            }
             output
         }
         // SAFETY: `self` proves the three features.
