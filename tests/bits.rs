@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use batchnorm::{Cpu, Level, Shape};
-
 use bits_suite::cases::{self, Scope};
 use bits_suite::table::{self, Run};
 

@@ -3,7 +3,6 @@
 use std::fmt::Write;
 
 use batchnorm::cudarc::driver::sys;
-
 use cuda_machine::machine::Machine;
 use workload::gpu::ceilings::Ceilings;
 use workload::gpu::rows::Row;

@@ -1,8 +1,7 @@
 //! The fully connected layer, on the host.
 
-use ndarray::{Array1, Array2, Axis};
-
 use digits_data::random::Random;
+use ndarray::{Array1, Array2, Axis};
 
 /// y = x · weight + bias
 pub(crate) struct Dense {

@@ -3,10 +3,10 @@
 use batchnorm::{
     Activation, BatchNorm, BatchNormConfig, ChannelArray, Device, Pass, Result, Shape, Tensor,
 };
+use digits_data::random::Random;
 use ndarray::Array2;
 
 use crate::dense::Dense;
-use digits_data::random::Random;
 
 /// The arrays of this example are on the host, those of the layer on its device.
 type OnDevice = Tensor<f32, Device>;

@@ -1,12 +1,12 @@
 //! The classifier: three hidden layers of 64, then one score per digit.
 
 use batchnorm::{Device, Result};
+use digits_data::digits::{CLASSES, Digits, PIXELS};
+use digits_data::random::Random;
 use ndarray::Array2;
 
 use crate::dense::Dense;
 use crate::hidden::Hidden;
-use digits_data::digits::{CLASSES, Digits, PIXELS};
-use digits_data::random::Random;
 
 const WIDTHS: [usize; 4] = [PIXELS, 64, 64, 64];
 

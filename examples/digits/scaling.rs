@@ -1,8 +1,7 @@
 //! The scale of the images.
 
-use ndarray::{Array1, Axis};
-
 use digits_data::digits::Digits;
+use ndarray::{Array1, Axis};
 
 /// What gives each pixel of the training images mean 0 and variance 1.
 pub(crate) struct Scaling {

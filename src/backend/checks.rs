@@ -1,25 +1,20 @@
 //! Every length is checked here, once, in front of every backend, before anything is written.
 
-use crate::backend::Backend;
 use crate::backend::epilogue::{Activation, ActivationBackward, Epilogue, SavedActivation};
 use crate::backend::operands::{
     Affine, GradientSums, GradientSumsMut, InOut, Normalization, Statistics, StatisticsMut,
 };
+use crate::backend::steps::Steps;
 use crate::element::{Compute, Element};
 use crate::error::{Error, Result};
 use crate::shape::{Shape, check_len};
 
-/// That a step's operands have been checked, which a GPU's kernels rely on: only the methods of [`Backend`] make one, so
-/// that nobody else can call the steps of a backend.
-#[derive(Debug, Clone, Copy)]
-pub struct Checked(pub(in crate::backend) ());
-
 /// The number of values that can be written.
-fn len_mut<B: Backend, T: Element>(slice: &B::SliceMut<'_, T>) -> usize {
+fn len_mut<B: Steps, T: Element>(slice: &B::SliceMut<'_, T>) -> usize {
     B::len::<T>(&B::reborrow::<T>(slice))
 }
 
-pub(super) fn check_in_out<B: Backend, T: Element>(
+pub(super) fn check_in_out<B: Steps, T: Element>(
     shape: &Shape,
     input: &'static str,
     output: &'static str,
@@ -34,7 +29,7 @@ pub(super) fn check_in_out<B: Backend, T: Element>(
     }
 }
 
-pub(super) fn check_normalization<B: Backend, C: Compute>(
+pub(super) fn check_normalization<B: Steps, C: Compute>(
     shape: &Shape,
     with: &Normalization<B::Slice<'_, C>>,
 ) -> Result<()> {
@@ -45,7 +40,7 @@ pub(super) fn check_normalization<B: Backend, C: Compute>(
     shape.check_per_channel("beta", B::len::<C>(&with.beta))
 }
 
-pub(super) fn check_affine<B: Backend, C: Compute>(
+pub(super) fn check_affine<B: Steps, C: Compute>(
     shape: &Shape,
     affine: &Affine<B::Slice<'_, C>>,
 ) -> Result<()> {
@@ -53,7 +48,7 @@ pub(super) fn check_affine<B: Backend, C: Compute>(
     shape.check_per_channel("beta", B::len::<C>(&affine.beta))
 }
 
-pub(super) fn check_backward<B: Backend, T: Element>(
+pub(super) fn check_backward<B: Steps, T: Element>(
     shape: &Shape,
     dy_to_dx: &InOut<B::Slice<'_, T>, B::SliceMut<'_, T>>,
     x: &B::Slice<'_, T>,
@@ -70,7 +65,7 @@ pub(super) fn check_backward<B: Backend, T: Element>(
     check_activation::<B, T>(shape, activation)
 }
 
-pub(super) fn check_epilogue<B: Backend, T: Element>(
+pub(super) fn check_epilogue<B: Steps, T: Element>(
     shape: &Shape,
     epilogue: &Epilogue<B::Slice<'_, T>, &mut B::Mask, B::SliceMut<'_, T>>,
 ) -> Result<()> {
@@ -89,7 +84,7 @@ pub(super) fn check_epilogue<B: Backend, T: Element>(
 }
 
 /// In the backward pass nobody says any more whether there was a residual.
-pub(super) fn check_activation<B: Backend, T: Element>(
+pub(super) fn check_activation<B: Steps, T: Element>(
     shape: &Shape,
     backward: &ActivationBackward<&B::Mask, B::Slice<'_, T>>,
 ) -> Result<()> {
@@ -124,7 +119,7 @@ fn check_saved(
     })
 }
 
-pub(super) fn check_statistics_out<B: Backend, C: Compute>(
+pub(super) fn check_statistics_out<B: Steps, C: Compute>(
     shape: &Shape,
     out: &StatisticsMut<B::SliceMut<'_, C>>,
 ) -> Result<()> {
@@ -139,7 +134,7 @@ pub(super) fn check_statistics_out<B: Backend, C: Compute>(
     shape.check_per_channel("the running variance", len_mut::<B, C>(&running.variance))
 }
 
-pub(super) fn check_gradients_out<B: Backend, C: Compute>(
+pub(super) fn check_gradients_out<B: Steps, C: Compute>(
     shape: &Shape,
     out: &GradientSumsMut<B::SliceMut<'_, C>>,
 ) -> Result<()> {
@@ -147,7 +142,7 @@ pub(super) fn check_gradients_out<B: Backend, C: Compute>(
     shape.check_per_channel("the gradient of beta", len_mut::<B, C>(&out.beta))
 }
 
-pub(super) fn check_sums<B: Backend, C: Compute>(
+pub(super) fn check_sums<B: Steps, C: Compute>(
     shape: &Shape,
     sums: &GradientSums<B::Slice<'_, C>>,
 ) -> Result<()> {
@@ -155,7 +150,7 @@ pub(super) fn check_sums<B: Backend, C: Compute>(
     shape.check_per_channel("the gradient sum of beta", B::len::<C>(&sums.beta))
 }
 
-pub(super) fn check_inverse_std<B: Backend, C: Compute>(
+pub(super) fn check_inverse_std<B: Steps, C: Compute>(
     variance: &B::Slice<'_, C>,
     inv_std: &B::SliceMut<'_, C>,
 ) -> Result<()> {
@@ -163,7 +158,7 @@ pub(super) fn check_inverse_std<B: Backend, C: Compute>(
     check_len("inv_std", found, B::len::<C>(variance))
 }
 
-pub(super) fn check_running<B: Backend, C: Compute>(
+pub(super) fn check_running<B: Steps, C: Compute>(
     batch: &Statistics<B::Slice<'_, C>>,
     running_mean: &B::SliceMut<'_, C>,
     running_variance: &B::SliceMut<'_, C>,

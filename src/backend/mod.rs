@@ -14,6 +14,7 @@
 //!
 //! Every method checks every length before it writes anything.
 
+pub(crate) mod checked;
 pub(crate) mod checks;
 pub mod composed;
 pub(crate) mod epilogue;
@@ -28,8 +29,9 @@ pub use operands::{
     StatisticsMut, StatisticsSource,
 };
 
+use crate::backend::checked::Checked;
 use crate::backend::checks::{
-    Checked, check_activation, check_affine, check_backward, check_epilogue, check_gradients_out,
+    check_activation, check_affine, check_backward, check_epilogue, check_gradients_out,
     check_in_out, check_inverse_std, check_normalization, check_running, check_statistics_out,
     check_sums, check_values,
 };

@@ -3,7 +3,7 @@
 
 use std::fmt::Debug;
 
-use crate::backend::checks::Checked;
+use crate::backend::checked::Checked;
 use crate::backend::epilogue::{ActivationBackward, Epilogue};
 use crate::backend::memory::Memory;
 use crate::backend::operands::{

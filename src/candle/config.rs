@@ -28,7 +28,7 @@ pub struct BatchNormConfig {
     /// What is done to y before it is stored.
     pub activation: Activation,
     /// The samples that are normalized together in training, if not the whole batch: see
-    /// [`crate::BatchNormConfig::ghost_batch`].
+    /// [`crate::config::BatchNormConfig::ghost_batch`].
     pub ghost_batch: Option<usize>,
 }
 
@@ -61,12 +61,12 @@ impl BatchNormConfig {
     /// The settings of a layer of so many channels.
     ///
     /// # Errors
-    /// What [`crate::BatchNormConfig::validate`] refuses, and `remove_mean = false`.
-    pub(super) fn settings(&self, channels: usize) -> Result<crate::BatchNormConfig> {
+    /// What [`crate::config::BatchNormConfig::validate`] refuses, and `remove_mean = false`.
+    pub(super) fn settings(&self, channels: usize) -> Result<crate::config::BatchNormConfig> {
         if !self.remove_mean {
             candle_core::bail!("batch norm subtracts the mean: remove_mean must be true, got false")
         }
-        let settings = crate::BatchNormConfig::new(channels)
+        let settings = crate::config::BatchNormConfig::new(channels)
             .epsilon(self.eps)
             .momentum(self.momentum)
             .gamma(self.affine)

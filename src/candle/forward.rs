@@ -110,7 +110,7 @@ impl ModuleT for BatchNorm {
 /// The tensor, copied if its values are not one run of memory, and its shape.
 fn one_run(x: &Tensor) -> Result<(Tensor, Shape)> {
     let x = match shape_of(x) {
-        Err(crate::Error::Strides { .. }) => x.contiguous()?,
+        Err(crate::error::Error::Strides { .. }) => x.contiguous()?,
         _ => x.clone(),
     };
     let shape = shape_of(&x).map_err(Error::wrap)?;

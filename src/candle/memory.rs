@@ -92,7 +92,7 @@ fn metal() -> candle_core::Error {
 }
 
 /// The shape that a tensor's strides tell, if its values are one run of memory in either layout.
-pub(super) fn shape_of(tensor: &Tensor) -> crate::Result<Shape> {
+pub(super) fn shape_of(tensor: &Tensor) -> crate::error::Result<Shape> {
     let strides: Vec<isize> = tensor.stride().iter().map(|s| s.cast_signed()).collect();
     crate::interop::ndarray::shape_of(tensor.dims(), &strides)
 }

@@ -24,7 +24,7 @@ pub(super) fn slice<T: Element + CudaDType>(
 }
 
 fn not_built() -> Error {
-    Error::wrap(crate::Error::DeviceUnavailable {
+    Error::wrap(crate::error::Error::DeviceUnavailable {
         device: "cuda".to_owned(),
         reason: "this build normalizes candle's tensors on the CPU only (feature `candle-cuda`)"
             .to_owned(),

@@ -1,17 +1,17 @@
 //! The steps on the CPU: each hands its operands to the kernel of its name.
 
-use crate::backend::checks::Checked;
+use crate::backend::checked::Checked;
 use crate::backend::epilogue::{ActivationBackward, Epilogue};
 use crate::backend::operands::{
     Affine, GradientSums, GradientSumsMut, InOut, Normalization, RunningMut, Statistics,
     StatisticsMut, StatisticsSource,
 };
 use crate::backend::steps::Steps;
-use crate::cpu::kernels::backward_input::BackwardParams;
-use crate::cpu::kernels::{backward_input, backward_reduce, fused, normalize, statistics};
 use crate::cpu::memory::heap::filled;
 use crate::cpu::operands::{activation_of, epilogue_of, write_gradients, write_statistics};
 use crate::cpu::reduce::finalize;
+use crate::cpu::steps::fused;
+use crate::cpu::steps::separate::{self, BackwardParams};
 use crate::cpu::tiling::view::MatrixView;
 use crate::cpu::{Cpu, CpuMask, running};
 use crate::element::{Compute, Element};
@@ -38,10 +38,10 @@ impl Steps for Cpu {
         epsilon: f64,
         mut out: StatisticsMut<&mut [T::Compute]>,
     ) -> Result<()> {
-        let matrix = MatrixView::of(shape);
-        let moments = statistics::moments(self, &matrix.for_statistics(1, size_of::<T>()), x);
+        let view = MatrixView::of(shape);
+        let moments = separate::moments(self, &view.for_statistics(1, size_of::<T>()), x);
         write_statistics(
-            &finalize::finalize(&moments, &matrix, 0, x, epsilon),
+            &finalize::finalize(&moments, &view, 0, x, epsilon),
             &mut out,
         );
         self.update_running_of(checked, out)
@@ -86,9 +86,9 @@ impl Steps for Cpu {
         with: Normalization<&[T::Compute]>,
         epilogue: Epilogue<&[T], &mut CpuMask, &mut [T]>,
     ) -> Result<()> {
-        let matrix = MatrixView::of(shape);
+        let view = MatrixView::of(shape);
         let (epilogue, mask) = epilogue_of(epilogue);
-        normalize::normalize(self, &matrix.by_rows(), x_to_y, &with, epilogue, mask);
+        separate::normalize(self, &view.by_rows(), x_to_y, &with, epilogue, mask);
         Ok(())
     }
 
@@ -102,11 +102,11 @@ impl Steps for Cpu {
         activation: ActivationBackward<&CpuMask, &[T]>,
         mut out: GradientSumsMut<&mut [T::Compute]>,
     ) -> Result<()> {
-        let matrix = MatrixView::of(shape);
+        let view = MatrixView::of(shape);
         let activation = activation_of(activation);
-        let sums = backward_reduce::reduce(
+        let sums = separate::reduce(
             self,
-            &matrix.for_statistics(2, size_of::<T>()),
+            &view.for_statistics(2, size_of::<T>()),
             dy,
             x,
             &with,
@@ -127,7 +127,7 @@ impl Steps for Cpu {
         sums: Option<GradientSums<&[T::Compute]>>,
         dresidual: Option<&mut [T]>,
     ) -> Result<()> {
-        let matrix = MatrixView::of(shape);
+        let view = MatrixView::of(shape);
         let activation = activation_of(activation);
         let source = if sums.is_some() {
             StatisticsSource::Batch
@@ -139,9 +139,9 @@ impl Steps for Cpu {
                 [sums.gamma[c], sums.beta[c]].map(|sum| sum.to_f64() / sums.count as f64)
             })
         };
-        backward_input::input(
+        separate::input(
             self,
-            &matrix.by_rows(),
+            &view.by_rows(),
             dy_to_dx,
             x,
             BackwardParams {
@@ -165,10 +165,10 @@ impl Steps for Cpu {
         y: &mut [T],
         mut out: StatisticsMut<&mut [T::Compute]>,
     ) -> Result<()> {
-        let matrix = MatrixView::of(shape);
+        let view = MatrixView::of(shape);
         let (epilogue, mask) = epilogue_of(epilogue);
         write_statistics(
-            &fused::forward_training(self, &matrix, x, affine, epilogue, mask, y),
+            &fused::forward_training(self, &view, x, affine, epilogue, mask, y),
             &mut out,
         );
         self.update_running_of(checked, out)
@@ -186,11 +186,11 @@ impl Steps for Cpu {
         dresidual: Option<&mut [T]>,
         mut out: GradientSumsMut<&mut [T::Compute]>,
     ) -> Result<()> {
-        let matrix = MatrixView::of(shape);
+        let view = MatrixView::of(shape);
         let activation = activation_of(activation);
         let sums = fused::backward(
             self,
-            &matrix,
+            &view,
             dy_to_dx,
             x,
             BackwardParams {

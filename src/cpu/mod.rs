@@ -10,6 +10,7 @@ pub(crate) mod parallel;
 pub(crate) mod reduce;
 pub(crate) mod running;
 pub(crate) mod simd;
+pub(crate) mod steps;
 pub(crate) mod tiling;
 
 use std::fmt;

@@ -1,6 +1,6 @@
 //! The steps on whatever the device is.
 
-use crate::backend::checks::Checked;
+use crate::backend::checked::Checked;
 use crate::backend::epilogue::{ActivationBackward, Epilogue};
 use crate::backend::operands::{
     Affine, GradientSums, GradientSumsMut, InOut, Normalization, Statistics, StatisticsMut,

@@ -7,7 +7,7 @@ use crate::config::BatchNormConfig;
 use crate::element::Element;
 use crate::error::{Error, Result};
 use crate::layer::ghost::Group;
-use crate::layer::saved::Saved;
+use crate::layer::saved::{Saved, SavedOwned};
 use crate::shape::Shape;
 use crate::statistics::batch::BatchStatistics;
 use crate::statistics::running::RunningStatistics;
@@ -45,7 +45,7 @@ impl<T: Element, B: Backend> Forward<'_, T, B> {
         for group in &groups {
             group.shape.check_batch_statistics()?;
         }
-        let mut saved = Saved::new(self, StatisticsSource::Batch)?;
+        let mut saved = self.nothing_saved(StatisticsSource::Batch)?;
         for group in groups {
             let x = B::subslice::<T>(&x, group.values.clone())?;
             let y = B::subslice_mut::<T>(&mut y, group.values.clone())?;
@@ -103,7 +103,7 @@ impl<T: Element, B: Backend> Forward<'_, T, B> {
         running: BatchStatistics<T::Compute, B>,
     ) -> Result<Saved<T, B>> {
         check_input_channels(self.config, &self.shape)?;
-        let mut saved = Saved::new(self, StatisticsSource::Running)?;
+        let mut saved = self.nothing_saved(StatisticsSource::Running)?;
         let mut activation = self.saved_activation(&self.shape)?;
         self.normalize(InOut::Separate(x, y), &running, &mut activation)?;
         saved.add(Group::whole(&self.shape), running, activation);
@@ -136,6 +136,12 @@ impl<T: Element, B: Backend> Forward<'_, T, B> {
             .normalize::<T>(&self.shape, x_to_y, with, epilogue)
     }
 
+    fn nothing_saved(&self, source: StatisticsSource) -> Result<Saved<T, B>> {
+        let settings = (self.config.activation_kind(), self.residual.is_some());
+        let affine = (self.gamma, self.beta);
+        Saved::new(self.backend, self.shape, source, settings, affine)
+    }
+
     /// Room for what the backward pass needs of the activation.
     fn saved_activation(&self, shape: &Shape) -> Result<SavedOwned<T, B>> {
         let activation = self.config.activation_kind();
@@ -157,12 +163,6 @@ impl<T: Element, B: Backend> Forward<'_, T, B> {
         }
     }
 }
-
-/// What is saved of an activation, owned.
-pub(crate) type SavedOwned<T, B> = SavedActivation<
-    <B as crate::backend::steps::Steps>::Mask,
-    <B as crate::backend::memory::Memory>::Buffer<T>,
->;
 
 /// Checks that an input has the layer's channels.
 pub(crate) fn check_input_channels(config: &BatchNormConfig, shape: &Shape) -> Result<()> {

@@ -1,15 +1,19 @@
 //! WHAT A PASS KEEPS for its backward pass, beside x; and the backward pass itself, on memory lent by whoever has it.
 
 use crate::backend::Backend;
-use crate::backend::epilogue::{Activation, ActivationBackward};
+use crate::backend::epilogue::{Activation, ActivationBackward, SavedActivation};
+use crate::backend::memory::Memory;
 use crate::backend::operands::{GradientSumsMut, InOut, Normalization, StatisticsSource};
+use crate::backend::steps::Steps;
 use crate::element::{Compute, Element};
 use crate::error::{Error, Result};
-use crate::layer::forward::{Forward, SavedOwned};
 use crate::layer::ghost::Group;
 use crate::shape::Shape;
 use crate::statistics::batch::BatchStatistics;
 use crate::tensor::ChannelArray;
+
+/// What is saved of an activation, owned.
+pub(crate) type SavedOwned<T, B> = SavedActivation<<B as Steps>::Mask, <B as Memory>::Buffer<T>>;
 
 /// What a forward pass leaves behind.
 #[derive(Debug)]
@@ -42,16 +46,21 @@ pub(crate) struct AffineGradients<C: Compute, B: Backend> {
 }
 
 impl<T: Element, B: Backend> Saved<T, B> {
-    /// Of no groups yet.
-    pub(crate) fn new(forward: &Forward<'_, T, B>, source: StatisticsSource) -> Result<Self> {
-        let copied = |array| ChannelArray::copied(forward.backend, array);
+    /// Of no groups yet, with copies of γ and β. The settings are the activation, and whether a residual was added.
+    pub(crate) fn new(
+        backend: &B,
+        shape: Shape,
+        source: StatisticsSource,
+        (activation, has_residual): (Activation, bool),
+        (gamma, beta): (B::Slice<'_, T::Compute>, B::Slice<'_, T::Compute>),
+    ) -> Result<Self> {
         Ok(Self {
-            shape: forward.shape,
+            shape,
             source,
-            activation: forward.config.activation_kind(),
-            has_residual: forward.residual.is_some(),
-            gamma: copied(forward.gamma)?,
-            beta: copied(forward.beta)?,
+            activation,
+            has_residual,
+            gamma: ChannelArray::copied(backend, gamma)?,
+            beta: ChannelArray::copied(backend, beta)?,
             groups: vec![],
             statistics: vec![],
         })

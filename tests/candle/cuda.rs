@@ -7,9 +7,9 @@ use batchnorm::candle::BatchNorm;
 use batchnorm::{Activation, Shape};
 use candle_core::{DType, Device, Result, Tensor, Var};
 use candle_nn::ModuleT;
+use contract_suite::shapes;
 
 use crate::data::{Both, distance, logical, tensor};
-use contract_suite::shapes;
 
 /// candle's GPU 0, or the word that there is none: written past the test harness, which keeps what a passing test prints
 /// to itself.

@@ -4,9 +4,9 @@ use batchnorm::candle::{BatchNorm, BatchNormConfig, batch_norm};
 use batchnorm::{Activation, Shape};
 use candle_core::{DType, Device, Result, Tensor, Var};
 use candle_nn::{ModuleT, VarBuilder, VarMap};
+use contract_suite::shapes;
 
 use crate::data::{Both, distance, tensor};
-use contract_suite::shapes;
 
 /// Gradients of x, the residual, γ and β, after y.
 fn step(

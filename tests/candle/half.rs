@@ -3,9 +3,9 @@
 use batchnorm::candle::{BatchNorm, batch_norm};
 use candle_core::{DType, Device, Result, Tensor, Var};
 use candle_nn::{ModuleT, VarBuilder, VarMap};
+use contract_suite::shapes;
 
 use crate::data::{Both, distance, tensor};
-use contract_suite::shapes;
 
 /// The unit roundoff.
 fn roundoff(dtype: DType) -> f32 {

@@ -3,9 +3,9 @@
 use batchnorm::Shape;
 use candle_core::{Result, Tensor, Var};
 use candle_nn::ModuleT;
+use contract_suite::shapes;
 
 use crate::data::{Both, distance, tensor};
-use contract_suite::shapes;
 
 /// candle sums in `f32` one after the other; this crate does not.
 const TOLERANCE: f32 = 2e-5;

@@ -3,9 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 
-use safetensors::{Dtype, SafeTensors};
-
 use replay_cases::case::tensors::as_f64;
+use safetensors::{Dtype, SafeTensors};
 
 /// The tensors by name, and the settings.
 pub(crate) struct GoldenFile {

@@ -11,9 +11,10 @@ use std::fmt;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use crate::stream::{Stores, Stream, value};
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
+
+use crate::stream::{Stores, Stream, value};
 
 /// From so many bytes on, sharing the work among threads may pay.
 const SHARED_FROM: usize = 64 << 10;

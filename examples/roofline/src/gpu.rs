@@ -2,17 +2,17 @@
 
 use std::error::Error;
 
+use cuda_machine::arrays::Work;
+use cuda_machine::machine::Machine;
+use figures::spread::Spread;
 use half::{bf16, f16};
+use workload::gpu::ceilings;
+use workload::gpu::rows::{self, WORKS};
+use workload::passes::Pass;
 
 use crate::floats::Type;
 use crate::options::Options;
 use crate::row::Row;
-use cuda_machine::arrays::Work;
-use cuda_machine::machine::Machine;
-use figures::spread::Spread;
-use workload::gpu::ceilings;
-use workload::gpu::rows::{self, WORKS};
-use workload::passes::Pass;
 
 /// The rows that the options ask for and the benchmark has.
 pub(crate) fn rows(options: &Options) -> Result<Vec<Row>, Box<dyn Error>> {

@@ -32,14 +32,14 @@ use batchnorm::Cpu;
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
+use workload::limit::Limit;
+use workload::processor::Processor;
 
 use crate::measure::{Measurement, Place};
 #[cfg(not(feature = "cuda"))]
 use crate::no_gpu as gpu;
 use crate::options::Options;
 use crate::row::Row;
-use workload::limit::Limit;
-use workload::processor::Processor;
 
 fn main() -> ExitCode {
     match run(&Options::parse()) {

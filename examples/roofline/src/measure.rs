@@ -4,16 +4,16 @@
 use std::time::{Duration, Instant};
 
 use batchnorm::{Cpu, Layout, Result, Shape};
+use figures::spread::{Spread, median};
 use half::{bf16, f16};
 use indicatif::ProgressBar;
-
-use crate::floats::{Floats, Type};
-use crate::row::{CHANNELS_FIRST, Row};
-use figures::spread::{Spread, median};
 use workload::limit::{Limit, Way};
 use workload::passes::Pass;
 use workload::problem::Problem;
 use workload::shapes::{self, ARRAYS};
+
+use crate::floats::{Floats, Type};
+use crate::row::{CHANNELS_FIRST, Row};
 
 /// What the clock must run for, where calls are shorter.
 const SAMPLE: Duration = Duration::from_micros(200);

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use batchnorm::{Layout, Level, Shape};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Parser, ValueEnum, value_parser};
+use workload::passes::Pass;
+use workload::shapes::SHAPES;
 
 use crate::floats::Type;
 use crate::sizes;
-use workload::passes::Pass;
-use workload::shapes::SHAPES;
 
 /// Measure how near the memory limit each pass of batch normalization is: the limit is the time it takes to stream the
 /// same bytes through the same threads, taken in the same run

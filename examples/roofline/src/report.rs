@@ -2,10 +2,11 @@
 
 use std::fmt::Write;
 
-use crate::row::{CHANNELS_FIRST, Row};
-use crate::sizes;
 use figures::table::Table;
 use workload::shapes;
+
+use crate::row::{CHANNELS_FIRST, Row};
+use crate::sizes;
 
 /// A table for each pass, data type and device: the shapes, and beside one another the layouts.
 pub(crate) fn figures(rows: &[Row]) -> String {

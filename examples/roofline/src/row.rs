@@ -1,8 +1,7 @@
 //! One figure: a pass on a problem, and the limit beside it.
 
-use serde::Serialize;
-
 use figures::spread::Spread;
+use serde::Serialize;
 
 /// A layout of a row, which others are told from.
 pub(crate) const CHANNELS_FIRST: &str = "channels first";

@@ -1,7 +1,8 @@
 //! How time grows with the size of a problem, over four decades.
 
-use crate::row::Row;
 use workload::passes::Pass;
+
+use crate::row::Row;
 
 /// What is measured unless the command line says otherwise.
 pub(crate) const PASSES: [Pass; 3] = [Pass::ForwardTraining, Pass::Backward, Pass::Inference];

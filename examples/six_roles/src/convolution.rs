@@ -2,13 +2,13 @@
 //! the image, and a linear layer.
 
 use candle_core::{D, Device, Module, Result, Tensor, Var};
+use digits_data::digits::CLASSES;
+use digits_data::random::Random;
 
 use crate::initialization::Weights;
 use crate::network::Dense;
 use crate::normalization::{Normalization, Normalize, Pass};
 use crate::training::Model;
-use digits_data::digits::CLASSES;
-use digits_data::random::Random;
 
 /// (channels in, channels out, stride)
 const LAYERS: [(usize, usize, usize); 4] = [(1, 8, 1), (8, 16, 2), (16, 16, 1), (16, 32, 2)];

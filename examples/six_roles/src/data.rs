@@ -1,7 +1,6 @@
 //! The digits as candle tensors: the first 1,200 images of the file to train on, the other 597 to test.
 
 use candle_core::{Device, Result, Tensor};
-
 use digits_data::digits::{Digits, PIXELS};
 
 const TRAINING_IMAGES: usize = 1200;

@@ -1,7 +1,6 @@
 //! Random weights.
 
 use candle_core::{Device, Result, Var};
-
 use digits_data::random::Random;
 
 /// The variance of Gaussian weights.

@@ -26,11 +26,11 @@ use std::{env, fs};
 
 use candle_core::Device;
 use clap::{Parser, ValueEnum, value_parser};
+use digits_data::digits::Digits;
 
 use crate::context::Context;
 use crate::data::Split;
 use crate::runner::Runner;
-use digits_data::digits::Digits;
 
 /// Measure the six roles of batch normalization on handwritten digits.
 #[derive(Parser)]

@@ -2,12 +2,12 @@
 
 use candle_core::{DType, Device, Module, Result, Tensor, Var};
 use candle_nn::Linear;
+use digits_data::digits::{CLASSES, PIXELS};
+use digits_data::random::Random;
 
 use crate::initialization::Weights;
 use crate::normalization::{Normalization, Normalize, Pass};
 use crate::training::Model;
-use digits_data::digits::{CLASSES, PIXELS};
-use digits_data::random::Random;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Activation {

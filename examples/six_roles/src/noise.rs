@@ -2,7 +2,6 @@
 //! see whether the stability was what sped up the training.
 
 use candle_core::{Result, Tensor};
-
 use digits_data::random::Random;
 
 /// A unit's shift is drawn from -SHIFT to SHIFT,

@@ -5,10 +5,9 @@ use std::fmt::{self, Display, Formatter};
 use std::fs;
 use std::path::Path;
 
-use serde_json::{Value, json};
-
 use figures::figure::Figure;
 use figures::table::Table;
+use serde_json::{Value, json};
 
 /// A number and the band it should be in: that of an independent implementation of the same protocol.
 pub(crate) struct Bar {

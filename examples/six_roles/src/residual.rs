@@ -1,13 +1,13 @@
 //! The residual network: h += relu(normalized h) · weight, layer after layer (He et al. 2016, "pre-activation").
 
 use candle_core::{Device, Module, Result, Tensor, Var};
+use digits_data::digits::{CLASSES, PIXELS};
+use digits_data::random::Random;
 
 use crate::initialization::Weights;
 use crate::network::Dense;
 use crate::normalization::{Normalization, Normalize, Pass};
 use crate::training::Model;
-use digits_data::digits::{CLASSES, PIXELS};
-use digits_data::random::Random;
 
 const WIDTH: usize = 64;
 

@@ -1,13 +1,13 @@
 //! Training runs over arms, learning rates and seeds, and what can be asked of them.
 
 use candle_core::Result;
+use figures::figure::{BATCH_NORM, PLAIN, Series};
+use figures::spread::{Spread, median};
 use serde_json::{Value, json};
 
 use crate::context::Context;
 use crate::normalization::Normalize;
 use crate::training::{Model, Record, Schedule, train};
-use figures::figure::{BATCH_NORM, PLAIN, Series};
-use figures::spread::{Spread, median};
 
 /// The powers of ten from 10^(first/per_decade) to 10^(last/per_decade).
 pub(crate) fn powers_of_ten(exponents: std::ops::RangeInclusive<i32>, per_decade: i32) -> Vec<f64> {

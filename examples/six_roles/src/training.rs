@@ -3,10 +3,10 @@
 use candle_core::{Result, Tensor, Var};
 use candle_nn::optim::SGD;
 use candle_nn::{Optimizer, loss};
+use digits_data::random::Random;
 
 use crate::data::Samples;
 use crate::normalization::Pass;
-use digits_data::random::Random;
 
 /// What can be trained.
 pub(crate) trait Model {

@@ -7,15 +7,15 @@ use std::iter::repeat_n;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::{fmt, thread};
 
+use batchnorm::gpu::internal::{Arguments, COUNTER_BYTES, Driver, WORKSPACE_BYTES};
+use batchnorm::gpu::{Attributes, Launch};
+use batchnorm::{Element, Error, Result};
+
 use crate::device::SimtDevice;
 use crate::grid::Grid;
 use crate::host::HostLaunch;
 use crate::memory::SimtBuffer;
 use crate::{host, limits};
-use batchnorm::gpu::internal::Arguments;
-use batchnorm::gpu::internal::{COUNTER_BYTES, Driver, WORKSPACE_BYTES};
-use batchnorm::gpu::{Attributes, Launch};
-use batchnorm::{Element, Error, Result};
 
 /// The environment variable that gives every driver its seed.
 const SEED: &str = "BATCHNORM_SIMT_SEED";

@@ -1,8 +1,9 @@
 //! What a real device would refuse to launch.
 
+use batchnorm::gpu::Attributes;
+
 use crate::grid::Grid;
 use crate::host::HostKernel;
-use batchnorm::gpu::Attributes;
 
 /// Shared memory that each block costs beside its own, since sm_80.
 const RESERVED_SHARED: u32 = 1 << 10;

@@ -1,9 +1,10 @@
 //! Coefficients broadcast to the columns of a row, vector by vector: those of a plane stay in registers until it ends.
 
 use crate::cpu::simd::Simd;
+use crate::cpu::simd::elements::SimdElement;
 use crate::cpu::simd::tail_mask::lane_mask;
 use crate::cpu::simd::vector::{LANES, Vector};
-use crate::element::{Compute, Element};
+use crate::numeric::Real;
 
 /// The coefficients of neighbouring planes, which come again after `period` of them.
 #[derive(Clone, Copy)]
@@ -14,7 +15,7 @@ pub(crate) struct CoefficientSlices<'a, C, const N: usize> {
     pub values: [&'a [C]; N],
 }
 
-impl<C: Compute, const N: usize> CoefficientSlices<'_, C, N> {
+impl<C: Real, const N: usize> CoefficientSlices<'_, C, N> {
     /// The coefficients of no planes.
     pub(crate) fn none() -> Self {
         Self {
@@ -35,7 +36,7 @@ impl<C: Compute, const N: usize> CoefficientSlices<'_, C, N> {
 
     /// The coefficients of sixteen planes, one column each, from `plane` on.
     #[inline(always)]
-    pub(crate) fn of_columns<S: Simd, T: Element<Compute = C>>(
+    pub(crate) fn of_columns<S: Simd, T: SimdElement<Scalar = C>>(
         &self,
         simd: S,
         plane: usize,
@@ -53,7 +54,7 @@ impl<C: Compute, const N: usize> CoefficientSlices<'_, C, N> {
 
     /// The coefficients of a plane, for all its columns.
     #[inline(always)]
-    fn of_whole_plane<S: Simd, T: Element<Compute = C>>(
+    fn of_whole_plane<S: Simd, T: SimdElement<Scalar = C>>(
         &self,
         simd: S,
         plane: usize,
@@ -67,8 +68,8 @@ impl<C: Compute, const N: usize> CoefficientSlices<'_, C, N> {
 }
 
 /// Hands out the coefficients of the columns of a row, from the first on.
-pub(crate) struct Broadcast<'a, S: Simd, T: Element, const N: usize> {
-    slices: CoefficientSlices<'a, T::Compute, N>,
+pub(crate) struct Broadcast<'a, S: Simd, T: SimdElement, const N: usize> {
+    slices: CoefficientSlices<'a, T::Scalar, N>,
     /// The coefficients of the plane that has been begun.
     current: [T::Vector<S>; N],
     /// How many of its columns are left.
@@ -77,14 +78,14 @@ pub(crate) struct Broadcast<'a, S: Simd, T: Element, const N: usize> {
     next: usize,
 }
 
-impl<'a, S: Simd, T: Element, const N: usize> Broadcast<'a, S, T, N> {
+impl<'a, S: Simd, T: SimdElement, const N: usize> Broadcast<'a, S, T, N> {
     /// Where the first plane begins.
     #[inline(always)]
-    pub(crate) fn at_start(simd: S, slices: CoefficientSlices<'a, T::Compute, N>) -> Self {
+    pub(crate) fn at_start(simd: S, slices: CoefficientSlices<'a, T::Scalar, N>) -> Self {
         if slices.width == 1 {
             return Self {
                 slices,
-                current: [T::splat(simd, T::Compute::default()); N],
+                current: [T::splat(simd, T::Scalar::default()); N],
                 left: 0,
                 next: 0,
             };

@@ -7,22 +7,22 @@ use crate::cpu::memory::scratch::Scratch;
 use crate::cpu::simd::vector::LANES;
 use crate::cpu::tiling::tile::Tile;
 use crate::cpu::tiling::view::MatrixView;
-use crate::element::Compute;
+use crate::numeric::Real;
 
 /// The coefficients of every column of a tile whose planes are one value wide: often the channels' as they are.
-pub(crate) struct ColumnCoefficients<'a, C: Compute, const N: usize> {
+pub(crate) struct ColumnCoefficients<'a, C: Real, const N: usize> {
     period: usize,
     /// Where each of the `N` coefficients begins.
     starts: [usize; N],
     values: Values<'a, C>,
 }
 
-enum Values<'a, C: Compute> {
+enum Values<'a, C: Real> {
     OfChannels(&'a [C]),
     OfColumns(Scratch<C>),
 }
 
-impl<C: Compute, const N: usize> ColumnCoefficients<'_, C, N> {
+impl<C: Real, const N: usize> ColumnCoefficients<'_, C, N> {
     /// The first `F` of the coefficients.
     #[inline(always)]
     pub(crate) fn as_slices<const F: usize>(&self) -> CoefficientSlices<'_, C, F> {
@@ -45,14 +45,14 @@ impl<C: Compute, const N: usize> ColumnCoefficients<'_, C, N> {
 }
 
 /// `N` coefficients for each of some channels.
-pub(crate) struct Coefficients<C: Compute, const N: usize> {
+pub(crate) struct Coefficients<C: Real, const N: usize> {
     channels: Range<usize>,
     /// All first coefficients, all second ones and so on; a vector of their own beginning follows each, so that a vector can be
     /// read wherever a column is.
     values: Scratch<C>,
 }
 
-impl<C: Compute, const N: usize> Coefficients<C, N> {
+impl<C: Real, const N: usize> Coefficients<C, N> {
     /// Those of the channels of a range.
     pub(crate) fn new(channels: Range<usize>, of_channel: impl Fn(usize) -> [C; N]) -> Self {
         let padded = channels.len() + LANES;

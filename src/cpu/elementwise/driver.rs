@@ -4,16 +4,16 @@
 use crate::cpu::elementwise::broadcast::{Broadcast, CoefficientSlices};
 use crate::cpu::elementwise::coefficients::Coefficients;
 use crate::cpu::simd::Simd;
+use crate::cpu::simd::elements::SimdElement;
 use crate::cpu::simd::vector::LANES;
 use crate::cpu::tiling::span::Span;
 use crate::cpu::tiling::streams::{Bundles, Streams};
 use crate::cpu::tiling::tile::Tile;
 use crate::cpu::tiling::traversal::Traversal;
 use crate::cpu::tiling::view::MatrixView;
-use crate::element::Element;
 
 /// What is done to every value of a tile, with `N` coefficients per channel.
-pub(crate) trait Elementwise<S: Simd, T: Element, const N: usize> {
+pub(crate) trait Elementwise<S: Simd, T: SimdElement, const N: usize> {
     /// What `A` spans need while they are gone through.
     type Streams<'s, const A: usize>
     where
@@ -43,11 +43,11 @@ pub(crate) trait Elementwise<S: Simd, T: Element, const N: usize> {
 
 /// Drives a pass through a tile.
 #[inline(always)]
-pub(crate) fn drive<S: Simd, T: Element, P: Elementwise<S, T, N>, const N: usize>(
+pub(crate) fn drive<S: Simd, T: SimdElement, P: Elementwise<S, T, N>, const N: usize>(
     simd: S,
     view: &MatrixView,
     tile: &Tile,
-    coefficients: &Coefficients<T::Compute, N>,
+    coefficients: &Coefficients<T::Scalar, N>,
     pass: &mut P,
     order: Traversal,
 ) {
@@ -76,11 +76,17 @@ pub(crate) fn drive<S: Simd, T: Element, P: Elementwise<S, T, N>, const N: usize
 
 /// Drives a pass along spans of equal length, a line of memory at a time.
 #[inline(always)]
-fn head_body_tail<S: Simd, T: Element, P: Elementwise<S, T, N>, const N: usize, const A: usize>(
+fn head_body_tail<
+    S: Simd,
+    T: SimdElement,
+    P: Elementwise<S, T, N>,
+    const N: usize,
+    const A: usize,
+>(
     simd: S,
     pass: &mut P,
     spans: [Span; A],
-    coefficients: CoefficientSlices<'_, T::Compute, N>,
+    coefficients: CoefficientSlices<'_, T::Scalar, N>,
 ) {
     const {
         assert!(
@@ -103,7 +109,7 @@ fn head_body_tail<S: Simd, T: Element, P: Elementwise<S, T, N>, const N: usize, 
 #[inline(always)]
 fn along_lines<
     S: Simd,
-    T: Element,
+    T: SimdElement,
     P: Elementwise<S, T, N>,
     const N: usize,
     const A: usize,

@@ -5,9 +5,9 @@
 
 use crate::backend::epilogue::Activation;
 use crate::cpu::simd::Simd;
+use crate::cpu::simd::elements::SimdElement;
 use crate::cpu::simd::opaque::opaque;
 use crate::cpu::simd::vector::Vector;
-use crate::element::Element;
 
 /// An activation, as the kernels compute it.
 #[derive(Debug, Clone, Copy)]
@@ -27,7 +27,7 @@ impl VectorActivation {
 
     /// y from v, in place.
     #[inline(always)]
-    pub(crate) fn forward<S: Simd, T: Element, const A: usize, const L: usize>(
+    pub(crate) fn forward<S: Simd, T: SimdElement, const A: usize, const L: usize>(
         self,
         v: &mut [[T::Vector<S>; A]; L],
     ) {
@@ -42,13 +42,13 @@ impl VectorActivation {
 
     /// The bits to be saved of v: which values are above zero as they are stored.
     #[inline(always)]
-    pub(crate) fn mask<S: Simd, T: Element>(simd: S, v: T::Vector<S>) -> u16 {
+    pub(crate) fn mask<S: Simd, T: SimdElement>(simd: S, v: T::Vector<S>) -> u16 {
         v.compare_mask(T::splat(simd, T::ROUNDS_TO_ZERO))
     }
 
     /// dv from dy and the bits of v.
     #[inline(always)]
-    pub(crate) fn backward_from_mask<S: Simd, T: Element>(
+    pub(crate) fn backward_from_mask<S: Simd, T: SimdElement>(
         self,
         dy: T::Vector<S>,
         mask: u16,
@@ -60,7 +60,7 @@ impl VectorActivation {
 
     /// dv from dy and v.
     #[inline(always)]
-    pub(crate) fn backward<S: Simd, T: Element>(
+    pub(crate) fn backward<S: Simd, T: SimdElement>(
         self,
         simd: S,
         dy: T::Vector<S>,

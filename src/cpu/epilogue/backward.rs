@@ -5,13 +5,13 @@ use crate::cpu::epilogue::activation::VectorActivation;
 use crate::cpu::memory::slice::RawSlice;
 use crate::cpu::memory::strided::StridedSpans;
 use crate::cpu::simd::Simd;
+use crate::cpu::simd::elements::SimdElement;
 use crate::cpu::simd::opaque::opaque;
 use crate::cpu::simd::vector::LANES;
 use crate::cpu::tiling::span::Span;
 use crate::cpu::tiling::view::MatrixView;
-use crate::element::Element;
 
-impl<'a, T: Element> ActivationBackward<&'a [u8], &'a [T]> {
+impl<'a, T: SimdElement> ActivationBackward<&'a [u8], &'a [T]> {
     /// Whether v is recomputed, with the forward pass's own arithmetic: from x − center, scale and shift. Kernels are compiled once
     /// with it and once without, for it takes two more coefficients per channel.
     pub(crate) fn recomputes_v(&self) -> bool {
@@ -57,7 +57,7 @@ pub(crate) struct BackwardStreams<'a, T, const A: usize> {
     pre_activation: StridedSpans<'a, T, A>,
 }
 
-impl<T: Element, const A: usize> BackwardStreams<'_, T, A> {
+impl<T: SimdElement, const A: usize> BackwardStreams<'_, T, A> {
     /// Where dv is dy.
     pub(crate) fn none() -> Self {
         Self {

@@ -7,10 +7,10 @@ use crate::cpu::memory::slice::RawSlice;
 use crate::cpu::memory::strided::{StridedSpans, StridedSpansMut};
 use crate::cpu::memory::tile_memory::TileMemory;
 use crate::cpu::simd::Simd;
+use crate::cpu::simd::elements::SimdElement;
 use crate::cpu::simd::opaque::opaque;
 use crate::cpu::simd::vector::{LANES, Vector};
 use crate::cpu::tiling::span::Span;
-use crate::element::Element;
 
 /// What is done to v. It is copied to every tile, which the backend contract's own epilogue cannot
 /// be: that one holds what is saved, which is shared out among the tiles.
@@ -31,7 +31,7 @@ pub(crate) struct EpilogueStreams<'a, 'm, T, const A: usize> {
     activation: VectorActivation,
 }
 
-impl<'a, T: Element> Epilogue<'a, T> {
+impl<'a, T: SimdElement> Epilogue<'a, T> {
     /// At some spans of a tile, whose mask or second output what is saved is written to.
     #[inline(always)]
     pub(crate) fn streams<'m, const A: usize>(
@@ -61,7 +61,7 @@ fn no_bytes<'m, const A: usize>() -> [&'m mut [u8]; A] {
     std::array::from_fn(|_| -> &'m mut [u8] { &mut [] })
 }
 
-impl<T: Element, const A: usize> EpilogueStreams<'_, '_, T, A> {
+impl<T: SimdElement, const A: usize> EpilogueStreams<'_, '_, T, A> {
     /// y from v, in place: of the `count` values, at most sixteen, from `at` on in each span, or of `L` times sixteen.
     #[inline(always)]
     pub(crate) fn apply<S: Simd, const L: usize>(

@@ -1,23 +1,23 @@
 //! Normalization as an affine map, `v = (x − center)·scale + shift`, of one channel.
 
 use crate::backend::operands::Normalization;
-use crate::element::Compute;
+use crate::numeric::Real;
 
 /// Center, scale and shift of one channel.
-pub(crate) fn affine_of<C: Compute>(with: &Normalization<&[C]>, channel: usize) -> [C; 3] {
+pub(crate) fn affine_of<C: Real>(with: &Normalization<&[C]>, channel: usize) -> [C; 3] {
     let (center, rounding_residue) = center_of(with, channel);
-    let scale = C::from_f64(with.gamma[channel].to_f64() * with.inv_std[channel].to_f64());
-    let shift = with.beta[channel].to_f64() - rounding_residue * scale.to_f64();
-    [center, scale, C::from_f64(shift)]
+    let scale = C::nearest(with.gamma[channel].value() * with.inv_std[channel].value());
+    let shift = with.beta[channel].value() - rounding_residue * scale.value();
+    [center, scale, C::nearest(shift)]
 }
 
 /// What is subtracted from x, and the rounding residue: what of the mean that leaves. Where the deviation is near the
 /// type's largest value, x − mean could overflow: there nothing is subtracted, which costs no digits as the mean is not
 /// large beside the deviation.
-pub(crate) fn center_of<C: Compute>(with: &Normalization<&[C]>, channel: usize) -> (C, f64) {
-    let (mean, low) = (with.mean[channel], with.mean_low[channel].to_f64());
-    if with.inv_std[channel].to_f64() * C::LARGEST < 16.0 {
-        return (C::default(), mean.to_f64() + low);
+pub(crate) fn center_of<C: Real>(with: &Normalization<&[C]>, channel: usize) -> (C, f64) {
+    let (mean, low) = (with.mean[channel], with.mean_low[channel].value());
+    if with.inv_std[channel].value() * C::LARGEST < 16.0 {
+        return (C::default(), mean.value() + low);
     }
     (mean, low)
 }

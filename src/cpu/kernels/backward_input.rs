@@ -6,8 +6,7 @@
 use std::ops::Range;
 
 use crate::backend::epilogue::ActivationBackward;
-use crate::backend::operands::{InOut, Normalization, StatisticsSource};
-use crate::cpu::Cpu;
+use crate::backend::operands::Normalization;
 use crate::cpu::elementwise::coefficients::Coefficients;
 use crate::cpu::elementwise::driver::{Elementwise, drive};
 use crate::cpu::epilogue::backward::BackwardStreams;
@@ -17,19 +16,20 @@ use crate::cpu::kernels::backward_reduce::{
 };
 use crate::cpu::memory::slice::RawSlice;
 use crate::cpu::memory::strided::{StridedSpans, StridedSpansMut};
-use crate::cpu::memory::tile_memory::{Outputs, TileMemory, for_each_tile};
+use crate::cpu::memory::tile_memory::TileMemory;
 use crate::cpu::reduce::planes::{BundleSums, PlaneSums, order_of_writing};
+use crate::cpu::simd::elements::SimdElement;
 use crate::cpu::simd::opaque::opaque;
 use crate::cpu::simd::vector::{LANES, Vector};
 use crate::cpu::simd::{Kernel, Simd};
 use crate::cpu::tiling::span::Span;
-use crate::cpu::tiling::tile::{Tile, Tiling};
+use crate::cpu::tiling::tile::Tile;
 use crate::cpu::tiling::view::MatrixView;
-use crate::element::{Compute, Element};
+use crate::numeric::Real;
 
 /// The six coefficients per channel: center, scale, mean_gradient, x_slope, offset, and shift, for where v is recomputed. `means`
 /// gives Σ(dv·x̂)/M and Σdv/M of a channel where the statistics are the batch's.
-pub(crate) fn coefficients<C: Compute>(
+pub(crate) fn coefficients<C: Real>(
     with: &Normalization<&[C]>,
     channels: Range<usize>,
     means: impl Fn(usize) -> Option<[f64; 2]>,
@@ -40,27 +40,27 @@ pub(crate) fn coefficients<C: Compute>(
             let none = C::default();
             return [center, scale, none, none, none, shift];
         };
-        let mean_gradient = C::from_f64(mean_beta);
-        let x_slope = -with.inv_std[c].to_f64() * mean_gamma;
-        let rounding_residue = mean_beta - mean_gradient.to_f64() + x_slope * center_of(with, c).1;
-        let offset = -scale.to_f64() * rounding_residue;
+        let mean_gradient = C::nearest(mean_beta);
+        let x_slope = -with.inv_std[c].value() * mean_gamma;
+        let rounding_residue = mean_beta - mean_gradient.value() + x_slope * center_of(with, c).1;
+        let offset = -scale.value() * rounding_residue;
         [
             center,
             scale,
             mean_gradient,
-            C::from_f64(x_slope),
-            C::from_f64(offset),
+            C::nearest(x_slope),
+            C::nearest(offset),
             shift,
         ]
     })
 }
 
 /// Writes dx of a tile; and takes the sums of the next one meanwhile, where the two can overlap.
-pub struct InputTile<'a, 'm, T: Element> {
+pub struct InputTile<'a, 'm, T: SimdElement> {
     pub(crate) view: &'a MatrixView,
     pub(crate) tile: &'a Tile,
     pub(crate) x: RawSlice<'a, T>,
-    pub(crate) coefficients: &'a Coefficients<T::Compute, 6>,
+    pub(crate) coefficients: &'a Coefficients<T::Scalar, 6>,
     /// Whether the statistics are the batch's.
     pub(crate) of_batch: bool,
     pub(crate) activation: ActivationBackward<&'a [u8], &'a [T]>,
@@ -68,7 +68,7 @@ pub struct InputTile<'a, 'm, T: Element> {
     pub(crate) next: Option<ReduceTile<'a, 'm, T>>,
 }
 
-impl<T: Element> Kernel for InputTile<'_, '_, T> {
+impl<T: SimdElement> Kernel for InputTile<'_, '_, T> {
     type Output = Option<AffineGradients>;
 
     #[inline(always)]
@@ -81,7 +81,7 @@ impl<T: Element> Kernel for InputTile<'_, '_, T> {
     }
 }
 
-impl<T: Element> InputTile<'_, '_, T> {
+impl<T: SimdElement> InputTile<'_, '_, T> {
     /// With `N` coefficients for the next tile's sums.
     #[inline(always)]
     fn write<S: Simd, const RECOMPUTE_V: bool, const N: usize>(
@@ -115,7 +115,7 @@ impl<T: Element> InputTile<'_, '_, T> {
 }
 
 /// Writes dx of a tile, and dv where the residual's gradient is asked for.
-struct InputPass<'a, 'm, T: Element, const RECOMPUTE_V: bool, const N: usize> {
+struct InputPass<'a, 'm, T: SimdElement, const RECOMPUTE_V: bool, const N: usize> {
     view: &'a MatrixView,
     memory: &'a mut TileMemory<'m, T>,
     of_batch: bool,
@@ -130,7 +130,7 @@ struct InputStreams<
     'm,
     's,
     S: Simd,
-    T: Element,
+    T: SimdElement,
     const RECOMPUTE_V: bool,
     const N: usize,
     const A: usize,
@@ -145,7 +145,7 @@ struct InputStreams<
     next: BundleSums<'s, S, T, GradientTerms<'a, 'm, T, RECOMPUTE_V>, N, A>,
 }
 
-impl<'a, 'm, S: Simd, T: Element, const RECOMPUTE_V: bool, const N: usize> Elementwise<S, T, 6>
+impl<'a, 'm, S: Simd, T: SimdElement, const RECOMPUTE_V: bool, const N: usize> Elementwise<S, T, 6>
     for InputPass<'a, 'm, T, RECOMPUTE_V, N>
 {
     type Streams<'s, const A: usize>
@@ -238,52 +238,4 @@ impl<'a, 'm, S: Simd, T: Element, const RECOMPUTE_V: bool, const N: usize> Eleme
     fn end<const A: usize>(streams: Self::Streams<'_, A>, simd: S) {
         streams.next.end(simd);
     }
-}
-
-/// Writes dx of a whole array whose sums are known, if they are needed.
-pub(crate) fn input<T: Element>(
-    cpu: &Cpu,
-    tiling: &Tiling,
-    dy_to_dx: InOut<&[T], &mut [T]>,
-    x: &[T],
-    params: BackwardParams<'_, '_, T>,
-    means: impl Fn(usize) -> Option<[f64; 2]>,
-    dresidual: Option<&mut [T]>,
-) {
-    let BackwardParams {
-        with,
-        source,
-        activation,
-    } = params;
-    let (of_batch, view) = (source == StatisticsSource::Batch, &tiling.view);
-    let coefficients = coefficients(&with, 0..view.channels, means);
-    let outputs = Outputs {
-        map: dy_to_dx,
-        second: dresidual,
-        mask: None,
-    };
-    for_each_tile(&cpu.threads, tiling, outputs, |memory, _, (): &mut ()| {
-        let x = RawSlice::new(x);
-        T::input(
-            cpu,
-            InputTile {
-                view,
-                tile: memory.tile,
-                x,
-                coefficients: &coefficients,
-                of_batch,
-                activation,
-                memory,
-                next: None,
-            },
-        );
-    });
-}
-
-/// What a backward pass reads beside dy and x.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct BackwardParams<'w, 'g, T: Element> {
-    pub with: Normalization<&'w [T::Compute]>,
-    pub source: StatisticsSource,
-    pub activation: ActivationBackward<&'g [u8], &'g [T]>,
 }

@@ -4,7 +4,6 @@ use std::ops::Range;
 
 use crate::backend::epilogue::{Activation, ActivationBackward};
 use crate::backend::operands::Normalization;
-use crate::cpu::Cpu;
 use crate::cpu::elementwise::coefficients::Coefficients;
 use crate::cpu::epilogue::backward::BackwardStreams;
 use crate::cpu::kernels::affine::{affine_of, center_of};
@@ -15,13 +14,14 @@ use crate::cpu::memory::tile_memory::TileMemory;
 use crate::cpu::reduce::columns::{ColumnSums, add_columns, gather_columns};
 use crate::cpu::reduce::planes::PlaneSums;
 use crate::cpu::reduce::terms::{Terms, TermsOf};
+use crate::cpu::simd::elements::SimdElement;
 use crate::cpu::simd::tail_mask::lane_mask;
 use crate::cpu::simd::vector::{LANES, Vector};
 use crate::cpu::simd::{Kernel, Simd};
 use crate::cpu::tiling::span::Span;
-use crate::cpu::tiling::tile::{Tile, Tiling};
+use crate::cpu::tiling::tile::Tile;
 use crate::cpu::tiling::view::MatrixView;
-use crate::element::{Compute, Element};
+use crate::numeric::Real;
 
 /// Where dy is read: all of the array; or a tile that dx may be written over, where no slice of the whole array can be had while
 /// other threads write theirs, and the tile's memory checks every span.
@@ -31,7 +31,7 @@ pub(crate) enum Gradient<'a, 'm, T> {
     Tile(&'a TileMemory<'m, T>),
 }
 
-impl<'a, T: Element> Gradient<'a, '_, T> {
+impl<'a, T: SimdElement> Gradient<'a, '_, T> {
     #[inline(always)]
     fn rows(&self, first: Span, count: usize, row_len: usize) -> Rows<'a, T> {
         match self {
@@ -80,7 +80,7 @@ pub(crate) const fn sum_coefficients(recompute_v: bool) -> usize {
 pub(crate) const ALL_SUM_COEFFICIENTS: usize = 4;
 
 /// Center and inv_std, and scale and shift as [`super::normalize`] has them, whether or not v is recomputed.
-pub(crate) fn coefficients<C: Compute>(
+pub(crate) fn coefficients<C: Real>(
     with: &Normalization<&[C]>,
     channels: Range<usize>,
 ) -> Coefficients<C, ALL_SUM_COEFFICIENTS> {
@@ -91,16 +91,16 @@ pub(crate) fn coefficients<C: Compute>(
 }
 
 /// Reduces a tile.
-pub struct ReduceTile<'a, 'm, T: Element> {
+pub struct ReduceTile<'a, 'm, T: SimdElement> {
     pub(crate) view: &'a MatrixView,
     pub(crate) tile: &'a Tile,
     pub(crate) dy: Gradient<'a, 'm, T>,
     pub(crate) x: RawSlice<'a, T>,
-    pub(crate) coefficients: &'a Coefficients<T::Compute, ALL_SUM_COEFFICIENTS>,
+    pub(crate) coefficients: &'a Coefficients<T::Scalar, ALL_SUM_COEFFICIENTS>,
     pub(crate) activation: ActivationBackward<&'a [u8], &'a [T]>,
 }
 
-impl<T: Element> Kernel for ReduceTile<'_, '_, T> {
+impl<T: SimdElement> Kernel for ReduceTile<'_, '_, T> {
     type Output = AffineGradients;
 
     #[inline(always)]
@@ -113,7 +113,7 @@ impl<T: Element> Kernel for ReduceTile<'_, '_, T> {
     }
 }
 
-impl<'a, 'm, T: Element> ReduceTile<'a, 'm, T> {
+impl<'a, 'm, T: SimdElement> ReduceTile<'a, 'm, T> {
     #[inline(always)]
     fn reduce<S: Simd, const RECOMPUTE_V: bool, const N: usize>(self, simd: S) -> AffineGradients {
         let (view, tile) = (self.view, self.tile);
@@ -163,7 +163,7 @@ pub(crate) struct GradientTerms<'a, 'm, T, const RECOMPUTE_V: bool> {
     activation: ActivationBackward<&'a [u8], &'a [T]>,
 }
 
-impl<'a, T: Element, const RECOMPUTE_V: bool> GradientTerms<'a, '_, T, RECOMPUTE_V> {
+impl<'a, T: SimdElement, const RECOMPUTE_V: bool> GradientTerms<'a, '_, T, RECOMPUTE_V> {
     /// Of no values.
     pub(crate) fn nothing(view: &'a MatrixView) -> Self {
         Self {
@@ -175,7 +175,7 @@ impl<'a, T: Element, const RECOMPUTE_V: bool> GradientTerms<'a, '_, T, RECOMPUTE
     }
 }
 
-impl<'a, S: Simd, T: Element, const RECOMPUTE_V: bool, const N: usize> Terms<S, T, N>
+impl<'a, S: Simd, T: SimdElement, const RECOMPUTE_V: bool, const N: usize> Terms<S, T, N>
     for GradientTerms<'a, '_, T, RECOMPUTE_V>
 {
     type Streams<const A: usize> = (
@@ -264,59 +264,15 @@ impl<'a, S: Simd, T: Element, const RECOMPUTE_V: bool, const N: usize> Terms<S, 
 }
 
 /// Takes out what the rounding of the mean put into Σ dv·x̂, for channels from `first` on.
-pub(crate) fn correct_for_center<C: Compute>(
+pub(crate) fn correct_for_center<C: Real>(
     sums: &mut AffineGradients,
     with: &Normalization<&[C]>,
     first: usize,
 ) {
     for (i, (dgamma, dbeta)) in sums.dgamma.iter_mut().zip(sums.dbeta.iter()).enumerate() {
-        let rounding_residue = center_of(with, first + i).1 * with.inv_std[first + i].to_f64();
+        let rounding_residue = center_of(with, first + i).1 * with.inv_std[first + i].value();
         if rounding_residue != 0.0 {
             *dgamma -= rounding_residue * dbeta;
         }
     }
-}
-
-/// Reduces a whole array.
-pub(crate) fn reduce<T: Element>(
-    cpu: &Cpu,
-    tiling: &Tiling,
-    dy: &[T],
-    x: &[T],
-    with: &Normalization<&[T::Compute]>,
-    activation: ActivationBackward<&[u8], &[T]>,
-) -> AffineGradients {
-    let view = &tiling.view;
-    let coefficients = coefficients(with, 0..view.channels);
-    let bytes = size_of_val(dy) + size_of_val(x);
-    let parts = cpu.threads.map(
-        tiling.count(),
-        bytes,
-        tiling.order,
-        |index, _, (): &mut ()| {
-            let tile = tiling.tile(index);
-            let (dy, x) = (Gradient::Array(RawSlice::new(dy)), RawSlice::new(x));
-            let sums = T::reduce(
-                cpu,
-                ReduceTile {
-                    view,
-                    tile: &tile,
-                    dy,
-                    x,
-                    coefficients: &coefficients,
-                    activation,
-                },
-            );
-            (tile.channels(view).start, sums)
-        },
-    );
-    let mut whole = AffineGradients::none(view.channels);
-    for (first, part) in parts {
-        for (i, (dgamma, dbeta)) in part.dgamma.iter().zip(part.dbeta.iter()).enumerate() {
-            whole.dgamma[first + i] += dgamma;
-            whole.dbeta[first + i] += dbeta;
-        }
-    }
-    correct_for_center(&mut whole, with, 0);
-    whole
 }

@@ -3,7 +3,6 @@
 pub(crate) mod affine;
 pub(crate) mod backward_input;
 pub(crate) mod backward_reduce;
-pub(crate) mod fused;
 pub(crate) mod normalize;
 pub(crate) mod statistics;
 
@@ -15,24 +14,18 @@ use crate::cpu::kernels::backward_reduce::{AffineGradients, ReduceTile};
 use crate::cpu::kernels::normalize::NormalizeTile;
 use crate::cpu::kernels::statistics::TileMoments;
 use crate::cpu::reduce::moments::Moments;
-use crate::element::Element;
+use crate::cpu::simd::elements::SimdElement;
 
 /// A data type that the kernels are compiled for. Sealed: only this crate can name it.
-pub trait KernelElement: Sized {
+pub trait KernelElement: SimdElement {
     /// Moments of a tile's channels.
     fn moments(cpu: &Cpu, kernel: TileMoments<'_, Self>) -> Moments;
     /// y of a tile, and the moments of the next.
-    fn normalize(cpu: &Cpu, kernel: NormalizeTile<'_, '_, Self>) -> Option<Moments>
-    where
-        Self: Element;
+    fn normalize(cpu: &Cpu, kernel: NormalizeTile<'_, '_, Self>) -> Option<Moments>;
     /// Gradient sums of a tile's channels.
-    fn reduce(cpu: &Cpu, kernel: ReduceTile<'_, '_, Self>) -> AffineGradients
-    where
-        Self: Element;
+    fn reduce(cpu: &Cpu, kernel: ReduceTile<'_, '_, Self>) -> AffineGradients;
     /// dx of a tile, and the gradient sums of the next.
-    fn input(cpu: &Cpu, kernel: InputTile<'_, '_, Self>) -> Option<AffineGradients>
-    where
-        Self: Element;
+    fn input(cpu: &Cpu, kernel: InputTile<'_, '_, Self>) -> Option<AffineGradients>;
 }
 
 macro_rules! kernels_of {

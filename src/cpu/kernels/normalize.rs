@@ -4,38 +4,34 @@
 //! epilogue makes of v, rounded once. Subtracting first keeps y exact where the mean is large: the usual
 //! `x·scale + (β − mean·scale)` is off by 2e-3 at a mean of 1e5 deviations.
 
-use crate::backend::epilogue::SavedActivation;
-use crate::backend::operands::{InOut, Normalization};
-use crate::cpu::Cpu;
 use crate::cpu::elementwise::coefficients::Coefficients;
 use crate::cpu::elementwise::driver::{Elementwise, drive};
 use crate::cpu::epilogue::forward::{Epilogue, EpilogueStreams};
-use crate::cpu::kernels::affine::affine_of;
 use crate::cpu::kernels::statistics::{Deviations, TileMoments, pivots_as_coefficients};
 use crate::cpu::memory::scratch::Scratch;
 use crate::cpu::memory::slice::RawSlice;
 use crate::cpu::memory::strided::{StridedSpans, StridedSpansMut};
-use crate::cpu::memory::tile_memory::{Outputs, TileMemory, for_each_tile};
+use crate::cpu::memory::tile_memory::TileMemory;
 use crate::cpu::reduce::moments::Moments;
 use crate::cpu::reduce::planes::{BundleSums, PlaneSums, order_of_writing};
+use crate::cpu::simd::elements::SimdElement;
 use crate::cpu::simd::vector::{LANES, Vector};
 use crate::cpu::simd::{Kernel, Simd};
 use crate::cpu::tiling::span::Span;
-use crate::cpu::tiling::tile::{Tile, Tiling};
+use crate::cpu::tiling::tile::Tile;
 use crate::cpu::tiling::view::MatrixView;
-use crate::element::Element;
 
 /// Normalizes a tile; and takes the moments of the next one meanwhile, where the two can overlap.
-pub struct NormalizeTile<'a, 'm, T: Element> {
+pub struct NormalizeTile<'a, 'm, T: SimdElement> {
     pub(crate) view: &'a MatrixView,
     pub(crate) tile: &'a Tile,
-    pub(crate) coefficients: &'a Coefficients<T::Compute, 3>,
+    pub(crate) coefficients: &'a Coefficients<T::Scalar, 3>,
     pub(crate) epilogue: Epilogue<'a, T>,
     pub(crate) memory: &'a mut TileMemory<'m, T>,
     pub(crate) next: Option<TileMoments<'a, T>>,
 }
 
-impl<T: Element> Kernel for NormalizeTile<'_, '_, T> {
+impl<T: SimdElement> Kernel for NormalizeTile<'_, '_, T> {
     type Output = Option<Moments>;
 
     #[inline(always)]
@@ -71,21 +67,21 @@ impl<T: Element> Kernel for NormalizeTile<'_, '_, T> {
 }
 
 /// Writes y of a tile.
-struct NormalizePass<'a, 'm, T: Element> {
+struct NormalizePass<'a, 'm, T: SimdElement> {
     memory: &'a mut TileMemory<'m, T>,
     epilogue: Epilogue<'a, T>,
     next: PlaneSums<'a, T, Deviations<'a, T>, 1>,
 }
 
 /// Everything that some spans need.
-struct NormalizeStreams<'a, 's, S: Simd, T: Element, const A: usize> {
+struct NormalizeStreams<'a, 's, S: Simd, T: SimdElement, const A: usize> {
     x: StridedSpans<'s, T, A>,
     y: StridedSpansMut<'s, T, A>,
     epilogue: EpilogueStreams<'s, 's, T, A>,
     next: BundleSums<'s, S, T, Deviations<'a, T>, 1, A>,
 }
 
-impl<'a, S: Simd, T: Element> Elementwise<S, T, 3> for NormalizePass<'a, '_, T> {
+impl<'a, S: Simd, T: SimdElement> Elementwise<S, T, 3> for NormalizePass<'a, '_, T> {
     type Streams<'s, const A: usize>
         = NormalizeStreams<'a, 's, S, T, A>
     where
@@ -138,36 +134,4 @@ impl<'a, S: Simd, T: Element> Elementwise<S, T, 3> for NormalizePass<'a, '_, T> 
         streams.epilogue.end();
         streams.next.end(simd);
     }
-}
-
-/// Normalizes a whole array with statistics that are known.
-pub(crate) fn normalize<T: Element>(
-    cpu: &Cpu,
-    tiling: &Tiling,
-    x_to_y: InOut<&[T], &mut [T]>,
-    with: &Normalization<&[T::Compute]>,
-    epilogue: Epilogue<'_, T>,
-    saved: SavedActivation<&mut [u8], &mut [T]>,
-) {
-    let view = &tiling.view;
-    let coefficients = Coefficients::new(0..view.channels, |channel| affine_of(with, channel));
-    let (mask, second) = saved.split();
-    let outputs = Outputs {
-        map: x_to_y,
-        second,
-        mask,
-    };
-    for_each_tile(&cpu.threads, tiling, outputs, |memory, _, (): &mut ()| {
-        T::normalize(
-            cpu,
-            NormalizeTile {
-                view,
-                tile: memory.tile,
-                coefficients: &coefficients,
-                epilogue,
-                memory,
-                next: None,
-            },
-        );
-    });
 }

@@ -6,7 +6,6 @@
 
 use std::ops::Range;
 
-use crate::cpu::Cpu;
 use crate::cpu::elementwise::coefficients::Coefficients;
 use crate::cpu::memory::scratch::Scratch;
 use crate::cpu::memory::slice::{RawSlice, Rows};
@@ -16,13 +15,14 @@ use crate::cpu::reduce::moments::Moments;
 use crate::cpu::reduce::pivot::{pivots_of_columns, pivots_of_planes};
 use crate::cpu::reduce::planes::PlaneSums;
 use crate::cpu::reduce::terms::{Terms, TermsOf};
+use crate::cpu::simd::elements::SimdElement;
 use crate::cpu::simd::tail_mask::lane_mask;
 use crate::cpu::simd::vector::{LANES, Vector};
 use crate::cpu::simd::{Kernel, Simd};
 use crate::cpu::tiling::span::Span;
-use crate::cpu::tiling::tile::{Tile, Tiling};
+use crate::cpu::tiling::tile::Tile;
 use crate::cpu::tiling::view::MatrixView;
-use crate::element::Element;
+use crate::numeric::Numeric;
 
 /// Rows, where work is by columns, after which a new pivot is chosen.
 const BLOCK_ROWS: usize = 1 << 10;
@@ -34,7 +34,7 @@ pub struct TileMoments<'a, T> {
     pub(crate) x: RawSlice<'a, T>,
 }
 
-impl<T: Element> Kernel for TileMoments<'_, T> {
+impl<T: SimdElement> Kernel for TileMoments<'_, T> {
     type Output = Moments;
 
     #[inline(always)]
@@ -55,7 +55,7 @@ impl<T: Element> Kernel for TileMoments<'_, T> {
     }
 }
 
-impl<'a, T: Element> TileMoments<'a, T> {
+impl<'a, T: SimdElement> TileMoments<'a, T> {
     pub(crate) fn of(view: &'a MatrixView, tile: &'a Tile, x: &'a [T]) -> Self {
         let x = RawSlice::new(x);
         Self { view, tile, x }
@@ -125,20 +125,20 @@ impl<'a, T: Element> TileMoments<'a, T> {
 }
 
 /// The pivots of some channels, as the sums want them.
-pub(crate) fn pivots_as_coefficients<T: Element>(
+pub(crate) fn pivots_as_coefficients<T: SimdElement>(
     channels: Range<usize>,
     pivots: &[f64],
-) -> Coefficients<T::Compute, 1> {
+) -> Coefficients<T::Scalar, 1> {
     let first = channels.start;
     Coefficients::new(channels, |channel| {
-        [T::Compute::from_f64(pivots[channel - first])]
+        [T::Scalar::nearest(pivots[channel - first])]
     })
 }
 
 /// a = b = x − pivot.
 pub(crate) struct Deviations<'a, T>(pub RawSlice<'a, T>);
 
-impl<'a, S: Simd, T: Element> Terms<S, T, 1> for Deviations<'a, T> {
+impl<'a, S: Simd, T: SimdElement> Terms<S, T, 1> for Deviations<'a, T> {
     type Streams<const A: usize> = StridedSpans<'a, T, A>;
     type Rows = Rows<'a, T>;
 
@@ -191,27 +191,4 @@ impl<'a, S: Simd, T: Element> Terms<S, T, 1> for Deviations<'a, T> {
         }
         (deviations, deviations)
     }
-}
-
-/// The moments of all channels, tile by tile.
-pub(crate) fn moments<T: Element>(cpu: &Cpu, tiling: &Tiling, x: &[T]) -> Moments {
-    let view = &tiling.view;
-    let (count, bytes) = (tiling.count(), size_of_val(x));
-    let parts = cpu
-        .threads
-        .map(count, bytes, tiling.order, |index, _, (): &mut ()| {
-            let tile = tiling.tile(index);
-            let moments = T::moments(cpu, TileMoments::of(view, &tile, x));
-            (tile.channels(view).start, moments)
-        });
-    let mut whole = Moments::none(view.channels);
-    // A channel's parts have its count so far beside them: where channels are cut, not all are equally far.
-    let mut counts = vec![0.0; view.channels];
-    for (first, part) in &parts {
-        let count = &mut counts[*first..first + part.mean.len()];
-        whole.merge_at(*first, count[0], part);
-        count.fill(count[0] + part.count);
-    }
-    whole.count = counts[0];
-    whole
 }

@@ -5,11 +5,11 @@ use crate::cpu::elementwise::broadcast::CoefficientSlices;
 use crate::cpu::memory::scratch::Scratch;
 use crate::cpu::reduce::terms::{CHAIN, Terms, add_terms};
 use crate::cpu::simd::Simd;
+use crate::cpu::simd::elements::SimdElement;
 use crate::cpu::simd::vector::{LANES, Vector};
 use crate::cpu::tiling::span::STREAMS;
 use crate::cpu::tiling::tile::Tile;
 use crate::cpu::tiling::view::MatrixView;
-use crate::element::Element;
 
 /// Vectors of columns added up side by side: what four rows have there is one span of memory each.
 const VECTORS: usize = 4;
@@ -49,12 +49,12 @@ impl ColumnSums {
 
 /// Adds the rows of a tile. The last row may be short.
 #[inline(always)]
-pub(crate) fn add_columns<S: Simd, T: Element, R: Terms<S, T, N>, const N: usize>(
+pub(crate) fn add_columns<S: Simd, T: SimdElement, R: Terms<S, T, N>, const N: usize>(
     simd: S,
     view: &MatrixView,
     tile: &Tile,
     terms: &R,
-    coefficients: CoefficientSlices<'_, T::Compute, N>,
+    coefficients: CoefficientSlices<'_, T::Scalar, N>,
     sums: &mut ColumnSums,
 ) {
     let first = tile.span(view, tile.rows.start);
@@ -110,12 +110,12 @@ impl ChainOfRows {
 
 /// Adds rows of equal length.
 #[inline(always)]
-fn add_chain<S: Simd, T: Element, R: Terms<S, T, N>, const N: usize>(
+fn add_chain<S: Simd, T: SimdElement, R: Terms<S, T, N>, const N: usize>(
     simd: S,
     terms: &R,
     rows: R::Rows,
     chain: ChainOfRows,
-    coefficients: CoefficientSlices<'_, T::Compute, N>,
+    coefficients: CoefficientSlices<'_, T::Scalar, N>,
     len: usize,
     sums: &mut ColumnSums,
 ) {
@@ -134,17 +134,17 @@ fn add_chain<S: Simd, T: Element, R: Terms<S, T, N>, const N: usize>(
 /// Adds what rows have in `V` neighbouring vectors of `count` columns.
 #[inline(always)]
 #[expect(clippy::too_many_arguments, reason = "the body of one loop, twice")]
-fn add_vectors<S: Simd, T: Element, R: Terms<S, T, N>, const N: usize, const V: usize>(
+fn add_vectors<S: Simd, T: SimdElement, R: Terms<S, T, N>, const N: usize, const V: usize>(
     simd: S,
     terms: &R,
     rows: R::Rows,
     chain: ChainOfRows,
-    coefficients: CoefficientSlices<'_, T::Compute, N>,
+    coefficients: CoefficientSlices<'_, T::Scalar, N>,
     at: usize,
     count: usize,
     sums: &mut ColumnSums,
 ) {
-    let zero = T::splat(simd, T::Compute::default());
+    let zero = T::splat(simd, T::Scalar::default());
     let (mut totals, mut with) = ([[zero; 2]; V], [[zero; N]; V]);
     for v in 0..V {
         with[v] = coefficients.of_columns::<S, T>(simd, at + v * LANES);

@@ -3,19 +3,20 @@
 use crate::backend::operands::Normalization;
 use crate::cpu::memory::scratch::Scratch;
 use crate::cpu::reduce::moments::Moments;
+use crate::cpu::simd::elements::SimdElement;
 use crate::cpu::tiling::view::MatrixView;
-use crate::element::{Compute, Element};
+use crate::numeric::{Numeric, Real};
 
 /// The statistics of some channels, as a backend returns them.
 #[derive(Debug)]
-pub(crate) struct Finalized<C: Compute> {
+pub(crate) struct Finalized<C: Real> {
     pub mean: Scratch<C>,
     pub mean_low: Scratch<C>,
     pub variance: Scratch<C>,
     pub inv_std: Scratch<C>,
 }
 
-impl<C: Compute> Finalized<C> {
+impl<C: Real> Finalized<C> {
     /// Of so many channels, to be written.
     pub(crate) fn of_len(channels: usize) -> Self {
         let statistics = || Scratch::of_len(channels);
@@ -56,13 +57,13 @@ impl<C: Compute> Finalized<C> {
 ///
 /// Squares of `f32` differences overflow above 1e19 and vanish below 1e-22. A channel where that may have happened,
 /// and one with a NaN or an infinity, is taken again in `f64` and two passes.
-pub(crate) fn finalize<T: Element>(
+pub(crate) fn finalize<T: SimdElement>(
     moments: &Moments,
     view: &MatrixView,
     first: usize,
     x: &[T],
     epsilon: f64,
-) -> Finalized<T::Compute> {
+) -> Finalized<T::Scalar> {
     let channels = moments.mean.len();
     let mut out = Finalized::of_len(channels);
     for c in 0..channels {
@@ -72,12 +73,12 @@ pub(crate) fn finalize<T: Element>(
             (mean, m2) = two_pass(view, first + c, x);
         }
         let variance = m2 / moments.count;
-        let rounded = T::Compute::from_f64(mean);
-        let low = mean - rounded.to_f64();
+        let rounded = T::Scalar::nearest(mean);
+        let low = mean - rounded.value();
         out.mean[c] = rounded;
-        out.mean_low[c] = T::Compute::from_f64(if low.is_finite() { low } else { 0.0 });
-        out.variance[c] = T::Compute::from_f64(variance);
-        out.inv_std[c] = T::Compute::from_f64(1.0 / (variance + epsilon).sqrt());
+        out.mean_low[c] = T::Scalar::nearest(if low.is_finite() { low } else { 0.0 });
+        out.variance[c] = T::Scalar::nearest(variance);
+        out.inv_std[c] = T::Scalar::nearest(1.0 / (variance + epsilon).sqrt());
     }
     out
 }
@@ -86,17 +87,17 @@ pub(crate) fn finalize<T: Element>(
 const SMALLEST_SURE_VARIANCE: f64 = 1e-30;
 
 /// Mean and Σ(x − mean)² of one channel, the fallback: first the one, then the other, value by value.
-fn two_pass<T: Element>(view: &MatrixView, channel: usize, x: &[T]) -> (f64, f64) {
+fn two_pass<T: SimdElement>(view: &MatrixView, channel: usize, x: &[T]) -> (f64, f64) {
     let mut count = 0.0;
     let mut sum = 0.0;
     for_each_index(view, channel, |at| {
         count += 1.0;
-        sum += x[at].to_f64();
+        sum += x[at].value();
     });
     let mean = sum / count;
     let mut m2 = 0.0;
     for_each_index(view, channel, |at| {
-        let deviation = x[at].to_f64() - mean;
+        let deviation = x[at].value() - mean;
         m2 += deviation * deviation;
     });
     (mean, m2)

@@ -8,10 +8,11 @@ use std::ops::Range;
 use crate::cpu::memory::slice::RawSlice;
 use crate::cpu::reduce::terms::sum_lanes;
 use crate::cpu::simd::Simd;
+use crate::cpu::simd::elements::SimdElement;
 use crate::cpu::simd::vector::{LANES, Vector};
 use crate::cpu::tiling::tile::Tile;
 use crate::cpu::tiling::view::MatrixView;
-use crate::element::Element;
+use crate::numeric::Numeric;
 
 /// Values that are looked at, the mean of which is taken.
 const MANY: usize = LANES;
@@ -22,7 +23,7 @@ const WIDE: usize = 256;
 
 /// Of the channels of a block that has planes.
 #[inline(always)]
-pub(crate) fn pivots_of_planes<S: Simd, T: Element>(
+pub(crate) fn pivots_of_planes<S: Simd, T: SimdElement>(
     simd: S,
     view: &MatrixView,
     block: &Tile,
@@ -49,7 +50,7 @@ pub(crate) fn pivots_of_planes<S: Simd, T: Element>(
 
 /// Of at most sixteen planes from the first one on: of each the mean of the middle two of its values at these places.
 #[inline(always)]
-fn pivots_of_narrow<S: Simd, T: Element>(
+fn pivots_of_narrow<S: Simd, T: SimdElement>(
     simd: S,
     x: RawSlice<'_, T>,
     places: [usize; FEW],
@@ -80,13 +81,13 @@ fn pivots_of_narrow<S: Simd, T: Element>(
 
 /// As the vectors can hold it.
 #[inline(always)]
-fn rounded<T: Element>(mean: f64) -> f64 {
-    T::Compute::from_f64(mean).to_f64()
+fn rounded<T: SimdElement>(mean: f64) -> f64 {
+    T::Scalar::nearest(mean).value()
 }
 
 /// Of all channels, in a block whose neighbouring values are of neighbouring channels.
 #[inline(always)]
-pub(crate) fn pivots_of_columns<S: Simd, T: Element>(
+pub(crate) fn pivots_of_columns<S: Simd, T: SimdElement>(
     simd: S,
     view: &MatrixView,
     block: &Tile,
@@ -95,7 +96,7 @@ pub(crate) fn pivots_of_columns<S: Simd, T: Element>(
 ) {
     let first = block.channels(view).start;
     for (pivots, at) in pivots.chunks_mut(LANES).zip((first..).step_by(LANES)) {
-        let mut samples = [T::splat(simd, T::Compute::default()); MANY];
+        let mut samples = [T::splat(simd, T::Scalar::default()); MANY];
         for i in 0..MANY {
             let start = place(view, block, i, MANY) + at;
             samples[i] = x
@@ -109,7 +110,7 @@ pub(crate) fn pivots_of_columns<S: Simd, T: Element>(
             }
             half /= 2;
         }
-        let share = T::splat(simd, T::Compute::from_f64(1.0 / MANY as f64));
+        let share = T::splat(simd, T::Scalar::nearest(1.0 / MANY as f64));
         let mean = samples[0].mul(share).widen().to_array();
         pivots.copy_from_slice(&mean[..pivots.len()]);
     }

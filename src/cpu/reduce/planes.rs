@@ -9,6 +9,7 @@ use crate::cpu::elementwise::coefficients::Coefficients;
 use crate::cpu::memory::scratch::Scratch;
 use crate::cpu::reduce::terms::{Terms, add_terms, sum_lanes};
 use crate::cpu::simd::Simd;
+use crate::cpu::simd::elements::SimdElement;
 use crate::cpu::simd::tail_mask::lane_mask;
 use crate::cpu::simd::vector::{LANES, Vector};
 use crate::cpu::tiling::span::Span;
@@ -16,7 +17,6 @@ use crate::cpu::tiling::streams::{Bundles, Streams};
 use crate::cpu::tiling::tile::Tile;
 use crate::cpu::tiling::traversal::Traversal;
 use crate::cpu::tiling::view::MatrixView;
-use crate::element::Element;
 
 /// How far ahead memory is prefetched, in vectors: the processor's own prefetch begins anew in every page.
 const AHEAD: usize = 8;
@@ -48,10 +48,10 @@ pub(crate) fn order_of_writing(next: Option<&Tile>) -> Traversal {
 }
 
 /// Σa and Σa·b of the planes of a tile.
-pub(crate) struct PlaneSums<'a, T: Element, R, const N: usize> {
+pub(crate) struct PlaneSums<'a, T: SimdElement, R, const N: usize> {
     terms: R,
     /// What the terms of each plane take.
-    coefficients: CoefficientSlices<'a, T::Compute, N>,
+    coefficients: CoefficientSlices<'a, T::Scalar, N>,
     /// Whether a span is of one plane.
     by_planes: bool,
     first_plane: usize,
@@ -61,13 +61,13 @@ pub(crate) struct PlaneSums<'a, T: Element, R, const N: usize> {
     totals: Scratch<f64>,
 }
 
-impl<'a, T: Element, R, const N: usize> PlaneSums<'a, T, R, N> {
+impl<'a, T: SimdElement, R, const N: usize> PlaneSums<'a, T, R, N> {
     /// Terms take the first `N` of the coefficients.
     #[inline(always)]
     pub(crate) fn of<S: Simd, const M: usize>(
         view: &'a MatrixView,
         tile: &'a Tile,
-        coefficients: &'a Coefficients<T::Compute, M>,
+        coefficients: &'a Coefficients<T::Scalar, M>,
         terms: R,
     ) -> Self {
         let order = order_of_sums(tile);
@@ -114,7 +114,7 @@ impl<'a, T: Element, R, const N: usize> PlaneSums<'a, T, R, N> {
             broadcast: Broadcast::at_start(simd, CoefficientSlices::none()),
             at: 0,
             len: 0,
-            sums: [T::splat(simd, T::Compute::default()); 2],
+            sums: [T::splat(simd, T::Scalar::default()); 2],
             chain_length: 0,
             plane: 0,
             totals: &mut [],
@@ -143,7 +143,7 @@ impl<'a, T: Element, R, const N: usize> PlaneSums<'a, T, R, N> {
             broadcast: Broadcast::at_start(simd, coefficients),
             at: 0,
             len: spans[0].len(),
-            sums: [T::splat(simd, T::Compute::default()); 2],
+            sums: [T::splat(simd, T::Scalar::default()); 2],
             chain_length: 0,
             plane,
             totals: &mut self.totals,
@@ -186,7 +186,7 @@ impl<'a, T: Element, R, const N: usize> PlaneSums<'a, T, R, N> {
 pub(crate) struct BundleSums<
     's,
     S: Simd,
-    T: Element,
+    T: SimdElement,
     R: Terms<S, T, N>,
     const N: usize,
     const A: usize,
@@ -204,7 +204,7 @@ pub(crate) struct BundleSums<
     totals: &'s mut [f64],
 }
 
-impl<S: Simd, T: Element, R: Terms<S, T, N>, const N: usize, const A: usize>
+impl<S: Simd, T: SimdElement, R: Terms<S, T, N>, const N: usize, const A: usize>
     BundleSums<'_, S, T, R, N, A>
 {
     /// Adds the next `L` whole vectors of each span, if there are so many, while what comes after them is prefetched.
@@ -240,7 +240,7 @@ impl<S: Simd, T: Element, R: Terms<S, T, N>, const N: usize, const A: usize>
             return;
         }
         // One plane ends in this vector, or several.
-        let zero = [T::splat(simd, T::Compute::default()); 2];
+        let zero = [T::splat(simd, T::Scalar::default()); 2];
         let new = add_terms::<S, T, A>(new, zero);
         let (mut from, mut to) = (0, left);
         loop {
@@ -266,7 +266,7 @@ impl<S: Simd, T: Element, R: Terms<S, T, N>, const N: usize, const A: usize>
                 simd.store_f64(simd.load_f64(total).add(self.sums[i].widen()), total);
             }
         }
-        self.sums = [T::splat(simd, T::Compute::default()); 2];
+        self.sums = [T::splat(simd, T::Scalar::default()); 2];
         self.chain_length = 0;
     }
 

@@ -7,7 +7,6 @@ use crate::cpu::simd::Simd;
 use crate::cpu::simd::elements::SimdElement;
 use crate::cpu::simd::vector::{LANES, Vector};
 use crate::cpu::tiling::span::{STREAMS, Span};
-use crate::element::Element;
 
 /// Values that one lane of a sum adds up before it is flushed into `f64`.
 pub(crate) const CHAIN: usize = 32;
@@ -19,7 +18,7 @@ pub(crate) type TermsOf<S, T, const A: usize> = (
 );
 
 /// The two terms of every value of a tile, which take `N` coefficients per channel.
-pub(crate) trait Terms<S: Simd, T: Element, const N: usize> {
+pub(crate) trait Terms<S: Simd, T: SimdElement, const N: usize> {
     /// What is read of `A` spans side by side.
     type Streams<const A: usize>: Copy;
     /// What is needed of neighbouring rows.
@@ -58,7 +57,7 @@ pub(crate) trait Terms<S: Simd, T: Element, const N: usize> {
 
 /// Adds the terms of `A` vectors to two sums.
 #[inline(always)]
-pub(crate) fn add_terms<S: Simd, T: Element, const A: usize>(
+pub(crate) fn add_terms<S: Simd, T: SimdElement, const A: usize>(
     (a, b): TermsOf<S, T, A>,
     [mut sum, mut sum_of_products]: [T::Vector<S>; 2],
 ) -> [T::Vector<S>; 2] {

@@ -7,11 +7,12 @@ use half::{bf16, f16};
 use crate::cpu::simd::Simd;
 use crate::cpu::simd::aligned::{Aligned, CACHE_LINE, NARROWEST_VALUE};
 use crate::cpu::simd::vector::{LANES, Vector};
+use crate::numeric::{Numeric, Real};
 
 /// What an element type needs of an instruction set. Sealed: only this crate can name it.
-pub trait SimdElement: Sized {
+pub trait SimdElement: Numeric {
     /// The type computed in.
-    type Scalar: Copy + Default;
+    type Scalar: Real;
     /// Sixteen of them.
     type Vector<S: Simd>: Vector<Scalar = Self::Scalar, Wide = S::F64>;
     /// The greatest computed value that is stored as zero: ReLU's output is positive above it.

@@ -9,10 +9,10 @@ use batchnorm::cudarc::driver::{
 };
 use batchnorm::cudarc::nvrtc::Ptx;
 use batchnorm::{Error, Result};
-
-use crate::gpu::timing::{Time, time};
 use cuda_machine::arrays::random;
 use cuda_machine::machine::Machine;
+
+use crate::gpu::timing::{Time, time};
 
 /// `ceilings.cu`; empty where there was no nvcc.
 const PTX: &str = include_str!(concat!(env!("OUT_DIR"), "/ceilings.ptx"));

@@ -1,11 +1,11 @@
 //! Which rows there are, and how one is measured.
 
 use batchnorm::{Element, Error, Layout, Result, Shape};
+use cuda_machine::arrays::{Arrays, Work};
+use cuda_machine::machine::Machine;
 use half::{bf16, f16};
 
 use crate::gpu::timing::{Time, time};
-use cuda_machine::arrays::{Arrays, Work};
-use cuda_machine::machine::Machine;
 
 /// Dimensions after N of ResNet's layers: C, H, W.
 const IMAGES: [[usize; 3]; 9] = [

@@ -3,7 +3,6 @@
 use batchnorm::Result;
 use batchnorm::cudarc::driver::sys::CUevent_flags;
 use batchnorm::cudarc::driver::{CudaEvent, CudaGraph, DriverError};
-
 use cuda_machine::machine::Machine;
 
 /// Replays that are timed; one more comes first and is not.

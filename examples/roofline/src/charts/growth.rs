@@ -1,13 +1,13 @@
 //! Time and bytes a second over four decades of sizes.
 
+use figures::axis::Axis;
+use figures::figure::{Chart, Figure, Series};
+use figures::spread::Spread;
 use plotters::chart::SeriesLabelPosition;
 
 use super::{COLOURS, passes};
 use crate::report::groups;
 use crate::row::Row;
-use figures::axis::Axis;
-use figures::figure::{Chart, Figure, Series};
-use figures::spread::Spread;
 
 /// What is drawn of a row.
 struct Quantity {

@@ -3,17 +3,17 @@
 use std::error::Error;
 use std::path::Path;
 
+use figures::axis::Axis;
+use figures::picture::{self, Area, FONT};
 use plotters::chart::ChartBuilder;
 use plotters::element::{Circle, PathElement, Text};
 use plotters::style::{BLACK, Color, IntoFont, RGBColor, WHITE};
+use workload::shapes;
 
 use super::names::Names;
 use super::{COLOURS, passes};
 use crate::report::{FIRST, LAST, groups, place};
 use crate::row::Row;
-use figures::axis::Axis;
-use figures::picture::{self, Area, FONT};
-use workload::shapes;
 
 const WIDTH: u32 = 1040;
 const HEADING: u32 = 66;

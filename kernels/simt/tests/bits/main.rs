@@ -6,7 +6,6 @@ use std::path::Path;
 use batchnorm::Shape;
 use batchnorm::gpu::plan::Tuning;
 use batchnorm_simt::{Simt, SimtDevice, SimtDriver};
-
 use bits_suite::cases::{self, Scope};
 use bits_suite::table::{self, Run};
 

@@ -3,8 +3,7 @@
 use std::mem::offset_of;
 
 use batchnorm::gpu::Kernel;
-use batchnorm::gpu::internal::Arguments;
-use batchnorm::gpu::internal::all_kernels;
+use batchnorm::gpu::internal::{Arguments, all_kernels};
 use batchnorm_simt::{argument_layout, kernels};
 
 /// The offsets of these fields of [`Arguments`].

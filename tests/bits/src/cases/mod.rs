@@ -9,7 +9,6 @@ mod steps;
 use batchnorm::backend::Backend;
 use batchnorm::{Activation, Element, Layout, Shape};
 use half::{bf16, f16};
-
 use inputs::{Data, Inputs};
 use layer::{Pass, Setting};
 

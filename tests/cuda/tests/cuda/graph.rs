@@ -2,11 +2,11 @@
 
 use batchnorm::backend::Memory;
 use batchnorm::{Cuda, Element, Result, Shape};
+use cuda_machine::arrays::{Arrays, Work};
+use cuda_machine::machine::Machine;
 use half::{bf16, f16};
 
 use crate::outputs::{FUSED, Outputs, PLAIN, RUNNING, shapes, start};
-use cuda_machine::arrays::{Arrays, Work};
-use cuda_machine::machine::Machine;
 
 #[test]
 fn a_replayed_graph_gives_the_same_bits() {

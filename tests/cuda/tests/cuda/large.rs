@@ -6,9 +6,8 @@ use batchnorm::backend::{
 };
 use batchnorm::cuda::CudaBuffer;
 use batchnorm::{Cuda, Layout, Result, Shape};
-use half::f16;
-
 use cuda_machine::machine::Machine;
+use half::f16;
 
 const IMAGES: usize = 33;
 const CHANNELS: usize = 64;

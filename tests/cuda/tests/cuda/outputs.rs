@@ -2,7 +2,6 @@
 
 use batchnorm::backend::Memory;
 use batchnorm::{Cuda, Element, Result, Shape};
-
 use cuda_machine::arrays::{Arrays, Work};
 
 /// Shapes that take each way there is to cut the work, on any GPU.

@@ -4,9 +4,9 @@ use std::sync::Barrier;
 use std::thread;
 
 use batchnorm::{Cuda, Result};
+use cuda_machine::arrays::Arrays;
 
 use crate::outputs::{FUSED, Outputs, shapes, start};
-use cuda_machine::arrays::Arrays;
 
 const REPEATS: usize = 50;
 

@@ -1,5 +1,7 @@
 //! The figure of role 4.
 
+use figures::axis::Axis;
+use figures::figure::{BATCH_NORM, Chart, Figure, PLAIN, Series};
 use plotters::chart::SeriesLabelPosition::LowerLeft;
 use plotters::style::RGBColor;
 
@@ -8,8 +10,6 @@ use super::trained::{AtDepth, Trained};
 use super::{Family, RELU_DEFAULT, RELU_HE, SIGMOID_XAVIER, TANH_DEFAULT};
 use crate::normalization::Normalize;
 use crate::sweep::Runs;
-use figures::axis::Axis;
-use figures::figure::{BATCH_NORM, Chart, Figure, PLAIN, Series};
 
 /// Where a chart has two series of an arm.
 const LIGHT_PLAIN: RGBColor = RGBColor(230, 159, 0);

@@ -2,6 +2,7 @@
 
 use candle_core::{Module, Result, Tensor, Var};
 use candle_nn::loss;
+use figures::spread::Spread;
 use serde_json::{Value, json};
 
 use super::Family;
@@ -10,7 +11,6 @@ use crate::data::Samples;
 use crate::network::Network;
 use crate::normalization::{Normalize, Pass};
 use crate::training::Schedule;
-use figures::spread::Spread;
 
 pub(super) const DEPTHS: [usize; 5] = [5, 10, 20, 30, 50];
 

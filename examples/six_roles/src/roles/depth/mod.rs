@@ -5,6 +5,8 @@ mod gradients;
 mod trained;
 
 use candle_core::Result;
+use figures::spread::short;
+use figures::table::Table;
 use serde_json::json;
 
 use self::charts::figure;
@@ -15,8 +17,6 @@ use crate::initialization::Weights;
 use crate::network::{Activation, Architecture};
 use crate::normalization::Normalize;
 use crate::report::{Bar, Report};
-use figures::spread::short;
-use figures::table::Table;
 
 /// Networks of one activation and one initialization, of any depth.
 #[derive(Clone, Copy, Debug, PartialEq)]

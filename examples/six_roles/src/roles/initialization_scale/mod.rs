@@ -4,6 +4,9 @@
 mod runs;
 
 use candle_core::Result;
+use figures::figure::Figure;
+use figures::spread::{Spread, short};
+use figures::table::Table;
 use serde_json::json;
 
 use self::runs::{AtScales, EXTREME, SCALES, Scaled, plain_over_all_rates};
@@ -11,9 +14,6 @@ use crate::context::Context;
 use crate::report::{Bar, Report};
 use crate::sweep::{Runs, powers_of_ten};
 use crate::training::Record;
-use figures::figure::Figure;
-use figures::spread::{Spread, short};
-use figures::table::Table;
 
 /// Everything that was trained.
 struct Findings {

@@ -3,6 +3,9 @@
 use std::ops::RangeInclusive;
 
 use candle_core::Result;
+use figures::axis::Axis;
+use figures::figure::Chart;
+use figures::spread::Spread;
 use plotters::chart::SeriesLabelPosition::MiddleLeft;
 use serde_json::{Map, Value};
 
@@ -12,9 +15,6 @@ use crate::network::{Activation, Architecture, Network};
 use crate::normalization::Normalize;
 use crate::sweep::{Arms, Runs, compare, powers_of_ten, sweep};
 use crate::training::Schedule;
-use figures::axis::Axis;
-use figures::figure::Chart;
-use figures::spread::Spread;
 
 /// What the weights are multiplied by.
 pub(super) const SCALES: [f32; 8] = [0.001, 0.01, 0.1, 0.316, 1.0, 3.16, 10.0, 100.0];

@@ -1,12 +1,12 @@
 //! The charts of role 1.
 
+use figures::axis::Axis;
+use figures::figure::{BATCH_NORM, Chart, PLAIN, Series, THIRD};
+use figures::spread::{Spread, short};
 use plotters::chart::SeriesLabelPosition::LowerRight;
 
 use super::run::Run;
 use super::{ARMS, RATE, Runs, drift};
-use figures::axis::Axis;
-use figures::figure::{BATCH_NORM, Chart, PLAIN, Series, THIRD};
-use figures::spread::{Spread, short};
 
 pub(super) fn charts(runs: &Runs, seed: u64) -> Vec<Chart> {
     let steps = || {

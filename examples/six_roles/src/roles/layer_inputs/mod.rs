@@ -7,6 +7,9 @@ mod reading;
 mod run;
 
 use candle_core::Result;
+use figures::figure::Figure;
+use figures::spread::{Spread, short};
+use figures::table::Table;
 
 use self::charts::charts;
 use self::run::{Run, run};
@@ -16,9 +19,6 @@ use crate::network::{Activation, Architecture};
 use crate::normalization::Normalize;
 use crate::report::{Bar, Report};
 use crate::sweep::powers_of_ten;
-use figures::figure::Figure;
-use figures::spread::{Spread, short};
-use figures::table::Table;
 
 /// The learning rate at which the arms are compared.
 const RATE: f64 = 1.0;

@@ -1,10 +1,10 @@
 //! The inputs of a layer's activations, read while the network is trained.
 
 use candle_core::{Module, Result, Tensor};
+use figures::spread::{Spread, percentile};
 
 use crate::network::Network;
 use crate::normalization::{EPSILON, Pass, standardized};
-use figures::spread::{Spread, percentile};
 
 /// The inputs of a layer's activations, and how well batch norm normalizes.
 pub(super) struct Reading {

@@ -1,6 +1,7 @@
 //! One training run of role 1, and what is read on the way.
 
 use candle_core::Result;
+use figures::spread::{Spread, median};
 use serde_json::{Value, json};
 
 use super::gradient_shift::GradientShift;
@@ -11,7 +12,6 @@ use crate::network::Network;
 use crate::normalization::Normalize;
 use crate::sweep::rounded;
 use crate::training::{Record, Schedule, train};
-use figures::spread::{Spread, median};
 
 const STEPS: usize = 1200;
 const PROBE_IMAGES: usize = 600;

@@ -1,12 +1,12 @@
 //! The charts of role 2.
 
+use figures::axis::Axis;
+use figures::figure::Chart;
 use plotters::chart::SeriesLabelPosition::{LowerLeft, UpperRight};
 
 use super::comparison::{Comparison, to_accuracy};
 use crate::sweep::powers_of_ten;
 use crate::training::Record;
-use figures::axis::Axis;
-use figures::figure::Chart;
 
 fn rate_axis(network: &Comparison) -> Axis {
     let rates = &network.arms.plain.rates;

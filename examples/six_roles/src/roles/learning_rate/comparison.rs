@@ -1,6 +1,7 @@
 //! Both arms of one kind of network, over learning rates.
 
 use candle_core::Result;
+use figures::spread::Spread;
 
 use crate::context::Context;
 use crate::convolution::ConvolutionalNetwork;
@@ -8,7 +9,6 @@ use crate::initialization::Weights;
 use crate::network::{Activation, Architecture, Network};
 use crate::sweep::{Arms, Runs, compare, paired_ratio, powers_of_ten};
 use crate::training::{Record, Schedule};
-use figures::spread::Spread;
 
 /// A run is stable if it is at least so accurate at its end.
 const STABLE: f64 = 0.85;

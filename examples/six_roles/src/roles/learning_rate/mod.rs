@@ -4,15 +4,15 @@ mod charts;
 mod comparison;
 
 use candle_core::Result;
+use figures::figure::Figure;
+use figures::spread::{Spread, median, short};
+use figures::table::Table;
 use serde_json::json;
 
 use self::charts::{accuracy_chart, steps_chart};
 use self::comparison::{Comparison, cnn, mlp, to_accuracy, to_loss};
 use crate::context::Context;
 use crate::report::{Bar, Report};
-use figures::figure::Figure;
-use figures::spread::{Spread, median, short};
-use figures::table::Table;
 
 pub(crate) fn measure(context: &Context) -> Result<Report> {
     let mlp = mlp(context)?;

@@ -5,6 +5,10 @@ mod run;
 mod runs;
 
 use candle_core::Result;
+use figures::axis::Axis;
+use figures::figure::{BATCH_NORM, Chart, Figure, PLAIN, Series, THIRD};
+use figures::spread::{Spread, short};
+use figures::table::Table;
 use plotters::chart::SeriesLabelPosition::{LowerLeft, UpperRight};
 use plotters::style::RGBColor;
 
@@ -13,10 +17,6 @@ use self::runs::{Mean, Runs, accuracy, test_loss};
 use crate::context::Context;
 use crate::report::{Bar, Report};
 use crate::sweep::powers_of_ten;
-use figures::axis::Axis;
-use figures::figure::{BATCH_NORM, Chart, Figure, PLAIN, Series, THIRD};
-use figures::spread::{Spread, short};
-use figures::table::Table;
 
 const OF_12: Noise = Noise::Redrawn(12);
 

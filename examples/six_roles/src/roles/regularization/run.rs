@@ -1,6 +1,7 @@
 //! One training run of role 5.
 
 use candle_core::Result;
+use digits_data::random::Random;
 use serde_json::{Value, json};
 
 use crate::context::Context;
@@ -9,7 +10,6 @@ use crate::network::{Activation, Architecture, Network};
 use crate::normalization::Normalize;
 use crate::sweep::rounded;
 use crate::training::{Schedule, evaluate, train};
-use digits_data::random::Random;
 
 pub(super) const IMAGES: usize = 240;
 pub(super) const STEPS: usize = 400;

@@ -1,13 +1,13 @@
 //! The figure of role 6.
 
+use figures::axis::Axis;
+use figures::figure::{Chart, Figure};
 use plotters::chart::SeriesLabelPosition::{LowerRight, MiddleLeft, MiddleRight};
 
 use super::Results;
 use super::stack::TANH;
 use crate::sweep::powers_of_ten;
 use crate::training::Record;
-use figures::axis::Axis;
-use figures::figure::{Chart, Figure};
 
 /// A row of charts for each sigmoid network.
 pub(super) fn figure(results: &Results) -> Figure {

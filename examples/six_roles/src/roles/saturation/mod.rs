@@ -4,6 +4,8 @@ mod charts;
 mod stack;
 
 use candle_core::Result;
+use figures::spread::{Spread, short};
+use figures::table::Table;
 use serde_json::{Map, Value};
 
 use self::charts::figure;
@@ -13,8 +15,6 @@ use crate::normalization::Normalize;
 use crate::report::{Bar, Report};
 use crate::sweep::{Arms, Runs, compare, powers_of_ten, sweep};
 use crate::training::{Record, Schedule};
-use figures::spread::{Spread, short};
-use figures::table::Table;
 
 const STEPS: usize = 600;
 const LONG: usize = 6000;

@@ -10,38 +10,38 @@ use crate::cpu::Cpu;
 use crate::cpu::elementwise::coefficients::Coefficients;
 use crate::cpu::epilogue::forward::Epilogue;
 use crate::cpu::kernels::affine::affine_of;
-use crate::cpu::kernels::backward_input::{BackwardParams, InputTile};
+use crate::cpu::kernels::backward_input::InputTile;
 use crate::cpu::kernels::backward_reduce::{
     ALL_SUM_COEFFICIENTS, AffineGradients, Gradient, ReduceTile,
 };
-use crate::cpu::kernels::normalize::{NormalizeTile, normalize};
+use crate::cpu::kernels::normalize::NormalizeTile;
 use crate::cpu::kernels::statistics::TileMoments;
-use crate::cpu::kernels::{backward_input, backward_reduce, statistics};
+use crate::cpu::kernels::{KernelElement, backward_input, backward_reduce};
 use crate::cpu::memory::slice::RawSlice;
 use crate::cpu::memory::tile_memory::{Outputs, TileMemory, for_each_tile};
 use crate::cpu::reduce::finalize::{Finalized, finalize};
 use crate::cpu::reduce::moments::Moments;
 use crate::cpu::reduce::planes::can_overlap;
+use crate::cpu::steps::separate::{self, BackwardParams};
 use crate::cpu::tiling::view::MatrixView;
-use crate::element::Element;
 
 /// Forward training.
-pub(crate) fn forward_training<T: Element>(
+pub(crate) fn forward_training<T: KernelElement>(
     cpu: &Cpu,
     view: &MatrixView,
     x: &[T],
-    affine: Affine<&[T::Compute]>,
+    affine: Affine<&[T::Scalar]>,
     epilogue: Epilogue<'_, T>,
     saved: SavedActivation<&mut [u8], &mut [T]>,
     y: &mut [T],
-) -> Finalized<T::Compute> {
+) -> Finalized<T::Scalar> {
     let tiling = view.for_statistics(2, size_of::<T>());
     if !tiling.has_whole_channels() {
-        let moments = statistics::moments(cpu, &tiling, x);
+        let moments = separate::moments(cpu, &tiling, x);
         let finalized = finalize(&moments, view, 0, x, affine.epsilon);
         let with = finalized.normalization(affine.gamma, affine.beta);
         let tiling = view.by_rows().reversed();
-        normalize(cpu, &tiling, InOut::Separate(x, y), &with, epilogue, saved);
+        separate::normalize(cpu, &tiling, InOut::Separate(x, y), &with, epilogue, saved);
         return finalized;
     }
     let (mask, second) = saved.split();
@@ -96,14 +96,14 @@ pub(crate) fn forward_training<T: Element>(
 }
 
 /// What the reduction of a tile takes beside dy.
-struct Reduction<'a, T: Element> {
+struct Reduction<'a, T: KernelElement> {
     view: &'a MatrixView,
     x: &'a [T],
-    coefficients: &'a Coefficients<T::Compute, ALL_SUM_COEFFICIENTS>,
+    coefficients: &'a Coefficients<T::Scalar, ALL_SUM_COEFFICIENTS>,
     activation: ActivationBackward<&'a [u8], &'a [T]>,
 }
 
-impl<'a, T: Element> Reduction<'a, T> {
+impl<'a, T: KernelElement> Reduction<'a, T> {
     fn of<'m>(&self, memory: &'a TileMemory<'m, T>) -> ReduceTile<'a, 'm, T> {
         ReduceTile {
             view: self.view,
@@ -117,7 +117,7 @@ impl<'a, T: Element> Reduction<'a, T> {
 }
 
 /// All gradients; returns dγ and dβ.
-pub(crate) fn backward<T: Element>(
+pub(crate) fn backward<T: KernelElement>(
     cpu: &Cpu,
     view: &MatrixView,
     dy_to_dx: InOut<&[T], &mut [T]>,
@@ -134,10 +134,10 @@ pub(crate) fn backward<T: Element>(
     let count = view.values_per_channel();
     let tiling = view.for_statistics(3, size_of::<T>());
     if !tiling.has_whole_channels() {
-        let sums = backward_reduce::reduce(cpu, &tiling, dy_to_dx.input(), x, &with, activation);
+        let sums = separate::reduce(cpu, &tiling, dy_to_dx.input(), x, &with, activation);
         let totals = |c: usize| of_batch.then(|| [sums.dgamma[c] / count, sums.dbeta[c] / count]);
         let tiling = view.by_rows().reversed();
-        backward_input::input(cpu, &tiling, dy_to_dx, x, params, totals, dresidual);
+        separate::input(cpu, &tiling, dy_to_dx, x, params, totals, dresidual);
         return sums;
     }
     let outputs = Outputs {

@@ -1,0 +1,4 @@
+//! The steps over whole arrays: the kernels of a tile, for every tile and on every thread.
+
+pub(crate) mod fused;
+pub(crate) mod separate;

@@ -1,0 +1,166 @@
+//! Each step over a whole array, tile by tile.
+
+use crate::backend::epilogue::{ActivationBackward, SavedActivation};
+use crate::backend::operands::{InOut, Normalization, StatisticsSource};
+use crate::cpu::Cpu;
+use crate::cpu::elementwise::coefficients::Coefficients;
+use crate::cpu::epilogue::forward::Epilogue;
+use crate::cpu::kernels::KernelElement;
+use crate::cpu::kernels::affine::affine_of;
+use crate::cpu::kernels::backward_input::{self, InputTile};
+use crate::cpu::kernels::backward_reduce::{
+    self, AffineGradients, Gradient, ReduceTile, correct_for_center,
+};
+use crate::cpu::kernels::normalize::NormalizeTile;
+use crate::cpu::kernels::statistics::TileMoments;
+use crate::cpu::memory::slice::RawSlice;
+use crate::cpu::memory::tile_memory::{Outputs, for_each_tile};
+use crate::cpu::reduce::moments::Moments;
+use crate::cpu::tiling::tile::Tiling;
+
+/// What a backward pass reads beside dy and x.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BackwardParams<'w, 'g, T: KernelElement> {
+    pub with: Normalization<&'w [T::Scalar]>,
+    pub source: StatisticsSource,
+    pub activation: ActivationBackward<&'g [u8], &'g [T]>,
+}
+
+/// The moments of all channels, tile by tile.
+pub(crate) fn moments<T: KernelElement>(cpu: &Cpu, tiling: &Tiling, x: &[T]) -> Moments {
+    let view = &tiling.view;
+    let (count, bytes) = (tiling.count(), size_of_val(x));
+    let parts = cpu
+        .threads
+        .map(count, bytes, tiling.order, |index, _, (): &mut ()| {
+            let tile = tiling.tile(index);
+            let moments = T::moments(cpu, TileMoments::of(view, &tile, x));
+            (tile.channels(view).start, moments)
+        });
+    let mut whole = Moments::none(view.channels);
+    // A channel's parts have its count so far beside them: where channels are cut, not all are equally far.
+    let mut counts = vec![0.0; view.channels];
+    for (first, part) in &parts {
+        let count = &mut counts[*first..first + part.mean.len()];
+        whole.merge_at(*first, count[0], part);
+        count.fill(count[0] + part.count);
+    }
+    whole.count = counts[0];
+    whole
+}
+
+/// Normalizes a whole array with statistics that are known.
+pub(crate) fn normalize<T: KernelElement>(
+    cpu: &Cpu,
+    tiling: &Tiling,
+    x_to_y: InOut<&[T], &mut [T]>,
+    with: &Normalization<&[T::Scalar]>,
+    epilogue: Epilogue<'_, T>,
+    saved: SavedActivation<&mut [u8], &mut [T]>,
+) {
+    let view = &tiling.view;
+    let coefficients = Coefficients::new(0..view.channels, |channel| affine_of(with, channel));
+    let (mask, second) = saved.split();
+    let outputs = Outputs {
+        map: x_to_y,
+        second,
+        mask,
+    };
+    for_each_tile(&cpu.threads, tiling, outputs, |memory, _, (): &mut ()| {
+        T::normalize(
+            cpu,
+            NormalizeTile {
+                view,
+                tile: memory.tile,
+                coefficients: &coefficients,
+                epilogue,
+                memory,
+                next: None,
+            },
+        );
+    });
+}
+
+/// Reduces a whole array.
+pub(crate) fn reduce<T: KernelElement>(
+    cpu: &Cpu,
+    tiling: &Tiling,
+    dy: &[T],
+    x: &[T],
+    with: &Normalization<&[T::Scalar]>,
+    activation: ActivationBackward<&[u8], &[T]>,
+) -> AffineGradients {
+    let view = &tiling.view;
+    let coefficients = backward_reduce::coefficients(with, 0..view.channels);
+    let bytes = size_of_val(dy) + size_of_val(x);
+    let parts = cpu.threads.map(
+        tiling.count(),
+        bytes,
+        tiling.order,
+        |index, _, (): &mut ()| {
+            let tile = tiling.tile(index);
+            let (dy, x) = (Gradient::Array(RawSlice::new(dy)), RawSlice::new(x));
+            let sums = T::reduce(
+                cpu,
+                ReduceTile {
+                    view,
+                    tile: &tile,
+                    dy,
+                    x,
+                    coefficients: &coefficients,
+                    activation,
+                },
+            );
+            (tile.channels(view).start, sums)
+        },
+    );
+    let mut whole = AffineGradients::none(view.channels);
+    for (first, part) in parts {
+        for (i, (dgamma, dbeta)) in part.dgamma.iter().zip(part.dbeta.iter()).enumerate() {
+            whole.dgamma[first + i] += dgamma;
+            whole.dbeta[first + i] += dbeta;
+        }
+    }
+    correct_for_center(&mut whole, with, 0);
+    whole
+}
+
+/// Writes dx of a whole array whose sums are known, if they are needed.
+pub(crate) fn input<T: KernelElement>(
+    cpu: &Cpu,
+    tiling: &Tiling,
+    dy_to_dx: InOut<&[T], &mut [T]>,
+    x: &[T],
+    params: BackwardParams<'_, '_, T>,
+    means: impl Fn(usize) -> Option<[f64; 2]>,
+    dresidual: Option<&mut [T]>,
+) {
+    let BackwardParams {
+        with,
+        source,
+        activation,
+    } = params;
+    let (of_batch, view) = (source == StatisticsSource::Batch, &tiling.view);
+    let coefficients = backward_input::coefficients(&with, 0..view.channels, means);
+    let outputs = Outputs {
+        map: dy_to_dx,
+        second: dresidual,
+        mask: None,
+    };
+    for_each_tile(&cpu.threads, tiling, outputs, |memory, _, (): &mut ()| {
+        let x = RawSlice::new(x);
+        T::input(
+            cpu,
+            InputTile {
+                view,
+                tile: memory.tile,
+                x,
+                coefficients: &coefficients,
+                of_batch,
+                activation,
+                memory,
+                next: None,
+            },
+        );
+    });
+}

@@ -1,0 +1,121 @@
+//! Numbers, as far as kernels need to know them: the lowest room, which imports nothing of the kernels.
+
+use std::fmt::Debug;
+
+use half::{bf16, f16};
+
+use crate::cpu::memory::scratch::ScratchElement;
+
+/// A value that is stored. Sealed: only this crate can name it. Users know its methods as those of [`Element`](crate::Element).
+pub trait Numeric: Copy + Default + Debug + PartialEq + PartialOrd + Send + Sync + 'static {
+    /// The value, exactly.
+    fn value(self) -> f64;
+    /// The nearest value of this type, ties to even; beyond its range infinity.
+    fn nearest(value: f64) -> Self;
+}
+
+/// A value that is computed with: `f32` or `f64`. Sealed: only this crate can name it.
+pub trait Real: Numeric + ScratchElement {
+    /// The largest finite value.
+    const LARGEST: f64;
+}
+
+impl Real for f32 {
+    const LARGEST: f64 = f32::MAX as f64;
+}
+
+impl Real for f64 {
+    const LARGEST: f64 = f64::MAX;
+}
+
+impl Numeric for f32 {
+    #[inline(always)]
+    fn value(self) -> f64 {
+        f64::from(self)
+    }
+    #[inline(always)]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "rounding is what is asked for"
+    )]
+    fn nearest(value: f64) -> Self {
+        value as f32
+    }
+}
+
+impl Numeric for f64 {
+    #[inline(always)]
+    fn value(self) -> f64 {
+        self
+    }
+    #[inline(always)]
+    fn nearest(value: f64) -> Self {
+        value
+    }
+}
+
+impl Numeric for f16 {
+    #[inline(always)]
+    fn value(self) -> f64 {
+        self.to_f64()
+    }
+    #[inline(always)]
+    fn nearest(value: f64) -> Self {
+        f16::from_f64(round_to_odd(value))
+    }
+}
+
+impl Numeric for bf16 {
+    #[inline(always)]
+    fn value(self) -> f64 {
+        self.to_f64()
+    }
+    #[inline(always)]
+    fn nearest(value: f64) -> Self {
+        bf16::from_f64(round_to_odd(value))
+    }
+}
+
+/// A value that `half` rounds as it would have to round this one.
+///
+/// Its own conversions look at the upper 32 bits only (or go through `f32`, which rounds twice): a value a little above
+/// a tie is then taken for the tie. Marking in the lowest bit they see that there was more below it ("rounding to odd")
+/// gives them all they need: those 20 bits are more than `f16` (10) or `bf16` (7) keep, by more than two.
+fn round_to_odd(value: f64) -> f64 {
+    let (upper, lower) = (value.to_bits() >> 32, value.to_bits() << 32);
+    f64::from_bits((upper | u64::from(lower != 0)) << 32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every finite positive value and its successor: below, at and above the middle between them.
+    fn check_all<T: Numeric>(from_bits: impl Fn(u16) -> T, infinity: u16) {
+        for bits in 0..infinity - 1 {
+            let (low, high) = (from_bits(bits), from_bits(bits + 1));
+            let middle = f64::midpoint(low.value(), high.value());
+            let even = if bits % 2 == 0 { low } else { high };
+            assert_eq!(T::nearest(middle), even, "{middle:e}");
+            assert_eq!(T::nearest(middle.next_down()), low, "below {middle:e}");
+            assert_eq!(T::nearest(middle.next_up()), high, "above {middle:e}");
+            assert_eq!(T::nearest(low.value()), low);
+        }
+    }
+
+    #[test]
+    fn halves_are_rounded_once() {
+        check_all(f16::from_bits, f16::INFINITY.to_bits());
+        check_all(bf16::from_bits, bf16::INFINITY.to_bits());
+    }
+
+    #[test]
+    fn values_beyond_the_range_become_infinite() {
+        assert_eq!(f16::nearest(65519.99), f16::MAX);
+        assert_eq!(f16::nearest(65520.0), f16::INFINITY);
+        assert_eq!(bf16::nearest(-1e39), bf16::NEG_INFINITY);
+        assert!(f32::nearest(1e39).is_infinite());
+        assert!(bf16::nearest(f64::NAN).is_nan() && f16::nearest(-f64::NAN).is_nan());
+        assert!(bf16::nearest(f64::from_bits(f64::INFINITY.to_bits() + 1)).is_nan());
+    }
+}

@@ -1,0 +1,161 @@
+//! The rooms of the house: every import names the file that defines a thing, and no two files need each other.
+//!
+//! A circle of imports means that neither file can be read without the other; an import through `lib.rs` hides where a thing
+//! lives. Both creep in one line at a time, so they are looked for here.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A module of the library, as its path from the root (`cpu::simd::lanes`), and what its file imports.
+#[derive(Debug, Default)]
+struct Module {
+    file: PathBuf,
+    imports: BTreeSet<String>,
+}
+
+/// Every module under `src/`, by its path.
+fn modules() -> BTreeMap<String, Module> {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut modules = BTreeMap::new();
+    let mut folders = vec![source.clone()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let imports = imports(&fs::read_to_string(&path).unwrap());
+                let module = Module {
+                    file: path.clone(),
+                    imports,
+                };
+                modules.insert(module_path(path.strip_prefix(&source).unwrap()), module);
+            }
+        }
+    }
+    modules
+}
+
+/// `cpu/simd/mod.rs` is `cpu::simd`, and `lib.rs` the root, "".
+fn module_path(file: &Path) -> String {
+    let mut parts: Vec<&str> = file.iter().map(|part| part.to_str().unwrap()).collect();
+    let name = parts.pop().unwrap().trim_end_matches(".rs");
+    if name != "mod" && name != "lib" {
+        parts.push(name);
+    }
+    parts.join("::")
+}
+
+/// What a file names by a path from the crate's root: whole paths, without `crate::`. Its tests may name what they like.
+fn imports(source: &str) -> BTreeSet<String> {
+    let code = source.split("#[cfg(test)]\nmod tests").next().unwrap();
+    let code: String = code
+        .lines()
+        .map(|line| line.split("//").next().unwrap())
+        .collect();
+    let mut found = BTreeSet::new();
+    for (start, _) in code.match_indices("crate::") {
+        let before = &code[..start];
+        let ends_a_name = |c: char| c.is_alphanumeric() || c == '_' || c == ':' || c == '$';
+        // `pub(in crate::a)` is no import.
+        if !before.ends_with(ends_a_name) && !before.ends_with("(in ") {
+            paths("", &code[start + "crate::".len()..], &mut found);
+        }
+    }
+    found
+}
+
+/// Adds the paths of a tree of imports, such as `a::{b, c::d}`; returns what comes after it.
+fn paths<'s>(prefix: &str, tree: &'s str, found: &mut BTreeSet<String>) -> &'s str {
+    let name_end = tree
+        .find(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':'))
+        .unwrap_or(tree.len());
+    let (path, mut rest) = (format!("{prefix}{}", &tree[..name_end]), &tree[name_end..]);
+    if !path.ends_with("::") || !rest.starts_with('{') {
+        found.insert(path.trim_end_matches("::").to_owned());
+        return rest;
+    }
+    while rest.starts_with(['{', ',']) {
+        rest = rest[1..].trim_start();
+        if !rest.starts_with('}') {
+            rest = paths(&path, rest, found).trim_start();
+        }
+    }
+    rest.strip_prefix('}').unwrap_or(rest)
+}
+
+/// The file that a path leads to: the longest part of it that is a module.
+fn target<'m>(path: &str, modules: &'m BTreeMap<String, Module>) -> &'m str {
+    let mut module = path;
+    loop {
+        if let Some((name, _)) = modules.get_key_value(module) {
+            return name;
+        }
+        module = module.rsplit_once("::").map_or("", |(module, _)| module);
+    }
+}
+
+#[test]
+fn nothing_is_imported_through_the_root() {
+    let modules = modules();
+    for (name, module) in &modules {
+        for path in &module.imports {
+            assert!(
+                target(path, &modules) != "" || name.is_empty(),
+                "{}: crate::{path} is imported through lib.rs",
+                module.file.display()
+            );
+        }
+    }
+}
+
+#[test]
+fn no_two_files_need_each_other() {
+    let modules = modules();
+    assert!(modules.len() > 50, "{} modules", modules.len());
+    let mut left: BTreeMap<&str, BTreeSet<&str>> = modules
+        .iter()
+        .map(|(name, module)| {
+            let targets = module.imports.iter().map(|path| target(path, &modules));
+            (name.as_str(), targets.filter(|to| to != name).collect())
+        })
+        .collect();
+    // Whoever imports nothing that is left, stands below all others: what never gets there is in a circle or above one.
+    loop {
+        let ground: Vec<&str> = left
+            .iter()
+            .filter(|(_, imports)| imports.iter().all(|to| !left.contains_key(to)))
+            .map(|(name, _)| *name)
+            .collect();
+        if ground.is_empty() {
+            break;
+        }
+        left.retain(|name, _| !ground.contains(name));
+    }
+    // The same from above leaves the circles, and what lies between them.
+    loop {
+        let imported: BTreeSet<&str> = left.values().flatten().copied().collect();
+        let before = left.len();
+        left.retain(|name, _| imported.contains(name));
+        if left.len() == before {
+            break;
+        }
+    }
+    let names: BTreeSet<&str> = left.keys().copied().collect();
+    let circle: Vec<String> = left
+        .iter()
+        .map(|(name, to)| {
+            let to: Vec<&str> = to.intersection(&names).copied().collect();
+            format!("{name} -> {}", to.join(", "))
+        })
+        .collect();
+    assert!(left.is_empty(), "files in circles:\n{}", circle.join("\n"));
+}
+
+#[test]
+fn trees_of_imports_are_read_whole() {
+    let code = "use crate::a::{B, c::{D, e}};\nlet x = crate::f::g(1); // crate::no\n$crate::h; pub(crate) fn i() {}";
+    let expected = ["a::B", "a::c::D", "a::c::e", "f::g"].map(str::to_owned);
+    assert_eq!(imports(code), BTreeSet::from(expected));
+}
