@@ -260,5 +260,6 @@ impl<'a, D: Driver> Operands<'a, D> {
     fn saved_values(&mut self, values: u64) {
         self.arguments.choices.saved = Saved::PreActivation;
         self.arguments.arrays.preactivation = values;
+        self.align(values, aligned::PREACTIVATION);
     }
 }

@@ -29,6 +29,7 @@ impl VectorActivation {
     #[inline(always)]
     pub(crate) fn forward<S: Simd, T: SimdElement, const A: usize, const L: usize>(
         self,
+        _: S,
         v: &mut [[T::Vector<S>; A]; L],
     ) {
         if opaque(matches!(self.activation, Activation::Relu)) {
@@ -50,6 +51,7 @@ impl VectorActivation {
     #[inline(always)]
     pub(crate) fn backward_from_mask<S: Simd, T: SimdElement>(
         self,
+        _: S,
         dy: T::Vector<S>,
         mask: u16,
     ) -> T::Vector<S> {
