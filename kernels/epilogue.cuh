@@ -4,6 +4,7 @@
 //     activation   y           dv                       backward asks
 //     None         v           dy                       nothing
 //     ReLU         max(v, 0)   dy where v > 0, else 0   whether v > 0
+//     leaky ReLU   v where v > 0, else slope·v; dv is dy or slope·dy, and backward asks what it asks for ReLU
 //
 // Where nothing is saved, backward finds v again from x; after a residual, which it has not, it reads what was saved: a
 // bit for each value, or v itself.
@@ -62,6 +63,8 @@ DEVICE bool recomputes_v(const Arguments& a) {
 template <class Compute>
 DEVICE Compute activation_forward(const Arguments& a, Compute v) {
     if (a.choices.activation == Activation::Relu) return v < static_cast<Compute>(0) ? static_cast<Compute>(0) : v;
+    if (a.choices.activation == Activation::LeakyRelu)
+        return v <= static_cast<Compute>(0) ? static_cast<Compute>(a.numbers.slope) * v : v;
     return v;
 }
 
@@ -71,6 +74,8 @@ DEVICE typename T::Compute activation_backward(
     const Arguments& a, typename T::Compute dy, const SavedPacket<T>& saved, int lane, V v) {
     if (a.choices.activation == Activation::None) return dy;
     const bool passes = a.choices.saved == Saved::Mask ? saved.is_above_zero_at(lane) : is_above_zero<T>(v());
+    if (passes) return dy;
     // Chosen, not multiplied: zero times infinity would be NaN, and zero times a negative value −0.
-    return passes ? dy : static_cast<typename T::Compute>(0);
+    if (a.choices.activation == Activation::Relu) return static_cast<typename T::Compute>(0);
+    return static_cast<typename T::Compute>(a.numbers.slope) * dy;
 }

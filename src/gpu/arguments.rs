@@ -74,6 +74,7 @@ pub enum Activation {
     #[default]
     None = 0,
     Relu = 1,
+    LeakyRelu = 2,
 }
 
 /// What forward keeps of v for backward.

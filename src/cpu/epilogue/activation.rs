@@ -8,6 +8,7 @@ use crate::cpu::simd::Simd;
 use crate::cpu::simd::elements::SimdElement;
 use crate::cpu::simd::opaque::opaque;
 use crate::cpu::simd::vector::Vector;
+use crate::numeric::Numeric;
 
 /// An activation, as the kernels compute it.
 #[derive(Debug, Clone, Copy)]
@@ -29,13 +30,24 @@ impl VectorActivation {
     #[inline(always)]
     pub(crate) fn forward<S: Simd, T: SimdElement, const A: usize, const L: usize>(
         self,
-        _: S,
+        simd: S,
         v: &mut [[T::Vector<S>; A]; L],
     ) {
         if opaque(matches!(self.activation, Activation::Relu)) {
             for l in 0..L {
                 for i in 0..A {
                     v[l][i] = v[l][i].relu();
+                }
+            }
+        } else if opaque(self.slope().is_some()) {
+            let (zero, slope) = (
+                T::splat(simd, T::Scalar::default()),
+                self.slopes::<S, T>(simd),
+            );
+            for l in 0..L {
+                for i in 0..A {
+                    let above = v[l][i].compare_mask(zero);
+                    v[l][i] = v[l][i].blend(above, v[l][i].mul(slope));
                 }
             }
         }
@@ -51,13 +63,17 @@ impl VectorActivation {
     #[inline(always)]
     pub(crate) fn backward_from_mask<S: Simd, T: SimdElement>(
         self,
-        _: S,
+        simd: S,
         dy: T::Vector<S>,
         mask: u16,
     ) -> T::Vector<S> {
         debug_assert!(self.depends_on_v());
-        // ReLU, the only activation that saves a mask.
-        dy.mask_and(mask)
+        if opaque(self.slope().is_some()) {
+            dy.blend(mask, dy.mul(self.slopes::<S, T>(simd)))
+        } else {
+            // Chosen, not multiplied: zero times infinity would be NaN.
+            dy.mask_and(mask)
+        }
     }
 
     /// dv from dy and v.
@@ -68,8 +84,20 @@ impl VectorActivation {
         dy: T::Vector<S>,
         v: T::Vector<S>,
     ) -> T::Vector<S> {
-        debug_assert!(self.depends_on_v());
-        // ReLU, the only activation whose dv depends on v.
-        dy.mask_and(Self::mask::<S, T>(simd, v))
+        self.backward_from_mask::<S, T>(simd, dy, Self::mask::<S, T>(simd, v))
+    }
+
+    /// The slope below zero, where there is one.
+    #[inline(always)]
+    fn slope(self) -> Option<f64> {
+        match self.activation {
+            Activation::LeakyRelu { slope } => Some(slope),
+            Activation::None | Activation::Relu => None,
+        }
+    }
+
+    #[inline(always)]
+    fn slopes<S: Simd, T: SimdElement>(self, simd: S) -> T::Vector<S> {
+        T::splat(simd, T::Scalar::nearest(self.slope().unwrap_or_default()))
     }
 }
