@@ -5,11 +5,13 @@
 //     None         v           dy                       nothing
 //     ReLU         max(v, 0)   dy where v > 0, else 0   whether v > 0
 //     leaky ReLU   v where v > 0, else slope·v; dv is dy or slope·dy, and backward asks what it asks for ReLU
+//     SiLU         v·σ(v); dv is dy·σ(v)·(1 + v·σ(−v)), and backward asks for v
 //
 // Where nothing is saved, backward finds v again from x; after a residual, which it has not, it reads what was saved: a
 // bit for each value, or v itself.
 #pragma once
 #include "element.cuh"
+#include "logistic.cuh"
 
 // Whether v is above zero when it is rounded to T. Written so that NaN is: ReLU passes it on, and its gradient too.
 template <class T>
@@ -63,6 +65,7 @@ DEVICE bool recomputes_v(const Arguments& a) {
 template <class Compute>
 DEVICE Compute activation_forward(const Arguments& a, Compute v) {
     if (a.choices.activation == Activation::Relu) return v < static_cast<Compute>(0) ? static_cast<Compute>(0) : v;
+    if (a.choices.activation == Activation::Silu) return v * Logistic<Compute>(v).of_v;
     if (a.choices.activation == Activation::LeakyRelu)
         return v <= static_cast<Compute>(0) ? static_cast<Compute>(a.numbers.slope) * v : v;
     return v;
@@ -73,6 +76,11 @@ template <class T, class V>
 DEVICE typename T::Compute activation_backward(
     const Arguments& a, typename T::Compute dy, const SavedPacket<T>& saved, int lane, V v) {
     if (a.choices.activation == Activation::None) return dy;
+    if (a.choices.activation == Activation::Silu) {
+        const typename T::Compute at = v();
+        const Logistic<typename T::Compute> sigma(at);
+        return dy * (sigma.of_v * (static_cast<typename T::Compute>(1) + at * sigma.of_negative));
+    }
     const bool passes = a.choices.saved == Saved::Mask ? saved.is_above_zero_at(lane) : is_above_zero<T>(v());
     if (passes) return dy;
     // Chosen, not multiplied: zero times infinity would be NaN, and zero times a negative value −0.

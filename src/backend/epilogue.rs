@@ -19,6 +19,9 @@ pub enum Activation {
         /// The factor of values that are not above zero: any finite number.
         slope: f64,
     },
+    /// `y·σ(y)` with σ(y) = 1 / (1 + exp(−y)), also called swish. Source: Elfwing, Uchibe & Doya 2018. With a residual the
+    /// values before the activation are saved, rounded as y is: a pass then keeps an array more.
+    Silu,
 }
 
 impl Activation {
@@ -41,6 +44,7 @@ impl Activation {
                     v
                 }
             }
+            Activation::Silu => v / (1.0 + (-v).exp()),
         }
     }
 
@@ -62,6 +66,10 @@ impl Activation {
                     1.0
                 }
             }
+            Activation::Silu => {
+                let (sigma, rest) = (1.0 / (1.0 + (-v).exp()), 1.0 / (1.0 + v.exp()));
+                sigma * (1.0 + v * rest)
+            }
         }
     }
 
@@ -72,9 +80,11 @@ impl Activation {
             Activation::Relu | Activation::LeakyRelu { .. } if after_residual => {
                 SavedActivation::Mask(())
             }
-            Activation::None | Activation::Relu | Activation::LeakyRelu { .. } => {
-                SavedActivation::Nothing
-            }
+            Activation::Silu if after_residual => SavedActivation::PreActivation(()),
+            Activation::None
+            | Activation::Relu
+            | Activation::LeakyRelu { .. }
+            | Activation::Silu => SavedActivation::Nothing,
         }
     }
 
@@ -253,6 +263,18 @@ mod tests {
         assert!(leaky.forward(f64::NAN).is_nan());
         assert_eq!(leaky.saves(true), SavedActivation::Mask(()));
         assert!(Activation::LeakyRelu { slope: f64::NAN }.check().is_err());
+    }
+
+    #[test]
+    fn the_derivative_of_silu_is_its_slope() {
+        let silu = Activation::Silu;
+        for i in -60..=60 {
+            let (v, h) = (f64::from(i) / 4.0, 1e-5);
+            let slope = (silu.forward(v + h) - silu.forward(v - h)) / (2.0 * h);
+            assert!((silu.derivative(v) - slope).abs() < 1e-9, "{v}");
+        }
+        assert_eq!(silu.forward(0.0), 0.0);
+        assert_eq!(silu.derivative(0.0), 0.5);
     }
 
     #[test]

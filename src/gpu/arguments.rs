@@ -75,6 +75,7 @@ pub enum Activation {
     None = 0,
     Relu = 1,
     LeakyRelu = 2,
+    Silu = 3,
 }
 
 /// What forward keeps of v for backward.

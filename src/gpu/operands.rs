@@ -249,6 +249,7 @@ impl<'a, D: Driver> Operands<'a, D> {
         self.arguments.choices.activation = match activation {
             Activation::None => ActivationCode::None,
             Activation::Relu => ActivationCode::Relu,
+            Activation::Silu => ActivationCode::Silu,
             Activation::LeakyRelu { slope } => {
                 self.arguments.numbers.slope = slope;
                 ActivationCode::LeakyRelu

@@ -7,7 +7,8 @@ use crate::backend::epilogue::Activation;
 use crate::cpu::simd::Simd;
 use crate::cpu::simd::elements::SimdElement;
 use crate::cpu::simd::opaque::opaque;
-use crate::cpu::simd::vector::Vector;
+use crate::cpu::simd::vector::{LANES, Vector};
+use crate::logistic::Logistic;
 use crate::numeric::Numeric;
 
 /// An activation, as the kernels compute it.
@@ -33,6 +34,14 @@ impl VectorActivation {
         simd: S,
         v: &mut [[T::Vector<S>; A]; L],
     ) {
+        if opaque(self.is_silu()) {
+            for l in 0..L {
+                for i in 0..A {
+                    v[l][i] = silu::<S, T>(simd, v[l][i]);
+                }
+            }
+            return;
+        }
         if opaque(matches!(self.activation, Activation::Relu)) {
             for l in 0..L {
                 for i in 0..A {
@@ -84,7 +93,15 @@ impl VectorActivation {
         dy: T::Vector<S>,
         v: T::Vector<S>,
     ) -> T::Vector<S> {
+        if opaque(self.is_silu()) {
+            return silu_backward::<S, T>(simd, dy, v);
+        }
         self.backward_from_mask::<S, T>(simd, dy, Self::mask::<S, T>(simd, v))
+    }
+
+    #[inline(always)]
+    fn is_silu(self) -> bool {
+        matches!(self.activation, Activation::Silu)
     }
 
     /// The slope below zero, where there is one.
@@ -92,7 +109,7 @@ impl VectorActivation {
     fn slope(self) -> Option<f64> {
         match self.activation {
             Activation::LeakyRelu { slope } => Some(slope),
-            Activation::None | Activation::Relu => None,
+            Activation::None | Activation::Relu | Activation::Silu => None,
         }
     }
 
@@ -100,4 +117,38 @@ impl VectorActivation {
     fn slopes<S: Simd, T: SimdElement>(self, simd: S) -> T::Vector<S> {
         T::splat(simd, T::Scalar::nearest(self.slope().unwrap_or_default()))
     }
+}
+
+/// `v·σ(v)`.
+#[inline(always)]
+fn silu<S: Simd, T: SimdElement>(simd: S, v: T::Vector<S>) -> T::Vector<S> {
+    let [sigma, _] = logistic::<S, T>(simd, v);
+    v.mul(sigma)
+}
+
+/// `dy·σ(v)·(1 + v·σ(−v))`.
+#[inline(always)]
+fn silu_backward<S: Simd, T: SimdElement>(
+    simd: S,
+    dy: T::Vector<S>,
+    v: T::Vector<S>,
+) -> T::Vector<S> {
+    let [sigma, of_negative] = logistic::<S, T>(simd, v);
+    let one = T::splat(simd, T::Scalar::nearest(1.0));
+    // Not fused, which not every level and no GPU kernel does here.
+    dy.mul(sigma.mul(one.add(v.mul(of_negative))))
+}
+
+/// σ(v) and σ(−v), value by value: compilers make vectors of it.
+#[inline(always)]
+fn logistic<S: Simd, T: SimdElement>(simd: S, v: T::Vector<S>) -> [T::Vector<S>; 2] {
+    let mut sigma = v.to_array();
+    let mut of_negative = sigma;
+    for i in 0..LANES {
+        [sigma[i], of_negative[i]] = sigma[i].logistic();
+    }
+    [
+        T::load_compute(simd, &sigma),
+        T::load_compute(simd, &of_negative),
+    ]
 }
