@@ -1,7 +1,7 @@
 //! Backward passes against the textbook.
 
-use batchnorm::Element;
 use batchnorm::backend::Backend;
+use batchnorm::{Activation, Element};
 use half::{bf16, f16};
 
 use crate::data::{add_residual, add_running, ordinary};
@@ -62,7 +62,7 @@ pub fn backward_of_large_arrays_matches_the_textbook<B: Backend>(backend: &B) {
     for (seed, shape) in shapes::large().into_iter().enumerate() {
         let mut problem = ordinary::<f32>(shape, seed as u64);
         check_backward::<f32, B>(backend, &problem, How::Fused);
-        problem.relu = true;
+        problem.activation = Activation::Relu;
         check_backward::<f32, B>(backend, &problem, How::Fused);
         add_residual::<f32>(&mut problem, 3);
         check_backward::<f32, B>(backend, &problem, How::Fused);
@@ -74,7 +74,7 @@ pub fn backward_of_large_arrays_matches_the_textbook<B: Backend>(backend: &B) {
 pub fn backward_of_streamed_arrays_matches_the_textbook<B: Backend>(backend: &B) {
     for shape in shapes::streamed(size_of::<f32>()) {
         let mut problem = ordinary::<f32>(shape, 1);
-        problem.relu = true;
+        problem.activation = Activation::Relu;
         check_backward::<f32, B>(backend, &problem, How::Fused);
         add_residual::<f32>(&mut problem, 3);
         check_backward::<f32, B>(backend, &problem, How::Fused);

@@ -1,6 +1,6 @@
 //! Data for the checks: seeded, and rounded to the data type before anyone sees it.
 
-use batchnorm::{Element, Shape};
+use batchnorm::{Activation, Element, Shape};
 
 use crate::reference::Problem;
 
@@ -84,7 +84,7 @@ pub fn with_x<T: Element>(shape: Shape, x: Vec<f64>, seed: u64) -> Problem {
         beta: (0..channels).map(|_| signed(&mut random)).collect(),
         epsilon: 1e-5,
         residual: None,
-        relu: false,
+        activation: Activation::None,
         running: None,
         dy: (0..shape.len())
             .map(|_| round::<T>(random.normal() + 0.25))

@@ -1,7 +1,7 @@
 //! The same bits, whoever computes them.
 
 use batchnorm::backend::Backend;
-use batchnorm::{Cpu, Element, Level, Shape};
+use batchnorm::{Activation, Cpu, Element, Level, Shape};
 use half::bf16;
 
 use crate::data::{add_residual, ordinary};
@@ -14,7 +14,7 @@ fn everything<T: Element, B: Backend>(
     shape: Shape,
 ) -> (Vec<T>, Vec<Vec<T::Compute>>, BackwardAnswer<T>) {
     let mut problem = ordinary::<T>(shape, 8);
-    problem.relu = true;
+    problem.activation = Activation::Relu;
     add_residual::<T>(&mut problem, 9);
     let answer = forward::<T, B>(backend, &problem, How::Fused);
     let statistics = answer

@@ -1,7 +1,7 @@
 //! Forward passes against the textbook.
 
-use batchnorm::Element;
 use batchnorm::backend::Backend;
+use batchnorm::{Activation, Element};
 use half::{bf16, f16};
 
 use crate::data::{add_residual, add_running, ordinary};
@@ -12,11 +12,11 @@ use crate::shapes;
 /// A problem with each epilogue.
 pub fn with_each_epilogue<T: Element>(mut problem: Problem, check: impl Fn(&Problem)) {
     check(&problem);
-    problem.relu = true;
+    problem.activation = Activation::Relu;
     check(&problem);
     add_residual::<T>(&mut problem, 5);
     check(&problem);
-    problem.relu = false;
+    problem.activation = Activation::None;
     check(&problem);
 }
 
@@ -45,7 +45,7 @@ pub fn forward_of_large_arrays_matches_the_textbook<B: Backend>(backend: &B) {
     for (seed, shape) in shapes::large().into_iter().enumerate() {
         let mut problem = ordinary::<f32>(shape, seed as u64);
         check_forward::<f32, B>(backend, &problem, How::Fused);
-        problem.relu = true;
+        problem.activation = Activation::Relu;
         add_residual::<f32>(&mut problem, 3);
         check_forward::<f32, B>(backend, &problem, How::Fused);
         check_forward::<bf16, B>(backend, &ordinary::<bf16>(shape, seed as u64), How::Fused);

@@ -7,6 +7,8 @@
     reason = "a check that fails panics, as a test does"
 )]
 
+pub mod activation_error;
+pub mod activations;
 pub mod backward;
 pub mod data;
 pub mod determinism;
@@ -37,6 +39,9 @@ macro_rules! for_each_check {
             backward::backward_of_large_arrays_matches_the_textbook,
             backward::backward_of_streamed_arrays_matches_the_textbook,
             backward::backward_composed_of_steps_matches_the_textbook,
+            activations::leaky_relu_matches_the_textbook,
+            activations::silu_matches_the_textbook,
+            activations::activations_of_large_arrays_match_the_textbook,
             precision::a_large_mean_costs_no_digits,
             precision::halves_are_rounded_to_the_nearest,
             precision::a_constant_gives_exactly_beta,

@@ -16,9 +16,14 @@ pub fn in_place_gives_the_same_bits<B: Backend>(backend: &B) {
         .into_iter()
         .chain(shapes::large().into_iter().step_by(3))
     {
-        for relu in [false, true] {
+        for activation in [
+            Activation::None,
+            Activation::Relu,
+            Activation::LeakyRelu { slope: 0.1 },
+            Activation::Silu,
+        ] {
             let mut problem = ordinary::<f32>(shape, 2);
-            problem.relu = relu;
+            problem.activation = activation;
             add_residual::<f32>(&mut problem, 3);
             let answer = forward::<f32, B>(backend, &problem, How::Fused);
             let separate = backward::<f32, B>(backend, &problem, &answer, How::Fused, false);

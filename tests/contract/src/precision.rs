@@ -165,7 +165,7 @@ pub fn values_near_the_largest<B: Backend>(backend: &B) {
 fn check_large<T: Element, B: Backend>(backend: &B, problem: &Problem) {
     let expected = problem.forward();
     let answer = forward::<T, B>(backend, problem, How::Fused);
-    let gradients = problem.backward(&expected, |_| true);
+    let gradients = problem.backward(&expected, |_| 1.0);
     let found = backward::<T, B>(backend, problem, &answer, How::Fused, false);
     let roundoff = if problem.shape.is_empty() || T::DTYPE == batchnorm::DType::BF16 {
         2f64.powi(-8)
@@ -223,7 +223,7 @@ pub fn gamma_zero_and_negative<B: Backend>(backend: &B) {
     for shape in shapes() {
         let mut problem = ordinary::<f32>(shape, 4);
         problem.gamma = vec![0.0, -1.0, 0.0, -0.5, 2.0];
-        problem.relu = true;
+        problem.activation = Activation::Relu;
         check_backward::<f32, B>(backend, &problem, How::Fused);
         let answer = forward::<f32, B>(backend, &problem, How::Fused);
         let found = backward::<f32, B>(backend, &problem, &answer, How::Fused, false);
@@ -300,7 +300,7 @@ pub fn relu_passes_nan_on<B: Backend>(backend: &B) {
         for residual in [false, true] {
             let mut problem = ordinary::<f32>(shape, 6);
             add_running::<f32>(&mut problem, 7);
-            problem.relu = true;
+            problem.activation = Activation::Relu;
             if residual {
                 add_residual::<f32>(&mut problem, 8);
             }
@@ -323,7 +323,7 @@ pub fn relu_agrees_with_what_was_stored<B: Backend>(backend: &B) {
             problem.gamma = vec![round::<T::Compute>(smallest); 2];
             problem.beta = vec![0.0; 2];
             problem.dy = vec![1.0; shape.len()];
-            problem.relu = true;
+            problem.activation = Activation::Relu;
             if residual {
                 problem.residual = Some(vec![0.0; shape.len()]);
             }

@@ -1,7 +1,7 @@
 //! The textbook in f64: batch normalization and its gradients, straight from the paper, two passes, no cleverness.
 //! What everything else is held against.
 
-use batchnorm::Shape;
+use batchnorm::{Activation, Shape};
 
 /// What a pass is given, with every value already one of the data type's.
 #[derive(Debug, Clone)]
@@ -12,7 +12,7 @@ pub struct Problem {
     pub beta: Vec<f64>,
     pub epsilon: f64,
     pub residual: Option<Vec<f64>>,
-    pub relu: bool,
+    pub activation: Activation,
     /// Mean and variance to normalize with; the batch's own if none.
     pub running: Option<(Vec<f64>, Vec<f64>)>,
     pub dy: Vec<f64>,
@@ -34,7 +34,7 @@ pub struct Forward {
 /// What backward gives.
 #[derive(Debug, Clone)]
 pub struct Backward {
-    /// dy where the activation passed, which is the residual's gradient.
+    /// dy times the slope of the activation, which is the residual's gradient.
     pub dv: Vec<f64>,
     pub dx: Vec<f64>,
     pub dgamma: Vec<f64>,
@@ -77,23 +77,22 @@ impl Problem {
                 let residual = self.residual.as_ref().map_or(0.0, |residual| residual[i]);
                 out.x_hat[i] = (self.x[i] - mean - low) * inv_std;
                 out.v[i] = self.gamma[c] * out.x_hat[i] + self.beta[c] + residual;
-                out.y[i] = if self.relu && out.v[i] < 0.0 {
-                    0.0
-                } else {
-                    out.v[i]
-                };
+                out.y[i] = activated(self.activation, out.v[i]);
             }
             (out.mean[c], out.variance[c], out.inv_std[c]) = (mean, variance, inv_std);
         }
         out
     }
 
-    /// `passed` says where the activation let the value through.
-    pub fn backward(&self, forward: &Forward, passed: impl Fn(usize) -> bool) -> Backward {
+    /// `slope` is the derivative of the activation at each place.
+    pub fn backward(&self, forward: &Forward, slope: impl Fn(usize) -> f64) -> Backward {
         let (channels, values) = (self.shape.channels(), self.shape.len());
         let mut out = Backward {
             dv: (0..values)
-                .map(|i| if passed(i) { self.dy[i] } else { 0.0 })
+                .map(|i| match slope(i) {
+                    0.0 => 0.0,
+                    slope => slope * self.dy[i],
+                })
                 .collect(),
             dx: vec![0.0; values],
             dgamma: vec![0.0; channels],
@@ -114,6 +113,30 @@ impl Problem {
         }
         out
     }
+}
+
+/// What an activation is, by its textbook formula.
+fn activated(activation: Activation, v: f64) -> f64 {
+    match activation {
+        Activation::Relu if v < 0.0 => 0.0,
+        Activation::LeakyRelu { slope } if v < 0.0 => slope * v,
+        Activation::Silu => v * sigma(v),
+        _ => v,
+    }
+}
+
+/// Its derivative where v is not zero.
+pub fn slope_of(activation: Activation, v: f64) -> f64 {
+    match activation {
+        Activation::Relu if v < 0.0 => 0.0,
+        Activation::LeakyRelu { slope } if v < 0.0 => slope,
+        Activation::Silu => sigma(v) + v * sigma(v) * sigma(-v),
+        _ => 1.0,
+    }
+}
+
+fn sigma(v: f64) -> f64 {
+    1.0 / (1.0 + (-v).exp())
 }
 
 /// A sum whose rounding errors are added up beside it (Neumaier).

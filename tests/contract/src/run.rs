@@ -7,8 +7,9 @@ use batchnorm::backend::{
     composed,
 };
 
+use crate::activation_error::ActivationError;
 use crate::data::{round, typed, wide};
-use crate::reference::{Forward, Problem};
+use crate::reference::{Forward, Problem, slope_of};
 use crate::tolerance::Tolerance;
 
 /// Whether the fused operation or the composition of steps is called.
@@ -22,6 +23,8 @@ pub enum How {
 pub struct Answer<T: Element, B: Backend> {
     pub statistics: [B::Buffer<T::Compute>; 4],
     pub mask: B::Mask,
+    /// Where the activation saves it; else no value of the answer's.
+    pub pre_activation: B::Buffer<T>,
     pub y: Vec<T>,
 }
 
@@ -52,13 +55,19 @@ pub fn forward<T: Element, B: Backend>(backend: &B, problem: &Problem, how: How)
         .upload(&vec![T::from_f64(-77.0); shape.len()])
         .unwrap();
     let mut mask = backend.mask::<T>(shape).unwrap();
+    let mut pre_activation = backend
+        .upload(&vec![T::from_f64(-77.0); shape.len()])
+        .unwrap();
     {
-        let activation = activation(problem);
+        let activation = problem.activation;
         let epilogue = Epilogue {
             activation,
             residual: residual.as_ref().map(|residual| B::as_slice(residual)),
             saved: match activation.saves(residual.is_some()) {
                 SavedActivation::Mask(()) => SavedActivation::Mask(&mut mask),
+                SavedActivation::PreActivation(()) => {
+                    SavedActivation::PreActivation(B::as_slice_mut(&mut pre_activation))
+                }
                 _ => SavedActivation::Nothing,
             },
         };
@@ -109,15 +118,8 @@ pub fn forward<T: Element, B: Backend>(backend: &B, problem: &Problem, how: How)
     Answer {
         statistics,
         mask,
+        pre_activation,
         y,
-    }
-}
-
-fn activation(problem: &Problem) -> Activation {
-    if problem.relu {
-        Activation::Relu
-    } else {
-        Activation::None
     }
 }
 
@@ -246,11 +248,14 @@ pub fn backward<T: Element, B: Backend>(
             .upload(&vec![T::from_f64(-77.0); shape.len()])
             .unwrap()
     });
-    let activation = activation(problem);
+    let activation = problem.activation;
     let backward = ActivationBackward {
         activation,
         saved: match activation.saves(problem.residual.is_some()) {
             SavedActivation::Mask(()) => SavedActivation::Mask(&forward.mask),
+            SavedActivation::PreActivation(()) => {
+                SavedActivation::PreActivation(B::as_slice(&forward.pre_activation))
+            }
             _ => SavedActivation::Nothing,
         },
     };
@@ -359,7 +364,7 @@ pub fn check_forward<T: Element, B: Backend>(
                 i,
                 answer.y[i].to_f64(),
                 expected.y[i],
-                tolerance.y::<T>(c, i),
+                ActivationError::of::<T>(problem, &expected).y(i, tolerance.y::<T>(c, i)),
             );
         }
     }
@@ -369,18 +374,21 @@ pub fn check_forward<T: Element, B: Backend>(
 /// Forward and backward, held against the textbook.
 pub fn check_backward<T: Element, B: Backend>(backend: &B, problem: &Problem, how: How) {
     let (answer, expected) = check_forward::<T, B>(backend, problem, how);
-    // A value within rounding of zero may fall on either side: the gate is that of the y that was stored.
-    let passed = |i: usize| {
-        let y = answer.y[i].to_f64();
-        !problem.relu || y > 0.0 || y.is_nan()
+    // A value within rounding of zero may fall on either side: the side is that of the y that was stored.
+    let slope = |i: usize| match problem.activation {
+        Activation::Silu => slope_of(Activation::Silu, expected.v[i]),
+        other if answer.y[i].to_f64() <= 0.0 => slope_of(other, -1.0),
+        other => slope_of(other, 1.0),
     };
-    let gradients = problem.backward(&expected, passed);
+    let gradients = problem.backward(&expected, slope);
     let found = backward::<T, B>(backend, problem, &answer, how, false);
     let tolerance = Tolerance {
         problem,
         forward: &expected,
     };
+    let error = ActivationError::of::<T>(problem, &expected);
     for c in 0..problem.shape.channels() {
+        let of_activation = error.gradients::<T>(c, |i| tolerance.y::<T>(c, i));
         let bound = tolerance.gradients::<T>(c, &gradients);
         close(
             "dgamma",
@@ -388,7 +396,7 @@ pub fn check_backward<T: Element, B: Backend>(backend: &B, problem: &Problem, ho
             c,
             found.dgamma[c].to_f64(),
             gradients.dgamma[c],
-            bound.dgamma,
+            bound.dgamma + of_activation.dgamma,
         );
         close(
             "dbeta",
@@ -396,10 +404,11 @@ pub fn check_backward<T: Element, B: Backend>(backend: &B, problem: &Problem, ho
             c,
             found.dbeta[c].to_f64(),
             gradients.dbeta[c],
-            bound.dbeta,
+            bound.dbeta + of_activation.dbeta,
         );
         for i in problem.channel(c) {
-            let bound = bound.dx::<T>(gradients.dv[i], expected.x_hat[i], gradients.dx[i]);
+            let bound = bound.dx::<T>(gradients.dv[i], expected.x_hat[i], gradients.dx[i])
+                + of_activation.dx(error.dv::<T>(i, tolerance.y::<T>(c, i)), expected.x_hat[i]);
             close(
                 "dx",
                 problem,
@@ -415,7 +424,7 @@ pub fn check_backward<T: Element, B: Backend>(backend: &B, problem: &Problem, ho
                     i,
                     dresidual[i].to_f64(),
                     gradients.dv[i],
-                    0.0,
+                    error.stored_dv::<T>(i, tolerance.y::<T>(c, i)),
                 );
             }
         }

@@ -21,7 +21,7 @@ use batchnorm::{DType, Element};
 use crate::reference::{Backward, Forward, Problem};
 
 /// The unit roundoff of what is computed in.
-fn compute_roundoff<T: Element>() -> f64 {
+pub(crate) fn compute_roundoff<T: Element>() -> f64 {
     if T::DTYPE == DType::F64 {
         f64::EPSILON / 2.0
     } else {
@@ -30,7 +30,7 @@ fn compute_roundoff<T: Element>() -> f64 {
 }
 
 /// What storing a value may cost.
-fn store<T: Element>(value: f64) -> f64 {
+pub(crate) fn store<T: Element>(value: f64) -> f64 {
     let (roundoff, smallest) = match T::DTYPE {
         DType::F16 => (2f64.powi(-11), 2f64.powi(-24)),
         DType::BF16 => (2f64.powi(-8), 2f64.powi(-133)),
