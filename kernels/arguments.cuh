@@ -63,7 +63,7 @@ struct Partition {
 };
 
 // What becomes of v = (x − mean)·inv_std·γ + β + residual: epilogue.cuh.
-enum class Activation : u32 { None = 0, Relu = 1 };
+enum class Activation : u32 { None = 0, Relu = 1, LeakyRelu = 2, Silu = 3 };
 // What forward keeps of v for backward.
 enum class Saved : u32 { Nothing = 0, Mask = 1, PreActivation = 2 };
 // Bits of Choices::aligned.

@@ -80,7 +80,10 @@ template <class T>
 DEVICE typename T::Compute dv_of(
     const Arguments& a, typename T::Compute dy, typename T::Compute centred, Coefficients<typename T::Compute> forward,
     const SavedPacket<T>& saved, int lane) {
-    return activation_backward<T>(a, dy, saved, lane, [&] { return fma(centred, forward.scale, forward.shift); });
+    return activation_backward<T>(a, dy, saved, lane, [&] {
+        return a.choices.saved == Saved::PreActivation ? saved.value_of(a, lane)
+                                                       : fma(centred, forward.scale, forward.shift);
+    });
 }
 
 // Adds a packet's terms to lane sums. `of_lane(lane)` gives a lane's ReduceCoefficients.

@@ -51,8 +51,9 @@ DEVICE void write_normalized(const Arguments& a, const Packet<T>& x, OfLane of_l
         Compute v = fma(x[lane] - coefficients.center, coefficients.scale, coefficients.shift);
         if (adds) v += residual[lane];
         saved.set(lane, v);
+        if (a.choices.saved == Saved::PreActivation) residual.set(lane, v);
         y.set(lane, activation_forward(a, v));
     }
     store_out(a, place, y);
-    store_saved(a, place, saved);
+    store_saved(a, place, saved, residual);
 }

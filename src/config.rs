@@ -191,6 +191,7 @@ impl BatchNormConfig {
             return Err(Error::NoChannels);
         }
         check_inference_epsilon(self.epsilon)?;
+        self.activation.check()?;
         if self.ghost_batch == Some(0) {
             return Err(Error::Value {
                 what: "a ghost batch",

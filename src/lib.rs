@@ -16,6 +16,7 @@ mod error;
 pub mod gpu;
 mod interop;
 mod layer;
+mod logistic;
 mod numeric;
 mod shape;
 mod statistics;

@@ -5,6 +5,7 @@ use std::fmt::Debug;
 use half::{bf16, f16};
 
 use crate::cpu::memory::scratch::ScratchElement;
+use crate::logistic::Logistic;
 
 /// A value that is stored. Sealed: only this crate can name it. Users know its methods as those of [`Element`](crate::Element).
 pub trait Numeric: Copy + Default + Debug + PartialEq + PartialOrd + Send + Sync + 'static {
@@ -15,7 +16,7 @@ pub trait Numeric: Copy + Default + Debug + PartialEq + PartialOrd + Send + Sync
 }
 
 /// A value that is computed with: `f32` or `f64`. Sealed: only this crate can name it.
-pub trait Real: Numeric + ScratchElement {
+pub trait Real: Numeric + Logistic + ScratchElement {
     /// The largest finite value.
     const LARGEST: f64;
 }

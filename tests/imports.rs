@@ -102,7 +102,7 @@ fn nothing_is_imported_through_the_root() {
     for (name, module) in &modules {
         for path in &module.imports {
             assert!(
-                target(path, &modules) != "" || name.is_empty(),
+                !target(path, &modules).is_empty() || name.is_empty(),
                 "{}: crate::{path} is imported through lib.rs",
                 module.file.display()
             );

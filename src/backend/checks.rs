@@ -104,6 +104,7 @@ fn check_saved(
     after_residual: bool,
     found: SavedActivation<(), ()>,
 ) -> Result<()> {
+    activation.check()?;
     if found == SavedActivation::Nothing || found == activation.saves(after_residual) {
         return Ok(());
     }

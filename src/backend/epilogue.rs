@@ -3,6 +3,8 @@
 //! A new activation is an entry in each match of [`Activation`] here, and what the kernels do for it: `src/cpu/epilogue`,
 //! `kernels/epilogue.cuh`. The translations to either's own words are `src/cpu/operands.rs` and `src/gpu/operands.rs`.
 
+use crate::error::{Error, Result};
+
 /// What is done to the normalized values before they are stored.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
@@ -11,6 +13,15 @@ pub enum Activation {
     None,
     /// `max(0, y)`; NaN stays NaN, as in PyTorch. With a residual: `max(0, y + residual)`.
     Relu,
+    /// y where it is above zero, `slope·y` elsewhere; NaN stays NaN. Source: Maas, Hannun & Ng 2013, with a slope of 0.01,
+    /// which is PyTorch's default. The slope is rounded to the type that is computed in.
+    LeakyRelu {
+        /// The factor of values that are not above zero: any finite number.
+        slope: f64,
+    },
+    /// `y·σ(y)` with σ(y) = 1 / (1 + exp(−y)), also called swish. Source: Elfwing, Uchibe & Doya 2018. With a residual the
+    /// values before the activation are saved, rounded as y is: a pass then keeps an array more.
+    Silu,
 }
 
 impl Activation {
@@ -26,10 +37,18 @@ impl Activation {
                     v
                 }
             }
+            Activation::LeakyRelu { slope } => {
+                if v <= 0.0 {
+                    slope * v
+                } else {
+                    v
+                }
+            }
+            Activation::Silu => v / (1.0 + (-v).exp()),
         }
     }
 
-    /// Its derivative at v. For ReLU it is 0 at 0, and 1 where v is NaN.
+    /// Its derivative at v. For ReLU it is 0 at 0 (the slope, if it leaks), and 1 where v is NaN.
     pub fn derivative(self, v: f64) -> f64 {
         match self {
             Activation::None => 1.0,
@@ -40,6 +59,17 @@ impl Activation {
                     1.0
                 }
             }
+            Activation::LeakyRelu { slope } => {
+                if v <= 0.0 {
+                    slope
+                } else {
+                    1.0
+                }
+            }
+            Activation::Silu => {
+                let (sigma, rest) = (1.0 / (1.0 + (-v).exp()), 1.0 / (1.0 + v.exp()));
+                sigma * (1.0 + v * rest)
+            }
         }
     }
 
@@ -47,8 +77,26 @@ impl Activation {
     /// recomputed from x, which is kept anyway.
     pub fn saves(self, after_residual: bool) -> SavedActivation<(), ()> {
         match self {
-            Activation::Relu if after_residual => SavedActivation::Mask(()),
-            Activation::None | Activation::Relu => SavedActivation::Nothing,
+            Activation::Relu | Activation::LeakyRelu { .. } if after_residual => {
+                SavedActivation::Mask(())
+            }
+            Activation::Silu if after_residual => SavedActivation::PreActivation(()),
+            Activation::None
+            | Activation::Relu
+            | Activation::LeakyRelu { .. }
+            | Activation::Silu => SavedActivation::Nothing,
+        }
+    }
+
+    /// That its parameters are numbers to compute with.
+    pub(crate) fn check(self) -> Result<()> {
+        match self {
+            Activation::LeakyRelu { slope } if !slope.is_finite() => Err(Error::Value {
+                what: "the slope of leaky ReLU",
+                found: slope.to_string(),
+                needed: "a finite number",
+            }),
+            _ => Ok(()),
         }
     }
 }
@@ -95,11 +143,11 @@ impl<M, V> SavedActivation<M, V> {
     }
 
     /// With the mask and the values made something else, or the error of that.
-    pub(crate) fn try_map<N, W, E>(
+    pub(crate) fn try_map<N, W>(
         self,
-        mask: impl FnOnce(M) -> Result<N, E>,
-        values: impl FnOnce(V) -> Result<W, E>,
-    ) -> Result<SavedActivation<N, W>, E> {
+        mask: impl FnOnce(M) -> Result<N>,
+        values: impl FnOnce(V) -> Result<W>,
+    ) -> Result<SavedActivation<N, W>> {
         Ok(match self {
             SavedActivation::Nothing => SavedActivation::Nothing,
             SavedActivation::Mask(saved) => SavedActivation::Mask(mask(saved)?),
@@ -202,6 +250,31 @@ mod tests {
         );
         assert!(relu.forward(f64::NAN).is_nan());
         assert_eq!(relu.derivative(f64::NAN), 1.0);
+    }
+
+    #[test]
+    fn leaky_relu_goes_on_below_zero() {
+        let leaky = Activation::LeakyRelu { slope: 0.25 };
+        assert_eq!([-2.0, 0.0, 3.0].map(|v| leaky.forward(v)), [-0.5, 0.0, 3.0]);
+        assert_eq!(
+            [-2.0, 0.0, 3.0].map(|v| leaky.derivative(v)),
+            [0.25, 0.25, 1.0]
+        );
+        assert!(leaky.forward(f64::NAN).is_nan());
+        assert_eq!(leaky.saves(true), SavedActivation::Mask(()));
+        assert!(Activation::LeakyRelu { slope: f64::NAN }.check().is_err());
+    }
+
+    #[test]
+    fn the_derivative_of_silu_is_its_slope() {
+        let silu = Activation::Silu;
+        for i in -60..=60 {
+            let (v, h) = (f64::from(i) / 4.0, 1e-5);
+            let slope = (silu.forward(v + h) - silu.forward(v - h)) / (2.0 * h);
+            assert!((silu.derivative(v) - slope).abs() < 1e-9, "{v}");
+        }
+        assert_eq!(silu.forward(0.0), 0.0);
+        assert_eq!(silu.derivative(0.0), 0.5);
     }
 
     #[test]

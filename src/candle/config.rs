@@ -61,7 +61,7 @@ impl BatchNormConfig {
     /// The settings of a layer of so many channels.
     ///
     /// # Errors
-    /// What [`crate::config::BatchNormConfig::validate`] refuses, and `remove_mean = false`.
+    /// What [`crate::BatchNormConfig::validate`] refuses, and `remove_mean = false`.
     pub(super) fn settings(&self, channels: usize) -> Result<crate::config::BatchNormConfig> {
         if !self.remove_mean {
             candle_core::bail!("batch norm subtracts the mean: remove_mean must be true, got false")

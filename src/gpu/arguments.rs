@@ -74,6 +74,8 @@ pub enum Activation {
     #[default]
     None = 0,
     Relu = 1,
+    LeakyRelu = 2,
+    Silu = 3,
 }
 
 /// What forward keeps of v for backward.

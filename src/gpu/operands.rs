@@ -249,6 +249,11 @@ impl<'a, D: Driver> Operands<'a, D> {
         self.arguments.choices.activation = match activation {
             Activation::None => ActivationCode::None,
             Activation::Relu => ActivationCode::Relu,
+            Activation::Silu => ActivationCode::Silu,
+            Activation::LeakyRelu { slope } => {
+                self.arguments.numbers.slope = slope;
+                ActivationCode::LeakyRelu
+            }
         };
     }
 
@@ -260,5 +265,6 @@ impl<'a, D: Driver> Operands<'a, D> {
     fn saved_values(&mut self, values: u64) {
         self.arguments.choices.saved = Saved::PreActivation;
         self.arguments.arrays.preactivation = values;
+        self.align(values, aligned::PREACTIVATION);
     }
 }

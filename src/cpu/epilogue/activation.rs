@@ -7,7 +7,9 @@ use crate::backend::epilogue::Activation;
 use crate::cpu::simd::Simd;
 use crate::cpu::simd::elements::SimdElement;
 use crate::cpu::simd::opaque::opaque;
-use crate::cpu::simd::vector::Vector;
+use crate::cpu::simd::vector::{LANES, Vector};
+use crate::logistic::Logistic;
+use crate::numeric::Numeric;
 
 /// An activation, as the kernels compute it.
 #[derive(Debug, Clone, Copy)]
@@ -29,12 +31,32 @@ impl VectorActivation {
     #[inline(always)]
     pub(crate) fn forward<S: Simd, T: SimdElement, const A: usize, const L: usize>(
         self,
+        simd: S,
         v: &mut [[T::Vector<S>; A]; L],
     ) {
+        if opaque(self.is_silu()) {
+            for l in 0..L {
+                for i in 0..A {
+                    v[l][i] = silu::<S, T>(simd, v[l][i]);
+                }
+            }
+            return;
+        }
         if opaque(matches!(self.activation, Activation::Relu)) {
             for l in 0..L {
                 for i in 0..A {
                     v[l][i] = v[l][i].relu();
+                }
+            }
+        } else if opaque(self.slope().is_some()) {
+            let (zero, slope) = (
+                T::splat(simd, T::Scalar::default()),
+                self.slopes::<S, T>(simd),
+            );
+            for l in 0..L {
+                for i in 0..A {
+                    let above = v[l][i].compare_mask(zero);
+                    v[l][i] = v[l][i].blend(above, v[l][i].mul(slope));
                 }
             }
         }
@@ -50,12 +72,17 @@ impl VectorActivation {
     #[inline(always)]
     pub(crate) fn backward_from_mask<S: Simd, T: SimdElement>(
         self,
+        simd: S,
         dy: T::Vector<S>,
         mask: u16,
     ) -> T::Vector<S> {
         debug_assert!(self.depends_on_v());
-        // ReLU, the only activation that saves a mask.
-        dy.mask_and(mask)
+        if opaque(self.slope().is_some()) {
+            dy.blend(mask, dy.mul(self.slopes::<S, T>(simd)))
+        } else {
+            // Chosen, not multiplied: zero times infinity would be NaN.
+            dy.mask_and(mask)
+        }
     }
 
     /// dv from dy and v.
@@ -66,8 +93,62 @@ impl VectorActivation {
         dy: T::Vector<S>,
         v: T::Vector<S>,
     ) -> T::Vector<S> {
-        debug_assert!(self.depends_on_v());
-        // ReLU, the only activation whose dv depends on v.
-        dy.mask_and(Self::mask::<S, T>(simd, v))
+        if opaque(self.is_silu()) {
+            return silu_backward::<S, T>(simd, dy, v);
+        }
+        self.backward_from_mask::<S, T>(simd, dy, Self::mask::<S, T>(simd, v))
     }
+
+    #[inline(always)]
+    fn is_silu(self) -> bool {
+        matches!(self.activation, Activation::Silu)
+    }
+
+    /// The slope below zero, where there is one.
+    #[inline(always)]
+    fn slope(self) -> Option<f64> {
+        match self.activation {
+            Activation::LeakyRelu { slope } => Some(slope),
+            Activation::None | Activation::Relu | Activation::Silu => None,
+        }
+    }
+
+    #[inline(always)]
+    fn slopes<S: Simd, T: SimdElement>(self, simd: S) -> T::Vector<S> {
+        T::splat(simd, T::Scalar::nearest(self.slope().unwrap_or_default()))
+    }
+}
+
+/// `v·σ(v)`.
+#[inline(always)]
+fn silu<S: Simd, T: SimdElement>(simd: S, v: T::Vector<S>) -> T::Vector<S> {
+    let [sigma, _] = logistic::<S, T>(simd, v);
+    v.mul(sigma)
+}
+
+/// `dy·σ(v)·(1 + v·σ(−v))`.
+#[inline(always)]
+fn silu_backward<S: Simd, T: SimdElement>(
+    simd: S,
+    dy: T::Vector<S>,
+    v: T::Vector<S>,
+) -> T::Vector<S> {
+    let [sigma, of_negative] = logistic::<S, T>(simd, v);
+    let one = T::splat(simd, T::Scalar::nearest(1.0));
+    // Not fused, which not every level and no GPU kernel does here.
+    dy.mul(sigma.mul(one.add(v.mul(of_negative))))
+}
+
+/// σ(v) and σ(−v), value by value: compilers make vectors of it.
+#[inline(always)]
+fn logistic<S: Simd, T: SimdElement>(simd: S, v: T::Vector<S>) -> [T::Vector<S>; 2] {
+    let mut sigma = v.to_array();
+    let mut of_negative = sigma;
+    for i in 0..LANES {
+        [sigma[i], of_negative[i]] = sigma[i].logistic();
+    }
+    [
+        T::load_compute(simd, &sigma),
+        T::load_compute(simd, &of_negative),
+    ]
 }

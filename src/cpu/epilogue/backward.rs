@@ -85,7 +85,10 @@ impl<T: SimdElement, const A: usize> BackwardStreams<'_, T, A> {
                 for l in 0..L {
                     for i in 0..A {
                         let bits = sixteen_bits(self.mask, self.first_bit[i] + at + l * LANES);
-                        dy[l][i] = self.activation.backward_from_mask::<S, T>(dy[l][i], bits);
+                        let dv = self
+                            .activation
+                            .backward_from_mask::<S, T>(simd, dy[l][i], bits);
+                        dy[l][i] = dv;
                     }
                 }
             } else {

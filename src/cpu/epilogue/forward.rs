@@ -92,7 +92,7 @@ impl<T: SimdElement, const A: usize> EpilogueStreams<'_, '_, T, A> {
                 self.pre_activation.write(simd, at, count, *v);
             }
         }
-        self.activation.forward::<S, T, A, L>(v);
+        self.activation.forward::<S, T, A, L>(simd, v);
     }
 
     /// Writes the bits that do not fill two bytes.
