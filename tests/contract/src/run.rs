@@ -9,7 +9,7 @@ use batchnorm::backend::{
 
 use crate::data::{round, typed, wide};
 use crate::reference::{Forward, Problem};
-use crate::tolerance::Tolerance;
+use crate::tolerance::{Additions, Tolerance};
 
 /// Whether the fused operation or the composition of steps is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -310,6 +310,7 @@ pub fn check_forward<T: Element, B: Backend>(
     let tolerance = Tolerance {
         problem,
         forward: &expected,
+        additions: Additions::of::<T, B>(backend, &problem.shape),
     };
     let [mean, _, variance, inv_std] = [0, 1, 2, 3].map(|i| {
         wide(
@@ -379,6 +380,7 @@ pub fn check_backward<T: Element, B: Backend>(backend: &B, problem: &Problem, ho
     let tolerance = Tolerance {
         problem,
         forward: &expected,
+        additions: Additions::of::<T, B>(backend, &problem.shape),
     };
     for c in 0..problem.shape.channels() {
         let bound = tolerance.gradients::<T>(c, &gradients);
