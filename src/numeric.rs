@@ -1,4 +1,4 @@
-//! Numbers, as far as kernels need to know them: the lowest room, which imports nothing of the kernels.
+//! Numbers, as far as kernels need to know them. It imports nothing of the kernels, only what is below them.
 
 use std::fmt::Debug;
 

@@ -26,7 +26,7 @@ fn no_bit_has_changed() {
     table::hold(&path, &COLUMNS, &runs);
 }
 
-/// Shapes by how the processor goes through them: see `src/cpu/matrix.rs` and `src/cpu/cuts.rs`.
+/// Shapes by how the processor goes through them: see `src/cpu/tiling/view.rs` and `src/cpu/tiling/plan.rs`.
 const SCOPE: Scope = Scope {
     in_every_pass: small,
     in_some_passes: large,

@@ -1,7 +1,7 @@
 //! THE ONE PLACE OF EVERY ACTIVATION: its definition, its derivative, and what the backward pass needs saved of it.
 //!
 //! A new activation is an entry in each match of [`Activation`] here, and what the kernels do for it: `src/cpu/epilogue`,
-//! `kernels/epilogue.cuh`. The translations to either's own words are `src/cpu/operands.rs` and `src/gpu/operands.rs`.
+//! `kernels/epilogue.cuh`. The numbers that a GPU knows them by are in `src/gpu/operands.rs`.
 
 use crate::error::{Error, Result};
 

@@ -1,7 +1,7 @@
 //! The reduction that is behind both statistics and gradients: Σa and Σa·b of each channel, read once.
 //!
-//! Chains of `f32` additions are short ([`CHAIN`] values) and end in `f64`, so that the error of a sum does not grow
-//! with the number of values.
+//! Chains of `f32` additions are short ([`CHAIN`] values of a column, twice as many of a plane) and end in `f64`, so that the
+//! error of a sum does not grow with the number of values.
 
 use crate::cpu::simd::Simd;
 use crate::cpu::simd::elements::SimdElement;

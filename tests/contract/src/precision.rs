@@ -8,6 +8,7 @@ use crate::data::{Random, add_residual, add_running, ordinary, round, wide, with
 use crate::reference::Problem;
 use crate::run::{How, backward, check_backward, check_forward, close, forward};
 use crate::shapes::{streamed, three_dimensional};
+use crate::tolerance::Additions;
 
 /// One shape by units, one by columns, and their channels-last forms.
 fn shapes() -> Vec<Shape> {
@@ -107,6 +108,7 @@ pub fn an_outlier_first_costs_no_digits<B: Backend>(backend: &B) {
             }
         });
         let expected = problem.forward();
+        let of_squares = Additions::of::<f32, B>(backend, &shape).of_products::<f32>();
         let answer = forward::<f32, B>(backend, &problem, How::Fused);
         let variance = wide(
             &backend
@@ -115,7 +117,7 @@ pub fn an_outlier_first_costs_no_digits<B: Backend>(backend: &B) {
         );
         for c in 0..shape.channels() {
             let from_shift = (outlier / 16.0).powi(2);
-            let bound = 11.0 * 2f64.powi(-24) * (expected.variance[c] + from_shift)
+            let bound = (of_squares + 2.0 * 2f64.powi(-24)) * (expected.variance[c] + from_shift)
                 + 1e-7 * expected.variance[c];
             close(
                 "variance",

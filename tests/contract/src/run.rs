@@ -10,7 +10,7 @@ use batchnorm::backend::{
 use crate::activation_error::ActivationError;
 use crate::data::{round, typed, wide};
 use crate::reference::{Forward, Problem, slope_of};
-use crate::tolerance::Tolerance;
+use crate::tolerance::{Additions, Tolerance};
 
 /// Whether the fused operation or the composition of steps is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -315,6 +315,7 @@ pub fn check_forward<T: Element, B: Backend>(
     let tolerance = Tolerance {
         problem,
         forward: &expected,
+        additions: Additions::of::<T, B>(backend, &problem.shape),
     };
     let [mean, _, variance, inv_std] = [0, 1, 2, 3].map(|i| {
         wide(
@@ -385,6 +386,7 @@ pub fn check_backward<T: Element, B: Backend>(backend: &B, problem: &Problem, ho
     let tolerance = Tolerance {
         problem,
         forward: &expected,
+        additions: Additions::of::<T, B>(backend, &problem.shape),
     };
     let error = ActivationError::of::<T>(problem, &expected);
     for c in 0..problem.shape.channels() {

@@ -1,24 +1,131 @@
-//! How far a result may be from the textbook: bounds that follow from the arithmetic, per data type.
+//! How far a result may be from the textbook: bounds that follow from the arithmetic, per data type and backend.
 //!
-//! With u the unit roundoff of the compute type (2⁻²⁴, for f64 data 2⁻⁵³) and chains of at most 8 additions that end in
-//! f64, a sum of n terms aᵢ is off by at most 8u·Σ|aᵢ| (7 additions and one rounding of each term). From this, to first
-//! order, and with one roundoff more for every multiply-add of a level without FMA:
+//! u is the unit roundoff of the compute type (2⁻²⁴, for f64 data 2⁻⁵³), w = 2⁻⁵³ that of `f64`. A term that goes through n
+//! additions in the compute type and then m in `f64` puts at most (n·u + m·w) of itself into a sum's error: of Σaᵢ that is
+//! s = n·u + m·w of Σ|aᵢ|, of Σaᵢbᵢ it is p = s + u, for the product is rounded too. An addition to zero rounds nothing, and no
+//! sum of M terms has a way of more than M − 1 additions. n and m are counted where the code has them:
 //!
-//! - The shift k is the mean of 16 values spread over a block, so that |mean − k| ≤ σ and Σ(x − k)² ≤ 2Mσ² (it fails for
-//!   ordinary data once in 10⁴ if the samples were all there was; data made to hurt is checked under `precision`).
-//!   mean: 8u·E|x − k| ≤ 12uσ. variance: 8u + 2u for x − k and one for the square, on 2σ²: 22uσ². inv_std: half of it
-//!   relatively, and one rounding: 12u.
-//! - y: σ·inv_std ≤ 1 turns the mean's error into 12u|γ|; inv_std 12u, x − mean 1u, γ·inv_std 1u on |γx̂|; the sums of γx̂,
-//!   β and the residual 2u each.
-//! - dβ: 8uΣ|dv|. dγ: 8u, inv_std 12u, x̂ 2u on Σ|dv·x̂|, and the mean's 12uΣ|dv|. dx: inv_std and roundings 16u on its
-//!   three parts, the errors of dβ and dγ over M, and the mean's 12u on the slope.
-//! - Moments live in f64: 4·2⁻⁵³|mean| on the mean. Statistics that are given have no error but their rounding; the
-//!   bounds hold for them all the more.
+//! - CPU, planes: a tree of four terms is 2 (`add_terms` of `src/cpu/reduce/terms.rs`), and 16 trees to a lane are 15 more
+//!   (`LONGEST_CHAIN` of `reduce/planes.rs`): n = 17. In f64: a flush after 16 vectors of 16 values or sooner, at the end of a
+//!   row; 4 to add up 16 lanes.
+//! - CPU, columns: `CHAIN` = 32 rows (`reduce/terms.rs`) in trees of four are 8 trees, 2 + 7: n = 9. In f64: a flush after 32
+//!   rows, 3 more at each end of at least 64 (`reduce/columns.rs`, `tiling/plan.rs`); then the positions of a row that is joined
+//!   of several (`SHORT_ROW` of `tiling/view.rs`).
+//! - GPU: a thread has a sum for each lane of its packets, so k packets or rows are n = k − 1. Of a split step k is at most 128
+//!   (`LONGEST_CHAIN` of `src/gpu/plan/split.rs`), of the passes in one launch no more at the suite's sizes: those on chip keep
+//!   all of their packets in shared memory (57 a thread), a ticketed tile has 8 a thread (`TICKET_TILE` of
+//!   `src/gpu/plan/fused/planes.rs`), and a persistent block has its part of the rows. No plan gives a thread more than one
+//!   block would give it that had the whole channel, which is what [`Additions`] counts. In f64: lanes, rebasing, threads,
+//!   warps, blocks of a cluster and tiles, each a few.
+//!
+//! From this, to first order, with one roundoff more for every multiply-add of a level without FMA:
+//!
+//! - The pivot k is a mean of values spread over a block, or a value of the thread's own, so that |mean − k| ≤ σ and
+//!   Σ(x − k)² ≤ 2Mσ² (on average over the pivots; data made to hurt is checked under `precision`).
+//!   mean: s + u for x − k, on E|x − k| ≤ √2·σ. variance: p + 2u for x − k, on 2σ²; and the mean's error twice σ. inv_std: half of
+//!   that relatively, and its own root and quotient in f64.
+//! - y: σ·inv_std ≤ 1 turns the mean's error into as much of |γ|. On |γx̂|: inv_std's error, x − mean 1u, γ·inv_std 1u, the
+//!   product 1u. On β 1u. Each addition but the last 1u on all that is added; the last is what storing rounds, in half types
+//!   1u before that.
+//! - dβ: s on Σ|dv|. dγ: p, inv_std's error and x̂ 2u on Σ|dv·x̂|; the mean's error, and 1u where x̂ is subnormal, on Σ|dv|; and
+//!   both sums' on what rounding the mean leaves in x̂ and is taken out again, u·|mean|·inv_std. dx: inv_std's error twice and at most 8
+//!   roundings on its three parts (x − mean, the slope and the sum it is made of, scale, two multiply-adds; the last is
+//!   storing's, as above), the errors of dβ and dγ over M, and the mean's on the slope.
+//! - Moments live in f64: 4w|mean| on the mean, and w more for each merged block. Statistics that are given have no error but
+//!   their rounding; the bounds hold for them all the more.
 //! - Storing rounds once: the type's roundoff, or half its smallest step where it underflows.
 
-use batchnorm::{DType, Element};
+use std::any::Any;
+
+use batchnorm::backend::Backend;
+use batchnorm::{Cpu, DType, Device, Element, Layout, Shape};
 
 use crate::reference::{Backward, Forward, Problem};
+
+/// The unit roundoff of `f64`, in which sums end.
+const WIDE_ROUNDOFF: f64 = f64::EPSILON / 2.0;
+
+/// How many additions a term of a channel's sum goes through at most.
+#[derive(Debug, Clone, Copy)]
+pub struct Additions {
+    /// In the type that is computed in.
+    narrow: usize,
+    /// In `f64`, after those.
+    wide: usize,
+}
+
+impl Additions {
+    /// Those of a backend: the processor's, or a GPU's.
+    pub fn of<T: Element, B: Backend>(backend: &B, shape: &Shape) -> Self {
+        let backend: &dyn Any = backend;
+        let on_processor = match backend.downcast_ref::<Device>() {
+            Some(device) => matches!(device, Device::Cpu(_)),
+            None => backend.is::<Cpu>(),
+        };
+        let Self { narrow, wide } = if on_processor {
+            Self::on_processor(shape)
+        } else {
+            Self::on_gpu(shape, size_of::<T>())
+        };
+        let most = shape.values_per_channel().saturating_sub(1);
+        Self {
+            narrow: narrow.min(most),
+            wide: wide.min(most),
+        }
+    }
+
+    fn on_processor(shape: &Shape) -> Self {
+        if shape.layout() == Layout::ChannelsFirst && shape.spatial() > 1 {
+            return Self {
+                narrow: 2 + 15,
+                // A plane may begin within a vector.
+                wide: shape.batch() * (shape.spatial() + 15).div_ceil(16 * 16) + 4,
+            };
+        }
+        let joined = 64usize.div_ceil(shape.channels());
+        let rows = shape.values_per_channel().div_ceil(joined);
+        Self {
+            narrow: 2 + 7,
+            // rows/32 + 3·(rows/64 + 1)
+            wide: rows.div_ceil(12) + 3 + joined,
+        }
+    }
+
+    /// Of a block of 256 threads that has a whole channel: `src/gpu/plan/view.rs`, `columns.rs`, `split.rs`.
+    fn on_gpu(shape: &Shape, value_bytes: usize) -> Self {
+        let (lanes, values) = (16 / value_bytes, shape.values_per_channel());
+        let (rows, spatial) = if shape.channels() == 1 {
+            (1, values)
+        } else if shape.layout() == Layout::ChannelsLast || shape.spatial() == 1 {
+            (values, 1)
+        } else {
+            (shape.batch(), shape.spatial())
+        };
+        let of_a_thread = if spatial * value_bytes < 512 {
+            // A group of channels is 16 packets wide, or as wide as channels take that end where a packet does.
+            let row = (shape.channels() * spatial).div_ceil(lanes);
+            let group = row.min(16).max(spatial);
+            rows.div_ceil(256 / group)
+        } else {
+            // Small channels have fewer threads, with 4 packets each.
+            (rows * (spatial / lanes + 2)).div_ceil(256).max(4)
+        };
+        Self {
+            narrow: of_a_thread.min(128).saturating_sub(1),
+            wide: 48,
+        }
+    }
+
+    /// The error of a sum, of the sum of its terms' magnitudes: s.
+    pub fn of_sum<T: Element>(self) -> f64 {
+        self.narrow as f64 * compute_roundoff::<T>() + self.wide as f64 * WIDE_ROUNDOFF
+    }
+
+    /// The error of a sum of products, of the sum of their magnitudes: p.
+    pub fn of_products<T: Element>(self) -> f64 {
+        self.of_sum::<T>() + compute_roundoff::<T>()
+    }
+}
 
 /// The unit roundoff of what is computed in.
 pub(crate) fn compute_roundoff<T: Element>() -> f64 {
@@ -40,32 +147,50 @@ pub(crate) fn store<T: Element>(value: f64) -> f64 {
     value.abs() * roundoff + smallest / 2.0
 }
 
-/// Bounds for one problem.
+/// Roundings before the one of storing, of what is stored in another type than it is computed in.
+fn before_storing<T: Element>() -> f64 {
+    match T::DTYPE {
+        DType::F16 | DType::BF16 => 1.0,
+        _ => 0.0,
+    }
+}
+
+/// Bounds for one problem, on the backend that has these sums.
 pub struct Tolerance<'a> {
     pub problem: &'a Problem,
     pub forward: &'a Forward,
+    pub additions: Additions,
 }
 
 impl Tolerance<'_> {
     fn mean_error<T: Element>(&self, c: usize) -> f64 {
         let sigma = self.forward.variance[c].sqrt();
-        12.0 * compute_roundoff::<T>() * sigma
-            + 4.0 * f64::EPSILON / 2.0 * self.forward.mean[c].abs()
+        let blocks = self.problem.shape.values_per_channel() as f64 / 1024.0;
+        2f64.sqrt() * (self.additions.of_sum::<T>() + compute_roundoff::<T>()) * sigma
+            + (4.0 + blocks) * WIDE_ROUNDOFF * self.forward.mean[c].abs()
     }
 
     pub fn mean<T: Element>(&self, c: usize) -> f64 {
         self.mean_error::<T>(c) + store::<T::Compute>(self.forward.mean[c])
     }
 
-    pub fn variance<T: Element>(&self, c: usize) -> f64 {
+    fn variance_error<T: Element>(&self, c: usize) -> f64 {
         let variance = self.forward.variance[c];
-        let from_mean = 2.0 * variance.sqrt() * self.mean_error::<T>(c);
-        22.0 * compute_roundoff::<T>() * variance + from_mean + store::<T::Compute>(variance)
+        let of_squares = self.additions.of_products::<T>() + 2.0 * compute_roundoff::<T>();
+        2.0 * (of_squares + 4.0 * WIDE_ROUNDOFF) * variance
+            + 2.0 * variance.sqrt() * self.mean_error::<T>(c)
+    }
+
+    pub fn variance<T: Element>(&self, c: usize) -> f64 {
+        self.variance_error::<T>(c) + store::<T::Compute>(self.forward.variance[c])
     }
 
     pub fn inv_std<T: Element>(&self, c: usize) -> f64 {
         let inv_std = self.forward.inv_std[c];
-        self.variance::<T>(c) * inv_std.powi(3) / 2.0 + 2.0 * store::<T::Compute>(inv_std)
+        // ε is added, the root and the quotient are taken.
+        self.variance_error::<T>(c) * inv_std.powi(3) / 2.0
+            + 3.0 * WIDE_ROUNDOFF * inv_std
+            + store::<T::Compute>(inv_std)
     }
 
     fn relative_inv_std<T: Element>(&self, c: usize) -> f64 {
@@ -77,6 +202,11 @@ impl Tolerance<'_> {
         self.mean_error::<T>(c) * self.forward.inv_std[c]
     }
 
+    /// What rounding the mean leaves in x̂.
+    fn residue<T: Element>(&self, c: usize) -> f64 {
+        compute_roundoff::<T>() * self.forward.mean[c].abs() * self.forward.inv_std[c]
+    }
+
     pub fn y<T: Element>(&self, c: usize, i: usize) -> f64 {
         let u = compute_roundoff::<T>();
         let (gamma, beta) = (self.problem.gamma[c].abs(), self.problem.beta[c].abs());
@@ -86,9 +216,15 @@ impl Tolerance<'_> {
             .as_ref()
             .map_or(0.0, |residual| residual[i].abs());
         let scaled = gamma * self.forward.x_hat[i].abs();
+        let adds_residual = f64::from(u8::from(self.problem.residual.is_some()));
+        let additions = adds_residual + before_storing::<T>();
+        // What rounding the mean leaves in x − center, and the shift takes out again.
+        let residue = gamma * self.residue::<T>(c);
         gamma * self.mean_in_deviations::<T>(c)
-            + scaled * (self.relative_inv_std::<T>(c) + 4.0 * u)
-            + 2.0 * u * (scaled + beta + residual)
+            + scaled * (self.relative_inv_std::<T>(c) + 3.0 * u)
+            + 3.0 * u * residue
+            + u * beta
+            + additions * u * (scaled + beta + residual)
             + store::<T>(self.forward.y[i])
     }
 
@@ -103,8 +239,14 @@ impl Tolerance<'_> {
             self.relative_inv_std::<T>(c),
             self.mean_in_deviations::<T>(c),
         );
-        let dbeta = 8.0 * u * sum_dv;
-        let dgamma = (12.0 * u + relative) * sum_product + (shift + u) * sum_dv;
+        let (of_sum, of_products) = (
+            self.additions.of_sum::<T>(),
+            self.additions.of_products::<T>() + 2.0 * u,
+        );
+        let residue = self.residue::<T>(c);
+        let dbeta = of_sum * sum_dv;
+        let dgamma = (of_products + relative) * sum_product
+            + (shift + u + residue * (of_products + of_sum)) * sum_dv;
         let count = self.problem.shape.values_per_channel() as f64;
         let of_batch = if self.problem.running.is_none() {
             1.0
@@ -117,8 +259,9 @@ impl Tolerance<'_> {
         GradientTolerance {
             dbeta: dbeta + store::<T::Compute>(backward.dbeta[c]),
             dgamma: dgamma + store::<T::Compute>(backward.dgamma[c]),
-            dx_per_part: scale * (2.0 * relative + 6.0 * u),
-            dx_constant: scale * (of_batch * dbeta / count + mean_product * shift),
+            dx_per_part: scale * (2.0 * relative + (7.0 + before_storing::<T>()) * u),
+            dx_constant: scale
+                * (of_batch * dbeta / count + mean_product * (shift + 8.0 * u * residue)),
             dx_per_x_hat: scale * of_batch * dgamma / count,
             mean_product,
             mean_gradient,
