@@ -185,12 +185,12 @@ fn gradients_are_the_textbook_s() {
             beta: wave(5, 1.3, 0.9),
             epsilon: 1e-5,
             residual: Some(residual[part.clone()].to_vec()),
-            relu: true,
+            activation: Activation::Relu,
             running: None,
             dy: dy[part.clone()].to_vec(),
         };
         let forward = problem.forward();
-        let backward = problem.backward(&forward, |i| forward.v[i] > 0.0);
+        let backward = problem.backward(&forward, |i| if forward.v[i] > 0.0 { 1.0 } else { 0.0 });
         for (i, at) in part.enumerate() {
             assert!((found.y[at] - forward.y[i]).abs() < 1e-12);
             assert!((found.dx[at] - backward.dx[i]).abs() < 1e-12);

@@ -5,7 +5,7 @@ use batchnorm::{Activation, BatchNorm, BatchNormConfig, Cpu, Shape, Tensor};
 use contract_suite::reference::Problem;
 
 /// A problem with fixed, irregular values, away from ReLU's kink.
-fn problem(shape: Shape, relu: bool, residual: bool, frozen: bool) -> Problem {
+fn problem(shape: Shape, activation: Activation, residual: bool, frozen: bool) -> Problem {
     let channels = shape.channels();
     let wave =
         |i: usize, a: f64, b: f64| (i as f64 * a + b).sin() * 1.3 + (i as f64 * 0.37 + b).cos();
@@ -18,7 +18,7 @@ fn problem(shape: Shape, relu: bool, residual: bool, frozen: bool) -> Problem {
         beta: (0..channels).map(|c| 0.3 - 0.2 * c as f64).collect(),
         epsilon: 1e-3,
         residual: residual.then(|| (0..shape.len()).map(|i| wave(i, 2.9, 1.1)).collect()),
-        relu,
+        activation,
         running: frozen.then(|| (vec![0.1; channels], vec![0.8; channels])),
         dy: (0..shape.len()).map(|i| wave(i, 0.9, 2.3)).collect(),
     }
@@ -65,14 +65,9 @@ struct Found {
 
 fn found(problem: &Problem) -> Found {
     let cpu = Cpu::with_threads(1).unwrap();
-    let activation = if problem.relu {
-        Activation::Relu
-    } else {
-        Activation::None
-    };
     let config = BatchNormConfig::new(problem.shape.channels())
         .epsilon(problem.epsilon)
-        .activation(activation);
+        .activation(problem.activation);
     let mut layer: BatchNorm<Cpu, f64> = BatchNorm::new(&cpu, config).unwrap();
     layer.gamma_mut().unwrap().set(&problem.gamma).unwrap();
     layer.beta_mut().unwrap().set(&problem.beta).unwrap();
@@ -106,10 +101,16 @@ fn every_gradient_is_the_slope_of_the_loss() {
         Shape::channels_last(&[2, 3, 3, 2]).unwrap(),
         Shape::channels_first(&[7, 3]).unwrap(),
     ] {
-        for (relu, residual, frozen) in
-            (0..8).map(|bits| (bits & 1 != 0, bits & 2 != 0, bits & 4 != 0))
+        let activations = [
+            Activation::None,
+            Activation::Relu,
+            Activation::LeakyRelu { slope: 0.3 },
+            Activation::Silu,
+        ];
+        for (activation, residual, frozen) in
+            (0..16).map(|bits| (activations[bits >> 2], bits & 1 != 0, bits & 2 != 0))
         {
-            let problem = problem(shape, relu, residual, frozen);
+            let problem = problem(shape, activation, residual, frozen);
             let nearest = problem
                 .forward()
                 .v
