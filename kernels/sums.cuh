@@ -1,6 +1,6 @@
 // The two sums that every reduction takes per channel, and how threads, warps and blocks add theirs up. A thread adds a
-// few dozen terms, rarely more than a hundred, in the compute type, everything above a thread is added in f64, in an order fixed by the launch's
-// shape.
+// few dozen terms, rarely more than a hundred, in the compute type; everything above a thread is added in f64, in an
+// order fixed by the launch's shape.
 #pragma once
 #include "element.cuh"
 
