@@ -106,7 +106,7 @@ fn head_body_tail<
 }
 
 /// The same, for lines of `L` vectors.
-#[inline(always)]
+#[cfg_attr(not(unoptimized), inline(always))]
 fn along_lines<
     S: Simd,
     T: SimdElement,

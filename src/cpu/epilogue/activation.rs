@@ -28,7 +28,7 @@ impl VectorActivation {
     }
 
     /// y from v, in place.
-    #[inline(always)]
+    #[cfg_attr(not(unoptimized), inline(always))]
     pub(crate) fn forward<S: Simd, T: SimdElement, const A: usize, const L: usize>(
         self,
         simd: S,
@@ -86,7 +86,7 @@ impl VectorActivation {
     }
 
     /// dv from dy and v.
-    #[inline(always)]
+    #[cfg_attr(not(unoptimized), inline(always))]
     pub(crate) fn backward<S: Simd, T: SimdElement>(
         self,
         simd: S,

@@ -183,7 +183,7 @@ impl<'a, 'm, S: Simd, T: SimdElement, const RECOMPUTE_V: bool, const N: usize> E
         streams.next.advance::<L>(simd);
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(unoptimized), inline(always))]
     fn vectors<const A: usize, const L: usize>(
         streams: &mut Self::Streams<'_, A>,
         simd: S,

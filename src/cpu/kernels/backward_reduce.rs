@@ -232,7 +232,7 @@ impl<'a, S: Simd, T: SimdElement, const RECOMPUTE_V: bool, const N: usize> Terms
         dy.prefetch(simd, at, distance);
         x.prefetch(simd, at, distance);
     }
-    #[inline(always)]
+    #[cfg_attr(not(unoptimized), inline(always))]
     fn terms<const A: usize>(
         &self,
         simd: S,

@@ -109,7 +109,7 @@ impl<'a, S: Simd, T: SimdElement> Elementwise<S, T, 3> for NormalizePass<'a, '_,
         streams.next.advance::<L>(simd);
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(unoptimized), inline(always))]
     fn vectors<const A: usize, const L: usize>(
         streams: &mut Self::Streams<'_, A>,
         simd: S,

@@ -173,7 +173,7 @@ impl<'a, S: Simd, T: SimdElement> Terms<S, T, 1> for Deviations<'a, T> {
     ) {
         streams.prefetch(simd, at, distance);
     }
-    #[inline(always)]
+    #[cfg_attr(not(unoptimized), inline(always))]
     fn terms<const A: usize>(
         &self,
         simd: S,

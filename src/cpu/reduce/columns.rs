@@ -109,7 +109,7 @@ impl ChainOfRows {
 }
 
 /// Adds rows of equal length.
-#[inline(always)]
+#[cfg_attr(not(unoptimized), inline(always))]
 fn add_chain<S: Simd, T: SimdElement, R: Terms<S, T, N>, const N: usize>(
     simd: S,
     terms: &R,
@@ -132,7 +132,7 @@ fn add_chain<S: Simd, T: SimdElement, R: Terms<S, T, N>, const N: usize>(
 }
 
 /// Adds what rows have in `V` neighbouring vectors of `count` columns.
-#[inline(always)]
+#[cfg_attr(not(unoptimized), inline(always))]
 #[expect(clippy::too_many_arguments, reason = "the body of one loop, twice")]
 fn add_vectors<S: Simd, T: SimdElement, R: Terms<S, T, N>, const N: usize, const V: usize>(
     simd: S,

@@ -94,7 +94,7 @@ impl<'a, T: SimdElement, R, const N: usize> PlaneSums<'a, T, R, N> {
     }
 
     /// The next bundle, to be added up vector by vector: of no values, where there is nothing to add up.
-    #[inline(always)]
+    #[cfg_attr(not(unoptimized), inline(always))]
     pub(crate) fn next_bundle<S: Simd, const A: usize>(
         &mut self,
         simd: S,
@@ -121,7 +121,7 @@ impl<'a, T: SimdElement, R, const N: usize> PlaneSums<'a, T, R, N> {
         }
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(unoptimized), inline(always))]
     fn begin<S: Simd, const A: usize>(
         &mut self,
         simd: S,
@@ -208,7 +208,7 @@ impl<S: Simd, T: SimdElement, R: Terms<S, T, N>, const N: usize, const A: usize>
     BundleSums<'_, S, T, R, N, A>
 {
     /// Adds the next `L` whole vectors of each span, if there are so many, while what comes after them is prefetched.
-    #[inline(always)]
+    #[cfg_attr(not(unoptimized), inline(always))]
     pub(crate) fn advance<const L: usize>(&mut self, simd: S) {
         if self.len - self.at >= L * LANES {
             self.terms
@@ -219,7 +219,7 @@ impl<S: Simd, T: SimdElement, R: Terms<S, T, N>, const N: usize, const A: usize>
         }
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(unoptimized), inline(always))]
     fn add(&mut self, simd: S, count: usize) {
         let mut left = self.broadcast.left();
         // That a plane has ended is noticed here, not when it did: this goes into the loop of every pass, where one more
@@ -258,7 +258,7 @@ impl<S: Simd, T: SimdElement, R: Terms<S, T, N>, const N: usize, const A: usize>
     }
 
     /// Adds the sums to the totals of their plane, and begins new ones.
-    #[inline(always)]
+    #[cfg_attr(not(unoptimized), inline(always))]
     fn flush(&mut self, simd: S) {
         let totals = &mut self.totals[self.plane * PLANE_LANES..][..PLANE_LANES];
         for i in 0..2 {

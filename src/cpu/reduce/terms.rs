@@ -56,7 +56,7 @@ pub(crate) trait Terms<S: Simd, T: SimdElement, const N: usize> {
 }
 
 /// Adds the terms of `A` vectors to two sums.
-#[inline(always)]
+#[cfg_attr(not(unoptimized), inline(always))]
 pub(crate) fn add_terms<S: Simd, T: SimdElement, const A: usize>(
     (a, b): TermsOf<S, T, A>,
     [mut sum, mut sum_of_products]: [T::Vector<S>; 2],
