@@ -3,33 +3,56 @@
 //! Both are roundings of one exact value, so the distance is at most our error and PyTorch's together:
 //!
 //! ```text
-//! |ours − theirs| ≤ ROUNDINGS · u · terms  +  pytorch · max|theirs|
+//! |ours − theirs| ≤ (s + AFTER_A_SUM · u) · terms  +  pytorch · max|theirs|
 //! ```
 //!
 //! - u = 2⁻²⁴ (f32) or 2⁻⁵³ (f64) is the error of one rounding, relative to what is rounded.
 //! - `terms` is the largest sum of magnitudes that a value of the tensor is added up from (γ·x̂, β and the residual for
 //!   y): the result itself can be smaller, when they cancel, and its error cannot.
-//! - [`ROUNDINGS`]: sums are chains of 8 additions in the type itself that end in f64, and what follows a sum (the root,
-//!   the quotient, the products of γ, x̂ and 1/M, the last additions) takes up to 8 more.
+//! - s is the error of a sum of the device, from the additions that it makes (`tolerance` of the contract suite); what follows
+//!   a sum (the root, the quotient, the products of γ, x̂ and 1/M, the last additions) is [`AFTER_A_SUM`] roundings at most.
 //! - `pytorch` is PyTorch's own distance from the exact values, relative to the tensor's largest (README.md; for the
 //!   exceptions measured again, in 50 decimal digits).
 
+use batchnorm::{Device, Element, Shape};
+use contract_suite::tolerance::{Additions, compute_roundoff};
+use half::{bf16, f16};
 use safetensors::Dtype;
 
 use crate::file::{Golden, GoldenFile};
 
-/// The most roundings that one value of any result passes through.
-const ROUNDINGS: f64 = 16.0;
+/// The most roundings that what is made of sums passes through.
+const AFTER_A_SUM: f64 = 8.0;
 
 /// The bound for one tensor of a case.
-pub(crate) fn bound(name: &str, tensor: &str, case: &GoldenFile, expected: &GoldenFile) -> f64 {
+pub(crate) fn bound(
+    device: &Device,
+    name: &str,
+    tensor: &str,
+    case: &GoldenFile,
+    expected: &GoldenFile,
+) -> f64 {
     let theirs = &expected.tensors[tensor];
-    let unit = match theirs.dtype {
-        Dtype::F64 => f64::EPSILON / 2.0,
-        _ => f64::from(f32::EPSILON) / 2.0,
+    let roundings = match case.tensors["x"].dtype {
+        Dtype::F64 => error_of_values::<f64>(device, case),
+        Dtype::F16 => error_of_values::<f16>(device, case),
+        Dtype::BF16 => error_of_values::<bf16>(device, case),
+        _ => error_of_values::<f32>(device, case),
     };
     let terms = largest(Terms::of(case, expected).of_tensor(tensor));
-    ROUNDINGS * unit * terms + pytorch_error(name, tensor, theirs) * largest(&theirs.values)
+    roundings * terms + pytorch_error(name, tensor, theirs) * largest(&theirs.values)
+}
+
+/// What all roundings on the way to a result come to, of its terms.
+fn error_of_values<T: Element>(device: &Device, case: &GoldenFile) -> f64 {
+    let dims = &case.tensors["x"].dims;
+    let shape = if case.says("layout", "channels_last") {
+        Shape::channels_last(dims)
+    } else {
+        Shape::channels_first(dims)
+    };
+    let additions = Additions::of::<T, Device>(device, &shape.unwrap());
+    additions.of_sum::<T>() + AFTER_A_SUM * compute_roundoff::<T>()
 }
 
 /// PyTorch's own error, relative to the tensor's largest value.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use batchnorm::Device;
 use safetensors::Dtype;
 
 use crate::bounds::bound;
@@ -93,9 +94,10 @@ impl Findings {
         Ok(())
     }
 
-    /// Compares every tensor of a case: the same ones must be there.
+    /// Compares every tensor of a case that a device has computed: the same ones must be there.
     pub(crate) fn compare_all(
         &mut self,
+        device: &Device,
         name: &str,
         case: &GoldenFile,
         expected: &GoldenFile,
@@ -112,7 +114,7 @@ impl Findings {
         for (tensor, theirs) in &expected.tensors {
             let bound = match theirs.dtype {
                 Dtype::I64 => 0.0,
-                _ => bound(name, tensor, case, expected),
+                _ => bound(device, name, tensor, case, expected),
             };
             self.compare(
                 &format!("{name} {tensor}"),

@@ -54,7 +54,7 @@ fn every_case_gives_what_pytorch_gave() {
             };
             let case = GoldenFile::parse(&case);
             let expected = GoldenFile::parse(&bytes_of("expected", name));
-            if let Err(failure) = findings.compare_all(name, &case, &expected, &ours) {
+            if let Err(failure) = findings.compare_all(&device, name, &case, &expected, &ours) {
                 failures.push(format!("{device}: {failure}"));
             }
         }
@@ -83,6 +83,7 @@ fn every_case_gives_what_pytorch_gave() {
 /// One value of one tensor, moved by twice its bound, or by two steps of a half, is found.
 #[test]
 fn a_wrong_value_is_found() {
+    let device = Device::from(Cpu::new());
     for name in [
         "train_f32_4d",
         "train_f64_4d_last",
@@ -97,9 +98,9 @@ fn a_wrong_value_is_found() {
             match moved.dtype {
                 Dtype::F16 | Dtype::BF16 => moved.bytes[0] ^= 0b10,
                 Dtype::I64 => moved.bytes[0] += 1,
-                _ => moved.values[0] += 2.0 * bound(name, tensor, &case, &expected),
+                _ => moved.values[0] += 2.0 * bound(&device, name, tensor, &case, &expected),
             }
-            let found = Findings::default().compare_all(name, &case, &expected, &wrong);
+            let found = Findings::default().compare_all(&device, name, &case, &expected, &wrong);
             assert!(found.is_err(), "{name}: a wrong {tensor} was not found");
         }
     }
@@ -158,7 +159,7 @@ fn three_steps(
             };
             assert_eq!(ours.values.len(), theirs.values.len());
             // The errors of the steps before are carried too.
-            let bound = f64::from(step) * bound(&name, tensor, &case, &expected);
+            let bound = f64::from(step) * bound(device, &name, tensor, &case, &expected);
             Findings::default().compare(&format!("{name} {tensor}"), theirs, &ours, bound)?;
         }
     }

@@ -128,7 +128,7 @@ impl Additions {
 }
 
 /// The unit roundoff of what is computed in.
-pub(crate) fn compute_roundoff<T: Element>() -> f64 {
+pub fn compute_roundoff<T: Element>() -> f64 {
     if T::DTYPE == DType::F64 {
         f64::EPSILON / 2.0
     } else {
