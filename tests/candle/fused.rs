@@ -1,4 +1,4 @@
-//! ReLU and the addition of a residual inside the layer, against the same as operations of candle's behind it.
+//! Activations and the addition of a residual inside the layer, against the same as operations of candle's behind it.
 
 use batchnorm::candle::{BatchNorm, BatchNormConfig, batch_norm};
 use batchnorm::{Activation, Shape};
@@ -78,6 +78,39 @@ fn fused_operations_are_those_of_candle() -> Result<()> {
                 |layer, x, residual| layer.forward_t_add(x, residual, train),
                 |layer, x, residual| (layer.forward_t(x, train)? + residual)?.relu(),
             )?;
+        }
+    }
+    Ok(())
+}
+
+type OfCandle = fn(&Tensor) -> Result<Tensor>;
+
+#[test]
+fn other_activations_are_those_of_candle() -> Result<()> {
+    let activations: [(Activation, OfCandle); 2] = [
+        (Activation::LeakyRelu { slope: 0.1 }, |v| {
+            candle_nn::ops::leaky_relu(v, 0.1)
+        }),
+        (Activation::Silu, Tensor::silu),
+    ];
+    for shape in shapes::ranks() {
+        for (activation, of_candle) in activations {
+            for train in [true, false] {
+                check(
+                    &shape,
+                    activation,
+                    3,
+                    |layer, x, _| layer.forward_t(x, train),
+                    |layer, x, _| of_candle(&layer.forward_t(x, train)?),
+                )?;
+                check(
+                    &shape,
+                    activation,
+                    4,
+                    |layer, x, residual| layer.forward_t_add(x, residual, train),
+                    |layer, x, residual| of_candle(&(layer.forward_t(x, train)? + residual)?),
+                )?;
+            }
         }
     }
     Ok(())
