@@ -1,4 +1,5 @@
 // Steps on arrays of one value per channel.
+#include "factors.cuh"
 #include "running.cuh"
 
 namespace {
@@ -21,8 +22,7 @@ DEVICE void channels_inverse_std(const Arguments& a) {
     const i64 channel = static_cast<i64>(blockIdx.x) * blockDim.x + threadIdx.x;
     if (channel < a.shape.channels) {
         const double variance = static_cast<double>(channel_value<Compute>(a.channel.variance, channel));
-        const double inv_std = 1.0 / __dsqrt_rn(variance + a.numbers.epsilon);
-        set_channel_value(a.channel.inv_std, channel, static_cast<Compute>(inv_std));
+        set_channel_value(a.channel.inv_std, channel, inverse_std<Compute>(variance, a.numbers.epsilon));
     }
 }
 

@@ -2,6 +2,8 @@
 #pragma once
 #include "device.cuh"
 
+DEVICE bool is_finite(double value) { return value - value == 0.0; }
+
 struct f32 {
     typedef float Compute;
     typedef u32 Bits;

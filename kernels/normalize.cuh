@@ -7,6 +7,7 @@
 // beside the deviation. Where x − mean could overflow, center is 0 and rounding_residue is the mean.
 #pragma once
 #include "epilogue.cuh"
+#include "factors.cuh"
 #include "loads.cuh"
 #include "statistics.cuh"
 
@@ -28,7 +29,9 @@ DEVICE Compute rounding_residue(Statistics<Compute> statistics) {
 
 template <class Compute>
 DEVICE Coefficients<Compute> coefficients_of(const Arguments& a, i64 channel, Statistics<Compute> statistics) {
-    const Compute scale = channel_value<Compute>(a.channel.gamma, channel) * statistics.inv_std;
+    const double gamma = static_cast<double>(channel_value<Compute>(a.channel.gamma, channel));
+    const double inv_std = static_cast<double>(statistics.inv_std);
+    const Compute scale = finite_factor<Compute>(gamma * inv_std, gamma, inv_std);
     return Coefficients<Compute>{
         may_overflow(statistics.inv_std) ? static_cast<Compute>(0) : statistics.mean,
         scale,

@@ -15,18 +15,46 @@ pub trait Numeric: Copy + Default + Debug + PartialEq + PartialOrd + Send + Sync
     fn nearest(value: f64) -> Self;
 }
 
+/// The nearest value of a factor made of finite ones, and instead of infinity the type's largest: a constant channel has x − mean
+/// = 0, and zero times infinity would be NaN. `of` are the numbers that it is made of.
+pub(crate) fn factor<C: Real>(value: f64, of: &[f64]) -> C {
+    let nearest = C::nearest(value);
+    let largest = C::nearest(C::LARGEST.copysign(value));
+    if nearest.value().is_infinite() && of.iter().all(|of| of.is_finite()) {
+        largest
+    } else {
+        nearest
+    }
+}
+
 /// A value that is computed with: `f32` or `f64`. Sealed: only this crate can name it.
 pub trait Real: Numeric + Logistic + ScratchElement {
     /// The largest finite value.
     const LARGEST: f64;
+    /// Where squares are less than this on average, some may have lost bits to subnormals, or vanished.
+    const SMALLEST_SURE_SQUARE: f64;
+    /// A power of two that makes deviations of which squares vanish large enough.
+    const ENLARGES: f64;
+    /// One that makes those small enough of which squares, or the deviations themselves, overflow.
+    const REDUCES: f64;
 }
 
 impl Real for f32 {
     const LARGEST: f64 = f32::MAX as f64;
+    const SMALLEST_SURE_SQUARE: f64 = 1e-30;
+    const ENLARGES: f64 = power_of_two(100);
+    const REDUCES: f64 = power_of_two(-70);
 }
 
 impl Real for f64 {
     const LARGEST: f64 = f64::MAX;
+    const SMALLEST_SURE_SQUARE: f64 = 1e-280;
+    const ENLARGES: f64 = power_of_two(600);
+    const REDUCES: f64 = power_of_two(-540);
+}
+
+const fn power_of_two(exponent: i64) -> f64 {
+    f64::from_bits(((exponent + 1023) as u64) << 52)
 }
 
 impl Numeric for f32 {

@@ -10,6 +10,7 @@ use crate::backend::steps::Steps;
 use crate::cpu::memory::heap::filled;
 use crate::cpu::operands::{activation_of, epilogue_of, write_gradients, write_statistics};
 use crate::cpu::reduce::finalize;
+use crate::cpu::simd::floating_point_mode::DefaultMode;
 use crate::cpu::steps::fused;
 use crate::cpu::steps::separate::{self, BackwardParams};
 use crate::cpu::tiling::view::MatrixView;
@@ -38,12 +39,10 @@ impl Steps for Cpu {
         epsilon: f64,
         mut out: StatisticsMut<&mut [T::Compute]>,
     ) -> Result<()> {
+        let _mode = DefaultMode::enter();
         let view = MatrixView::of(shape);
         let moments = separate::moments(self, &view.for_statistics(1, size_of::<T>()), x);
-        write_statistics(
-            &finalize::finalize(&moments, &view, 0, x, epsilon),
-            &mut out,
-        );
+        write_statistics(&finalize::finalize(&moments, epsilon), &mut out);
         self.update_running_of(checked, out)
     }
 
@@ -54,8 +53,9 @@ impl Steps for Cpu {
         epsilon: f64,
         inv_std: &mut [C],
     ) -> Result<()> {
+        let _mode = DefaultMode::enter();
         for (inv_std, variance) in inv_std.iter_mut().zip(variance) {
-            *inv_std = C::from_f64(1.0 / (variance.to_f64() + epsilon).sqrt());
+            *inv_std = finalize::inverse_std(variance.to_f64(), epsilon);
         }
         Ok(())
     }
@@ -69,6 +69,7 @@ impl Steps for Cpu {
         running_mean: &mut [C],
         running_variance: &mut [C],
     ) -> Result<()> {
+        let _mode = DefaultMode::enter();
         running::follow(running_mean, factor, |c| {
             batch.mean[c].to_f64() + batch.mean_low[c].to_f64()
         });
@@ -86,6 +87,7 @@ impl Steps for Cpu {
         with: Normalization<&[T::Compute]>,
         epilogue: Epilogue<&[T], &mut CpuMask, &mut [T]>,
     ) -> Result<()> {
+        let _mode = DefaultMode::enter();
         let view = MatrixView::of(shape);
         let (epilogue, mask) = epilogue_of(epilogue);
         separate::normalize(self, &view.by_rows(), x_to_y, &with, epilogue, mask);
@@ -102,6 +104,7 @@ impl Steps for Cpu {
         activation: ActivationBackward<&CpuMask, &[T]>,
         mut out: GradientSumsMut<&mut [T::Compute]>,
     ) -> Result<()> {
+        let _mode = DefaultMode::enter();
         let view = MatrixView::of(shape);
         let activation = activation_of(activation);
         let sums = separate::reduce(
@@ -127,6 +130,7 @@ impl Steps for Cpu {
         sums: Option<GradientSums<&[T::Compute]>>,
         dresidual: Option<&mut [T]>,
     ) -> Result<()> {
+        let _mode = DefaultMode::enter();
         let view = MatrixView::of(shape);
         let activation = activation_of(activation);
         let source = if sums.is_some() {
@@ -165,6 +169,7 @@ impl Steps for Cpu {
         y: &mut [T],
         mut out: StatisticsMut<&mut [T::Compute]>,
     ) -> Result<()> {
+        let _mode = DefaultMode::enter();
         let view = MatrixView::of(shape);
         let (epilogue, mask) = epilogue_of(epilogue);
         write_statistics(
@@ -186,6 +191,7 @@ impl Steps for Cpu {
         dresidual: Option<&mut [T]>,
         mut out: GradientSumsMut<&mut [T::Compute]>,
     ) -> Result<()> {
+        let _mode = DefaultMode::enter();
         let view = MatrixView::of(shape);
         let activation = activation_of(activation);
         let sums = fused::backward(

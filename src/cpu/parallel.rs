@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::cpu::simd::floating_point_mode::DefaultMode;
 use crate::cpu::tiling::traversal::Traversal;
 use crate::error::{Error, Result};
 
@@ -142,6 +143,8 @@ impl<R> WorkQueue<R> {
         thread: usize,
         work: &impl Fn(usize, Option<usize>, &mut L) -> R,
     ) {
+        // The thread may be of a program's own pool.
+        let _mode = DefaultMode::enter();
         let (mut mine, mut left) = (Vec::new(), L::default());
         let mut claimed = self.claim(thread);
         while let Some(index) = claimed {

@@ -138,8 +138,8 @@ impl<'a, 'm, T: SimdElement> ReduceTile<'a, 'm, T> {
             columns.as_slices::<N>(),
             &mut sums,
         );
-        gather_columns(view, tile, &sums.sum, &mut out.dbeta);
-        gather_columns(view, tile, &sums.sum_of_products, &mut out.dgamma);
+        gather_columns(view, tile, &mut sums.sum, &mut out.dbeta);
+        gather_columns(view, tile, &mut sums.sum_of_products, &mut out.dgamma);
         out
     }
 

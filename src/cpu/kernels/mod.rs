@@ -1,8 +1,9 @@
-//! The four kernels, compiled once for each data type and SIMD level: here, and not in every crate that uses this one.
+//! The kernels, compiled once for each data type and SIMD level: here, and not in every crate that uses this one.
 
 pub(crate) mod affine;
 pub(crate) mod backward_input;
 pub(crate) mod backward_reduce;
+pub(crate) mod centred_statistics;
 pub(crate) mod normalize;
 pub(crate) mod statistics;
 
@@ -11,6 +12,7 @@ use half::{bf16, f16};
 use crate::cpu::Cpu;
 use crate::cpu::kernels::backward_input::InputTile;
 use crate::cpu::kernels::backward_reduce::{AffineGradients, ReduceTile};
+use crate::cpu::kernels::centred_statistics::CentredMoments;
 use crate::cpu::kernels::normalize::NormalizeTile;
 use crate::cpu::kernels::statistics::TileMoments;
 use crate::cpu::reduce::moments::Moments;
@@ -20,6 +22,8 @@ use crate::cpu::simd::elements::SimdElement;
 pub trait KernelElement: SimdElement {
     /// Moments of a tile's channels.
     fn moments(cpu: &Cpu, kernel: TileMoments<'_, Self>) -> Moments;
+    /// The same once more, where these are doubtful.
+    fn centred_moments(cpu: &Cpu, kernel: CentredMoments<'_, Self>) -> Moments;
     /// y of a tile, and the moments of the next.
     fn normalize(cpu: &Cpu, kernel: NormalizeTile<'_, '_, Self>) -> Option<Moments>;
     /// Gradient sums of a tile's channels.
@@ -32,6 +36,9 @@ macro_rules! kernels_of {
     ($($element:ty),*) => {$(
         impl KernelElement for $element {
             fn moments(cpu: &Cpu, kernel: TileMoments<'_, Self>) -> Moments {
+                cpu.dispatch.run(kernel)
+            }
+            fn centred_moments(cpu: &Cpu, kernel: CentredMoments<'_, Self>) -> Moments {
                 cpu.dispatch.run(kernel)
             }
             fn normalize(cpu: &Cpu, kernel: NormalizeTile<'_, '_, Self>) -> Option<Moments> {

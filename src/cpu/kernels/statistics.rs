@@ -28,6 +28,7 @@ use crate::numeric::Numeric;
 const BLOCK_ROWS: usize = 1 << 10;
 
 /// Takes the moments of a tile's channels.
+#[derive(Clone, Copy)]
 pub struct TileMoments<'a, T> {
     pub(crate) view: &'a MatrixView,
     pub(crate) tile: &'a Tile,
@@ -78,7 +79,7 @@ impl<'a, T: SimdElement> TileMoments<'a, T> {
     ) -> Moments {
         let mut moments = Moments::none(pivots.len());
         let count = self.tile.rows.len() * self.tile.within.len();
-        moments.add_about_pivot(count as f64, pivots, &sum, &sum_of_squares);
+        moments.add_about_pivot::<T::Scalar>(count as f64, pivots, &sum, &sum_of_squares);
         moments
     }
 
@@ -108,17 +109,17 @@ impl<'a, T: SimdElement> TileMoments<'a, T> {
                 columns.as_slices(),
                 &mut sums,
             );
-            gather_columns(self.view, &block, &sums.sum, &mut sum);
+            gather_columns(self.view, &block, &mut sums.sum, &mut sum);
             gather_columns(
                 self.view,
                 &block,
-                &sums.sum_of_products,
+                &mut sums.sum_of_products,
                 &mut sum_of_squares,
             );
             let whole = self.tile.columns(self.view).len();
             let short = whole - self.tile.span(self.view, block.rows.end - 1).len();
             let count = (block.rows.len() * whole - short) / channels.len();
-            moments.add_about_pivot(count as f64, &pivots, &sum, &sum_of_squares);
+            moments.add_about_pivot::<T::Scalar>(count as f64, &pivots, &sum, &sum_of_squares);
         }
         moments
     }

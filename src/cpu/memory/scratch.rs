@@ -29,7 +29,7 @@ macro_rules! scratch_elements {
     )*};
 }
 
-scratch_elements!(f32, f64);
+scratch_elements!(f32, f64, bool);
 
 /// Values that a pass needs for a while.
 #[derive(Debug)]

@@ -173,17 +173,23 @@ fn add_vectors<S: Simd, T: SimdElement, R: Terms<S, T, N>, const N: usize, const
     }
 }
 
-/// Adds up the columns of each channel, in order, where neighbouring columns are of neighbouring channels.
+/// Adds up the columns of each channel, in pairs, where neighbouring columns are of neighbouring channels.
 pub(crate) fn gather_columns(
     view: &MatrixView,
     tile: &Tile,
-    columns: &[f64],
+    columns: &mut [f64],
     per_channel: &mut [f64],
 ) {
-    per_channel.fill(0.0);
-    for position in columns[..tile.columns(view).len()].chunks(per_channel.len()) {
-        for (sum, value) in per_channel.iter_mut().zip(position) {
+    let channels = per_channel.len();
+    let mut positions = tile.columns(view).len() / channels;
+    while positions > 1 {
+        let half = positions.div_ceil(2);
+        let (first, second) = columns.split_at_mut(half * channels);
+        let of_second = &second[..(positions - half) * channels];
+        for (sum, value) in first.iter_mut().zip(of_second) {
             *sum += value;
         }
+        positions = half;
     }
+    per_channel.copy_from_slice(&columns[..channels]);
 }

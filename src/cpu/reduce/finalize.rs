@@ -1,11 +1,9 @@
-//! From moments to the statistics of a channel; in `f64` and two passes for channels whose squares `f32` cannot hold.
+//! From moments to the statistics of a channel.
 
 use crate::backend::operands::Normalization;
 use crate::cpu::memory::scratch::Scratch;
 use crate::cpu::reduce::moments::Moments;
-use crate::cpu::simd::elements::SimdElement;
-use crate::cpu::tiling::view::MatrixView;
-use crate::numeric::{Numeric, Real};
+use crate::numeric::{Real, factor};
 
 /// The statistics of some channels, as a backend returns them.
 #[derive(Debug)]
@@ -53,61 +51,23 @@ impl<C: Real> Finalized<C> {
     }
 }
 
-/// Finalizes the moments of the channels from `first` on.
-///
-/// Squares of `f32` differences overflow above 1e19 and vanish below 1e-22. A channel where that may have happened,
-/// and one with a NaN or an infinity, is taken again in `f64` and two passes.
-pub(crate) fn finalize<T: SimdElement>(
-    moments: &Moments,
-    view: &MatrixView,
-    first: usize,
-    x: &[T],
-    epsilon: f64,
-) -> Finalized<T::Scalar> {
+/// Finalizes moments.
+pub(crate) fn finalize<C: Real>(moments: &Moments, epsilon: f64) -> Finalized<C> {
     let channels = moments.mean.len();
     let mut out = Finalized::of_len(channels);
     for c in 0..channels {
-        let (mut mean, mut m2) = (moments.mean[c], moments.m2[c]);
-        let in_range = m2 >= moments.count * SMALLEST_SURE_VARIANCE && m2.is_finite();
-        if !in_range && m2 != 0.0 {
-            (mean, m2) = two_pass(view, first + c, x);
-        }
-        let variance = m2 / moments.count;
-        let rounded = T::Scalar::nearest(mean);
-        let low = mean - rounded.value();
-        out.mean[c] = rounded;
-        out.mean_low[c] = T::Scalar::nearest(if low.is_finite() { low } else { 0.0 });
-        out.variance[c] = T::Scalar::nearest(variance);
-        out.inv_std[c] = T::Scalar::nearest(1.0 / (variance + epsilon).sqrt());
+        let mean = C::nearest(moments.mean[c]);
+        let low = (moments.mean[c] - mean.value()) + moments.mean_low[c];
+        let variance = moments.m2[c] / moments.count;
+        out.mean[c] = mean;
+        out.mean_low[c] = C::nearest(if low.is_finite() { low } else { 0.0 });
+        out.variance[c] = C::nearest(variance);
+        out.inv_std[c] = inverse_std(variance, epsilon);
     }
     out
 }
 
-/// Squares that add up to more than this per value have not lost bits to `f32`'s subnormals.
-const SMALLEST_SURE_VARIANCE: f64 = 1e-30;
-
-/// Mean and Σ(x − mean)² of one channel, the fallback: first the one, then the other, value by value.
-fn two_pass<T: SimdElement>(view: &MatrixView, channel: usize, x: &[T]) -> (f64, f64) {
-    let mut count = 0.0;
-    let mut sum = 0.0;
-    for_each_index(view, channel, |at| {
-        count += 1.0;
-        sum += x[at].value();
-    });
-    let mean = sum / count;
-    let mut m2 = 0.0;
-    for_each_index(view, channel, |at| {
-        let deviation = x[at].value() - mean;
-        m2 += deviation * deviation;
-    });
-    (mean, m2)
-}
-
-/// Calls `visit` with the place of every value of a channel.
-fn for_each_index(view: &MatrixView, channel: usize, mut visit: impl FnMut(usize)) {
-    for plane in (channel..view.len.div_ceil(view.width)).step_by(view.channels) {
-        for at in plane * view.width..(plane + 1) * view.width {
-            visit(at);
-        }
-    }
+/// `1 / sqrt(variance + ε)`, at most the type's largest value: as if ε were at least what gives that.
+pub(crate) fn inverse_std<C: Real>(variance: f64, epsilon: f64) -> C {
+    factor(1.0 / (variance + epsilon).sqrt(), &[variance, epsilon])
 }

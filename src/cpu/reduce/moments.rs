@@ -1,21 +1,30 @@
 //! Count, mean and sum of squared deviations of each channel, and how those of two sets of values are merged.
 
 use crate::cpu::memory::scratch::Scratch;
+use crate::numeric::Real;
 
 /// The moments of some values of each of a few channels: all channels have the same count.
 ///
 /// Merged by Chan, Golub & LeVeque (1979): with δ = mean_b − mean_a and n = n_a + n_b,
 /// mean = mean_a + δ·n_b/n and m2 = m2_a + m2_b + δ²·n_a·n_b/n. In `f64`, and always in the order of the tiles, so that
-/// the result does not depend on who computed what.
+/// the result does not depend on who computed what. A mean is a pair of numbers: of values of 10¹² the digits of a
+/// deviation near 1 are not in the first.
 #[derive(Debug)]
 pub struct Moments {
     /// Values per channel.
     pub(crate) count: f64,
     /// Mean of each channel.
     pub(crate) mean: Scratch<f64>,
+    /// What of the mean is less than half a unit in the last place of that.
+    pub(crate) mean_low: Scratch<f64>,
     /// Σ(x − mean)² of each channel.
     pub(crate) m2: Scratch<f64>,
+    /// Of which channels some sums were not good for this: about a pivot too far from the mean, or with squares out of range.
+    pub(crate) doubtful: Scratch<bool>,
 }
+
+/// Where Σ(x − pivot)² is more than so many times Σ(x − mean)², the pivot has cost more digits than it may.
+const MOST_OF_A_PIVOT: f64 = 8.0;
 
 impl Moments {
     /// The moments of an empty set of values, to which others are merged.
@@ -23,35 +32,74 @@ impl Moments {
         Self {
             count: 0.0,
             mean: Scratch::zeros(channels),
+            mean_low: Scratch::zeros(channels),
             m2: Scratch::zeros(channels),
+            doubtful: Scratch::zeros(channels),
         }
     }
 
-    /// Adds `count` further values of every channel, given as sums of d = x − pivot.
+    /// Adds `count` further values of every channel, given as sums of d = x − pivot that were taken in `C`.
     #[inline(always)]
-    pub(crate) fn add_about_pivot(
+    pub(crate) fn add_about_pivot<C: Real>(
         &mut self,
         count: f64,
         pivot: &[f64],
         sum: &[f64],
         sum_of_squares: &[f64],
     ) {
+        let is_first = self.count == 0.0;
         let total = self.count + count;
         let (inverse, weight, spread) = (1.0 / count, count / total, self.count * count / total);
         let channels = self.mean.len();
-        let (mean, m2) = (&mut self.mean[..channels], &mut self.m2[..channels]);
+        let (mean, mean_low, m2, doubtful) = (
+            &mut self.mean[..channels],
+            &mut self.mean_low[..channels],
+            &mut self.m2[..channels],
+            &mut self.doubtful[..channels],
+        );
         let (pivot, sum, sum_of_squares) = (
             &pivot[..channels],
             &sum[..channels],
             &sum_of_squares[..channels],
         );
+        let least = count * C::SMALLEST_SURE_SQUARE;
         for c in 0..channels {
             let drift = sum[c] * inverse;
-            let delta = pivot[c] + drift - mean[c];
-            mean[c] += delta * weight;
-            m2[c] += (sum_of_squares[c] - sum[c] * drift) + delta * delta * spread;
+            let of_drift = sum[c] * drift;
+            let about_mean = sum_of_squares[c] - of_drift;
+            // False of NaN, too. Where all is zero it is a constant.
+            let is_sound = about_mean >= least
+                && about_mean <= f64::MAX
+                && of_drift <= (MOST_OF_A_PIVOT - 1.0) * about_mean;
+            let is_zero = sum[c] == 0.0 && sum_of_squares[c] == 0.0;
+            doubtful[c] |= !(is_sound || is_zero);
+            if is_first {
+                (mean[c], mean_low[c]) = sum_and_error(pivot[c], drift);
+                m2[c] = about_mean;
+            } else {
+                let delta = difference([pivot[c], drift], [mean[c], mean_low[c]]);
+                (mean[c], mean_low[c]) = moved([mean[c], mean_low[c]], delta * weight);
+                m2[c] += about_mean + delta * delta * spread;
+            }
         }
         self.count = total;
+    }
+
+    /// Whether some channel's are doubtful.
+    pub(crate) fn are_doubtful(&self) -> bool {
+        self.doubtful.iter().any(|&doubtful| doubtful)
+    }
+
+    /// Takes those of the doubtful channels from others of the same values, and leaves the other channels as they are.
+    pub(crate) fn replace_doubtful(&mut self, by: &Moments) {
+        for c in 0..self.mean.len() {
+            if self.doubtful[c] {
+                self.mean[c] = by.mean[c];
+                self.mean_low[c] = by.mean_low[c];
+                self.m2[c] = by.m2[c];
+                self.doubtful[c] = by.doubtful[c];
+            }
+        }
     }
 
     /// Adds the values of `other`, whose channels are these from `first` on, of each of which there are `count` values so far.
@@ -59,16 +107,45 @@ impl Moments {
         let total = count + other.count;
         let (weight, spread) = (other.count / total, count * other.count / total);
         let channels = other.mean.len();
-        let (means, m2s) = (
+        let (means, lows, m2s) = (
             &mut self.mean[first..first + channels],
+            &mut self.mean_low[first..first + channels],
             &mut self.m2[first..first + channels],
         );
         for c in 0..channels {
-            let delta = other.mean[c] - means[c];
-            means[c] += delta * weight;
+            let of_other = [other.mean[c], other.mean_low[c]];
+            if count == 0.0 {
+                ([means[c], lows[c]], m2s[c]) = (of_other, other.m2[c]);
+                continue;
+            }
+            let delta = difference(of_other, [means[c], lows[c]]);
+            (means[c], lows[c]) = moved([means[c], lows[c]], delta * weight);
             m2s[c] += other.m2[c] + delta * delta * spread;
         }
     }
+}
+
+/// a + b, and what rounding took from it (Knuth). Without a finite sum there is no error to speak of.
+#[inline(always)]
+fn sum_and_error(a: f64, b: f64) -> (f64, f64) {
+    let sum = a + b;
+    let of_b = sum - a;
+    let error = (a - (sum - of_b)) + (b - of_b);
+    (sum, if sum.is_finite() { error } else { 0.0 })
+}
+
+/// The difference of two numbers that are pairs.
+#[inline(always)]
+fn difference(a: [f64; 2], b: [f64; 2]) -> f64 {
+    let (difference, error) = sum_and_error(a[0], -b[0]);
+    difference + (error + (a[1] - b[1]))
+}
+
+/// A pair, moved by so much.
+#[inline(always)]
+fn moved([high, low]: [f64; 2], by: f64) -> (f64, f64) {
+    let (sum, error) = sum_and_error(high, by);
+    sum_and_error(sum, error + low)
 }
 
 #[cfg(test)]
@@ -85,7 +162,7 @@ mod tests {
             let pivot = part[0];
             let sum = part.iter().map(|x| x - pivot).sum();
             let squares = part.iter().map(|x| (x - pivot) * (x - pivot)).sum();
-            moments.add_about_pivot(part.len() as f64, &[pivot], &[sum], &[squares]);
+            moments.add_about_pivot::<f64>(part.len() as f64, &[pivot], &[sum], &[squares]);
             whole.merge_at(0, count, &moments);
             count += part.len() as f64;
         }
@@ -99,8 +176,32 @@ mod tests {
     fn a_constant_has_no_deviation() {
         let mut moments = Moments::none(1);
         for _ in 0..3 {
-            moments.add_about_pivot(5.0, &[0.1], &[0.0], &[0.0]);
+            moments.add_about_pivot::<f64>(5.0, &[0.1], &[0.0], &[0.0]);
         }
-        assert!(moments.mean[0] == 0.1 && moments.m2[0] == 0.0);
+        assert!(moments.mean[0] == 0.1 && moments.m2[0] == 0.0 && !moments.are_doubtful());
+    }
+
+    #[test]
+    fn a_mean_is_not_rounded_to_one_number() {
+        let mut moments = Moments::none(1);
+        // 1e15 + (1/3, 2/3, 1/3).
+        for third in [1.0, 2.0, 1.0] {
+            moments.add_about_pivot::<f64>(1.0, &[1e15], &[third / 3.0], &[third * third / 9.0]);
+        }
+        let of_integers = moments.mean[0] - 1e15;
+        assert!((of_integers + moments.mean_low[0] - 4.0 / 9.0).abs() < 1e-15);
+        assert!((moments.m2[0] - 2.0 / 27.0).abs() < 1e-15);
+    }
+
+    #[test]
+    fn sums_about_a_far_pivot_and_squares_out_of_range_are_doubtful() {
+        let doubtful = |sum: f64, squares: f64| {
+            let mut moments = Moments::none(1);
+            moments.add_about_pivot::<f32>(4.0, &[0.0], &[sum], &[squares]);
+            moments.are_doubtful()
+        };
+        assert!(!doubtful(4.0, 5.0) && !doubtful(0.0, 0.0));
+        assert!(doubtful(400.0, 40_004.0) && doubtful(0.0, 1e-40));
+        assert!(doubtful(1e20, f64::INFINITY) && doubtful(f64::NAN, f64::NAN));
     }
 }

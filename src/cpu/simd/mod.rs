@@ -8,6 +8,7 @@
 pub(crate) mod aligned;
 pub(crate) mod dispatch;
 pub(crate) mod elements;
+pub(crate) mod floating_point_mode;
 pub(crate) mod lanes;
 pub(crate) mod opaque;
 pub(crate) mod portable;

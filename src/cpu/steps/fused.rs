@@ -23,6 +23,7 @@ use crate::cpu::reduce::finalize::{Finalized, finalize};
 use crate::cpu::reduce::moments::Moments;
 use crate::cpu::reduce::planes::can_overlap;
 use crate::cpu::steps::separate::{self, BackwardParams};
+use crate::cpu::steps::tile_moments;
 use crate::cpu::tiling::view::MatrixView;
 
 /// Forward training.
@@ -38,7 +39,7 @@ pub(crate) fn forward_training<T: KernelElement>(
     let tiling = view.for_statistics(2, size_of::<T>());
     if !tiling.has_whole_channels() {
         let moments = separate::moments(cpu, &tiling, x);
-        let finalized = finalize(&moments, view, 0, x, affine.epsilon);
+        let finalized = finalize(&moments, affine.epsilon);
         let with = finalized.normalization(affine.gamma, affine.beta);
         let tiling = view.by_rows().reversed();
         separate::normalize(cpu, &tiling, InOut::Separate(x, y), &with, epilogue, saved);
@@ -56,11 +57,9 @@ pub(crate) fn forward_training<T: KernelElement>(
         outputs,
         |memory, next, taken: &mut Option<Moments>| {
             let tile = memory.tile;
-            let moments = taken
-                .take()
-                .unwrap_or_else(|| T::moments(cpu, TileMoments::of(view, tile, x)));
+            let moments = tile_moments::of_tile(cpu, TileMoments::of(view, tile, x), taken.take());
             let channels = tile.channels(view);
-            let finalized = finalize(&moments, view, channels.start, x, affine.epsilon);
+            let finalized = finalize(&moments, affine.epsilon);
             let with = finalized.normalization(
                 &affine.gamma[channels.clone()],
                 &affine.beta[channels.clone()],

@@ -2,3 +2,4 @@
 
 pub(crate) mod fused;
 pub(crate) mod separate;
+pub(crate) mod tile_moments;

@@ -16,6 +16,7 @@ use crate::cpu::kernels::statistics::TileMoments;
 use crate::cpu::memory::slice::RawSlice;
 use crate::cpu::memory::tile_memory::{Outputs, for_each_tile};
 use crate::cpu::reduce::moments::Moments;
+use crate::cpu::steps::tile_moments;
 use crate::cpu::tiling::tile::Tiling;
 
 /// What a backward pass reads beside dy and x.
@@ -34,7 +35,7 @@ pub(crate) fn moments<T: KernelElement>(cpu: &Cpu, tiling: &Tiling, x: &[T]) -> 
         .threads
         .map(count, bytes, tiling.order, |index, _, (): &mut ()| {
             let tile = tiling.tile(index);
-            let moments = T::moments(cpu, TileMoments::of(view, &tile, x));
+            let moments = tile_moments::of_tile(cpu, TileMoments::of(view, &tile, x), None);
             (tile.channels(view).start, moments)
         });
     let mut whole = Moments::none(view.channels);

@@ -9,6 +9,7 @@
 
 pub mod activation_error;
 pub mod activations;
+pub mod adversary;
 pub mod backward;
 pub mod data;
 pub mod determinism;
@@ -45,6 +46,7 @@ macro_rules! for_each_check {
             precision::a_large_mean_costs_no_digits,
             precision::halves_are_rounded_to_the_nearest,
             precision::a_constant_gives_exactly_beta,
+            precision::a_constant_gives_exactly_beta_on_any_scale,
             precision::an_outlier_first_costs_no_digits,
             precision::drifting_images_cost_no_digits,
             precision::values_near_the_largest,
@@ -55,6 +57,10 @@ macro_rules! for_each_check {
             precision::infinity_stays_in_its_channel,
             precision::relu_passes_nan_on,
             precision::relu_agrees_with_what_was_stored,
+            adversary::values_on_any_grid_cost_no_digits,
+            adversary::a_border_of_zeros_costs_no_digits,
+            adversary::one_value_unlike_the_others_costs_no_digits,
+            adversary::a_mean_of_any_size_costs_no_digits,
             memory::in_place_gives_the_same_bits,
             determinism::runs_change_no_bit,
             errors::wrong_lengths_are_refused_and_nothing_is_written,

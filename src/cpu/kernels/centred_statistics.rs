@@ -1,0 +1,170 @@
+//! Mean and variance of each channel of a tile once more, where the first sums were not good for it.
+//!
+//! The first pass takes its pivot from a few values. Where these are unlike the others, it lies far from the mean, and what the
+//! vectors hold of x − pivot lacks digits; and there are squares that no vector can hold. Then the tile, which is in cache, is
+//! read again: about the mean that was found, and scaled by a power of two, which rounds nothing.
+
+use crate::cpu::elementwise::coefficients::Coefficients;
+use crate::cpu::kernels::statistics::TileMoments;
+use crate::cpu::memory::scratch::Scratch;
+use crate::cpu::memory::slice::{RawSlice, Rows};
+use crate::cpu::memory::strided::StridedSpans;
+use crate::cpu::reduce::columns::{ColumnSums, add_columns, gather_columns};
+use crate::cpu::reduce::moments::Moments;
+use crate::cpu::reduce::planes::PlaneSums;
+use crate::cpu::reduce::terms::{Terms, TermsOf};
+use crate::cpu::simd::elements::SimdElement;
+use crate::cpu::simd::tail_mask::lane_mask;
+use crate::cpu::simd::vector::{LANES, Vector};
+use crate::cpu::simd::{Kernel, Simd};
+use crate::cpu::tiling::span::Span;
+use crate::numeric::{Numeric, Real};
+
+/// From where, and on what scale, the deviations of each channel of a tile are taken.
+pub(crate) struct Centres {
+    pivots: Scratch<f64>,
+    scales: Scratch<f64>,
+}
+
+impl Centres {
+    /// Those that doubtful moments call for, the second time with what the first time left; none if nothing would be better.
+    pub(crate) fn of<C: Real>(moments: &Moments, before: Option<&Self>) -> Option<Self> {
+        let channels = moments.mean.len();
+        let mut centres = Self {
+            pivots: Scratch::zeros(channels),
+            scales: Scratch::of_len(channels),
+        };
+        let mut helps = false;
+        for c in 0..channels {
+            let (mean, variance) = (
+                C::nearest(moments.mean[c]).value(),
+                moments.m2[c] / moments.count,
+            );
+            let is_finite = mean.is_finite() && variance.is_finite();
+            centres.pivots[c] = if mean.is_finite() { mean } else { 0.0 };
+            let scale_before = before.map_or(1.0, |before| before.scales[c]);
+            let vanishes = variance < C::SMALLEST_SURE_SQUARE && variance != 0.0;
+            centres.scales[c] = if !is_finite {
+                C::REDUCES
+            } else if scale_before == 1.0 && before.is_some() && vanishes {
+                // Squares about the mean, and not what is left of far larger ones. Zero is a constant.
+                C::ENLARGES
+            } else {
+                scale_before
+            };
+            // Where x has a NaN or an infinity, nothing does.
+            helps |= moments.doubtful[c] && (is_finite || scale_before == 1.0);
+        }
+        helps.then_some(centres)
+    }
+}
+
+/// Takes the moments of a tile's channels about given numbers.
+pub struct CentredMoments<'a, T> {
+    pub(crate) of: TileMoments<'a, T>,
+    pub(crate) centres: &'a Centres,
+}
+
+impl<T: SimdElement> Kernel for CentredMoments<'_, T> {
+    type Output = Moments;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) -> Moments {
+        let TileMoments { view, tile, x } = self.of;
+        let Centres { pivots, scales } = self.centres;
+        let channels = tile.channels(view);
+        let first = channels.start;
+        let coefficients = Coefficients::new(channels.clone(), |channel| {
+            let (pivot, scale) = (pivots[channel - first], scales[channel - first]);
+            [scale, -pivot * scale].map(T::Scalar::nearest)
+        });
+        let deviations = ScaledDeviations(x);
+        let [mut sum, mut sum_of_squares] = if view.has_planes() {
+            PlaneSums::<T, _, 2>::of::<S, 2>(view, tile, &coefficients, deviations).all(simd)
+        } else {
+            let columns = coefficients.of_columns(view, tile);
+            let mut sums = ColumnSums::zero(tile.columns(view).len());
+            add_columns(
+                simd,
+                view,
+                tile,
+                &deviations,
+                columns.as_slices(),
+                &mut sums,
+            );
+            [&mut sums.sum, &mut sums.sum_of_products].map(|sums| {
+                let mut of_channels = Scratch::of_len(channels.len());
+                gather_columns(view, tile, sums, &mut of_channels);
+                of_channels
+            })
+        };
+        for c in 0..channels.len() {
+            sum[c] /= scales[c];
+            sum_of_squares[c] = sum_of_squares[c] / scales[c] / scales[c];
+        }
+        let whole = tile.columns(view).len();
+        let short = whole - tile.span(view, tile.rows.end - 1).len();
+        let count = (tile.rows.len() * whole - short) / channels.len();
+        let mut moments = Moments::none(channels.len());
+        moments.add_about_pivot::<T::Scalar>(count as f64, pivots, &sum, &sum_of_squares);
+        moments
+    }
+}
+
+/// a = b = x·scale − pivot·scale.
+struct ScaledDeviations<'a, T>(RawSlice<'a, T>);
+
+impl<'a, S: Simd, T: SimdElement> Terms<S, T, 2> for ScaledDeviations<'a, T> {
+    type Streams<const A: usize> = StridedSpans<'a, T, A>;
+    type Rows = Rows<'a, T>;
+
+    #[inline(always)]
+    fn streams<const A: usize>(&self, spans: [Span; A]) -> StridedSpans<'a, T, A> {
+        self.0.strided(spans)
+    }
+    #[inline(always)]
+    fn no_streams<const A: usize>(&self) -> StridedSpans<'a, T, A> {
+        StridedSpans::none()
+    }
+    #[inline(always)]
+    fn rows(&self, first: Span, count: usize, row_len: usize) -> Rows<'a, T> {
+        self.0.rows(first, count, row_len)
+    }
+    #[inline(always)]
+    fn row_streams<const A: usize>(
+        &self,
+        rows: Rows<'a, T>,
+        row: usize,
+        step: usize,
+    ) -> StridedSpans<'a, T, A> {
+        rows.streams(row, step)
+    }
+    #[inline(always)]
+    fn prefetch<const A: usize>(
+        &self,
+        simd: S,
+        streams: StridedSpans<'a, T, A>,
+        at: usize,
+        distance: usize,
+    ) {
+        streams.prefetch(simd, at, distance);
+    }
+    #[cfg_attr(not(unoptimized), inline(always))]
+    fn terms<const A: usize>(
+        &self,
+        simd: S,
+        streams: StridedSpans<'a, T, A>,
+        [scale, offset]: [T::Vector<S>; 2],
+        at: usize,
+        count: usize,
+    ) -> TermsOf<S, T, A> {
+        let mut deviations = streams.read(simd, at, count);
+        for i in 0..A {
+            deviations[i] = deviations[i].mul_add(scale, offset);
+            if count < LANES {
+                deviations[i] = deviations[i].mask_and(lane_mask(0, count));
+            }
+        }
+        (deviations, deviations)
+    }
+}
