@@ -8,6 +8,7 @@ use crate::candle::layer::BatchNorm;
 use crate::candle::memory::{shape_of, to_logical_order, to_memory_order};
 use crate::candle::node::attach;
 use crate::candle::operation::{Operands, Statistics, forward};
+use crate::candle::value::{compute_type, not_a_type};
 use crate::shape::Shape;
 
 impl BatchNorm {
@@ -37,21 +38,22 @@ impl BatchNorm {
             Some(residual) => Some(like(&x, residual, &shape)?),
             None => None,
         };
+        let running_mean = computed_in(&x, "running_mean", &self.running_mean)?;
+        let running_var = computed_in(&x, "running_var", &self.running_var)?;
         let (weight, bias) = match &self.weight_and_bias {
-            Some((weight, bias)) => (weight.contiguous()?, bias.contiguous()?),
-            None => (
-                self.running_mean.ones_like()?,
-                self.running_mean.zeros_like()?,
+            Some((weight, bias)) => (
+                computed_in(&x, "weight", weight)?.contiguous()?,
+                computed_in(&x, "bias", bias)?.contiguous()?,
             ),
+            None => (running_mean.ones_like()?, running_mean.zeros_like()?),
         };
-        check_parameters(&x, [&weight, &bias, &self.running_mean, &self.running_var])?;
         let operands = Operands {
             x: &x,
             residual: residual.as_ref(),
             gamma: &weight,
             beta: &bias,
-            running_mean: &self.running_mean,
-            running_variance: &self.running_var,
+            running_mean: &running_mean,
+            running_variance: &running_var,
         };
         let statistics = if train && !self.frozen {
             Statistics::Batch
@@ -63,7 +65,7 @@ impl BatchNorm {
             DType::BF16 => forward::<bf16>(&settings, shape, &operands, statistics),
             DType::F32 => forward::<f32>(&settings, shape, &operands, statistics),
             DType::F64 => forward::<f64>(&settings, shape, &operands, statistics),
-            other => candle_core::bail!("batch norm is of f16, bf16, f32 or f64, got {other:?}"),
+            other => Err(not_a_type("input", other)),
         }?;
         let affine = (&weight, &bias);
         let y = attach(
@@ -75,8 +77,10 @@ impl BatchNorm {
             affine,
         )?;
         if let Some((mean, variance)) = &output.running {
-            Var::from_tensor(&self.running_mean)?.set(mean)?;
-            Var::from_tensor(&self.running_var)?.set(variance)?;
+            let mean = mean.to_dtype(self.running_mean.dtype())?;
+            let variance = variance.to_dtype(self.running_var.dtype())?;
+            Var::from_tensor(&self.running_mean)?.set(&mean)?;
+            Var::from_tensor(&self.running_var)?.set(&variance)?;
         }
         to_logical_order(&y, shape.layout())
     }
@@ -130,19 +134,18 @@ fn like(x: &Tensor, residual: &Tensor, shape: &Shape) -> Result<Tensor> {
     to_memory_order(residual, shape.layout())?.contiguous()
 }
 
-/// Parameters and running statistics are of what is computed in.
-fn check_parameters(x: &Tensor, parameters: [&Tensor; 4]) -> Result<()> {
-    let needed = match x.dtype() {
-        DType::F64 => DType::F64,
-        _ => DType::F32,
-    };
-    for parameter in parameters {
-        if parameter.dtype() != needed {
-            let (x, found) = (x.dtype(), parameter.dtype());
-            candle_core::bail!("batch norm of {x:?} needs parameters of {needed:?}, got {found:?}")
-        }
+/// A variable of the layer in the type that x is computed in. One of half precision is brought to `f32` anew in each
+/// pass, through candle's graph: it stays what an optimizer sets, and what gradients are for.
+fn computed_in(x: &Tensor, name: &str, variable: &Tensor) -> Result<Tensor> {
+    let needed = compute_type("input", x.dtype())?;
+    let found = variable.dtype();
+    if compute_type(name, found)? != needed {
+        let x = x.dtype();
+        candle_core::bail!(
+            "batch norm of {x:?} needs a {name} of {needed:?}, got {found:?}: bring the input to that dtype (Tensor::to_dtype), or make the layer with a VarBuilder of {x:?}"
+        )
     }
-    Ok(())
+    variable.to_dtype(needed)
 }
 
 #[cfg(test)]

@@ -12,7 +12,8 @@ use crate::candle::config::BatchNormConfig;
 /// ```
 ///
 /// x is (N, C), (N, C, L), (N, C, H, W) or (N, C, D, H, W), of `f32`, `f16` or `bf16` with `f32` parameters or of `f64`
-/// with `f64` parameters. In either memory order it is read in place and y has the same order; a tensor of any other
+/// with `f64` parameters. Parameters and running statistics of a half type are computed with in `f32` and stay of their
+/// type, as do their gradients. In either memory order it is read in place and y has the same order; a tensor of any other
 /// strides is copied first. Definitions, rules and errors are those of [`crate::BatchNorm`].
 #[derive(Debug, Clone)]
 pub struct BatchNorm {

@@ -77,11 +77,11 @@ fn inputs_that_are_none_of_the_layer_s() -> Result<()> {
         ),
         (
             zeros(&[4, 3], DType::U8),
-            "batch norm is of f16, bf16, f32 or f64, got U8",
+            "batch norm's input must be of dtype F16, BF16, F32 or F64, got U8",
         ),
         (
             zeros(&[4, 3], DType::F64),
-            "batch norm of F64 needs parameters of F64, got F32",
+            "batch norm of F64 needs a running_mean of F64, got F32",
         ),
     ] {
         let message = refused(&layer, &x)?;
@@ -175,4 +175,32 @@ fn parameters_of_another_length() {
         message.starts_with("batch norm's weight must have shape [3], got [2]"),
         "{message}"
     );
+}
+
+#[test]
+fn parameters_of_types_that_go_with_no_input() {
+    let of = |dtype| zeros(&[3], dtype);
+    let (f32, f64) = (DType::F32, DType::F64);
+    for ([mean, var, weight, bias], expected) in [
+        (
+            [f32, f32, DType::U8, f32],
+            "batch norm's weight must be of dtype F16, BF16, F32 or F64, got U8",
+        ),
+        (
+            [DType::I64, f32, f32, f32],
+            "batch norm's running_mean must be of dtype F16, BF16, F32 or F64, got I64",
+        ),
+        (
+            [f32, f32, f32, f64],
+            "batch norm's bias is of F64, its running_mean of F32: needed are F64 for all",
+        ),
+        (
+            [f64, DType::F16, f64, f64],
+            "batch norm's running_var is of F16, its running_mean of F64: needed are F64 for all",
+        ),
+    ] {
+        let error = BatchNorm::new(3, of(mean), of(var), of(weight), of(bias), 1e-5);
+        let message = error.expect_err("an error").to_string();
+        assert!(message.starts_with(expected), "{message}");
+    }
 }
