@@ -70,9 +70,8 @@ impl BatchNorm {
         let affine = (&weight, &bias);
         let y = attach(
             output.y,
-            shape.dims(),
             output.backward,
-            &x,
+            (&x, shape.layout()),
             residual.as_ref(),
             affine,
         )?;

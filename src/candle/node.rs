@@ -5,15 +5,23 @@ use std::sync::{Mutex, PoisonError};
 
 use candle_core::{CpuStorage, CudaStorage, CustomOp3, Layout, Result, Shape, Storage, Tensor};
 
-use crate::candle::memory::{on_cpu, on_cuda};
-use crate::candle::operation::Backward;
+use crate::candle::memory::{on_cpu, on_cuda, to_logical_order, to_memory_order};
+use crate::candle::operation::{Backward, Computed};
+use crate::shape::Layout as MemoryOrder;
 
 /// y, and how to go back from it.
 struct Node {
-    y: Mutex<Option<Storage>>,
-    dims: Vec<usize>,
+    y: Once,
     inputs: Inputs,
+    /// x as it was, where the tensor itself may change before the gradients are asked for.
+    kept: Option<Tensor>,
     backward: Box<dyn Backward>,
+}
+
+/// What was computed, until candle asks for it.
+struct Once {
+    storage: Mutex<Option<Storage>>,
+    dims: Vec<usize>,
 }
 
 /// What a node's three inputs are.
@@ -25,19 +33,19 @@ enum Inputs {
     Residual,
 }
 
-/// Attaches y, whose axes are `dims`, to x, the residual, γ and β.
+/// Attaches y to x, the residual, γ and β.
 pub(super) fn attach(
-    y: Storage,
-    dims: &[usize],
+    y: Computed,
     backward: Box<dyn Backward>,
-    x: &Tensor,
+    (x, layout): (&Tensor, MemoryOrder),
     residual: Option<&Tensor>,
     (gamma, beta): (&Tensor, &Tensor),
 ) -> Result<Tensor> {
+    let kept = copy_of_variable(x, layout)?;
     let node = |inputs| Node {
-        y: Mutex::new(Some(y)),
-        dims: dims.to_vec(),
+        y: Once::of(y),
         inputs,
+        kept,
         backward,
     };
     match residual {
@@ -49,12 +57,42 @@ pub(super) fn attach(
     }
 }
 
-impl Node {
-    /// y, which there is once, and its shape.
+/// A copy of x where its memory is a variable's, which can be set before the gradients are asked for. (What an operation
+/// made has memory of its own.)
+fn copy_of_variable(x: &Tensor, layout: MemoryOrder) -> Result<Option<Tensor>> {
+    if !is_in_a_variable(x) {
+        return Ok(None);
+    }
+    let copy = to_memory_order(&x.detach(), layout)?.force_contiguous()?;
+    to_logical_order(&copy, layout).map(Some)
+}
+
+/// Whether a tensor is a variable or a view of one. Of what candle tracks, that is: it does not tell whose memory a
+/// detached tensor has.
+fn is_in_a_variable(x: &Tensor) -> bool {
+    let shared = |node: &&Tensor| node.is_variable() && place(node) == place(x);
+    x.is_variable() || (x.track_op() && x.sorted_nodes().iter().any(shared))
+}
+
+/// Which memory a tensor is in.
+fn place(tensor: &Tensor) -> *const Storage {
+    let (storage, _) = tensor.storage_and_layout();
+    std::ptr::from_ref(&*storage)
+}
+
+impl Once {
+    fn of(computed: Computed) -> Self {
+        Self {
+            storage: Mutex::new(Some(computed.storage)),
+            dims: computed.dims,
+        }
+    }
+
+    /// What was computed, which there is once, and its shape.
     fn hand_over(&self) -> Result<(Storage, Shape)> {
-        let mut y = self.y.lock().unwrap_or_else(PoisonError::into_inner);
-        match y.take() {
-            Some(y) => Ok((y, Shape::from(self.dims.as_slice()))),
+        let mut storage = self.storage.lock().unwrap_or_else(PoisonError::into_inner);
+        match storage.take() {
+            Some(storage) => Ok((storage, Shape::from(self.dims.as_slice()))),
             None => candle_core::bail!("the result of a batch norm was handed over before"),
         }
     }
@@ -74,7 +112,7 @@ impl CustomOp3 for Node {
         _: &CpuStorage,
         _: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let (y, shape) = self.hand_over()?;
+        let (y, shape) = self.y.hand_over()?;
         Ok((on_cpu(y)?, shape))
     }
 
@@ -87,7 +125,7 @@ impl CustomOp3 for Node {
         _: &CudaStorage,
         _: &Layout,
     ) -> Result<(CudaStorage, Shape)> {
-        let (y, shape) = self.hand_over()?;
+        let (y, shape) = self.y.hand_over()?;
         Ok((on_cuda(y)?, shape))
     }
 
@@ -99,6 +137,7 @@ impl CustomOp3 for Node {
         _: &Tensor,
         dy: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let x = self.kept.as_ref().unwrap_or(x);
         let d = self.backward.backward(x, dy)?;
         Ok(match self.inputs {
             Inputs::Affine => (Some(d.input), Some(d.gamma), Some(d.beta)),

@@ -39,10 +39,17 @@ pub(super) enum Statistics {
     Running,
 }
 
+/// The values of a tensor that is not in candle's graph yet.
+pub(super) struct Computed {
+    pub(super) storage: Storage,
+    /// In memory order.
+    pub(super) dims: Vec<usize>,
+}
+
 /// What a forward pass makes.
 pub(super) struct Output {
     /// y, in memory order.
-    pub(super) y: Storage,
+    pub(super) y: Computed,
     /// The running mean and variance after the batch, where they followed it.
     pub(super) running: Option<(Tensor, Tensor)>,
     pub(super) backward: Box<dyn Backward>,
@@ -107,7 +114,10 @@ pub(super) fn forward<T: Value<Compute: Value>>(
         }
     };
     Ok(Output {
-        y: give(y, candle_device)?,
+        y: Computed {
+            storage: give(y, candle_device)?,
+            dims: shape.dims().to_vec(),
+        },
         running,
         backward: Box::new(Typed::<T>(saved)),
     })
