@@ -3,7 +3,9 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use candle_core::{CpuStorage, CudaStorage, CustomOp3, Layout, Result, Shape, Storage, Tensor};
+use candle_core::{
+    CpuStorage, CudaStorage, CustomOp1, CustomOp3, Error, Layout, Result, Shape, Storage, Tensor,
+};
 
 use crate::candle::memory::{on_cpu, on_cuda, to_logical_order, to_memory_order};
 use crate::candle::operation::{Backward, Computed};
@@ -134,17 +136,47 @@ impl CustomOp3 for Node {
         x: &Tensor,
         _: &Tensor,
         _: &Tensor,
-        _: &Tensor,
+        y: &Tensor,
         dy: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let x = self.kept.as_ref().unwrap_or(x);
         let d = self.backward.backward(x, dy)?;
+        let of = |gradient| y.apply_op1(Gradient(Once::of(gradient)));
+        let input = to_logical_order(&of(d.input)?, d.layout)?;
+        let (gamma, beta) = (of(d.gamma)?, of(d.beta)?);
         Ok(match self.inputs {
-            Inputs::Affine => (Some(d.input), Some(d.gamma), Some(d.beta)),
+            Inputs::Affine => (Some(input), Some(gamma), Some(beta)),
             Inputs::Residual => {
-                let affine = Tensor::stack(&[d.gamma, d.beta], 0)?;
-                (Some(d.input), d.residual, Some(affine))
+                let affine = Tensor::stack(&[gamma, beta], 0)?;
+                (Some(input), d.residual.map(of).transpose()?, Some(affine))
             }
         })
+    }
+}
+
+/// A gradient, attached to y and so to all that it depends on: without that, a derivative of it would be nothing instead
+/// of an error.
+struct Gradient(Once);
+
+impl CustomOp1 for Gradient {
+    fn name(&self) -> &'static str {
+        "batch-norm-gradient"
+    }
+
+    fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
+        let (gradient, shape) = self.0.hand_over()?;
+        Ok((on_cpu(gradient)?, shape))
+    }
+
+    fn cuda_fwd(&self, _: &CudaStorage, _: &Layout) -> Result<(CudaStorage, Shape)> {
+        let (gradient, shape) = self.0.hand_over()?;
+        Ok((on_cuda(gradient)?, shape))
+    }
+
+    fn bwd(&self, _: &Tensor, _: &Tensor, _: &Tensor) -> Result<Option<Tensor>> {
+        Err(Error::BackwardNotSupported {
+            op: "the gradients of batch norm (it has no second derivative; a gradient that is meant as a constant needs a detach)",
+        }
+        .bt())
     }
 }

@@ -5,14 +5,14 @@ use candle_core::{Error, Result, Storage, Tensor};
 
 use crate::backend::memory::Memory;
 use crate::backend::operands::InOut;
-use crate::candle::memory::{Borrowed, device_of, give, to_logical_order};
+use crate::candle::memory::{Borrowed, device_of, give};
 use crate::candle::value::Value;
 use crate::config::BatchNormConfig;
 use crate::device::{Device, DeviceBuffer};
 use crate::element::Compute;
 use crate::layer::forward::Forward;
 use crate::layer::saved::Saved;
-use crate::shape::Shape;
+use crate::shape::{Layout, Shape};
 use crate::statistics::running::RunningStatistics;
 
 /// The tensors of a forward pass, each one run of memory.
@@ -64,13 +64,15 @@ pub(super) trait Backward: Send + Sync {
 /// The gradients of one pass.
 pub(super) struct Gradients {
     /// Of x's shape.
-    pub(super) input: Tensor,
-    /// In memory order, where there was a residual.
-    pub(super) residual: Option<Tensor>,
+    pub(super) input: Computed,
+    /// The memory order of it and of the residual's.
+    pub(super) layout: Layout,
+    /// Where there was a residual.
+    pub(super) residual: Option<Computed>,
     /// (C,)
-    pub(super) gamma: Tensor,
+    pub(super) gamma: Computed,
     /// (C,)
-    pub(super) beta: Tensor,
+    pub(super) beta: Computed,
 }
 
 /// The forward pass.
@@ -114,10 +116,7 @@ pub(super) fn forward<T: Value<Compute: Value>>(
         }
     };
     Ok(Output {
-        y: Computed {
-            storage: give(y, candle_device)?,
-            dims: shape.dims().to_vec(),
-        },
+        y: Computed::of(y, shape.dims(), candle_device)?,
         running,
         backward: Box::new(Typed::<T>(saved)),
     })
@@ -138,22 +137,24 @@ fn give_running<C: Value + Compute>(
 ) -> Result<(Tensor, Tensor)> {
     let channels = running.mean().len();
     let (mean, variance) = running.into_buffers();
-    let vector = |buffer| tensor(buffer, &[channels], device);
-    Ok((vector(mean)?, vector(variance)?))
+    let vector = |buffer| Computed::of(buffer, &[channels], device);
+    Ok((vector(mean)?.constant(), vector(variance)?.constant()))
 }
 
-fn tensor<T: Value>(
-    buffer: DeviceBuffer<T>,
-    dims: &[usize],
-    device: &candle_core::Device,
-) -> Result<Tensor> {
-    let storage = give(buffer, device)?;
-    Ok(Tensor::from_storage(
-        storage,
-        dims,
-        BackpropOp::none(),
-        false,
-    ))
+impl Computed {
+    fn of<T: Value>(
+        buffer: DeviceBuffer<T>,
+        dims: &[usize],
+        device: &candle_core::Device,
+    ) -> Result<Self> {
+        let (storage, dims) = (give(buffer, device)?, dims.to_vec());
+        Ok(Self { storage, dims })
+    }
+
+    /// A tensor that depends on nothing.
+    fn constant(self) -> Tensor {
+        Tensor::from_storage(self.storage, self.dims, BackpropOp::none(), false)
+    }
 }
 
 /// The data type is known inside.
@@ -183,10 +184,11 @@ impl<T: Value<Compute: Value>> Backward for Typed<T> {
                 dresidual.as_mut().map(Device::as_slice_mut),
             )
             .map_err(Error::wrap)?;
-        let like_x = |buffer| tensor(buffer, shape.dims(), candle_device);
-        let vector = |buffer| tensor(buffer, &[shape.channels()], candle_device);
+        let like_x = |buffer| Computed::of(buffer, shape.dims(), candle_device);
+        let vector = |buffer| Computed::of(buffer, &[shape.channels()], candle_device);
         Ok(Gradients {
-            input: to_logical_order(&like_x(dx)?, shape.layout())?,
+            input: like_x(dx)?,
+            layout: shape.layout(),
             residual: dresidual.map(like_x).transpose()?,
             gamma: vector(affine.gamma.into_buffer())?,
             beta: vector(affine.beta.into_buffer())?,
