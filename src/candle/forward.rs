@@ -33,6 +33,7 @@ impl BatchNorm {
         let channels = self.running_mean.elem_count();
         let settings = self.config.settings(channels)?;
         self.check_device(x, residual)?;
+        check_channels(x, channels).map_err(Error::wrap)?;
         let (x, shape) = one_run(x)?;
         let residual = match residual {
             Some(residual) => Some(like(&x, residual, &shape)?),
@@ -110,7 +111,15 @@ impl ModuleT for BatchNorm {
     }
 }
 
-/// The tensor, copied if its values are not one run of memory, and its shape.
+/// Before a shape is made of the dimensions, which cannot be of no channels.
+fn check_channels(x: &Tensor, needed: usize) -> crate::error::Result<()> {
+    match *x.dims() {
+        [_, found, ..] if found != needed => Err(crate::error::Error::Channels { found, needed }),
+        _ => Ok(()),
+    }
+}
+
+/// The tensor, copied if its values are not one run of memory, and its shape as the passes see it.
 fn one_run(x: &Tensor) -> Result<(Tensor, Shape)> {
     let x = match shape_of(x) {
         Err(crate::error::Error::Strides { .. }) => x.contiguous()?,
@@ -171,6 +180,14 @@ mod tests {
             let (run, shape) = one_run(in_order).unwrap();
             assert_eq!(address(&run), address(in_order));
             assert_eq!(shape.logical_dims(), in_order.dims());
+        }
+        let six = Tensor::zeros((2, 3, 4, 2, 5, 2), DType::F32, &Device::Cpu).unwrap();
+        let last = six.permute((0, 5, 1, 2, 3, 4)).unwrap();
+        for in_order in [&six, &last, &last.narrow(0, 1, 1).unwrap()] {
+            let (run, shape) = one_run(in_order).unwrap();
+            assert_eq!(address(&run), address(in_order));
+            assert_eq!(shape.len(), in_order.elem_count());
+            assert_eq!(shape.channels(), in_order.dims()[1]);
         }
         let strided = x.narrow(2, 0, 2).unwrap();
         assert_ne!(address(&one_run(&strided).unwrap().0), address(&strided));

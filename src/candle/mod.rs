@@ -9,8 +9,8 @@
 //! - ReLU, and the addition of a residual before it, in the same sweep over memory
 //!   ([`BatchNormConfig::activation`], [`BatchNorm::forward_t_add`]);
 //! - [frozen](BatchNorm::freeze) layers: running statistics while the rest of the model trains;
-//! - an error for one value per channel in training, where candle's running variance becomes NaN; an empty batch
-//!   leaves the running statistics alone.
+//! - an error for one value per channel in training, where candle's running variance becomes NaN; an empty input, by its
+//!   batch or by a spatial dimension, leaves the running statistics alone.
 //!
 //! # On NVIDIA GPUs
 //!

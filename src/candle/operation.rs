@@ -5,7 +5,7 @@ use candle_core::{Error, Result, Storage, Tensor};
 
 use crate::backend::memory::Memory;
 use crate::backend::operands::InOut;
-use crate::candle::memory::{Borrowed, device_of, give};
+use crate::candle::memory::{Borrowed, device_of, give, memory_dims};
 use crate::candle::value::Value;
 use crate::config::BatchNormConfig;
 use crate::device::{Device, DeviceBuffer};
@@ -116,7 +116,7 @@ pub(super) fn forward<T: Value<Compute: Value>>(
         }
     };
     Ok(Output {
-        y: Computed::of(y, shape.dims(), candle_device)?,
+        y: Computed::of(y, memory_dims(operands.x, shape.layout()), candle_device)?,
         running,
         backward: Box::new(Typed::<T>(saved)),
     })
@@ -137,17 +137,17 @@ fn give_running<C: Value + Compute>(
 ) -> Result<(Tensor, Tensor)> {
     let channels = running.mean().len();
     let (mean, variance) = running.into_buffers();
-    let vector = |buffer| Computed::of(buffer, &[channels], device);
+    let vector = |buffer| Computed::of(buffer, vec![channels], device);
     Ok((vector(mean)?.constant(), vector(variance)?.constant()))
 }
 
 impl Computed {
     fn of<T: Value>(
         buffer: DeviceBuffer<T>,
-        dims: &[usize],
+        dims: Vec<usize>,
         device: &candle_core::Device,
     ) -> Result<Self> {
-        let (storage, dims) = (give(buffer, device)?, dims.to_vec());
+        let storage = give(buffer, device)?;
         Ok(Self { storage, dims })
     }
 
@@ -175,17 +175,18 @@ impl<T: Value<Compute: Value>> Backward for Typed<T> {
             None
         };
         let dy = dy.contiguous()?;
-        let (x, dy) = (Borrowed::of(x), Borrowed::of(&dy));
+        let (borrowed_x, dy) = (Borrowed::of(x), Borrowed::of(&dy));
         let affine = saved
             .backward(
                 &device,
-                x.slice()?,
+                borrowed_x.slice()?,
                 InOut::Separate(dy.slice()?, Device::as_slice_mut(&mut dx)),
                 dresidual.as_mut().map(Device::as_slice_mut),
             )
             .map_err(Error::wrap)?;
-        let like_x = |buffer| Computed::of(buffer, shape.dims(), candle_device);
-        let vector = |buffer| Computed::of(buffer, &[shape.channels()], candle_device);
+        let dims = memory_dims(x, shape.layout());
+        let like_x = |buffer| Computed::of(buffer, dims.clone(), candle_device);
+        let vector = |buffer| Computed::of(buffer, vec![shape.channels()], candle_device);
         Ok(Gradients {
             input: like_x(dx)?,
             layout: shape.layout(),
