@@ -1,14 +1,16 @@
 //! The forward pass of the layer: the operands brought into order, and the result put into candle's graph.
 
-use candle_core::{DType, Error, Result, Tensor, Var};
+use candle_core::{DType, Result, Tensor, Var};
 use candle_nn::ModuleT;
 use half::{bf16, f16};
 
+use crate::candle::error::wrap;
 use crate::candle::layer::BatchNorm;
 use crate::candle::memory::{shape_of, to_logical_order, to_memory_order};
 use crate::candle::node::attach;
 use crate::candle::operation::{Operands, Statistics, forward};
 use crate::candle::value::{compute_type, not_a_type};
+use crate::error::Error;
 use crate::shape::Shape;
 
 impl BatchNorm {
@@ -33,7 +35,7 @@ impl BatchNorm {
         let channels = self.running_mean.elem_count();
         let settings = self.config.settings(channels)?;
         self.check_device(x, residual)?;
-        check_channels(x, channels).map_err(Error::wrap)?;
+        check_channels(x, channels).map_err(wrap)?;
         let (x, shape) = one_run(x)?;
         let residual = match residual {
             Some(residual) => Some(like(&x, residual, &shape)?),
@@ -114,7 +116,7 @@ impl ModuleT for BatchNorm {
 /// Before a shape is made of the dimensions, which cannot be of no channels.
 fn check_channels(x: &Tensor, needed: usize) -> crate::error::Result<()> {
     match *x.dims() {
-        [_, found, ..] if found != needed => Err(crate::error::Error::Channels { found, needed }),
+        [_, found, ..] if found != needed => Err(Error::Channels { found, needed }),
         _ => Ok(()),
     }
 }
@@ -122,10 +124,10 @@ fn check_channels(x: &Tensor, needed: usize) -> crate::error::Result<()> {
 /// The tensor, copied if its values are not one run of memory, and its shape as the passes see it.
 fn one_run(x: &Tensor) -> Result<(Tensor, Shape)> {
     let x = match shape_of(x) {
-        Err(crate::error::Error::Strides { .. }) => x.contiguous()?,
+        Err(Error::Strides { .. }) => x.contiguous()?,
         _ => x.clone(),
     };
-    let shape = shape_of(&x).map_err(Error::wrap)?;
+    let shape = shape_of(&x).map_err(wrap)?;
     Ok((x, shape))
 }
 
@@ -133,11 +135,15 @@ fn one_run(x: &Tensor) -> Result<(Tensor, Shape)> {
 fn like(x: &Tensor, residual: &Tensor, shape: &Shape) -> Result<Tensor> {
     if residual.dims() != x.dims() {
         let (found, needed) = (residual.dims(), x.dims());
-        candle_core::bail!("the residual has shape {found:?}, x has {needed:?}")
+        return Err(wrap(Error::ShapeMismatch {
+            what: "the residual",
+            found: format!("{found:?}"),
+            needed: format!("{needed:?}"),
+        }));
     }
     if residual.dtype() != x.dtype() {
         let (found, needed) = (residual.dtype(), x.dtype());
-        candle_core::bail!("the residual is of {found:?}, x of {needed:?}")
+        candle_core::bail!("the residual is of dtype {found:?} but the input is of {needed:?}")
     }
     to_memory_order(residual, shape.layout())?.contiguous()
 }

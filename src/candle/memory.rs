@@ -2,6 +2,7 @@
 
 use candle_core::{CpuStorage, CudaStorage, Result, Storage, StorageRef, Tensor};
 
+use crate::candle::error::wrap;
 use crate::candle::gpu;
 use crate::candle::value::Value;
 use crate::device::{Device, DeviceBuffer, DeviceSlice};
@@ -78,14 +79,14 @@ pub(super) fn on_cuda(storage: Storage) -> Result<CudaStorage> {
 }
 
 fn elsewhere(needed: &str) -> candle_core::Error {
-    candle_core::Error::wrap(Error::DeviceMismatch {
+    wrap(Error::DeviceMismatch {
         found: "another device".to_owned(),
         needed: needed.to_owned(),
     })
 }
 
 fn metal() -> candle_core::Error {
-    candle_core::Error::wrap(Error::DeviceUnavailable {
+    wrap(Error::DeviceUnavailable {
         device: "Metal".to_owned(),
         reason: "candle's tensors are normalized on the CPU and on NVIDIA GPUs".to_owned(),
     })

@@ -12,6 +12,8 @@
 //! - an error for one value per channel in training, where candle's running variance becomes NaN; an empty input, by its
 //!   batch or by a spatial dimension, leaves the running statistics alone.
 //!
+//! Errors are candle's; [`error_of`] gives this crate's, where one of them is the reason.
+//!
 //! # On NVIDIA GPUs
 //!
 //! With the feature `candle-cuda`, tensors on candle's CUDA devices are normalized there, both passes, under the same
@@ -45,6 +47,7 @@
 
 pub(crate) mod config;
 pub(crate) mod construct;
+pub(crate) mod error;
 pub(crate) mod forward;
 #[cfg(feature = "candle-cuda")]
 pub(crate) mod gpu;
@@ -59,4 +62,5 @@ pub(crate) mod value;
 
 pub use config::BatchNormConfig;
 pub use construct::batch_norm;
+pub use error::error_of;
 pub use layer::BatchNorm;

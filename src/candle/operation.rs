@@ -1,10 +1,11 @@
 //! Both passes on candle's tensors, of one data type each.
 
 use candle_core::op::BackpropOp;
-use candle_core::{Error, Result, Storage, Tensor};
+use candle_core::{Result, Storage, Tensor};
 
 use crate::backend::memory::Memory;
 use crate::backend::operands::InOut;
+use crate::candle::error::wrap;
 use crate::candle::memory::{Borrowed, device_of, give, memory_dims};
 use crate::candle::value::Value;
 use crate::config::BatchNormConfig;
@@ -84,7 +85,7 @@ pub(super) fn forward<T: Value<Compute: Value>>(
 ) -> Result<Output> {
     let candle_device = operands.x.device();
     let device = device_of(candle_device)?;
-    let mut y = device.zeros::<T>(shape.len()).map_err(Error::wrap)?;
+    let mut y = device.zeros::<T>(shape.len()).map_err(wrap)?;
     let mut running = copy_running::<T>(&device, operands)?;
     // candle's variables can be set between the passes.
     let (gamma, beta) = (Borrowed::of(operands.gamma), Borrowed::of(operands.beta));
@@ -105,14 +106,14 @@ pub(super) fn forward<T: Value<Compute: Value>>(
         Statistics::Batch => {
             let saved = pass
                 .training(x, out, config.ghost_batch_size(), Some(&mut running))
-                .map_err(Error::wrap)?;
+                .map_err(wrap)?;
             (saved, Some(give_running(running, candle_device)?))
         }
         Statistics::Running => {
             let running = running
                 .into_batch(&device, config.epsilon_value())
-                .map_err(Error::wrap)?;
-            (pass.frozen(x, out, running).map_err(Error::wrap)?, None)
+                .map_err(wrap)?;
+            (pass.frozen(x, out, running).map_err(wrap)?, None)
         }
     };
     Ok(Output {
@@ -128,7 +129,7 @@ fn copy_running<T: Value<Compute: Value>>(
 ) -> Result<RunningStatistics<T::Compute, Device>> {
     let mean = Borrowed::of(operands.running_mean);
     let variance = Borrowed::of(operands.running_variance);
-    RunningStatistics::copied(device, mean.slice()?, variance.slice()?).map_err(Error::wrap)
+    RunningStatistics::copied(device, mean.slice()?, variance.slice()?).map_err(wrap)
 }
 
 fn give_running<C: Value + Compute>(
@@ -167,7 +168,7 @@ impl<T: Value<Compute: Value>> Backward for Typed<T> {
         // Of this thread, which need not be the one that went forward.
         let candle_device = x.device();
         let device = device_of(candle_device)?;
-        let zeros = || device.zeros::<T>(shape.len()).map_err(Error::wrap);
+        let zeros = || device.zeros::<T>(shape.len()).map_err(wrap);
         let mut dx = zeros()?;
         let mut dresidual = if saved.has_residual() {
             Some(zeros()?)
@@ -183,7 +184,7 @@ impl<T: Value<Compute: Value>> Backward for Typed<T> {
                 InOut::Separate(dy.slice()?, Device::as_slice_mut(&mut dx)),
                 dresidual.as_mut().map(Device::as_slice_mut),
             )
-            .map_err(Error::wrap)?;
+            .map_err(wrap)?;
         let dims = memory_dims(x, shape.layout());
         let like_x = |buffer| Computed::of(buffer, dims.clone(), candle_device);
         let vector = |buffer| Computed::of(buffer, vec![shape.channels()], candle_device);

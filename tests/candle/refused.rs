@@ -1,6 +1,7 @@
 //! Errors, and nothing changed by them, where candle goes on with NaN or panics.
 
-use batchnorm::candle::{BatchNorm, BatchNormConfig, batch_norm};
+use batchnorm::Error;
+use batchnorm::candle::{BatchNorm, BatchNormConfig, batch_norm, error_of};
 use candle_core::{DType, Device, Result, Tensor, Var};
 use candle_nn::{ModuleT, VarBuilder, VarMap};
 
@@ -42,7 +43,9 @@ fn one_value_per_channel_is_an_error_and_not_nan() -> Result<()> {
     assert!(both.candle.running_var().to_vec1::<f32>()?[0].is_nan());
     let message = refused(&both.ours, &x)?;
     assert!(
-        message.starts_with("batch statistics need at least 2 values per channel, got 1"),
+        message.starts_with(
+            "batch norm needs at least 2 values per channel in training, got 1 (shape"
+        ),
         "{message}"
     );
     Ok(())
@@ -54,16 +57,19 @@ fn inputs_that_are_none_of_the_layer_s() -> Result<()> {
     for (x, expected) in [
         (
             zeros(&[4, 5], DType::F32),
-            "the input has 5 channels but the layer was built for 3",
+            "batch norm's input has 5 channels in dimension 1, but num_features is 3",
         ),
-        (zeros(&[3], DType::F32), "a shape needs 2 to 5 dimensions"),
+        (
+            zeros(&[3], DType::F32),
+            "batch norm's input must be a tensor of 2 dimensions, (N, C), or more, got shape [3]",
+        ),
         (
             zeros(&[2, 0, 3], DType::F32),
-            "the input has 0 channels but the layer was built for 3",
+            "batch norm's input has 0 channels in dimension 1, but num_features is 3",
         ),
         (
             zeros(&[2, 0, 1, 1, 1, 3], DType::F32),
-            "the input has 0 channels but the layer was built for 3",
+            "batch norm's input has 0 channels in dimension 1, but num_features is 3",
         ),
         (
             zeros(&[4, 3], DType::U8),
@@ -86,11 +92,11 @@ fn residuals_that_are_not_like_x() -> Result<()> {
     for (residual, expected) in [
         (
             zeros(&[4, 3, 3], DType::F32),
-            "the residual has shape [4, 3, 3], x has [4, 3, 2]",
+            "the residual is [4, 3, 3] but the input is [4, 3, 2]",
         ),
         (
             zeros(&[4, 3, 2], DType::BF16),
-            "the residual is of BF16, x of F32",
+            "the residual is of dtype BF16 but the input is of F32",
         ),
     ] {
         let error = layer
@@ -110,28 +116,28 @@ fn settings_without_meaning() -> Result<()> {
                 eps: -1.0,
                 ..default()
             },
-            "epsilon must be finite and not negative, got -1",
+            "batch norm's eps must be finite and not negative, got -1",
         ),
         (
             BatchNormConfig {
                 eps: f64::NAN,
                 ..default()
             },
-            "epsilon must be finite and not negative",
+            "batch norm's eps must be finite and not negative",
         ),
         (
             BatchNormConfig {
                 momentum: 1.5,
                 ..default()
             },
-            "momentum must be from 0 to 1",
+            "batch norm's momentum must be from 0 to 1",
         ),
         (
             BatchNormConfig {
                 remove_mean: false,
                 ..default()
             },
-            "batch norm subtracts the mean",
+            "remove_mean must be true (batch norm subtracts the mean), got false",
         ),
         (
             BatchNormConfig {
@@ -150,7 +156,7 @@ fn settings_without_meaning() -> Result<()> {
     assert!(inference_only.forward_t(&x, false).is_ok());
     let message = refused(&inference_only, &x)?;
     assert!(
-        message.starts_with("epsilon must be finite and above zero"),
+        message.starts_with("batch norm's eps must be finite and above zero"),
         "{message}"
     );
     Ok(())
@@ -253,4 +259,41 @@ fn second_derivatives_in_one_graph() -> Result<()> {
     check_second_derivatives(|x| Ok(x.as_tensor().clone()), true)?;
     check_second_derivatives(channels_last, false)?;
     check_second_derivatives(channels_last, true)
+}
+
+#[test]
+fn errors_are_this_crate_s_within_candle_s() -> Result<()> {
+    use candle_core::error::Context;
+    let layer = layer(1e-5)?;
+    let forward = |dims: &[usize]| layer.forward_t(&zeros(dims, DType::F32), true);
+    let bare = forward(&[1, 3]).expect_err("an error");
+    assert!(matches!(
+        error_of(&bare),
+        Some(Error::TooFewValues { found: 1, .. })
+    ));
+    // Whatever is added on the way.
+    let wrapped = forward(&[4, 5]).context("block 2").expect_err("an error");
+    let of_a_file = wrapped
+        .with_path("model.safetensors")
+        .context("a model")
+        .bt();
+    assert_eq!(
+        error_of(&of_a_file),
+        Some(&Error::Channels {
+            found: 5,
+            needed: 3
+        })
+    );
+    let config = BatchNormConfig {
+        momentum: 2.0,
+        ..BatchNormConfig::default()
+    };
+    let refused = batch_norm(3, config, VarBuilder::zeros(DType::F32, &Device::Cpu));
+    assert_eq!(
+        error_of(&refused.expect_err("an error")),
+        Some(&Error::Momentum { found: 2.0 })
+    );
+    let of_candle = zeros(&[2], DType::F32).reshape(3).expect_err("an error");
+    assert_eq!(error_of(&of_candle), None);
+    Ok(())
 }
