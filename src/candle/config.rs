@@ -3,6 +3,8 @@
 use candle_core::Result;
 
 use crate::backend::epilogue::Activation;
+use crate::candle::error::wrap;
+use crate::error::Error;
 
 /// A layer's settings. Made of candle's own configuration or of an ε too, so that
 /// `batch_norm(64, 1e-5, vb)` stays as it is.
@@ -64,7 +66,11 @@ impl BatchNormConfig {
     /// What [`crate::BatchNormConfig::validate`] refuses, and `remove_mean = false`.
     pub(super) fn settings(&self, channels: usize) -> Result<crate::config::BatchNormConfig> {
         if !self.remove_mean {
-            candle_core::bail!("batch norm subtracts the mean: remove_mean must be true, got false")
+            return Err(wrap(Error::Value {
+                what: "remove_mean",
+                found: "false".to_owned(),
+                needed: "true (batch norm subtracts the mean)",
+            }));
         }
         let settings = crate::config::BatchNormConfig::new(channels)
             .epsilon(self.eps)
@@ -76,7 +82,7 @@ impl BatchNormConfig {
             Some(samples) => settings.ghost_batch(samples),
             None => settings,
         };
-        settings.validate().map_err(candle_core::Error::wrap)?;
+        settings.validate().map_err(wrap)?;
         Ok(settings)
     }
 }

@@ -9,6 +9,7 @@ use candle_nn::{Init, VarBuilder};
 
 use crate::candle::config::BatchNormConfig;
 use crate::candle::layer::BatchNorm;
+use crate::candle::value::compute_type;
 
 /// A layer of the variables `weight`, `bias` (if affine), `running_mean` and `running_var` of `vb`, each (C,): the
 /// names of candle and PyTorch. Where `vb` is of a half type they are `f32` all the same.
@@ -84,7 +85,8 @@ impl BatchNorm {
     /// A layer of these tensors, each (C,).
     ///
     /// # Errors
-    /// What [`crate::BatchNormConfig::validate`] refuses, and a tensor that is not (C,).
+    /// What [`crate::BatchNormConfig::validate`] refuses, a tensor that is not (C,), one of another data type than `f32`,
+    /// `f16`, `bf16` or `f64`, and `f64` among others: no input goes with both.
     pub fn new_with_momentum(
         num_features: usize,
         running_mean: Tensor,
@@ -147,6 +149,7 @@ impl BatchNorm {
                     tensor.dims()
                 )
             }
+            check_type(name, tensor, running_mean)?;
         }
         Ok(Self {
             config,
@@ -156,4 +159,16 @@ impl BatchNorm {
             frozen: false,
         })
     }
+}
+
+/// Tensors that are computed in different types go with no input.
+fn check_type(name: &str, tensor: &Tensor, running_mean: &Tensor) -> Result<()> {
+    let needed = compute_type("running_mean", running_mean.dtype())?;
+    if compute_type(name, tensor.dtype())? != needed {
+        let (found, mean) = (tensor.dtype(), running_mean.dtype());
+        candle_core::bail!(
+            "batch norm's {name} is of {found:?}, its running_mean of {mean:?}: needed are F64 for all, or for none"
+        )
+    }
+    Ok(())
 }

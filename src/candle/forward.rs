@@ -1,13 +1,16 @@
 //! The forward pass of the layer: the operands brought into order, and the result put into candle's graph.
 
-use candle_core::{DType, Error, Result, Tensor, Var};
+use candle_core::{DType, Result, Tensor, Var};
 use candle_nn::ModuleT;
 use half::{bf16, f16};
 
+use crate::candle::error::wrap;
 use crate::candle::layer::BatchNorm;
 use crate::candle::memory::{shape_of, to_logical_order, to_memory_order};
 use crate::candle::node::attach;
 use crate::candle::operation::{Operands, Statistics, forward};
+use crate::candle::value::{compute_type, not_a_type};
+use crate::error::Error;
 use crate::shape::Shape;
 
 impl BatchNorm {
@@ -32,26 +35,28 @@ impl BatchNorm {
         let channels = self.running_mean.elem_count();
         let settings = self.config.settings(channels)?;
         self.check_device(x, residual)?;
+        check_channels(x, channels).map_err(wrap)?;
         let (x, shape) = one_run(x)?;
         let residual = match residual {
             Some(residual) => Some(like(&x, residual, &shape)?),
             None => None,
         };
+        let running_mean = computed_in(&x, "running_mean", &self.running_mean)?;
+        let running_var = computed_in(&x, "running_var", &self.running_var)?;
         let (weight, bias) = match &self.weight_and_bias {
-            Some((weight, bias)) => (weight.contiguous()?, bias.contiguous()?),
-            None => (
-                self.running_mean.ones_like()?,
-                self.running_mean.zeros_like()?,
+            Some((weight, bias)) => (
+                computed_in(&x, "weight", weight)?.contiguous()?,
+                computed_in(&x, "bias", bias)?.contiguous()?,
             ),
+            None => (running_mean.ones_like()?, running_mean.zeros_like()?),
         };
-        check_parameters(&x, [&weight, &bias, &self.running_mean, &self.running_var])?;
         let operands = Operands {
             x: &x,
             residual: residual.as_ref(),
             gamma: &weight,
             beta: &bias,
-            running_mean: &self.running_mean,
-            running_variance: &self.running_var,
+            running_mean: &running_mean,
+            running_variance: &running_var,
         };
         let statistics = if train && !self.frozen {
             Statistics::Batch
@@ -63,20 +68,21 @@ impl BatchNorm {
             DType::BF16 => forward::<bf16>(&settings, shape, &operands, statistics),
             DType::F32 => forward::<f32>(&settings, shape, &operands, statistics),
             DType::F64 => forward::<f64>(&settings, shape, &operands, statistics),
-            other => candle_core::bail!("batch norm is of f16, bf16, f32 or f64, got {other:?}"),
+            other => Err(not_a_type("input", other)),
         }?;
         let affine = (&weight, &bias);
         let y = attach(
             output.y,
-            shape.dims(),
             output.backward,
-            &x,
+            (&x, shape.layout()),
             residual.as_ref(),
             affine,
         )?;
         if let Some((mean, variance)) = &output.running {
-            Var::from_tensor(&self.running_mean)?.set(mean)?;
-            Var::from_tensor(&self.running_var)?.set(variance)?;
+            let mean = mean.to_dtype(self.running_mean.dtype())?;
+            let variance = variance.to_dtype(self.running_var.dtype())?;
+            Var::from_tensor(&self.running_mean)?.set(&mean)?;
+            Var::from_tensor(&self.running_var)?.set(&variance)?;
         }
         to_logical_order(&y, shape.layout())
     }
@@ -107,13 +113,21 @@ impl ModuleT for BatchNorm {
     }
 }
 
-/// The tensor, copied if its values are not one run of memory, and its shape.
+/// Before a shape is made of the dimensions, which cannot be of no channels.
+fn check_channels(x: &Tensor, needed: usize) -> crate::error::Result<()> {
+    match *x.dims() {
+        [_, found, ..] if found != needed => Err(Error::Channels { found, needed }),
+        _ => Ok(()),
+    }
+}
+
+/// The tensor, copied if its values are not one run of memory, and its shape as the passes see it.
 fn one_run(x: &Tensor) -> Result<(Tensor, Shape)> {
     let x = match shape_of(x) {
-        Err(crate::error::Error::Strides { .. }) => x.contiguous()?,
+        Err(Error::Strides { .. }) => x.contiguous()?,
         _ => x.clone(),
     };
-    let shape = shape_of(&x).map_err(Error::wrap)?;
+    let shape = shape_of(&x).map_err(wrap)?;
     Ok((x, shape))
 }
 
@@ -121,28 +135,31 @@ fn one_run(x: &Tensor) -> Result<(Tensor, Shape)> {
 fn like(x: &Tensor, residual: &Tensor, shape: &Shape) -> Result<Tensor> {
     if residual.dims() != x.dims() {
         let (found, needed) = (residual.dims(), x.dims());
-        candle_core::bail!("the residual has shape {found:?}, x has {needed:?}")
+        return Err(wrap(Error::ShapeMismatch {
+            what: "the residual",
+            found: format!("{found:?}"),
+            needed: format!("{needed:?}"),
+        }));
     }
     if residual.dtype() != x.dtype() {
         let (found, needed) = (residual.dtype(), x.dtype());
-        candle_core::bail!("the residual is of {found:?}, x of {needed:?}")
+        candle_core::bail!("the residual is of dtype {found:?} but the input is of {needed:?}")
     }
     to_memory_order(residual, shape.layout())?.contiguous()
 }
 
-/// Parameters and running statistics are of what is computed in.
-fn check_parameters(x: &Tensor, parameters: [&Tensor; 4]) -> Result<()> {
-    let needed = match x.dtype() {
-        DType::F64 => DType::F64,
-        _ => DType::F32,
-    };
-    for parameter in parameters {
-        if parameter.dtype() != needed {
-            let (x, found) = (x.dtype(), parameter.dtype());
-            candle_core::bail!("batch norm of {x:?} needs parameters of {needed:?}, got {found:?}")
-        }
+/// A variable of the layer in the type that x is computed in. One of half precision is brought to `f32` anew in each
+/// pass, through candle's graph: it stays what an optimizer sets, and what gradients are for.
+fn computed_in(x: &Tensor, name: &str, variable: &Tensor) -> Result<Tensor> {
+    let needed = compute_type("input", x.dtype())?;
+    let found = variable.dtype();
+    if compute_type(name, found)? != needed {
+        let x = x.dtype();
+        candle_core::bail!(
+            "batch norm of {x:?} needs a {name} of {needed:?}, got {found:?}: bring the input to that dtype (Tensor::to_dtype), or make the layer with a VarBuilder of {x:?}"
+        )
     }
-    Ok(())
+    variable.to_dtype(needed)
 }
 
 #[cfg(test)]
@@ -169,6 +186,14 @@ mod tests {
             let (run, shape) = one_run(in_order).unwrap();
             assert_eq!(address(&run), address(in_order));
             assert_eq!(shape.logical_dims(), in_order.dims());
+        }
+        let six = Tensor::zeros((2, 3, 4, 2, 5, 2), DType::F32, &Device::Cpu).unwrap();
+        let last = six.permute((0, 5, 1, 2, 3, 4)).unwrap();
+        for in_order in [&six, &last, &last.narrow(0, 1, 1).unwrap()] {
+            let (run, shape) = one_run(in_order).unwrap();
+            assert_eq!(address(&run), address(in_order));
+            assert_eq!(shape.len(), in_order.elem_count());
+            assert_eq!(shape.channels(), in_order.dims()[1]);
         }
         let strided = x.narrow(2, 0, 2).unwrap();
         assert_ne!(address(&one_run(&strided).unwrap().0), address(&strided));

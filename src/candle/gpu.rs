@@ -6,8 +6,9 @@ use std::ops::Range;
 
 pub(super) use candle_core::cuda::CudaDType;
 use candle_core::cuda::DeviceId;
-use candle_core::{CudaDevice, CudaStorage, Error, Result};
+use candle_core::{CudaDevice, CudaStorage, Result};
 
+use crate::candle::error::wrap;
 use crate::cuda::memory::CudaMemory;
 use crate::cuda::{Cuda, CudaBuffer};
 use crate::device::{Device, DeviceSlice};
@@ -26,7 +27,7 @@ pub(super) fn device_of(candle: &CudaDevice) -> Result<Device> {
         if let Some(gpu) = devices.get(&candle.id()) {
             return Ok(Device::Cuda(gpu.clone()));
         }
-        let gpu = Cuda::on_stream(candle.cuda_stream()).map_err(Error::wrap)?;
+        let gpu = Cuda::on_stream(candle.cuda_stream()).map_err(wrap)?;
         devices.insert(candle.id(), gpu.clone());
         Ok(Device::Cuda(gpu))
     })

@@ -2,6 +2,7 @@
 
 use candle_core::{CpuStorage, CudaStorage, Result, Storage, StorageRef, Tensor};
 
+use crate::candle::error::wrap;
 use crate::candle::gpu;
 use crate::candle::value::Value;
 use crate::device::{Device, DeviceBuffer, DeviceSlice};
@@ -78,23 +79,65 @@ pub(super) fn on_cuda(storage: Storage) -> Result<CudaStorage> {
 }
 
 fn elsewhere(needed: &str) -> candle_core::Error {
-    candle_core::Error::wrap(Error::DeviceMismatch {
+    wrap(Error::DeviceMismatch {
         found: "another device".to_owned(),
         needed: needed.to_owned(),
     })
 }
 
 fn metal() -> candle_core::Error {
-    candle_core::Error::wrap(Error::DeviceUnavailable {
+    wrap(Error::DeviceUnavailable {
         device: "Metal".to_owned(),
         reason: "candle's tensors are normalized on the CPU and on NVIDIA GPUs".to_owned(),
     })
 }
 
-/// The shape that a tensor's strides tell, if its values are one run of memory in either layout.
+/// The shape that a tensor's strides tell, if its values are one run of memory in either layout: of any rank, and empty
+/// where any dimension but the channels' is zero. It has the tensor's batch, channels and values, not always its spatial
+/// dimensions: [`memory_dims`] are those.
 pub(super) fn shape_of(tensor: &Tensor) -> crate::error::Result<Shape> {
+    let dims = tensor.dims();
+    if dims.len() < 2 {
+        return Shape::channels_first(dims);
+    }
+    if tensor.elem_count() == 0 {
+        return Shape::channels_first(&[0, dims[1]]);
+    }
     let strides: Vec<isize> = tensor.stride().iter().map(|s| s.cast_signed()).collect();
-    crate::interop::ndarray::shape_of(tensor.dims(), &strides)
+    let (dims, strides) = folded(dims, &strides);
+    crate::interop::ndarray::shape_of(&dims, &strides)
+}
+
+/// The same array with so many spatial dimensions taken together that a [`Shape`] has room for the others, as far as they
+/// lie one behind the other.
+fn folded(dims: &[usize], strides: &[isize]) -> (Vec<usize>, Vec<isize>) {
+    let (mut dims, mut strides) = (dims.to_vec(), strides.to_vec());
+    for inner in (3..dims.len()).rev() {
+        if dims.len() <= Shape::MAX_RANK {
+            break;
+        }
+        let outer = inner - 1;
+        // The stride of an axis of one value says nothing.
+        let stride = match (dims[outer], dims[inner]) {
+            (_, 1) => strides[outer],
+            (1, _) => strides[inner],
+            (_, len) if strides[outer] == strides[inner] * len.cast_signed() => strides[inner],
+            _ => continue,
+        };
+        dims[outer] *= dims.remove(inner);
+        strides.remove(inner);
+        strides[outer] = stride;
+    }
+    (dims, strides)
+}
+
+/// A tensor's dimensions in the memory order of `layout`.
+pub(super) fn memory_dims(tensor: &Tensor, layout: Layout) -> Vec<usize> {
+    let mut dims = tensor.dims().to_vec();
+    if layout == Layout::ChannelsLast {
+        dims[1..].rotate_left(1);
+    }
+    dims
 }
 
 /// A tensor of logical axes (N, C, spatial...), its axes in the memory order of `layout`.

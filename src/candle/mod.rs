@@ -9,8 +9,10 @@
 //! - ReLU, and the addition of a residual before it, in the same sweep over memory
 //!   ([`BatchNormConfig::activation`], [`BatchNorm::forward_t_add`]);
 //! - [frozen](BatchNorm::freeze) layers: running statistics while the rest of the model trains;
-//! - an error for one value per channel in training, where candle's running variance becomes NaN; an empty batch
-//!   leaves the running statistics alone.
+//! - an error for one value per channel in training, where candle's running variance becomes NaN; an empty input, by its
+//!   batch or by a spatial dimension, leaves the running statistics alone.
+//!
+//! Errors are candle's; [`error_of`] gives this crate's, where one of them is the reason.
 //!
 //! # On NVIDIA GPUs
 //!
@@ -45,6 +47,7 @@
 
 pub(crate) mod config;
 pub(crate) mod construct;
+pub(crate) mod error;
 pub(crate) mod forward;
 #[cfg(feature = "candle-cuda")]
 pub(crate) mod gpu;
@@ -59,4 +62,5 @@ pub(crate) mod value;
 
 pub use config::BatchNormConfig;
 pub use construct::batch_norm;
+pub use error::error_of;
 pub use layer::BatchNorm;

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use candle_core::{CudaDevice, CudaStorage, Error, Result};
 
+use crate::candle::error::wrap;
 use crate::device::{Device, DeviceSlice};
 use crate::element::Element;
 
@@ -24,7 +25,7 @@ pub(super) fn slice<T: Element + CudaDType>(
 }
 
 fn not_built() -> Error {
-    Error::wrap(crate::error::Error::DeviceUnavailable {
+    wrap(crate::error::Error::DeviceUnavailable {
         device: "cuda".to_owned(),
         reason: "this build normalizes candle's tensors on the CPU only (feature `candle-cuda`)"
             .to_owned(),

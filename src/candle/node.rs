@@ -3,17 +3,27 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use candle_core::{CpuStorage, CudaStorage, CustomOp3, Layout, Result, Shape, Storage, Tensor};
+use candle_core::{
+    CpuStorage, CudaStorage, CustomOp1, CustomOp3, Error, Layout, Result, Shape, Storage, Tensor,
+};
 
-use crate::candle::memory::{on_cpu, on_cuda};
-use crate::candle::operation::Backward;
+use crate::candle::memory::{on_cpu, on_cuda, to_logical_order, to_memory_order};
+use crate::candle::operation::{Backward, Computed};
+use crate::shape::Layout as MemoryOrder;
 
 /// y, and how to go back from it.
 struct Node {
-    y: Mutex<Option<Storage>>,
-    dims: Vec<usize>,
+    y: Once,
     inputs: Inputs,
+    /// x as it was, where the tensor itself may change before the gradients are asked for.
+    kept: Option<Tensor>,
     backward: Box<dyn Backward>,
+}
+
+/// What was computed, until candle asks for it.
+struct Once {
+    storage: Mutex<Option<Storage>>,
+    dims: Vec<usize>,
 }
 
 /// What a node's three inputs are.
@@ -25,19 +35,19 @@ enum Inputs {
     Residual,
 }
 
-/// Attaches y, whose axes are `dims`, to x, the residual, γ and β.
+/// Attaches y to x, the residual, γ and β.
 pub(super) fn attach(
-    y: Storage,
-    dims: &[usize],
+    y: Computed,
     backward: Box<dyn Backward>,
-    x: &Tensor,
+    (x, layout): (&Tensor, MemoryOrder),
     residual: Option<&Tensor>,
     (gamma, beta): (&Tensor, &Tensor),
 ) -> Result<Tensor> {
+    let kept = copy_of_variable(x, layout)?;
     let node = |inputs| Node {
-        y: Mutex::new(Some(y)),
-        dims: dims.to_vec(),
+        y: Once::of(y),
         inputs,
+        kept,
         backward,
     };
     match residual {
@@ -49,12 +59,42 @@ pub(super) fn attach(
     }
 }
 
-impl Node {
-    /// y, which there is once, and its shape.
+/// A copy of x where its memory is a variable's, which can be set before the gradients are asked for. (What an operation
+/// made has memory of its own.)
+fn copy_of_variable(x: &Tensor, layout: MemoryOrder) -> Result<Option<Tensor>> {
+    if !is_in_a_variable(x) {
+        return Ok(None);
+    }
+    let copy = to_memory_order(&x.detach(), layout)?.force_contiguous()?;
+    to_logical_order(&copy, layout).map(Some)
+}
+
+/// Whether a tensor is a variable or a view of one. Of what candle tracks, that is: it does not tell whose memory a
+/// detached tensor has.
+fn is_in_a_variable(x: &Tensor) -> bool {
+    let shared = |node: &&Tensor| node.is_variable() && place(node) == place(x);
+    x.is_variable() || (x.track_op() && x.sorted_nodes().iter().any(shared))
+}
+
+/// Which memory a tensor is in.
+fn place(tensor: &Tensor) -> *const Storage {
+    let (storage, _) = tensor.storage_and_layout();
+    std::ptr::from_ref(&*storage)
+}
+
+impl Once {
+    fn of(computed: Computed) -> Self {
+        Self {
+            storage: Mutex::new(Some(computed.storage)),
+            dims: computed.dims,
+        }
+    }
+
+    /// What was computed, which there is once, and its shape.
     fn hand_over(&self) -> Result<(Storage, Shape)> {
-        let mut y = self.y.lock().unwrap_or_else(PoisonError::into_inner);
-        match y.take() {
-            Some(y) => Ok((y, Shape::from(self.dims.as_slice()))),
+        let mut storage = self.storage.lock().unwrap_or_else(PoisonError::into_inner);
+        match storage.take() {
+            Some(storage) => Ok((storage, Shape::from(self.dims.as_slice()))),
             None => candle_core::bail!("the result of a batch norm was handed over before"),
         }
     }
@@ -74,7 +114,7 @@ impl CustomOp3 for Node {
         _: &CpuStorage,
         _: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let (y, shape) = self.hand_over()?;
+        let (y, shape) = self.y.hand_over()?;
         Ok((on_cpu(y)?, shape))
     }
 
@@ -87,7 +127,7 @@ impl CustomOp3 for Node {
         _: &CudaStorage,
         _: &Layout,
     ) -> Result<(CudaStorage, Shape)> {
-        let (y, shape) = self.hand_over()?;
+        let (y, shape) = self.y.hand_over()?;
         Ok((on_cuda(y)?, shape))
     }
 
@@ -96,16 +136,47 @@ impl CustomOp3 for Node {
         x: &Tensor,
         _: &Tensor,
         _: &Tensor,
-        _: &Tensor,
+        y: &Tensor,
         dy: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let x = self.kept.as_ref().unwrap_or(x);
         let d = self.backward.backward(x, dy)?;
+        let of = |gradient| y.apply_op1(Gradient(Once::of(gradient)));
+        let input = to_logical_order(&of(d.input)?, d.layout)?;
+        let (gamma, beta) = (of(d.gamma)?, of(d.beta)?);
         Ok(match self.inputs {
-            Inputs::Affine => (Some(d.input), Some(d.gamma), Some(d.beta)),
+            Inputs::Affine => (Some(input), Some(gamma), Some(beta)),
             Inputs::Residual => {
-                let affine = Tensor::stack(&[d.gamma, d.beta], 0)?;
-                (Some(d.input), d.residual, Some(affine))
+                let affine = Tensor::stack(&[gamma, beta], 0)?;
+                (Some(input), d.residual.map(of).transpose()?, Some(affine))
             }
         })
+    }
+}
+
+/// A gradient, attached to y and so to all that it depends on: without that, a derivative of it would be nothing instead
+/// of an error.
+struct Gradient(Once);
+
+impl CustomOp1 for Gradient {
+    fn name(&self) -> &'static str {
+        "batch-norm-gradient"
+    }
+
+    fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
+        let (gradient, shape) = self.0.hand_over()?;
+        Ok((on_cpu(gradient)?, shape))
+    }
+
+    fn cuda_fwd(&self, _: &CudaStorage, _: &Layout) -> Result<(CudaStorage, Shape)> {
+        let (gradient, shape) = self.0.hand_over()?;
+        Ok((on_cuda(gradient)?, shape))
+    }
+
+    fn bwd(&self, _: &Tensor, _: &Tensor, _: &Tensor) -> Result<Option<Tensor>> {
+        Err(Error::BackwardNotSupported {
+            op: "the gradients of batch norm (it has no second derivative; a gradient that is meant as a constant needs a detach)",
+        }
+        .bt())
     }
 }

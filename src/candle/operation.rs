@@ -1,18 +1,19 @@
 //! Both passes on candle's tensors, of one data type each.
 
 use candle_core::op::BackpropOp;
-use candle_core::{Error, Result, Storage, Tensor};
+use candle_core::{Result, Storage, Tensor};
 
 use crate::backend::memory::Memory;
 use crate::backend::operands::InOut;
-use crate::candle::memory::{Borrowed, device_of, give, to_logical_order};
+use crate::candle::error::wrap;
+use crate::candle::memory::{Borrowed, device_of, give, memory_dims};
 use crate::candle::value::Value;
 use crate::config::BatchNormConfig;
 use crate::device::{Device, DeviceBuffer};
 use crate::element::Compute;
 use crate::layer::forward::Forward;
 use crate::layer::saved::Saved;
-use crate::shape::Shape;
+use crate::shape::{Layout, Shape};
 use crate::statistics::running::RunningStatistics;
 
 /// The tensors of a forward pass, each one run of memory.
@@ -39,10 +40,17 @@ pub(super) enum Statistics {
     Running,
 }
 
+/// The values of a tensor that is not in candle's graph yet.
+pub(super) struct Computed {
+    pub(super) storage: Storage,
+    /// In memory order.
+    pub(super) dims: Vec<usize>,
+}
+
 /// What a forward pass makes.
 pub(super) struct Output {
     /// y, in memory order.
-    pub(super) y: Storage,
+    pub(super) y: Computed,
     /// The running mean and variance after the batch, where they followed it.
     pub(super) running: Option<(Tensor, Tensor)>,
     pub(super) backward: Box<dyn Backward>,
@@ -57,13 +65,15 @@ pub(super) trait Backward: Send + Sync {
 /// The gradients of one pass.
 pub(super) struct Gradients {
     /// Of x's shape.
-    pub(super) input: Tensor,
-    /// In memory order, where there was a residual.
-    pub(super) residual: Option<Tensor>,
+    pub(super) input: Computed,
+    /// The memory order of it and of the residual's.
+    pub(super) layout: Layout,
+    /// Where there was a residual.
+    pub(super) residual: Option<Computed>,
     /// (C,)
-    pub(super) gamma: Tensor,
+    pub(super) gamma: Computed,
     /// (C,)
-    pub(super) beta: Tensor,
+    pub(super) beta: Computed,
 }
 
 /// The forward pass.
@@ -75,7 +85,7 @@ pub(super) fn forward<T: Value<Compute: Value>>(
 ) -> Result<Output> {
     let candle_device = operands.x.device();
     let device = device_of(candle_device)?;
-    let mut y = device.zeros::<T>(shape.len()).map_err(Error::wrap)?;
+    let mut y = device.zeros::<T>(shape.len()).map_err(wrap)?;
     let mut running = copy_running::<T>(&device, operands)?;
     // candle's variables can be set between the passes.
     let (gamma, beta) = (Borrowed::of(operands.gamma), Borrowed::of(operands.beta));
@@ -96,18 +106,18 @@ pub(super) fn forward<T: Value<Compute: Value>>(
         Statistics::Batch => {
             let saved = pass
                 .training(x, out, config.ghost_batch_size(), Some(&mut running))
-                .map_err(Error::wrap)?;
+                .map_err(wrap)?;
             (saved, Some(give_running(running, candle_device)?))
         }
         Statistics::Running => {
             let running = running
                 .into_batch(&device, config.epsilon_value())
-                .map_err(Error::wrap)?;
-            (pass.frozen(x, out, running).map_err(Error::wrap)?, None)
+                .map_err(wrap)?;
+            (pass.frozen(x, out, running).map_err(wrap)?, None)
         }
     };
     Ok(Output {
-        y: give(y, candle_device)?,
+        y: Computed::of(y, memory_dims(operands.x, shape.layout()), candle_device)?,
         running,
         backward: Box::new(Typed::<T>(saved)),
     })
@@ -119,7 +129,7 @@ fn copy_running<T: Value<Compute: Value>>(
 ) -> Result<RunningStatistics<T::Compute, Device>> {
     let mean = Borrowed::of(operands.running_mean);
     let variance = Borrowed::of(operands.running_variance);
-    RunningStatistics::copied(device, mean.slice()?, variance.slice()?).map_err(Error::wrap)
+    RunningStatistics::copied(device, mean.slice()?, variance.slice()?).map_err(wrap)
 }
 
 fn give_running<C: Value + Compute>(
@@ -128,22 +138,24 @@ fn give_running<C: Value + Compute>(
 ) -> Result<(Tensor, Tensor)> {
     let channels = running.mean().len();
     let (mean, variance) = running.into_buffers();
-    let vector = |buffer| tensor(buffer, &[channels], device);
-    Ok((vector(mean)?, vector(variance)?))
+    let vector = |buffer| Computed::of(buffer, vec![channels], device);
+    Ok((vector(mean)?.constant(), vector(variance)?.constant()))
 }
 
-fn tensor<T: Value>(
-    buffer: DeviceBuffer<T>,
-    dims: &[usize],
-    device: &candle_core::Device,
-) -> Result<Tensor> {
-    let storage = give(buffer, device)?;
-    Ok(Tensor::from_storage(
-        storage,
-        dims,
-        BackpropOp::none(),
-        false,
-    ))
+impl Computed {
+    fn of<T: Value>(
+        buffer: DeviceBuffer<T>,
+        dims: Vec<usize>,
+        device: &candle_core::Device,
+    ) -> Result<Self> {
+        let storage = give(buffer, device)?;
+        Ok(Self { storage, dims })
+    }
+
+    /// A tensor that depends on nothing.
+    fn constant(self) -> Tensor {
+        Tensor::from_storage(self.storage, self.dims, BackpropOp::none(), false)
+    }
 }
 
 /// The data type is known inside.
@@ -156,7 +168,7 @@ impl<T: Value<Compute: Value>> Backward for Typed<T> {
         // Of this thread, which need not be the one that went forward.
         let candle_device = x.device();
         let device = device_of(candle_device)?;
-        let zeros = || device.zeros::<T>(shape.len()).map_err(Error::wrap);
+        let zeros = || device.zeros::<T>(shape.len()).map_err(wrap);
         let mut dx = zeros()?;
         let mut dresidual = if saved.has_residual() {
             Some(zeros()?)
@@ -164,19 +176,21 @@ impl<T: Value<Compute: Value>> Backward for Typed<T> {
             None
         };
         let dy = dy.contiguous()?;
-        let (x, dy) = (Borrowed::of(x), Borrowed::of(&dy));
+        let (borrowed_x, dy) = (Borrowed::of(x), Borrowed::of(&dy));
         let affine = saved
             .backward(
                 &device,
-                x.slice()?,
+                borrowed_x.slice()?,
                 InOut::Separate(dy.slice()?, Device::as_slice_mut(&mut dx)),
                 dresidual.as_mut().map(Device::as_slice_mut),
             )
-            .map_err(Error::wrap)?;
-        let like_x = |buffer| tensor(buffer, shape.dims(), candle_device);
-        let vector = |buffer| tensor(buffer, &[shape.channels()], candle_device);
+            .map_err(wrap)?;
+        let dims = memory_dims(x, shape.layout());
+        let like_x = |buffer| Computed::of(buffer, dims.clone(), candle_device);
+        let vector = |buffer| Computed::of(buffer, vec![shape.channels()], candle_device);
         Ok(Gradients {
-            input: to_logical_order(&like_x(dx)?, shape.layout())?,
+            input: like_x(dx)?,
+            layout: shape.layout(),
             residual: dresidual.map(like_x).transpose()?,
             gamma: vector(affine.gamma.into_buffer())?,
             beta: vector(affine.beta.into_buffer())?,

@@ -1,6 +1,6 @@
 //! The data types that tensors can be of.
 
-use candle_core::WithDType;
+use candle_core::{DType, Error, Result, WithDType};
 
 use crate::candle::gpu::CudaDType;
 use crate::element::Element;
@@ -9,3 +9,18 @@ use crate::element::Element;
 pub(super) trait Value: Element + WithDType + CudaDType {}
 
 impl<T: Element + WithDType + CudaDType> Value for T {}
+
+/// The type that values of a type are computed in, which is the parameters' too.
+pub(super) fn compute_type(what: &str, dtype: DType) -> Result<DType> {
+    match dtype {
+        DType::F16 | DType::BF16 | DType::F32 => Ok(DType::F32),
+        DType::F64 => Ok(DType::F64),
+        other => Err(not_a_type(what, other)),
+    }
+}
+
+pub(super) fn not_a_type(what: &str, dtype: DType) -> Error {
+    Error::msg(format!(
+        "batch norm's {what} must be of dtype F16, BF16, F32 or F64, got {dtype:?}"
+    ))
+}

@@ -198,7 +198,7 @@ impl<'a, D: Driver> Operands<'a, D> {
     fn start(&self, launch: &Launch) -> Result<()> {
         // SAFETY: the addresses are the workspace's and those that `read` and `write` were given for what they were lent, whose
         // guards are held until this is dropped. What is lent is as long as the view, or as there are channels: a step is
-        // called with `Checked` only (backend/checks.rs); no plan leaves the view (plan/tests.rs), and no kernel its plan: each is run under
+        // called with `Checked` only (backend/checks.rs); no plan leaves the view (plan/tests/invariants.rs), and no kernel its plan: each is run under
         // AddressSanitizer (kernels/simt/tests/contract/reach.rs).
         unsafe { self.driver.launch(launch, &self.arguments) }
     }

@@ -1,5 +1,6 @@
 //! Half-precision activations with `f32` parameters, which candle's own layer does not train.
 
+use batchnorm::Shape;
 use batchnorm::candle::{BatchNorm, batch_norm};
 use candle_core::{DType, Device, Result, Tensor, Var};
 use candle_nn::{ModuleT, VarBuilder, VarMap};
@@ -78,6 +79,68 @@ fn parameters_stay_f32_in_a_half_model() -> Result<()> {
     layer.forward_t(&x, true)?;
     for variable in variables.all_vars() {
         assert_eq!(variable.dtype(), DType::F32);
+    }
+    Ok(())
+}
+
+/// A layer whose four tensors are variables of a half type, as one that was taken over from a half model has, and one of
+/// `f32` that begins with the same values.
+fn half_and_wide(dtype: DType) -> Result<[BatchNorm; 2]> {
+    let model = Both::new(3, 1e-3, 0.2)?.ours;
+    let (weight, bias) = model.weight_and_bias().expect("affine");
+    let of = |stored: DType| {
+        let var = |t: &Tensor| {
+            let rounded = t.to_dtype(dtype)?.to_dtype(stored)?.detach();
+            Ok::<_, candle_core::Error>(Var::from_tensor(&rounded)?.into_inner())
+        };
+        BatchNorm::new_with_momentum(
+            3,
+            var(model.running_mean())?,
+            var(model.running_var())?,
+            var(weight)?,
+            var(bias)?,
+            model.eps(),
+            model.momentum(),
+        )
+    };
+    Ok([of(dtype)?, of(DType::F32)?])
+}
+
+/// y and dx; and what is of the layer's types: the gradients of weight and bias, and the running statistics.
+fn of_half_parameters(
+    layer: &BatchNorm,
+    x: &Var,
+    train: bool,
+) -> Result<([Tensor; 2], [Tensor; 4])> {
+    let y = layer.forward_t(x, train)?;
+    let gradients = y.sqr()?.sum_all()?.backward()?;
+    let of = |t: &Tensor| gradients.get(t).expect("a gradient").clone();
+    let (weight, bias) = layer.weight_and_bias().expect("affine");
+    let running = [layer.running_mean(), layer.running_var()].map(Tensor::clone);
+    let [mean, var] = running;
+    Ok(([y, of(x)], [of(weight), of(bias), mean, var]))
+}
+
+#[test]
+fn half_parameters_are_computed_with_in_f32_and_stay_half() -> Result<()> {
+    let shape = Shape::channels_first(&[6, 3, 5]).unwrap();
+    for dtype in [DType::F16, DType::BF16] {
+        for (input, train) in [(dtype, true), (dtype, false), (DType::F32, true)] {
+            let x = Var::from_tensor(&tensor(&shape, 0.4, 1)?.to_dtype(input)?)?;
+            let [half, wide] = half_and_wide(dtype)?;
+            let found = of_half_parameters(&half, &x, train)?;
+            let expected = of_half_parameters(&wide, &x, train)?;
+            for (found, expected) in found.0.iter().zip(&expected.0) {
+                assert_eq!(found.dtype(), input);
+                let (found, expected) =
+                    (found.to_dtype(DType::F32)?, expected.to_dtype(DType::F32)?);
+                assert_eq!(distance(&found, &expected)?, 0.0);
+            }
+            for (found, expected) in found.1.iter().zip(&expected.1) {
+                assert_eq!(found.dtype(), dtype);
+                assert!(distance(&found.to_dtype(DType::F32)?, expected)? <= roundoff(dtype));
+            }
+        }
     }
     Ok(())
 }

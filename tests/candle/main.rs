@@ -3,6 +3,7 @@
 mod block;
 mod cuda;
 mod data;
+mod dimensions;
 mod fused;
 mod half;
 mod layouts;

@@ -1,7 +1,8 @@
 //! Errors, and nothing changed by them, where candle goes on with NaN or panics.
 
-use batchnorm::candle::{BatchNorm, BatchNormConfig, batch_norm};
-use candle_core::{DType, Device, Result, Tensor};
+use batchnorm::Error;
+use batchnorm::candle::{BatchNorm, BatchNormConfig, batch_norm, error_of};
+use candle_core::{DType, Device, Result, Tensor, Var};
 use candle_nn::{ModuleT, VarBuilder, VarMap};
 
 use crate::data::Both;
@@ -42,19 +43,11 @@ fn one_value_per_channel_is_an_error_and_not_nan() -> Result<()> {
     assert!(both.candle.running_var().to_vec1::<f32>()?[0].is_nan());
     let message = refused(&both.ours, &x)?;
     assert!(
-        message.starts_with("batch statistics need at least 2 values per channel, got 1"),
+        message.starts_with(
+            "batch norm needs at least 2 values per channel in training, got 1 (shape"
+        ),
         "{message}"
     );
-    Ok(())
-}
-
-#[test]
-fn an_empty_batch_leaves_the_running_statistics_alone() -> Result<()> {
-    let layer = layer(1e-5)?;
-    let y = layer.forward_t(&zeros(&[0, 3, 2], DType::F32), true)?;
-    assert_eq!(y.dims(), [0, 3, 2]);
-    assert_eq!(layer.running_mean().to_vec1::<f32>()?, [0.0; 3]);
-    assert_eq!(layer.running_var().to_vec1::<f32>()?, [1.0; 3]);
     Ok(())
 }
 
@@ -64,24 +57,27 @@ fn inputs_that_are_none_of_the_layer_s() -> Result<()> {
     for (x, expected) in [
         (
             zeros(&[4, 5], DType::F32),
-            "the input has 5 channels but the layer was built for 3",
-        ),
-        (zeros(&[3], DType::F32), "a shape needs 2 to 5 dimensions"),
-        (
-            zeros(&[2, 3, 1, 1, 1, 2], DType::F32),
-            "a shape needs 2 to 5 dimensions",
+            "batch norm's input has 5 channels in dimension 1, but num_features is 3",
         ),
         (
-            zeros(&[2, 3, 0], DType::F32),
-            "dimension 2 of [2, 3, 0] is zero",
+            zeros(&[3], DType::F32),
+            "batch norm's input must be a tensor of 2 dimensions, (N, C), or more, got shape [3]",
+        ),
+        (
+            zeros(&[2, 0, 3], DType::F32),
+            "batch norm's input has 0 channels in dimension 1, but num_features is 3",
+        ),
+        (
+            zeros(&[2, 0, 1, 1, 1, 3], DType::F32),
+            "batch norm's input has 0 channels in dimension 1, but num_features is 3",
         ),
         (
             zeros(&[4, 3], DType::U8),
-            "batch norm is of f16, bf16, f32 or f64, got U8",
+            "batch norm's input must be of dtype F16, BF16, F32 or F64, got U8",
         ),
         (
             zeros(&[4, 3], DType::F64),
-            "batch norm of F64 needs parameters of F64, got F32",
+            "batch norm of F64 needs a running_mean of F64, got F32",
         ),
     ] {
         let message = refused(&layer, &x)?;
@@ -96,11 +92,11 @@ fn residuals_that_are_not_like_x() -> Result<()> {
     for (residual, expected) in [
         (
             zeros(&[4, 3, 3], DType::F32),
-            "the residual has shape [4, 3, 3], x has [4, 3, 2]",
+            "the residual is [4, 3, 3] but the input is [4, 3, 2]",
         ),
         (
             zeros(&[4, 3, 2], DType::BF16),
-            "the residual is of BF16, x of F32",
+            "the residual is of dtype BF16 but the input is of F32",
         ),
     ] {
         let error = layer
@@ -120,28 +116,28 @@ fn settings_without_meaning() -> Result<()> {
                 eps: -1.0,
                 ..default()
             },
-            "epsilon must be finite and not negative, got -1",
+            "batch norm's eps must be finite and not negative, got -1",
         ),
         (
             BatchNormConfig {
                 eps: f64::NAN,
                 ..default()
             },
-            "epsilon must be finite and not negative",
+            "batch norm's eps must be finite and not negative",
         ),
         (
             BatchNormConfig {
                 momentum: 1.5,
                 ..default()
             },
-            "momentum must be from 0 to 1",
+            "batch norm's momentum must be from 0 to 1",
         ),
         (
             BatchNormConfig {
                 remove_mean: false,
                 ..default()
             },
-            "batch norm subtracts the mean",
+            "remove_mean must be true (batch norm subtracts the mean), got false",
         ),
         (
             BatchNormConfig {
@@ -160,7 +156,7 @@ fn settings_without_meaning() -> Result<()> {
     assert!(inference_only.forward_t(&x, false).is_ok());
     let message = refused(&inference_only, &x)?;
     assert!(
-        message.starts_with("epsilon must be finite and above zero"),
+        message.starts_with("batch norm's eps must be finite and above zero"),
         "{message}"
     );
     Ok(())
@@ -175,4 +171,129 @@ fn parameters_of_another_length() {
         message.starts_with("batch norm's weight must have shape [3], got [2]"),
         "{message}"
     );
+}
+
+#[test]
+fn parameters_of_types_that_go_with_no_input() {
+    let of = |dtype| zeros(&[3], dtype);
+    let (f32, f64) = (DType::F32, DType::F64);
+    for ([mean, var, weight, bias], expected) in [
+        (
+            [f32, f32, DType::U8, f32],
+            "batch norm's weight must be of dtype F16, BF16, F32 or F64, got U8",
+        ),
+        (
+            [DType::I64, f32, f32, f32],
+            "batch norm's running_mean must be of dtype F16, BF16, F32 or F64, got I64",
+        ),
+        (
+            [f32, f32, f32, f64],
+            "batch norm's bias is of F64, its running_mean of F32: needed are F64 for all",
+        ),
+        (
+            [f64, DType::F16, f64, f64],
+            "batch norm's running_var is of F16, its running_mean of F64: needed are F64 for all",
+        ),
+    ] {
+        let error = BatchNorm::new(3, of(mean), of(var), of(weight), of(bias), 1e-5);
+        let message = error.expect_err("an error").to_string();
+        assert!(message.starts_with(expected), "{message}");
+    }
+}
+
+/// A loss of a gradient, as a gradient penalty is, must not leave out what there is not.
+fn check_second_derivatives(view: fn(&Var) -> Result<Tensor>, residual: bool) -> Result<()> {
+    for train in [true, false] {
+        let layer = Both::new(3, 1e-3, 0.2)?.ours;
+        let memory = Tensor::arange(0f32, 24., &Device::Cpu)?.reshape((4, 3, 2))?;
+        let x = Var::from_tensor(&memory)?;
+        let y = if residual {
+            layer.forward_t_add(&view(&x)?, &view(&x)?.sin()?, train)?
+        } else {
+            layer.forward_t(&view(&x)?, train)?
+        };
+        let gradients = y.sqr()?.sum_all()?.backward()?;
+        let (weight, bias) = layer.weight_and_bias().expect("affine");
+        for of in [x.as_tensor(), weight, bias] {
+            let gradient = gradients.get(of).expect("a gradient");
+            let refused = gradient.sqr()?.sum_all()?.backward();
+            let message = refused.expect_err("an error").to_string();
+            assert!(
+                message.starts_with(
+                    "backward is not supported for the gradients of batch norm (it has no second"
+                ),
+                "{message}"
+            );
+            let constant = (gradient.detach() * of)?.sum_all()?.backward()?;
+            assert!(constant.get(of).is_some());
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn second_derivatives() -> Result<()> {
+    check_second_derivatives(|x| Ok(x.as_tensor().clone()), false)
+}
+
+/// candle detaches what goes through more than one operation, unless it is told not to.
+const NOT_DETACHED: &str = "CANDLE_GRAD_DO_NOT_DETACH";
+
+#[test]
+fn second_derivatives_through_other_operations() {
+    let program = std::env::current_exe().expect("this program");
+    let run = std::process::Command::new(program)
+        .args(["--exact", "refused::second_derivatives_in_one_graph"])
+        .arg("--ignored")
+        .env(NOT_DETACHED, "1")
+        .output()
+        .expect("a run");
+    let said = String::from_utf8_lossy(&run.stdout);
+    assert!(run.status.success() && said.contains("1 passed"), "{said}");
+}
+
+#[test]
+#[ignore = "second_derivatives_through_other_operations runs it"]
+fn second_derivatives_in_one_graph() -> Result<()> {
+    let channels_last = |x: &Var| x.reshape((4, 2, 3))?.permute((0, 2, 1));
+    check_second_derivatives(|x| Ok(x.as_tensor().clone()), true)?;
+    check_second_derivatives(channels_last, false)?;
+    check_second_derivatives(channels_last, true)
+}
+
+#[test]
+fn errors_are_this_crate_s_within_candle_s() -> Result<()> {
+    use candle_core::error::Context;
+    let layer = layer(1e-5)?;
+    let forward = |dims: &[usize]| layer.forward_t(&zeros(dims, DType::F32), true);
+    let bare = forward(&[1, 3]).expect_err("an error");
+    assert!(matches!(
+        error_of(&bare),
+        Some(Error::TooFewValues { found: 1, .. })
+    ));
+    // Whatever is added on the way.
+    let wrapped = forward(&[4, 5]).context("block 2").expect_err("an error");
+    let of_a_file = wrapped
+        .with_path("model.safetensors")
+        .context("a model")
+        .bt();
+    assert_eq!(
+        error_of(&of_a_file),
+        Some(&Error::Channels {
+            found: 5,
+            needed: 3
+        })
+    );
+    let config = BatchNormConfig {
+        momentum: 2.0,
+        ..BatchNormConfig::default()
+    };
+    let refused = batch_norm(3, config, VarBuilder::zeros(DType::F32, &Device::Cpu));
+    assert_eq!(
+        error_of(&refused.expect_err("an error")),
+        Some(&Error::Momentum { found: 2.0 })
+    );
+    let of_candle = zeros(&[2], DType::F32).reshape(3).expect_err("an error");
+    assert_eq!(error_of(&of_candle), None);
+    Ok(())
 }

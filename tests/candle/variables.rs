@@ -128,3 +128,36 @@ fn gradients_are_those_of_the_parameters_as_they_were() -> Result<()> {
     assert_eq!(distance(&dx(true)?, &dx(false)?)?, 0.0);
     Ok(())
 }
+
+/// x may be a variable, or a view of one in any memory order, that is set between the passes.
+#[test]
+fn gradients_are_those_of_x_as_it_was() -> Result<()> {
+    let whole = |x: &Var| Ok(x.as_tensor().clone());
+    let views: [fn(&Var) -> Result<Tensor>; 5] = [
+        whole,
+        |x| x.reshape((2, 3, 4)),
+        |x| x.reshape((4, 2, 3))?.permute((0, 2, 1)),
+        |x| x.narrow(0, 1, 2),
+        |x| x.narrow(2, 1, 1),
+    ];
+    for view in views {
+        for train in [true, false] {
+            let gradients = |change: bool| -> Result<[Tensor; 3]> {
+                let layer = Both::new(3, 1e-3, 0.2)?.ours;
+                let x = Var::from_tensor(&input()?)?;
+                let loss = layer.forward_t(&view(&x)?, train)?.sqr()?.sum_all()?;
+                if change {
+                    x.set(&(input()?.sqr()? - 7.0)?)?;
+                }
+                let gradients = loss.backward()?;
+                let of = |t: &Tensor| gradients.get(t).expect("a gradient").clone();
+                let (weight, bias) = layer.weight_and_bias().expect("affine");
+                Ok([of(&x), of(weight), of(bias)])
+            };
+            for (found, expected) in gradients(true)?.iter().zip(&gradients(false)?) {
+                assert_eq!(distance(found, expected)?, 0.0, "{train}");
+            }
+        }
+    }
+    Ok(())
+}

@@ -71,6 +71,13 @@ fn bad_tensors() -> impl Iterator<Item = (&'static str, CaseFile, &'static str)>
         ("only_running_mean", only("running_mean"), "running_var"),
         ("only_running_var", only("running_var"), "running_mean"),
         (
+            "endless_slope",
+            x(&DIMS)
+                .saying("activation", "leaky_relu")
+                .saying("negative_slope", "inf"),
+            "the slope of leaky ReLU must be",
+        ),
+        (
             "untracked_momentum_2",
             x(&DIMS).saying("momentum", "2"),
             "momentum must be",
@@ -92,7 +99,18 @@ fn bad_settings() -> impl Iterator<Item = (&'static str, &'static str, &'static 
         ("unknown_pass", "pass", "testing", "testing"),
         ("pass_of_two_lines", "pass", "train\ning", r"train\ning"),
         ("unknown_layout", "layout", "NCHW", "NCHW"),
-        ("unknown_activation", "activation", "gelu", "gelu"),
+        (
+            "unknown_activation",
+            "activation",
+            "gelu",
+            r#""activation" is "gelu", needed is none, relu, leaky_relu or silu"#,
+        ),
+        (
+            "slope_in_words",
+            "negative_slope",
+            "steep",
+            r#""negative_slope" is "steep", needed is a number"#,
+        ),
         ("nan_epsilon", "epsilon", "nan", "NaN"),
         ("negative_epsilon", "epsilon", "-1e-5", "epsilon must be"),
         ("zero_epsilon", "epsilon", "0", "epsilon must be"),

@@ -80,7 +80,7 @@ pub(crate) fn only_header(header: &str) -> Vec<u8> {
 }
 
 /// Values that look random, from 0.5 to 1.5: variances must be positive.
-fn floats(name: &str, count: usize) -> Vec<f32> {
+pub(crate) fn floats(name: &str, count: usize) -> Vec<f32> {
     let mut state = u32::from(name.as_bytes()[0]);
     let next = |_| {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);

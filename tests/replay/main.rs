@@ -9,7 +9,8 @@ use std::fs;
 use std::path::Path;
 
 use bad_cases::bad_cases;
-use case_file::{CaseFile, unaligned};
+use batchnorm::{Activation, Element};
+use case_file::{CaseFile, floats, unaligned};
 use half::f16;
 use program::{replay, text};
 use safetensors::{Dtype, SafeTensors};
@@ -154,6 +155,68 @@ fn any_number_of_threads_gives_the_same_bytes() {
             let same = fs::read(one.join(&name)).unwrap() == fs::read(three.join(&name)).unwrap();
             assert!(same, "{name} depends on the number of threads");
         }
+    }
+}
+
+/// The values of a tensor of f32.
+fn values(file: &Path, name: &str) -> Vec<f32> {
+    let bytes = fs::read(file).unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let (values, _) = file.tensor(name).unwrap().data().as_chunks();
+    values
+        .iter()
+        .map(|value| f32::from_le_bytes(*value))
+        .collect()
+}
+
+/// y is that of the case without an activation, activated; dx is that of such a case whose dy is dy·f'(v).
+#[test]
+fn every_activation_is_taken() {
+    let dims: [usize; 3] = [8, 3, 5];
+    let plain = CaseFile::of_x(&dims).with_floats("dy", &dims);
+    for (name, slope, activation) in [
+        ("relu", None, Activation::Relu),
+        ("leaky_relu", None, Activation::LeakyRelu { slope: 0.01 }),
+        (
+            "leaky_relu",
+            Some("-0.25"),
+            Activation::LeakyRelu { slope: -0.25 },
+        ),
+        ("silu", Some("3"), Activation::Silu),
+    ] {
+        let mut activated = plain.clone().saying("activation", name);
+        if let Some(slope) = slope {
+            activated = activated.saying("negative_slope", slope);
+        }
+        let replayed = |case: &CaseFile, tensor: &str| {
+            let (input, output) = (folder(&[("a.safetensors", case.to_bytes())]), folder(&[]));
+            let result = replay(input.path(), output.path(), &[]);
+            assert_eq!(result.status.code(), Some(0), "{}", text(&result.stderr));
+            values(&output.path().join("a.safetensors"), tensor)
+        };
+        let v = replayed(&plain, "y");
+        assert!(v.iter().any(|v| *v < 0.0) && v.iter().any(|v| *v > 0.0));
+        let dv: Vec<u8> = floats("dy", v.len())
+            .iter()
+            .zip(&v)
+            .flat_map(|(dy, v)| {
+                (dy * f32::from_f64(activation.derivative(f64::from(*v)))).to_le_bytes()
+            })
+            .collect();
+        let y: Vec<f32> = v
+            .iter()
+            .map(|v| f32::from_f64(activation.forward(f64::from(*v))))
+            .collect();
+        assert_near(&replayed(&activated, "y"), &y);
+        let of_dv = plain.clone().with("dy", Dtype::F32, &dims, dv);
+        assert_near(&replayed(&activated, "dx"), &replayed(&of_dv, "dx"));
+    }
+}
+
+fn assert_near(found: &[f32], expected: &[f32]) {
+    assert_eq!(found.len(), expected.len());
+    for (found, expected) in found.iter().zip(expected) {
+        assert!((found - expected).abs() < 1e-5, "{found}, not {expected}");
     }
 }
 

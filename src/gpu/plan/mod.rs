@@ -21,6 +21,10 @@ use crate::gpu::kernel::{Kernel, Operation};
 
 /// Threads of a block: `MOST_THREADS` of `kernels/sums.cuh`.
 pub(crate) const THREADS: usize = 256;
+/// Blocks of a launch that every device takes.
+pub(crate) const MOST_BLOCKS: usize = i32::MAX as usize;
+/// Channels of which each has its two counters of `kernels/planes_ticketed.cu`, behind those of the whole launch.
+pub(crate) const MOST_TICKETED_CHANNELS: usize = split::COUNTERS / 2;
 
 /// A pass with batch statistics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

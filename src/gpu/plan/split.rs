@@ -46,12 +46,23 @@ const SHORTEST_CHAIN: usize = 4;
 /// The same for a thread by columns, which begins with the numbers of each of its columns.
 const SHORTEST_COLUMN: usize = 16;
 
-/// The most tiles of a channel that leave every tile a place for its sums.
+/// Counters of the workspace that are for channels or groups of them: some are left to the launch as a whole.
+pub(super) const COUNTERS: usize = (COUNTER_BYTES - 64) / size_of::<u32>();
+/// Sums of one tile that the workspace has room for.
+const PARTIALS: usize = PARTIAL_BYTES / (2 * size_of::<f64>());
+
+/// The most tiles of a channel that leave every tile a place for its sums, where `counters` are needed for all; none where
+/// the workspace has no room for one.
 pub(super) fn most_tiles(channels: usize, counters: usize) -> usize {
-    if channels * counters * size_of::<u32>() > COUNTER_BYTES - 64 {
-        return 1;
+    if counters > COUNTERS {
+        return 0;
     }
-    (PARTIAL_BYTES / (2 * size_of::<f64>()) / channels).max(1)
+    PARTIALS / channels
+}
+
+/// The same for the separate steps, which need no workspace for a tile that is alone.
+fn most_split_tiles(channels: usize) -> usize {
+    most_tiles(channels, channels).max(1)
 }
 
 /// A step's launch.
@@ -96,7 +107,7 @@ pub fn step(step: Step, view: &View, dtype: DType, device: &Attributes) -> Launc
                 step,
             );
             if step.reduces() {
-                let most = most_tiles(view.channels, 1);
+                let most = most_split_tiles(view.channels);
                 tile = tile.max(view.batch.div_ceil(most));
             }
             let tiles = view.batch.div_ceil(tile);
@@ -126,7 +137,7 @@ fn tile(
     }
     whole(wanted.div_ceil(units))
         .clamp(shortest * at_once, LONGEST_CHAIN * at_once)
-        .max(whole(most_tiles(units, 1)))
+        .max(whole(most_split_tiles(units)))
         .min(whole(1))
 }
 

@@ -5,25 +5,32 @@
 //! | setting | meaning |
 //! |---|---|
 //! | `strategy=` (or `way=`) `split`, `on-chip`, `ticketed`, `persistent` | the only one a fused pass may take; split where it cannot |
-//! | `cluster=` 1, 2, 4, 8, 16 | the only cluster size an on-chip kernel may take |
-//! | `columns=` packets | how wide a group of columns is |
-//! | `group=` channels | how many channels the ticketed kernels have in flight |
+//! | `cluster=` 1, 2, 4, 8, 16 | the only cluster size an on-chip kernel may take; split where the device has none of it |
+//! | `columns=` packets, 1 to 256 | how wide a group of columns is, about: whole channels that end where a packet does |
+//! | `group=` channels, 1 to 131064 | how many channels the ticketed kernels have in flight |
 
 use std::sync::OnceLock;
 
+use crate::error::{Error, Result};
 use crate::gpu::kernel::Strategy;
+use crate::gpu::plan::{MOST_TICKETED_CHANNELS, THREADS};
 
-/// The settings that were given.
+/// The sizes of a cluster that the kernels are launched in, smallest first.
+pub(super) const CLUSTERS: [usize; 5] = [1, 2, 4, 8, 16];
+
+const CLUSTER: &str = "1, 2, 4, 8 or 16";
+const COLUMNS: &str = "1 to 256 packets (a thread for each)";
+const GROUP: &str = "1 to 131064 channels (those that have counters)";
+
+/// The settings that were given, each one that the kernels take: a plan asks no further.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tuning {
-    /// The only strategy.
-    pub strategy: Option<Strategy>,
-    /// The only cluster size.
-    pub cluster: Option<usize>,
+    pub(super) strategy: Option<Strategy>,
+    pub(super) cluster: Option<usize>,
     /// Packets of a row of a group.
-    pub columns: Option<usize>,
+    pub(super) columns: Option<usize>,
     /// Channels in flight.
-    pub group: Option<usize>,
+    pub(super) group: Option<usize>,
 }
 
 impl Tuning {
@@ -42,46 +49,105 @@ impl Tuning {
     /// From such a list.
     ///
     /// # Errors
-    /// The setting that means nothing.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let mut tuning = Self::default();
-        for setting in text
-            .split(',')
+    /// [`Error::Value`] for a setting that there is not, and for one whose value is none that it may have.
+    pub fn parse(text: &str) -> Result<Self> {
+        text.split(',')
             .map(str::trim)
             .filter(|setting| !setting.is_empty())
-        {
-            let (name, value) = setting
-                .split_once('=')
-                .ok_or_else(|| format!("{setting:?} has no '='"))?;
-            let number = || match value.parse() {
-                Ok(number) if number > 0 => Ok(Some(number)),
-                _ => Err(format!("{name} must be a number above 0, got {value:?}")),
-            };
-            match name {
-                "strategy" | "way" => {
-                    tuning.strategy = Some(match value {
-                        "split" => Strategy::Split,
-                        "on-chip" => Strategy::OnChip,
-                        "ticketed" => Strategy::Ticketed,
-                        "persistent" => Strategy::Persistent,
-                        _ => {
-                            return Err(format!(
-                                "{name} must be split, on-chip, ticketed or persistent, got {value:?}"
-                            ));
-                        }
-                    });
-                }
-                "cluster" => tuning.cluster = number()?,
-                "columns" => tuning.columns = number()?,
-                "group" => tuning.group = number()?,
-                _ => {
-                    return Err(format!(
-                        "there is no setting {name:?}: strategy (or way), cluster, columns, group"
-                    ));
-                }
-            }
+            .try_fold(Self::default(), Self::with)
+    }
+
+    /// The same with one more setting, such as `group=4`.
+    fn with(self, setting: &str) -> Result<Self> {
+        let (name, value) = setting
+            .split_once('=')
+            .ok_or_else(|| refused("a setting of the plan", setting, "a name, '=' and a value"))?;
+        match name {
+            "strategy" | "way" => Ok(self.strategy(strategy(value)?)),
+            "cluster" => self.cluster(number("cluster", value, CLUSTER)?),
+            "columns" => self.columns(number("columns", value, COLUMNS)?),
+            "group" => self.group(number("group", value, GROUP)?),
+            _ => Err(refused(
+                "a setting of the plan",
+                name,
+                "strategy (or way), cluster, columns or group",
+            )),
         }
-        Ok(tuning)
+    }
+
+    /// The only strategy that a fused pass may take; split where it cannot.
+    #[must_use]
+    pub fn strategy(self, strategy: Strategy) -> Self {
+        let strategy = Some(strategy);
+        Self { strategy, ..self }
+    }
+
+    /// The only cluster size that an on-chip kernel may take; split where the device has none of it.
+    ///
+    /// # Errors
+    /// [`Error::Value`] if it is not 1, 2, 4, 8 or 16.
+    pub fn cluster(self, blocks: usize) -> Result<Self> {
+        let cluster = Some(allowed(
+            "cluster",
+            blocks,
+            CLUSTERS.contains(&blocks),
+            CLUSTER,
+        )?);
+        Ok(Self { cluster, ..self })
+    }
+
+    /// How wide a group of columns is, about: whole channels that end where a packet does.
+    ///
+    /// # Errors
+    /// [`Error::Value`] outside 1 to 256 packets, of which each has a thread of its block.
+    pub fn columns(self, packets: usize) -> Result<Self> {
+        let fits = (1..=THREADS).contains(&packets);
+        let columns = Some(allowed("columns", packets, fits, COLUMNS)?);
+        Ok(Self { columns, ..self })
+    }
+
+    /// How many channels the ticketed kernels have in flight.
+    ///
+    /// # Errors
+    /// [`Error::Value`] outside 1 to 131064, which is how many can be counted.
+    pub fn group(self, channels: usize) -> Result<Self> {
+        let fits = (1..=MOST_TICKETED_CHANNELS).contains(&channels);
+        let group = Some(allowed("group", channels, fits, GROUP)?);
+        Ok(Self { group, ..self })
+    }
+}
+
+fn strategy(value: &str) -> Result<Strategy> {
+    match value {
+        "split" => Ok(Strategy::Split),
+        "on-chip" => Ok(Strategy::OnChip),
+        "ticketed" => Ok(Strategy::Ticketed),
+        "persistent" => Ok(Strategy::Persistent),
+        _ => Err(refused(
+            "strategy",
+            value,
+            "split, on-chip, ticketed or persistent",
+        )),
+    }
+}
+
+fn number(what: &'static str, value: &str, needed: &'static str) -> Result<usize> {
+    value.parse().map_err(|_| refused(what, value, needed))
+}
+
+fn allowed(what: &'static str, found: usize, fits: bool, needed: &'static str) -> Result<usize> {
+    if fits {
+        Ok(found)
+    } else {
+        Err(refused(what, &found.to_string(), needed))
+    }
+}
+
+fn refused(what: &'static str, found: &str, needed: &'static str) -> Error {
+    Error::Value {
+        what,
+        found: format!("{found:?}"),
+        needed,
     }
 }
 
@@ -101,14 +167,68 @@ mod tests {
     }
 
     #[test]
-    fn what_means_nothing_is_named() {
-        for (text, named) in [
-            ("way=fast", "fast"),
-            ("cluster=0", "cluster"),
-            ("speed=9", "speed"),
-            ("way", "way"),
+    fn the_extremes_are_taken_and_what_is_beyond_them_is_not() {
+        for text in [
+            "cluster=1",
+            "cluster=16",
+            "columns=1",
+            "columns=256",
+            "group=1",
+            "group=131064",
         ] {
-            assert!(Tuning::parse(text).unwrap_err().contains(named));
+            assert!(Tuning::parse(text).is_ok(), "{text}");
         }
+        for (text, message) in [
+            ("cluster=0", "cluster must be 1, 2, 4, 8 or 16, got \"0\""),
+            ("cluster=3", "cluster must be 1, 2, 4, 8 or 16, got \"3\""),
+            ("cluster=32", "cluster must be 1, 2, 4, 8 or 16, got \"32\""),
+            (
+                "columns=0",
+                "columns must be 1 to 256 packets (a thread for each), got \"0\"",
+            ),
+            (
+                "columns=257",
+                "columns must be 1 to 256 packets (a thread for each), got \"257\"",
+            ),
+            (
+                "columns=18446744073709551615",
+                "columns must be 1 to 256 packets",
+            ),
+            (
+                "columns=18446744073709551616",
+                "columns must be 1 to 256 packets",
+            ),
+            (
+                "columns=-1",
+                "columns must be 1 to 256 packets (a thread for each), got \"-1\"",
+            ),
+            (
+                "group=0",
+                "group must be 1 to 131064 channels (those that have counters), got \"0\"",
+            ),
+            ("group=131065", "group must be 1 to 131064 channels"),
+            ("group=four", "group must be 1 to 131064 channels"),
+            (
+                "way=fast",
+                "strategy must be split, on-chip, ticketed or persistent, got \"fast\"",
+            ),
+            (
+                "speed=9",
+                "a setting of the plan must be strategy (or way), cluster, columns or group, got \"speed\"",
+            ),
+            (
+                "way",
+                "a setting of the plan must be a name, '=' and a value, got \"way\"",
+            ),
+        ] {
+            let error = Tuning::parse(text).unwrap_err().to_string();
+            assert!(error.starts_with(message), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn the_words_of_an_error_are_the_numbers_of_its_rule() {
+        assert!(COLUMNS.starts_with(&format!("1 to {THREADS} ")));
+        assert!(GROUP.starts_with(&format!("1 to {MOST_TICKETED_CHANNELS} ")));
     }
 }

@@ -57,12 +57,24 @@ impl Settings {
                 &or("num_batches_tracked", "0"),
                 "a whole number from 0",
             )?,
-            activation: match &*or("activation", "none") {
-                "none" => Activation::None,
-                "relu" => Activation::Relu,
-                other => return Err(refused("activation", other, "none or relu")),
-            },
+            activation: activation(&or("activation", "none"), &or("negative_slope", "0.01"))?,
         })
+    }
+}
+
+/// The slope is of use to one activation only, and must be a number all the same.
+fn activation(name: &str, negative_slope: &str) -> Result<Activation> {
+    let slope = number("negative_slope", negative_slope, "a number")?;
+    match name {
+        "none" => Ok(Activation::None),
+        "relu" => Ok(Activation::Relu),
+        "leaky_relu" => Ok(Activation::LeakyRelu { slope }),
+        "silu" => Ok(Activation::Silu),
+        other => Err(refused(
+            "activation",
+            other,
+            "none, relu, leaky_relu or silu",
+        )),
     }
 }
 

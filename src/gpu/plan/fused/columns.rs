@@ -43,7 +43,7 @@ impl PlanQuery<'_> {
     pub(super) fn columns_persistent(&self, kernel: Kernel) -> Option<LaunchPlan> {
         let group = Group::of(self.view, self.tuning.columns.unwrap_or(16));
         let groups = self.view.channels.div_ceil(group.channels);
-        let parts = (self.full() / groups).min(most_tiles(self.view.channels, 3));
+        let parts = (self.full() / groups).min(most_tiles(self.view.channels, 3 * groups));
         let rows_at_once = THREADS / group.packets;
         let parts = parts.min(self.view.batch.div_ceil(4 * rows_at_once));
         if !self.device.cooperative || parts == 0 {

@@ -16,9 +16,9 @@ use crate::element::DType;
 use crate::gpu::driver::Attributes;
 use crate::gpu::kernel::{Kernel, Strategy};
 use crate::gpu::plan::split::BLOCKS_PER_MULTIPROCESSOR;
-use crate::gpu::plan::tuning::Tuning;
+use crate::gpu::plan::tuning::{CLUSTERS, Tuning};
 use crate::gpu::plan::view::{Arrangement, View};
-use crate::gpu::plan::{LaunchPlan, Pass};
+use crate::gpu::plan::{LaunchPlan, MOST_BLOCKS, Pass};
 
 /// Shared memory of a block that is not for packets: what the driver takes for itself, and the kernels' own arrays.
 const RESERVED: usize = 2 << 10;
@@ -96,7 +96,7 @@ impl PlanQuery<'_> {
     fn clusters(&self) -> impl Iterator<Item = usize> + use<> {
         let most = self.device.cluster_blocks as usize;
         let only = self.tuning.cluster;
-        [1, 2, 4, 8, 16]
+        CLUSTERS
             .into_iter()
             .filter(move |&blocks| blocks <= most && only.is_none_or(|only| only == blocks))
     }
@@ -117,7 +117,8 @@ impl PlanQuery<'_> {
     ) -> Option<usize> {
         self.shared_budgets().into_iter().find_map(|budget| {
             let mut best = None;
-            for blocks in self.clusters().filter(|&blocks| shared(blocks) <= budget) {
+            let fits = |&blocks: &usize| shared(blocks) <= budget && units * blocks <= MOST_BLOCKS;
+            for blocks in self.clusters().filter(fits) {
                 if best.is_some() && unit_bytes / blocks < SMALLEST_PART {
                     break;
                 }

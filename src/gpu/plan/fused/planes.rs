@@ -46,7 +46,10 @@ impl PlanQuery<'_> {
             return None;
         }
         let packets = self.view.channel_packets();
-        let most = most_tiles(self.view.channels, 2);
+        let most = most_tiles(self.view.channels, 2 * self.view.channels);
+        if most == 0 {
+            return None;
+        }
         let tile = TICKET_TILE.max(packets.div_ceil(most).next_multiple_of(THREADS));
         let tiles = packets.div_ceil(tile);
         if tiles > most || 2 * self.view.channels * tiles > u32::MAX as usize / 2 {

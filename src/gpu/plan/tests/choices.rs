@@ -3,7 +3,7 @@
 use crate::element::DType;
 use crate::gpu::driver::Attributes;
 use crate::gpu::kernel::Strategy;
-use crate::gpu::plan::split::most_tiles;
+use crate::gpu::plan::split::{Step, step};
 use crate::gpu::plan::tests::{HOPPER, TURING, view};
 use crate::gpu::plan::tuning::Tuning;
 use crate::gpu::plan::view::View;
@@ -233,11 +233,10 @@ fn a_person_who_tunes_is_obeyed_where_it_is_possible() {
     assert_eq!(told("way=split"), None);
     assert_eq!(told("way=ticketed"), Some(Strategy::Ticketed));
     assert_eq!(told("way=persistent"), None, "which planes do not have");
-    let cluster = Tuning {
-        strategy: Some(Strategy::OnChip),
-        cluster: Some(4),
-        ..Tuning::default()
-    };
+    let cluster = Tuning::default()
+        .strategy(Strategy::OnChip)
+        .cluster(4)
+        .unwrap();
     assert_eq!(
         fused(Pass::Forward, &shape, DType::F32, &HOPPER, &cluster)
             .unwrap()
@@ -248,7 +247,23 @@ fn a_person_who_tunes_is_obeyed_where_it_is_possible() {
 }
 
 #[test]
-fn more_channels_than_counters_have_one_tile_each() {
-    assert_eq!(most_tiles(1 << 20, 1), 1);
-    assert!(most_tiles(1000, 1) > 100);
+fn more_channels_than_counters_have_one_tile_each_in_separate_steps_and_no_fused_pass() {
+    let many = first(&[2, 300_000, 200], DType::F32);
+    assert_eq!(step(Step::Statistics, &many, DType::F32, &HOPPER).tiles, 1);
+    let ticketed = Tuning::parse("strategy=ticketed").unwrap();
+    for pass in [Pass::Forward, Pass::Backward] {
+        assert_eq!(fused(pass, &many, DType::F32, &HOPPER, &ticketed), None);
+    }
+}
+
+/// Groups as wide as they may be are few, so that their counters and they themselves fit where their channels' sums do
+/// not.
+#[test]
+fn more_channels_than_places_for_their_sums_are_not_persistent() {
+    let many = view(&[64, 400_000], Layout::ChannelsLast, DType::F16);
+    let wide = Tuning::parse("strategy=persistent,columns=256").unwrap();
+    assert_eq!(
+        fused(Pass::Forward, &many, DType::F16, &HOPPER, &wide),
+        None
+    );
 }

@@ -1,139 +1,311 @@
-//! What must hold for every plan there is.
+//! What must hold for every plan there is, whatever a person who tunes says.
 
 use crate::element::DType;
 use crate::gpu::driver::{Attributes, COUNTER_BYTES, PARTIAL_BYTES};
-use crate::gpu::kernel::Strategy;
+use crate::gpu::kernel::{Operation, Strategy};
 use crate::gpu::plan::split::{BLOCKS_PER_MULTIPROCESSOR, Step, step};
 use crate::gpu::plan::tests::{HOPPER, TURING, view};
-use crate::gpu::plan::tuning::Tuning;
+use crate::gpu::plan::tuning::{CLUSTERS, Tuning};
 use crate::gpu::plan::view::{Arrangement, View};
-use crate::gpu::plan::{LaunchPlan, Pass, fused};
+use crate::gpu::plan::{LaunchPlan, MOST_BLOCKS, MOST_TICKETED_CHANNELS, Pass, THREADS, fused};
 use crate::shape::Layout;
 
+/// Holds what the kernels and the device need of a launch.
+macro_rules! hold {
+    ($plan:expr, $view:expr, $($holds:expr),+ $(,)?) => {{
+        $(assert!($holds, "{}: {:?} {:?}", stringify!($holds), $view, $plan);)+
+    }};
+}
+
 /// Everything a launch must be for the kernels to be right and the device to take it.
-fn check(plan: &LaunchPlan, view: &View, device: &Attributes, waits: bool) {
-    let (launch, blocks) = (&plan.launch, plan.launch.blocks as usize);
-    let about = format!("{view:?} {plan:?}");
-    assert!(
-        launch.threads.is_multiple_of(32) && launch.threads <= 256 && blocks > 0,
-        "{about}"
-    );
-    assert!(
+fn check(plan: &LaunchPlan, view: &View, device: &Attributes) {
+    hold!(plan, view, plan.launch.kernel.exists());
+    check_launch(plan, view, device);
+    check_partition(plan, view);
+    match view.arrangement {
+        Arrangement::Planes => check_planes(plan, view),
+        Arrangement::Columns => check_columns(plan, view),
+    }
+    check_workspace(plan, view);
+}
+
+/// What the device takes.
+fn check_launch(plan: &LaunchPlan, view: &View, device: &Attributes) {
+    let launch = &plan.launch;
+    let blocks = launch.blocks as usize;
+    hold!(
+        plan,
+        view,
+        launch.threads.is_multiple_of(32) && (32..=256).contains(&launch.threads),
+        (1..=MOST_BLOCKS).contains(&blocks),
         launch.shared_bytes <= device.shared_per_block - 1024,
-        "{about}"
-    );
-    assert!(
-        launch.cluster <= device.cluster_blocks && launch.blocks.is_multiple_of(launch.cluster),
-        "{about}"
+        CLUSTERS.contains(&(launch.cluster as usize)) && launch.cluster <= device.cluster_blocks,
+        launch.blocks.is_multiple_of(launch.cluster),
     );
     if launch.cooperative {
-        assert!(
+        hold!(
+            plan,
+            view,
+            device.cooperative,
             blocks <= BLOCKS_PER_MULTIPROCESSOR * device.multiprocessors as usize,
-            "{about}"
-        );
-        assert!(
             2 * (launch.shared_bytes + 1024) <= device.shared_per_multiprocessor,
-            "{about}"
         );
-    }
-    let (len, units, group) = match view.arrangement {
-        Arrangement::Planes => (view.channel_packets(), view.channels, 1),
-        Arrangement::Columns => (
-            view.batch,
-            view.channels.div_ceil(plan.group_channels),
-            plan.group_channels,
-        ),
-    };
-    assert!(plan.tile * plan.tiles >= len, "all of it: {about}");
-    assert!(
-        plan.tile * (plan.tiles - 1) < len || plan.launch.cluster > 1,
-        "no tile without work: {about}"
-    );
-    if view.arrangement == Arrangement::Columns {
-        assert!(
-            (group * view.spatial).is_multiple_of(view.lanes()),
-            "groups begin at packets: {about}"
-        );
-        assert!(
-            group * view.spatial / view.lanes() <= 256,
-            "a thread for each packet: {about}"
-        );
-    }
-    let ticketed = launch.kernel.strategy == Strategy::Ticketed;
-    assert!(launch.kernel.exists(), "{about}");
-    if !ticketed {
-        assert_eq!(blocks, units * plan.tiles, "{about}");
-    }
-    if waits {
-        assert!(
-            view.channels * plan.tiles * 16 <= PARTIAL_BYTES || plan.tiles == 1,
-            "{about}"
-        );
-        let counters = if ticketed { 2 + 2 * units } else { 3 * units };
-        assert!(counters * 4 <= COUNTER_BYTES || plan.tiles == 1, "{about}");
     }
 }
 
-#[test]
-fn every_plan_covers_the_array_and_fits_the_device() {
-    let dims: &[&[usize]] = &[
-        &[2, 1],
-        &[2, 3],
-        &[1, 3, 2],
-        &[2, 8, 4, 4],
-        &[4096, 1024],
-        &[65536, 64],
-        &[3, 100_003],
-        &[1 << 20, 1],
-        &[7, 5, 255],
-        &[7, 5, 127],
-        &[7, 5, 63],
-        &[9, 600, 31],
-        &[32, 64, 112, 112],
-        &[32, 2048, 7, 7],
-        &[256, 64, 112, 112],
-        &[4, 32, 64, 64, 64],
-        &[1, 1, 399, 401],
-        &[3, 2, 211, 307],
-        &[1, 2, 1 << 30],
-        &[1 << 21, 2048],
-        &[2, 500_000, 3],
-        &[2, 300_000, 200],
-        &[1000, 3, 1000],
-    ];
-    let without_cooperation = Attributes {
-        cooperative: false,
-        ..TURING
+/// Packets of a channel, or rows; and who has channels: each channel, or each group of columns.
+fn whole(plan: &LaunchPlan, view: &View) -> (usize, usize) {
+    match view.arrangement {
+        Arrangement::Planes => (view.channel_packets(), view.channels),
+        Arrangement::Columns => (view.batch, view.channels.div_ceil(plan.group_channels)),
+    }
+}
+
+/// All of the array is somebody's, and nothing beyond it: only a cluster's last blocks may have nothing, of which the
+/// kernels know.
+fn check_partition(plan: &LaunchPlan, view: &View) {
+    let (len, units) = whole(plan, view);
+    hold!(
+        plan,
+        view,
+        plan.tile > 0 && plan.tiles > 0,
+        plan.tile * plan.tiles >= len,
+        plan.tile * (plan.tiles - 1) < len || plan.launch.cluster > 1,
+    );
+    let blocks = plan.launch.blocks as usize;
+    match plan.launch.kernel.strategy {
+        // They take items until there is none.
+        Strategy::Ticketed => hold!(plan, view, blocks <= 2 * units * plan.tiles),
+        Strategy::OnChip => hold!(
+            plan,
+            view,
+            plan.tiles == plan.launch.cluster as usize,
+            blocks == units * plan.tiles,
+        ),
+        Strategy::Split | Strategy::Persistent => {
+            hold!(plan, view, blocks == units * plan.tiles);
+        }
+    }
+}
+
+/// Arrays that a pass keeps on the chip.
+fn kept_arrays(plan: &LaunchPlan) -> usize {
+    match plan.launch.kernel.operation {
+        Operation::Backward => 2,
+        _ => 1,
+    }
+}
+
+fn check_planes(plan: &LaunchPlan, view: &View) {
+    let kept = match plan.launch.kernel.strategy {
+        Strategy::OnChip => kept_arrays(plan) * plan.tile * 16,
+        _ => 0,
     };
-    for dims in dims {
-        for layout in [Layout::ChannelsFirst, Layout::ChannelsLast] {
-            for dtype in [DType::F16, DType::F32, DType::F64] {
-                for device in [&HOPPER, &TURING, &without_cooperation] {
-                    let view = view(dims, layout, dtype);
-                    for step_of in [
-                        Step::Statistics,
-                        Step::Normalize,
-                        Step::BackwardReduce,
-                        Step::BackwardInput,
-                    ] {
-                        let reduces = matches!(step_of, Step::Statistics | Step::BackwardReduce);
-                        check(&step(step_of, &view, dtype, device), &view, device, reduces);
+    hold!(plan, view, plan.launch.shared_bytes as usize >= kept);
+    if plan.launch.kernel.strategy == Strategy::Ticketed {
+        hold!(
+            plan,
+            view,
+            (1..=view.channels).contains(&plan.group_channels),
+            // An item's number.
+            2 * view.channels * plan.tiles < u32::MAX as usize,
+        );
+    }
+}
+
+fn check_columns(plan: &LaunchPlan, view: &View) {
+    let values = plan.group_channels * view.spatial;
+    let packets = values / view.lanes();
+    hold!(
+        plan,
+        view,
+        plan.group_channels > 0,
+        values.is_multiple_of(view.lanes()),
+        // A thread for each of a row.
+        packets <= plan.launch.threads as usize,
+        plan.kept_rows <= plan.tile,
+        plan.launch.shared_bytes as usize >= column_shared(plan, view, packets),
+    );
+    if plan.launch.kernel.strategy == Strategy::OnChip {
+        hold!(plan, view, plan.kept_rows == plan.tile);
+    }
+}
+
+/// What `ColumnShared` of `kernels/column_walk.cuh` reaches.
+fn column_shared(plan: &LaunchPlan, view: &View, packets: usize) -> usize {
+    let sums = 2 * size_of::<f64>();
+    let coefficients = 6 * view.value_bytes.max(size_of::<f32>());
+    kept_arrays(plan) * plan.kept_rows * packets * 16
+        + packets.max(128) * view.lanes() * sums
+        + plan.group_channels * (sums + coefficients)
+}
+
+/// Counters and sums that a launch has in the workspace are there. (The separate steps use it for channels of more than
+/// one tile only; what is on chip needs none.)
+fn check_workspace(plan: &LaunchPlan, view: &View) {
+    let (_, units) = whole(plan, view);
+    let counters = match plan.launch.kernel.strategy {
+        Strategy::Ticketed => 2 + 2 * units,
+        Strategy::Persistent => 3 * units,
+        Strategy::Split if reduces(plan.launch.kernel.operation) && plan.tiles > 1 => units,
+        Strategy::Split | Strategy::OnChip => return,
+    };
+    hold!(
+        plan,
+        view,
+        counters * size_of::<u32>() <= COUNTER_BYTES,
+        view.channels * plan.tiles * 16 <= PARTIAL_BYTES,
+    );
+}
+
+fn reduces(operation: Operation) -> bool {
+    matches!(operation, Operation::Statistics | Operation::BackwardReduce)
+}
+
+const DTYPES: [DType; 3] = [DType::F16, DType::F32, DType::F64];
+const LAYOUTS: [Layout; 2] = [Layout::ChannelsFirst, Layout::ChannelsLast];
+
+const SHAPES: [&[usize]; 26] = [
+    &[2, 1],
+    &[2, 3],
+    &[1, 3, 2],
+    &[2, 8, 4, 4],
+    &[4096, 1024],
+    &[65536, 64],
+    &[3, 100_003],
+    &[1 << 20, 1],
+    &[7, 5, 255],
+    &[7, 5, 127],
+    &[7, 5, 63],
+    &[9, 600, 31],
+    &[32, 64, 112, 112],
+    &[32, 2048, 7, 7],
+    &[256, 64, 112, 112],
+    &[4, 32, 64, 64, 64],
+    &[1, 1, 399, 401],
+    &[3, 2, 211, 307],
+    &[1, 2, 1 << 30],
+    &[1 << 21, 2048],
+    &[2, 500_000, 3],
+    &[2, 300_000, 200],
+    &[1000, 3, 1000],
+    &[2, 131_064, 300],
+    &[2, 131_065, 300],
+    &[64, 400_000],
+];
+
+/// As the test host plays it: the largest clusters there are.
+const SIXTEEN: Attributes = Attributes {
+    multiprocessors: 8,
+    cluster_blocks: 16,
+    ..HOPPER
+};
+
+const WITHOUT_COOPERATION: Attributes = Attributes {
+    cooperative: false,
+    ..TURING
+};
+
+/// Everything that can be said, of each number its extremes and what lies between them.
+fn tunings() -> Vec<Tuning> {
+    let numbers = |some: &[usize]| -> Vec<Option<usize>> {
+        std::iter::once(None)
+            .chain(some.iter().copied().map(Some))
+            .collect()
+    };
+    let columns = numbers(&[1, 2, 5, 31, 64, 127, 128, 129, 255, THREADS]);
+    let groups = numbers(&[1, 7, MOST_TICKETED_CHANNELS]);
+    let mut tunings = vec![];
+    for strategy in ["", "split", "on-chip", "ticketed", "persistent"] {
+        let strategy = match strategy {
+            "" => Tuning::default(),
+            strategy => Tuning::parse(&format!("strategy={strategy}")).unwrap(),
+        };
+        for cluster in numbers(&CLUSTERS) {
+            for &columns in &columns {
+                for &group in &groups {
+                    let mut tuning = strategy.clone();
+                    if let Some(cluster) = cluster {
+                        tuning = tuning.cluster(cluster).unwrap();
                     }
-                    for pass in [Pass::Forward, Pass::Backward] {
-                        for text in [
-                            "",
-                            "strategy=on-chip",
-                            "strategy=ticketed",
-                            "strategy=persistent",
-                        ] {
-                            let tuning = Tuning::parse(text).unwrap();
-                            if let Some(plan) = fused(pass, &view, dtype, device, &tuning) {
-                                check(&plan, &view, device, plan.launch.cluster == 1);
-                            }
-                        }
+                    if let Some(columns) = columns {
+                        tuning = tuning.columns(columns).unwrap();
                     }
+                    if let Some(group) = group {
+                        tuning = tuning.group(group).unwrap();
+                    }
+                    tunings.push(tuning);
                 }
             }
         }
     }
+    tunings
+}
+
+/// How many of the plans for a pass were made in one launch; all were checked.
+fn check_fused(view: &View, dtype: DType, device: &Attributes, tunings: &[Tuning]) -> usize {
+    let mut fused_passes = 0;
+    for pass in [Pass::Forward, Pass::Backward] {
+        for tuning in tunings {
+            if let Some(plan) = fused(pass, view, dtype, device, tuning) {
+                check(&plan, view, device);
+                fused_passes += 1;
+            }
+        }
+    }
+    fused_passes
+}
+
+#[test]
+fn every_plan_covers_the_array_and_fits_the_device() {
+    for dims in SHAPES {
+        for (layout, dtype) in LAYOUTS.iter().flat_map(|&l| DTYPES.map(|d| (l, d))) {
+            for device in [&HOPPER, &SIXTEEN, &TURING, &WITHOUT_COOPERATION] {
+                let view = view(dims, layout, dtype);
+                for step_of in [
+                    Step::Statistics,
+                    Step::Normalize,
+                    Step::BackwardReduce,
+                    Step::BackwardInput,
+                ] {
+                    check(&step(step_of, &view, dtype, device), &view, device);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn no_tuning_leaves_the_array_or_the_device() {
+    let tunings = tunings();
+    let mut fused_passes = 0;
+    for dims in SHAPES {
+        for (layout, dtype) in LAYOUTS.iter().flat_map(|&l| DTYPES.map(|d| (l, d))) {
+            for device in [&HOPPER, &SIXTEEN, &TURING, &WITHOUT_COOPERATION] {
+                fused_passes += check_fused(&view(dims, layout, dtype), dtype, device, &tunings);
+            }
+        }
+    }
+    assert!(fused_passes > 100_000, "{fused_passes}");
+}
+
+/// Every width that a group of columns can be told, of channels that end in a packet and of such that do not.
+#[test]
+fn every_width_of_columns_has_a_thread_for_each_packet() {
+    let widths: Vec<Tuning> = (1..=THREADS)
+        .flat_map(|packets| {
+            ["strategy=on-chip", "strategy=persistent"]
+                .map(|text| Tuning::parse(text).unwrap().columns(packets).unwrap())
+        })
+        .collect();
+    let mut fused_passes = 0;
+    for spatial in [1, 2, 3, 4, 7, 8, 12, 49, 63, 64, 100, 127, 254, 255] {
+        for (batch, channels) in [(2, 1), (5, 7), (33, 300), (700, 5000)] {
+            for (layout, dtype) in LAYOUTS.iter().flat_map(|&l| DTYPES.map(|d| (l, d))) {
+                let view = view(&[batch, channels, spatial], layout, dtype);
+                fused_passes += check_fused(&view, dtype, &SIXTEEN, &widths);
+            }
+        }
+    }
+    assert!(fused_passes > 100_000, "{fused_passes}");
 }

@@ -1,0 +1,93 @@
+//! What a person who tunes may say, at its extremes and where nothing divides: against the textbook.
+
+use batchnorm::gpu::Strategy;
+use batchnorm::gpu::plan::Tuning;
+use batchnorm::{Element, Shape};
+use batchnorm_simt::{Simt, SimtDevice, SimtDriver};
+use contract_suite::data::ordinary;
+use contract_suite::run::{How, check_backward};
+use half::f16;
+
+/// Rows of columns: channels last with a last group narrower than the others, small planes of odd length, and fewer
+/// channels than a packet has lanes.
+fn columns() -> [Shape; 3] {
+    [
+        Shape::channels_last(&[70, 2101]).unwrap(),
+        Shape::channels_first(&[37, 45, 7, 7]).unwrap(),
+        Shape::channels_first(&[61, 3, 31]).unwrap(),
+    ]
+}
+
+/// Planes, of which none ends where a packet does.
+fn planes() -> [Shape; 2] {
+    [
+        Shape::channels_first(&[4, 5, 1501]).unwrap(),
+        Shape::channels_first(&[3, 7, 17, 31]).unwrap(),
+    ]
+}
+
+/// A pass there and back as told, which must have been by the kernels that were asked for.
+fn check<T: Element>(tuning: &Tuning, shapes: &[Shape], kernel: &str) {
+    let driver = SimtDriver::new(SimtDevice::hopper()).expect("memory");
+    let simt = Simt::on(driver.clone()).tuned(tuning.clone());
+    for &shape in shapes {
+        check_backward::<T, Simt>(&simt, &ordinary::<T>(shape, 7), How::Fused);
+    }
+    let launched = |pass: &str| {
+        let name = format!("{kernel}_{pass}_{}", T::DTYPE);
+        driver.launches().get(name.as_str()).copied()
+    };
+    let each = Some(shapes.len() as u64);
+    assert_eq!(
+        (launched("forward"), launched("backward")),
+        (each, each),
+        "{tuning:?}: {:?}",
+        driver.launches()
+    );
+}
+
+fn check_columns(text: &str, kernel: &str) {
+    let tuning = Tuning::parse(text).expect("a tuning");
+    check::<f32>(&tuning, &columns(), kernel);
+    check::<f16>(&tuning, &columns(), kernel);
+}
+
+#[test]
+fn columns_of_every_width_on_chip() {
+    for packets in [1, 3, 127, 129, 255, 256] {
+        check_columns(
+            &format!("strategy=on-chip,columns={packets}"),
+            "columns_on_chip",
+        );
+    }
+}
+
+#[test]
+fn columns_of_every_width_persistent() {
+    for packets in [64, 127, 129, 255, 256] {
+        check_columns(
+            &format!("strategy=persistent,columns={packets}"),
+            "columns_persistent",
+        );
+    }
+}
+
+#[test]
+fn clusters_of_every_size() {
+    for blocks in [1, 2, 4, 8, 16] {
+        let tuning = Tuning::default().strategy(Strategy::OnChip);
+        let tuning = tuning.cluster(blocks).expect("a cluster");
+        check::<f32>(&tuning, &planes(), "planes_on_chip");
+        let narrow = tuning.columns(1).expect("a width");
+        check::<f16>(&narrow, &columns(), "columns_on_chip");
+    }
+}
+
+#[test]
+fn tickets_for_any_number_of_channels() {
+    for channels in [1, 3, 6, 131_064] {
+        let tuning = Tuning::default().strategy(Strategy::Ticketed);
+        let tuning = tuning.group(channels).expect("a group");
+        check::<f32>(&tuning, &planes(), "planes_ticketed");
+    }
+}
