@@ -193,11 +193,16 @@ impl<C: Compute, B: Backend> ChannelArray<C, B> {
     /// Replaces the values.
     ///
     /// # Errors
-    /// [`crate::Error::Length`] if there are more or fewer than channels.
+    /// [`crate::Error::Length`] if there are more or fewer than channels, and when the device has no room.
     pub fn set(&mut self, values: &[C]) -> Result<()> {
         check_len("the per-channel data", values.len(), self.len())?;
         self.buffer = self.backend.upload(values)?;
         Ok(())
+    }
+
+    /// Another array where this one is.
+    pub(crate) fn of_same_backend(&self, values: &[C]) -> Result<Self> {
+        Self::new(&self.backend, values)
     }
 
     /// C.

@@ -132,7 +132,23 @@ pub(super) fn check_statistics_out<B: Steps, C: Compute>(
         return Ok(());
     };
     shape.check_per_channel("the running mean", len_mut::<B, C>(&running.mean))?;
-    shape.check_per_channel("the running variance", len_mut::<B, C>(&running.variance))
+    shape.check_per_channel("the running variance", len_mut::<B, C>(&running.variance))?;
+    check_following(running.factor, running.correction)
+}
+
+/// Running statistics that follow by other numbers than these are none from then on.
+pub(super) fn check_following(factor: f64, correction: f64) -> Result<()> {
+    if !(0.0..=1.0).contains(&factor) {
+        return Err(Error::Momentum { found: factor });
+    }
+    if correction.is_finite() && correction >= 0.0 {
+        return Ok(());
+    }
+    Err(Error::Value {
+        what: "the correction of a variance that is followed",
+        found: correction.to_string(),
+        needed: "finite and not negative",
+    })
 }
 
 pub(super) fn check_gradients_out<B: Steps, C: Compute>(
@@ -148,7 +164,15 @@ pub(super) fn check_sums<B: Steps, C: Compute>(
     sums: &GradientSums<B::Slice<'_, C>>,
 ) -> Result<()> {
     shape.check_per_channel("the gradient sum of gamma", B::len::<C>(&sums.gamma))?;
-    shape.check_per_channel("the gradient sum of beta", B::len::<C>(&sums.beta))
+    shape.check_per_channel("the gradient sum of beta", B::len::<C>(&sums.beta))?;
+    if sums.count > 0 || shape.is_empty() {
+        return Ok(());
+    }
+    Err(Error::Value {
+        what: "the count of gradient sums",
+        found: "0".to_owned(),
+        needed: "the number of values per channel that were summed",
+    })
 }
 
 pub(super) fn check_inverse_std<B: Steps, C: Compute>(

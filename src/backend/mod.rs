@@ -31,9 +31,9 @@ pub use operands::{
 
 use crate::backend::checked::Checked;
 use crate::backend::checks::{
-    check_activation, check_affine, check_backward, check_epilogue, check_gradients_out,
-    check_in_out, check_inverse_std, check_normalization, check_running, check_statistics_out,
-    check_sums, check_values,
+    check_activation, check_affine, check_backward, check_epilogue, check_following,
+    check_gradients_out, check_in_out, check_inverse_std, check_normalization, check_running,
+    check_statistics_out, check_sums, check_values,
 };
 use crate::backend::steps::Steps;
 use crate::config::{check_inference_epsilon, check_training_epsilon};
@@ -62,7 +62,8 @@ pub trait Backend: Steps {
     ///
     /// # Errors
     /// [`crate::Error::Length`]; [`crate::Error::Epsilon`] unless ε is finite and above zero;
-    /// [`crate::Error::TooFewValues`] for no values (one is a mean of its own).
+    /// [`crate::Error::TooFewValues`] for no values (one is a mean of its own); for running statistics as
+    /// [`update_running`](Self::update_running).
     fn statistics<T: Element>(
         &self,
         shape: &Shape,
@@ -99,7 +100,8 @@ pub trait Backend: Steps {
     /// (M/(M−1) for the unbiased estimate).
     ///
     /// # Errors
-    /// [`crate::Error::Length`].
+    /// [`crate::Error::Length`]; [`crate::Error::Momentum`] for a factor outside 0 to 1; [`crate::Error::Value`] for a
+    /// correction that is negative or not finite, as that of one value per channel is.
     fn update_running<C: Compute>(
         &self,
         batch: Statistics<Self::Slice<'_, C>>,
@@ -109,6 +111,7 @@ pub trait Backend: Steps {
         running_variance: Self::SliceMut<'_, C>,
     ) -> Result<()> {
         check_running::<Self, C>(&batch, &running_mean, &running_variance)?;
+        check_following(factor, correction)?;
         if Self::len::<C>(&batch.mean) == 0 {
             return Ok(());
         }
@@ -170,7 +173,7 @@ pub trait Backend: Steps {
     /// [`StatisticsSource::Running`]'s if not; and on request the residual's gradient, which is dv.
     ///
     /// # Errors
-    /// As [`normalize`](Self::normalize).
+    /// As [`normalize`](Self::normalize); [`crate::Error::Value`] for sums of no values.
     fn backward_input<T: Element>(
         &self,
         shape: &Shape,

@@ -4,11 +4,12 @@
     reason = "the signatures of candle's constructors"
 )]
 
-use candle_core::{DType, Result, Tensor, Var};
+use candle_core::{DType, Error, Result, Tensor, Var};
 use candle_nn::{Init, VarBuilder};
 
 use crate::candle::config::BatchNormConfig;
 use crate::candle::layer::BatchNorm;
+use crate::statistics::running::check_variances;
 
 /// A layer of the variables `weight`, `bias` (if affine), `running_mean` and `running_var` of `vb`, each (C,): the
 /// names of candle and PyTorch. Where `vb` is of a half type they are `f32` all the same.
@@ -84,7 +85,8 @@ impl BatchNorm {
     /// A layer of these tensors, each (C,).
     ///
     /// # Errors
-    /// What [`crate::BatchNormConfig::validate`] refuses, and a tensor that is not (C,).
+    /// What [`crate::BatchNormConfig::validate`] refuses, a tensor that is not (C,), and a running variance that is below
+    /// zero or NaN.
     pub fn new_with_momentum(
         num_features: usize,
         running_mean: Tensor,
@@ -148,6 +150,8 @@ impl BatchNorm {
                 )
             }
         }
+        let variances = running_var.to_dtype(DType::F64)?.to_vec1::<f64>()?;
+        check_variances(&variances).map_err(Error::wrap)?;
         Ok(Self {
             config,
             weight_and_bias,

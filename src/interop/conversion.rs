@@ -116,7 +116,7 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Value`] for a momentum outside 0 to 1, [`Error::Epsilon`] for an ε that is negative or not finite,
+    /// [`Error::Value`] for a momentum outside 0 to 1 or a variance that is below zero or NaN, [`Error::Epsilon`] for an ε that is negative or not finite,
     /// [`Error::Length`] for arrays of different lengths, [`Error::NoChannels`] for empty ones.
     pub fn from_keras(backend: &B, keras: &KerasParameters<C>) -> Result<Self> {
         Converted {

@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::interop::parameters::Parameters;
 use crate::layer::BatchNorm;
 use crate::shape::check_len;
+use crate::statistics::running::check_variances;
 
 /// Inference as `y = scale · x + shift`, arrays (C,).
 #[derive(Debug, Clone, PartialEq)]
@@ -46,7 +47,7 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
     /// ```
     ///
     /// # Errors
-    /// [`Error::NoRunningStatistics`]; when the device fails.
+    /// [`Error::NoRunningStatistics`]; [`Error::Value`] for a running variance that is NaN; when the device fails.
     pub fn scale_and_shift(&self) -> Result<ScaleAndShift<C>> {
         let constants = Constants::of(self)?;
         let shift = (0..constants.scale.len()).map(|c| C::from_f64(constants.apply(c, 0.0)));
@@ -69,7 +70,7 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
     /// ```
     ///
     /// # Errors
-    /// [`Error::NoRunningStatistics`]; [`Error::WeightDimensions`] for a weight that is empty or no multiple of C;
+    /// [`Error::NoRunningStatistics`]; [`Error::Value`] for a running variance that is NaN; [`Error::WeightDimensions`] for a weight that is empty or no multiple of C;
     /// [`Error::Length`] for a bias of another length; when the device fails.
     pub fn fold_into_linear<T: Element>(
         &self,
@@ -91,7 +92,7 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
     /// `weight` is (C, inputs / groups, kernel...) with 1 to 3 kernel dimensions, `bias` (C,) or none.
     ///
     /// # Errors
-    /// [`Error::NoRunningStatistics`]; [`Error::WeightDimensions`] for dimensions other than these or of zero;
+    /// [`Error::NoRunningStatistics`]; [`Error::Value`] for a running variance that is NaN; [`Error::WeightDimensions`] for dimensions other than these or of zero;
     /// [`Error::ShapeOverflow`]; [`Error::Length`] for a weight that does not have these dimensions, or a bias of
     /// another length; when the device fails.
     pub fn fold_into_convolution<T: Element>(
@@ -209,6 +210,8 @@ impl Constants {
                 operation: "folding",
             });
         };
+        // A batch with an infinity or a NaN leaves such variances, which must not spread into weights.
+        check_variances(&running.variance)?;
         let epsilon = layer.config().epsilon_value();
         let widen = |values: &[C]| values.iter().map(|value| value.to_f64()).collect();
         let channels = running.mean.len();

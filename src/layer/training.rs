@@ -126,7 +126,8 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
     /// [ghost batches](crate::BatchNormConfig::ghost_batch) has those of each group.)
     ///
     /// # Errors
-    /// [`crate::Error::Channels`] for statistics of another layer's.
+    /// [`crate::Error::Channels`] for statistics of another layer's, [`crate::Error::TooFewValues`] for those of one value
+    /// per channel, which has no variance; then none has been followed.
     pub fn follow(
         &mut self,
         batches: &(impl AsRef<[BatchStatistics<C, B>]> + ?Sized),

@@ -1,8 +1,9 @@
 //! The statistics of many batches together.
 
 use crate::backend::Backend;
+use crate::config::check_training_epsilon;
 use crate::element::Compute;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::statistics::batch::{BatchStatistics, check_same_channels};
 use crate::tensor::ChannelArray;
 
@@ -76,13 +77,31 @@ impl PooledStatistics {
     }
 
     /// The mean of each channel.
-    pub fn mean(&self) -> &[f64] {
-        &self.mean
+    ///
+    /// # Errors
+    /// [`Error::TooFewValues`] where nothing has been added: no values have no mean.
+    pub fn mean(&self) -> Result<&[f64]> {
+        self.check_not_empty()?;
+        Ok(&self.mean)
     }
 
     /// The biased variance of each channel.
-    pub fn variance(&self) -> impl Iterator<Item = f64> {
-        self.m2.iter().map(|m2| m2 / self.count as f64)
+    ///
+    /// # Errors
+    /// [`Error::TooFewValues`] where nothing has been added: no values have no variance.
+    pub fn variance(&self) -> Result<impl Iterator<Item = f64>> {
+        self.check_not_empty()?;
+        Ok(self.m2.iter().map(|m2| m2 / self.count as f64))
+    }
+
+    fn check_not_empty(&self) -> Result<()> {
+        if self.count > 0 {
+            return Ok(());
+        }
+        Err(Error::TooFewValues {
+            found: 0,
+            shape: "of pooled batches".to_owned(),
+        })
     }
 
     /// The values per channel.
@@ -90,15 +109,17 @@ impl PooledStatistics {
         self.count
     }
 
-    /// As the statistics of one batch, which a layer can [`follow`](crate::BatchNorm::follow).
+    /// As the statistics of one batch, which a layer can [`follow`](crate::BatchNorm::follow). Where nothing has been
+    /// added they are those of an empty batch.
     ///
     /// # Errors
-    /// When the device has no room.
+    /// [`Error::Epsilon`] unless ε is finite and above zero, as for any batch; when the device has no room.
     pub fn to_batch<C: Compute, B: Backend>(
         &self,
         backend: &B,
         epsilon: f64,
     ) -> Result<BatchStatistics<C, B>> {
+        check_training_epsilon(epsilon)?;
         let array = |value: &dyn Fn(usize) -> f64| {
             let values: Vec<C> = (0..self.mean.len())
                 .map(|c| C::from_f64(value(c)))

@@ -64,13 +64,19 @@ impl<C: Compute, B: Backend> RunningStatistics<C, B> {
     /// Replaces everything.
     ///
     /// # Errors
-    /// [`Error::Length`] if either array has more or fewer values than channels; then nothing has changed.
+    /// [`Error::Length`] if either array has more or fewer values than channels, [`Error::Value`] for a variance that is
+    /// below zero or NaN, and when the device has no room; then nothing has changed.
     pub fn set(&mut self, mean: &[C], variance: &[C], num_batches_tracked: u64) -> Result<()> {
         crate::shape::check_len("the running mean", mean.len(), self.mean.len())?;
         crate::shape::check_len("the running variance", variance.len(), self.variance.len())?;
-        self.mean.set(mean)?;
-        self.variance.set(variance)?;
-        self.batches = num_batches_tracked;
+        check_variances(variance)?;
+        let mean = self.mean.of_same_backend(mean)?;
+        let variance = self.variance.of_same_backend(variance)?;
+        *self = Self {
+            mean,
+            variance,
+            batches: num_batches_tracked,
+        };
         Ok(())
     }
 
@@ -92,22 +98,22 @@ impl<C: Compute, B: Backend> RunningStatistics<C, B> {
     ///
     /// # Errors
     /// [`Error::TooFewValues`] if fewer than two values per channel were pooled, [`Error::Length`] for another number
-    /// of channels.
+    /// of channels, [`Error::Value`] for a variance that is NaN; then nothing has changed.
     pub fn adopt(&mut self, pooled: &PooledStatistics, estimate: RunningVariance) -> Result<()> {
         if pooled.count() < 2 {
             return Err(Error::TooFewValues {
                 found: pooled.count(),
-                shape: "pooled batches".to_owned(),
+                shape: "of pooled batches".to_owned(),
             });
         }
         let correction = correction(estimate, pooled.count());
         let mean: Vec<C> = pooled
-            .mean()
+            .mean()?
             .iter()
             .map(|&mean| C::from_f64(mean))
             .collect();
         let variance: Vec<C> = pooled
-            .variance()
+            .variance()?
             .map(|variance| C::from_f64(variance * correction))
             .collect();
         self.set(&mean, &variance, self.batches)
@@ -121,6 +127,7 @@ impl<C: Compute, B: Backend> RunningStatistics<C, B> {
         batches: &[BatchStatistics<C, B>],
     ) -> Result<()> {
         check_same_channels(batches, self.mean.len())?;
+        check_variance_is_known(batches)?;
         batches
             .iter()
             .try_for_each(|batch| self.follow_one(backend, config, batch))
@@ -189,6 +196,32 @@ impl<C: Compute, B: Backend> RunningStatistics<C, B> {
             inv_std,
             count: 0,
         })
+    }
+}
+
+/// What is divided by the root of a variance must be one: every door by which running variances enter asks here.
+pub(crate) fn check_variances<C: Compute>(variances: &[C]) -> Result<()> {
+    let wrong = |variance: &C| variance.to_f64().is_nan() || variance.to_f64() < 0.0;
+    match variances.iter().position(wrong) {
+        None => Ok(()),
+        Some(channel) => Err(Error::Value {
+            what: "a running variance",
+            found: format!("{:?} in channel {channel}", variances[channel]),
+            needed: "zero or more",
+        }),
+    }
+}
+
+/// One value is a mean, but has no variance to follow. (No values are an empty batch.)
+fn check_variance_is_known<C: Compute, B: Backend>(
+    batches: &[BatchStatistics<C, B>],
+) -> Result<()> {
+    match batches.iter().find(|batch| batch.count == 1) {
+        None => Ok(()),
+        Some(batch) => Err(Error::TooFewValues {
+            found: batch.count,
+            shape: "of a batch that is to be followed".to_owned(),
+        }),
     }
 }
 

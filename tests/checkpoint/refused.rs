@@ -164,6 +164,20 @@ fn wrong_shapes_are_refused() {
 }
 
 #[test]
+fn variances_that_are_none_are_refused() {
+    for wrong in [-1.0, -1e-6, f32::NEG_INFINITY, f32::NAN] {
+        let error = load_changed(BatchNormConfig::new(2), |tensors| {
+            let variances = (Dtype::F32, vec![2], floats(&[70.0, wrong]));
+            tensors.insert("running_var", variances);
+        })
+        .unwrap_err();
+        let message = error.to_string();
+        let said = format!("{wrong:?} in channel 1");
+        assert!(message.contains(&said), "{message}");
+    }
+}
+
+#[test]
 fn counts_of_other_integer_types_are_read_and_none_is_zero() {
     let count = |dtype, shape: Vec<usize>, bytes: Vec<u8>| {
         let state = load_changed(BatchNormConfig::new(2), |tensors| {
