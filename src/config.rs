@@ -13,7 +13,7 @@ pub enum Averaging {
         /// From 0 (never moves) to 1 (keeps the last batch only).
         momentum: f64,
     },
-    /// The plain average over every batch seen: PyTorch's `momentum=None`.
+    /// The plain average over every batch seen that is not empty: PyTorch's `momentum=None`.
     Cumulative,
     /// No running statistics. Every pass normalizes with the batch's own, as PyTorch's
     /// `track_running_stats=False` does.

@@ -236,6 +236,21 @@ fn an_empty_batch_counts_and_changes_nothing_else() {
 }
 
 #[test]
+fn a_cumulative_average_is_of_the_batches_that_were_not_empty() {
+    let config = BatchNormConfig::new(1).averaging(Averaging::Cumulative);
+    let mut layer: BatchNorm<Cpu> = BatchNorm::new(&cpu(), config).unwrap();
+    layer.forward_training(&column(&[])).unwrap();
+    let empty = layer.batch_statistics(&column(&[])).unwrap();
+    layer.follow(&empty).unwrap();
+    assert_eq!(running(&layer), (0.0, 1.0, 0));
+    layer.forward_training(&column(&[9.0, 11.0])).unwrap();
+    assert_eq!(running(&layer), (10.0, 2.0, 1));
+    layer.forward_training(&column(&[])).unwrap();
+    layer.forward_training(&column(&[19.0, 21.0])).unwrap();
+    assert_eq!(running(&layer), (15.0, 2.0, 2));
+}
+
+#[test]
 fn parameters_are_on_or_off_independently() {
     let x = column(&[1.0, 3.0, 8.0]);
     for (gamma, beta) in [(true, true), (true, false), (false, true), (false, false)] {

@@ -1,5 +1,6 @@
 //! The steps on the CPU: each hands its operands to the kernel of its name.
 
+use crate::allocate::filled;
 use crate::backend::checked::Checked;
 use crate::backend::epilogue::{ActivationBackward, Epilogue};
 use crate::backend::operands::{
@@ -7,7 +8,6 @@ use crate::backend::operands::{
     StatisticsMut, StatisticsSource,
 };
 use crate::backend::steps::Steps;
-use crate::cpu::memory::heap::filled;
 use crate::cpu::operands::{activation_of, epilogue_of, write_gradients, write_statistics};
 use crate::cpu::reduce::finalize;
 use crate::cpu::steps::fused;

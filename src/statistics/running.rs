@@ -1,5 +1,6 @@
 //! The statistics of batches, and the running ones that follow them.
 
+use crate::allocate::{collected, filled};
 use crate::backend::Backend;
 use crate::backend::operands::RunningMut;
 use crate::config::{Averaging, BatchNormConfig, RunningVariance};
@@ -56,7 +57,8 @@ impl<C: Compute, B: Backend> RunningStatistics<C, B> {
         &self.variance
     }
 
-    /// The number of batches followed: PyTorch's `num_batches_tracked`.
+    /// The number of batches followed: PyTorch's `num_batches_tracked`. Empty batches are counted, as PyTorch does,
+    /// except by [`Averaging::Cumulative`], where the count is the weight of the average.
     pub fn num_batches_tracked(&self) -> u64 {
         self.batches
     }
@@ -86,15 +88,13 @@ impl<C: Compute, B: Backend> RunningStatistics<C, B> {
     /// When the device fails.
     pub fn reset(&mut self) -> Result<()> {
         let channels = self.mean.len();
-        self.set(
-            &vec![C::from_f64(0.0); channels],
-            &vec![C::from_f64(1.0); channels],
-            0,
-        )
+        let zeros = filled(channels, C::from_f64(0.0))?;
+        let ones = filled(channels, C::from_f64(1.0))?;
+        self.set(&zeros, &ones, 0)
     }
 
     /// Takes over the statistics of a whole data set, gathered batch by batch (precise batch norm). The number of
-    /// batches tracked stays.
+    /// batches tracked stays, and with it, under [`Averaging::Cumulative`], what the next batch weighs.
     ///
     /// # Errors
     /// [`Error::TooFewValues`] if fewer than two values per channel were pooled, [`Error::Length`] for another number
@@ -107,15 +107,9 @@ impl<C: Compute, B: Backend> RunningStatistics<C, B> {
             });
         }
         let correction = correction(estimate, pooled.count());
-        let mean: Vec<C> = pooled
-            .mean()?
-            .iter()
-            .map(|&mean| C::from_f64(mean))
-            .collect();
-        let variance: Vec<C> = pooled
-            .variance()?
-            .map(|variance| C::from_f64(variance * correction))
-            .collect();
+        let mean = collected(pooled.mean()?.iter().map(|&mean| C::from_f64(mean)))?;
+        let variance = pooled.variance()?;
+        let variance = collected(variance.map(|variance| C::from_f64(variance * correction)))?;
         self.set(&mean, &variance, self.batches)
     }
 
@@ -128,9 +122,16 @@ impl<C: Compute, B: Backend> RunningStatistics<C, B> {
     ) -> Result<()> {
         check_same_channels(batches, self.mean.len())?;
         check_variance_is_known(batches)?;
-        batches
-            .iter()
-            .try_for_each(|batch| self.follow_one(backend, config, batch))
+        if let [batch] = batches {
+            return self.follow_one(backend, config, batch);
+        }
+        // A later batch can fail when earlier ones have been followed.
+        let mut followed = self.duplicate()?;
+        for batch in batches {
+            followed.follow_one(backend, config, batch)?;
+        }
+        *self = followed;
+        Ok(())
     }
 
     fn follow_one(
@@ -148,8 +149,17 @@ impl<C: Compute, B: Backend> RunningStatistics<C, B> {
             } = self.view_mut(config, batch.count);
             backend.update_running::<C>(batch.view(), factor, correction, mean, variance)?;
         }
-        self.count();
+        self.count(config, batch.count);
         Ok(())
+    }
+
+    /// The same statistics in other memory.
+    pub(crate) fn duplicate(&self) -> Result<Self> {
+        Ok(Self {
+            mean: self.mean.duplicate()?,
+            variance: self.variance.duplicate()?,
+            batches: self.batches,
+        })
     }
 
     /// To be written by a step that has them follow a batch of `count` values per channel.
@@ -170,19 +180,17 @@ impl<C: Compute, B: Backend> RunningStatistics<C, B> {
         }
     }
 
-    /// Counts a batch, followed or empty.
-    pub(crate) fn count(&mut self) {
-        self.batches = self.batches.saturating_add(1);
+    /// Counts a batch of so many values per channel. An empty one counts too, as in PyTorch, except where the count is
+    /// what the next batch is weighed by, which must be of those that were averaged.
+    pub(crate) fn count(&mut self, config: &BatchNormConfig, values: usize) {
+        if values > 0 || config.averaging_kind() != Averaging::Cumulative {
+            self.batches = self.batches.saturating_add(1);
+        }
     }
 
     /// As a pass normalizes with them.
     pub(crate) fn as_batch(&self, backend: &B, epsilon: f64) -> Result<BatchStatistics<C, B>> {
-        let copy = Self {
-            mean: self.mean.duplicate()?,
-            variance: self.variance.duplicate()?,
-            batches: self.batches,
-        };
-        copy.into_batch(backend, epsilon)
+        self.duplicate()?.into_batch(backend, epsilon)
     }
 
     /// As a pass normalizes with them.
