@@ -23,7 +23,9 @@ const NAMES_LISTED: usize = 8;
 impl<B: Backend, C: Compute> BatchNorm<B, C> {
     /// Replaces γ, β and the running statistics by those of a checkpoint, rounded to the layer's type.
     ///
-    /// A checkpoint without `num_batches_tracked` (PyTorch's before 2018) counts 0 batches. Other tensors under the
+    /// A checkpoint without `num_batches_tracked` (PyTorch's before 2018) counts 0 batches, and is refused by a layer of
+    /// [`Averaging::Cumulative`], which weighs the next batch by it: load it with [`Averaging::Exponential`], or give the
+    /// number with [`RunningStatistics::set`](crate::RunningStatistics::set). Other tensors under the
     /// prefix are ignored, unless the layer would then compute something else than the one that was saved: a `weight`
     /// that is not all ones for a layer without γ, a `bias` that is not all zeros for one without β, and running
     /// statistics for one that keeps none are errors.
@@ -55,7 +57,7 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
             Some(RunningValues {
                 mean: stored.floats(RUNNING_MEAN)?,
                 variance: stored.floats(RUNNING_VAR)?,
-                num_batches_tracked: stored.count()?,
+                num_batches_tracked: stored.count(config.averaging_kind())?,
             })
         } else {
             stored.check_absent(RUNNING_MEAN, "the layer keeps no running statistics")?;
@@ -140,9 +142,13 @@ impl<'data> Stored<'_, 'data> {
         }
     }
 
-    fn count(&self) -> Result<u64> {
+    fn count(&self, averaging: Averaging) -> Result<u64> {
         match self.find(NUM_BATCHES_TRACKED) {
             (full, Some(tensor)) => read_count(&full, &tensor),
+            // An average of 0 batches is replaced by the next one.
+            (_, None) if averaging == Averaging::Cumulative => {
+                Err(missing(self.tensors, self.prefix, NUM_BATCHES_TRACKED))
+            }
             (_, None) => Ok(0),
         }
     }

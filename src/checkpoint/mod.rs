@@ -6,7 +6,7 @@
 //! | `bias` | β, if the layer has one | (C,) | the dtype asked for | f16, bf16, f32, f64 |
 //! | `running_mean` | the running mean, if tracked | (C,) | f32, or f64 for `C = f64` | f16, bf16, f32, f64 |
 //! | `running_var` | the running variance, if tracked | (C,) | f32, or f64 for `C = f64` | f16, bf16, f32, f64 |
-//! | `num_batches_tracked` | the batches followed, if tracked | () | i64 | i64, u64, i32 |
+//! | `num_batches_tracked` | the batches followed, if tracked | () | i64 | i64, u64, i32, or a whole f16, bf16, f32, f64 |
 //!
 //! Each name follows a prefix and a dot, as in `layer1.0.bn1.weight`; after the empty prefix it stands alone. The
 //! statistics keep their full precision when the weights are halves, as in mixed-precision training. Settings (ε,
@@ -125,19 +125,19 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
         let mut tensors = Vec::new();
         let mut add = |name, tensor| tensors.push((full_name(prefix, name), tensor));
         if let Some(gamma) = &parameters.gamma {
-            add(WEIGHT, CheckpointTensor::floats(gamma, weight_dtype));
+            add(WEIGHT, CheckpointTensor::floats(gamma, weight_dtype)?);
         }
         if let Some(beta) = &parameters.beta {
-            add(BIAS, CheckpointTensor::floats(beta, weight_dtype));
+            add(BIAS, CheckpointTensor::floats(beta, weight_dtype)?);
         }
         if let Some(running) = &parameters.running {
             add(
                 RUNNING_MEAN,
-                CheckpointTensor::floats(&running.mean, C::DTYPE),
+                CheckpointTensor::floats(&running.mean, C::DTYPE)?,
             );
             add(
                 RUNNING_VAR,
-                CheckpointTensor::floats(&running.variance, C::DTYPE),
+                CheckpointTensor::floats(&running.variance, C::DTYPE)?,
             );
             let count = CheckpointTensor::count(running.num_batches_tracked)?;
             add(NUM_BATCHES_TRACKED, count);
