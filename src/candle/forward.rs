@@ -29,6 +29,9 @@ impl BatchNorm {
     }
 
     fn forward(&self, x: &Tensor, residual: Option<&Tensor>, train: bool) -> Result<Tensor> {
+        if x.rank() > Shape::MAX_RANK {
+            return self.forward_folded(x, residual, train);
+        }
         let channels = self.running_mean.elem_count();
         let settings = self.config.settings(channels)?;
         self.check_device(x, residual)?;
@@ -83,6 +86,19 @@ impl BatchNorm {
 }
 
 impl BatchNorm {
+    /// Of more dimensions than a [`Shape`] keeps: with its spatial ones folded to one.
+    fn forward_folded(&self, x: &Tensor, residual: Option<&Tensor>, train: bool) -> Result<Tensor> {
+        let residual = match residual {
+            Some(residual) => {
+                check_dims(x, residual)?;
+                Some(residual.flatten_from(2)?)
+            }
+            None => None,
+        };
+        let y = self.forward(&x.flatten_from(2)?, residual.as_ref(), train)?;
+        y.reshape(x.dims())
+    }
+
     /// candle's own operations refuse operands of two devices, even of two on the same GPU, whose streams differ.
     fn check_device(&self, x: &Tensor, residual: Option<&Tensor>) -> Result<()> {
         let affine = self.weight_and_bias.iter().flat_map(|(w, b)| [w, b]);
@@ -117,12 +133,17 @@ fn one_run(x: &Tensor) -> Result<(Tensor, Shape)> {
     Ok((x, shape))
 }
 
+fn check_dims(x: &Tensor, residual: &Tensor) -> Result<()> {
+    if residual.dims() == x.dims() {
+        return Ok(());
+    }
+    let (found, needed) = (residual.dims(), x.dims());
+    candle_core::bail!("the residual has shape {found:?}, x has {needed:?}")
+}
+
 /// The residual in x's memory order.
 fn like(x: &Tensor, residual: &Tensor, shape: &Shape) -> Result<Tensor> {
-    if residual.dims() != x.dims() {
-        let (found, needed) = (residual.dims(), x.dims());
-        candle_core::bail!("the residual has shape {found:?}, x has {needed:?}")
-    }
+    check_dims(x, residual)?;
     if residual.dtype() != x.dtype() {
         let (found, needed) = (residual.dtype(), x.dtype());
         candle_core::bail!("the residual is of {found:?}, x of {needed:?}")

@@ -11,7 +11,7 @@ use crate::candle::config::BatchNormConfig;
 /// y = γ · (x − mean) / sqrt(variance + ε) + β
 /// ```
 ///
-/// x is (N, C), (N, C, L), (N, C, H, W) or (N, C, D, H, W), of `f32`, `f16` or `bf16` with `f32` parameters or of `f64`
+/// x is (N, C), (N, C, L), (N, C, H, W), (N, C, D, H, W) or of more dimensions, of `f32`, `f16` or `bf16` with `f32` parameters or of `f64`
 /// with `f64` parameters. In either memory order it is read in place and y has the same order; a tensor of any other
 /// strides is copied first. Definitions, rules and errors are those of [`crate::BatchNorm`].
 #[derive(Debug, Clone)]

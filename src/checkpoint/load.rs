@@ -8,11 +8,11 @@ use safetensors::tensor::TensorView;
 use crate::backend::Backend;
 use crate::checkpoint::tensor::{read_count, read_floats};
 use crate::checkpoint::{
-    BIAS, NUM_BATCHES_TRACKED, RUNNING_MEAN, RUNNING_VAR, WEIGHT, full_name, unusable,
+    BIAS, NUM_BATCHES_TRACKED, RUNNING_MEAN, RUNNING_VAR, WEIGHT, full_name, parse, read_file,
 };
 use crate::config::{Averaging, BatchNormConfig};
 use crate::element::Compute;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, brief};
 use crate::interop::parameters::{Parameters, RunningValues};
 use crate::layer::BatchNorm;
 
@@ -71,25 +71,22 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
         })
     }
 
-    /// [`load_tensors`](Self::load_tensors) from the bytes of a safetensors file, at any alignment.
+    /// [`load_tensors`](Self::load_tensors) from the bytes of a safetensors file, at any alignment. For several layers of
+    /// one file, [`parse`](crate::checkpoint::parse) it once.
     ///
     /// # Errors
     /// As [`load_tensors`](Self::load_tensors), and [`Error::Checkpoint`] for bytes that are no whole safetensors file.
     pub fn load_bytes(&mut self, bytes: &[u8], prefix: &str) -> Result<()> {
-        let tensors = SafeTensors::deserialize(bytes).map_err(|error| unusable(&error))?;
-        self.load_tensors(&tensors, prefix)
+        self.load_tensors(&parse(bytes)?, prefix)
     }
 
-    /// [`load_tensors`](Self::load_tensors) from a safetensors file.
+    /// [`load_tensors`](Self::load_tensors) from a safetensors file. For several layers of one file,
+    /// [`read`](crate::checkpoint::read_file) and [`parse`](crate::checkpoint::parse) it once.
     ///
     /// # Errors
     /// As [`load_bytes`](Self::load_bytes), and [`Error::Checkpoint`] for a file that cannot be read.
     pub fn load_file(&mut self, path: impl AsRef<Path>, prefix: &str) -> Result<()> {
-        let path = path.as_ref();
-        let bytes = std::fs::read(path).map_err(|error| Error::Checkpoint {
-            reason: format!("{}: {error}", path.display()),
-        })?;
-        self.load_bytes(&bytes, prefix)
+        self.load_bytes(&read_file(path)?, prefix)
     }
 }
 
@@ -177,7 +174,8 @@ impl<'data> Stored<'_, 'data> {
 fn unplaced(name: &str, why: &str) -> Error {
     Error::Checkpoint {
         reason: format!(
-            "tensor {name:?} has no place in the layer: {why} (BatchNormConfig::from_tensors makes one that fits)"
+            "tensor {} has no place in the layer: {why} (BatchNormConfig::from_tensors makes one that fits)",
+            brief(name)
         ),
     }
 }
@@ -190,7 +188,9 @@ fn missing(tensors: &SafeTensors<'_>, prefix: &str, name: &str) -> Error {
     if names.iter().any(|name| name.starts_with(&under_prefix)) {
         names.retain(|name| name.starts_with(&under_prefix));
     }
-    let listed = names[..names.len().min(NAMES_LISTED)].join(", ");
+    let listed = names.iter().take(NAMES_LISTED);
+    let listed: Vec<String> = listed.map(|name| brief(name)).collect();
+    let listed = listed.join(", ");
     let available = match names.len() {
         0 => "no tensors".to_owned(),
         all if all <= NAMES_LISTED => listed,

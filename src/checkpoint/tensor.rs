@@ -8,7 +8,7 @@ use safetensors::{Dtype, View};
 
 use crate::allocate::{collected, reserved};
 use crate::element::{Compute, DType, Element};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, brief};
 
 /// A tensor to be written to a checkpoint: dtype, shape and little-endian bytes.
 ///
@@ -130,7 +130,10 @@ pub(super) fn read_count(name: &str, tensor: &TensorView<'_>) -> Result<u64> {
         }
     };
     count.ok_or_else(|| Error::Checkpoint {
-        reason: format!("tensor {name:?} is {said}, needed is a number of batches, 0 or more"),
+        reason: format!(
+            "tensor {} is {said}, needed is a number of batches, 0 or more",
+            brief(name)
+        ),
     })
 }
 

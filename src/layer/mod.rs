@@ -34,7 +34,7 @@ use crate::tensor::{ChannelArray, Data, Tensor, View, lent, residual_slice};
 /// | [`forward_inference`](Self::forward_inference) | the running ones | stay | none |
 ///
 /// A layer without running statistics ([`Averaging::Off`]) uses the batch's in all three, as PyTorch does.
-/// x is (N, C), (N, C, L), (N, C, H, W) or (N, C, D, H, W), or channels last; of `f32`, `f16`, `bf16` (for `C = f32`) or
+/// x is (N, C), (N, C, L), (N, C, H, W), (N, C, D, H, W) or of more dimensions, or channels last; of `f32`, `f16`, `bf16` (for `C = f32`) or
 /// `f64` (for `C = f64`). Source: Ioffe & Szegedy 2015, algorithms 1 and 2, and section 3 for the gradients.
 ///
 /// ```

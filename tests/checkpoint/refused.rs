@@ -320,3 +320,59 @@ fn tensors_the_layer_lacks_are_refused_only_if_they_would_matter() {
         Ok((Some(vec![10.0, 20.0]), Some(vec![30.0, 40.0]), None))
     );
 }
+
+#[test]
+fn a_message_says_a_long_name_or_shape_in_200_characters() {
+    let mut layer: BatchNorm<_> = trained(BatchNormConfig::new(2));
+    let long = "n".repeat(100_000);
+    let array = || TensorView::new(Dtype::F32, vec![2], &[0; 8]).unwrap();
+    let check = |error: Error, at_most: usize| {
+        let message = error.to_string();
+        assert!(message.chars().count() < at_most, "{message}");
+        assert!(message.contains('…'), "{message}");
+    };
+    let file =
+        |tensors: Vec<(String, TensorView<'_>)>| safetensors::serialize(tensors, None).unwrap();
+
+    let named = file(vec![(long.clone(), array())]);
+    check(layer.load_bytes(&named, "bn").unwrap_err(), 300);
+    check(layer.load_bytes(&named, &long).unwrap_err(), 500);
+
+    let ones = vec![1; 10_000];
+    let data = vec![0; 40_000];
+    let shaped = TensorView::new(Dtype::F32, ones, &data[..4]).unwrap();
+    let other = TensorView::new(Dtype::F32, vec![10_000], &data).unwrap();
+    let shaped = file(vec![
+        ("weight".to_owned(), shaped),
+        ("other".to_owned(), other),
+    ]);
+    check(layer.load_bytes(&shaped, "").unwrap_err(), 300);
+
+    let prefixed = file(vec![(
+        format!("{long}.weight"),
+        TensorView::new(Dtype::I8, vec![2], &[1; 2]).unwrap(),
+    )]);
+    check(layer.load_bytes(&prefixed, &long).unwrap_err(), 300);
+    // A dtype that there is not: the parser says it.
+    let json = format!(r#"{{"weight":{{"dtype":"{long}","shape":[2],"data_offsets":[0,8]}}}}"#);
+    let mut bytes = (json.len() as u64).to_le_bytes().to_vec();
+    bytes.extend(json.as_bytes());
+    bytes.extend([0; 8]);
+    check(layer.load_bytes(&bytes, "").unwrap_err(), 300);
+}
+
+#[test]
+fn a_header_that_would_take_many_times_the_file_is_refused() {
+    let mut layer: BatchNorm<_> = trained(BatchNormConfig::new(2));
+    let ones = "1,".repeat(1_000_000);
+    for json in [
+        format!(r#"{{"weight":{{"dtype":"F32","shape":[{ones}1],"data_offsets":[0,4]}}}}"#),
+        format!(r#"{{"weight":[{}0]}}"#, "[],".repeat(1_000_000)),
+    ] {
+        let mut bytes = (json.len() as u64).to_le_bytes().to_vec();
+        bytes.extend(json.as_bytes());
+        bytes.extend([0; 4]);
+        let error = layer.load_bytes(&bytes, "").unwrap_err();
+        assert!(error.to_string().contains("values in a file of"), "{error}");
+    }
+}

@@ -96,6 +96,14 @@ fn files_are_written_and_read() {
     again.load_file(&path, "bn").unwrap();
     assert_eq!(state(&again), state(&layer));
 
+    let bytes = checkpoint::read_file(&path).unwrap();
+    let file = checkpoint::parse(&bytes).unwrap();
+    for _ in 0..2 {
+        let mut parsed_once: BatchNorm<_> = new_layer(BatchNormConfig::new(3));
+        parsed_once.load_tensors(&file, "bn").unwrap();
+        assert_eq!(state(&parsed_once), state(&layer));
+    }
+
     let nowhere = folder.path().join("missing/layer.safetensors");
     let unwritten = layer.save_file(&nowhere, "bn", DType::F32).unwrap_err();
     let unread = again.load_file(&nowhere, "bn").unwrap_err();
