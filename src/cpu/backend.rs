@@ -8,6 +8,7 @@ use crate::backend::operands::{
     StatisticsMut, StatisticsSource,
 };
 use crate::backend::steps::Steps;
+use crate::cpu::memory::scratch::or_no_room;
 use crate::cpu::operands::{activation_of, epilogue_of, write_gradients, write_statistics};
 use crate::cpu::reduce::finalize;
 use crate::cpu::steps::fused;
@@ -39,11 +40,11 @@ impl Steps for Cpu {
         mut out: StatisticsMut<&mut [T::Compute]>,
     ) -> Result<()> {
         let view = MatrixView::of(shape);
-        let moments = separate::moments(self, &view.for_statistics(1, size_of::<T>()), x);
-        write_statistics(
-            &finalize::finalize(&moments, &view, 0, x, epsilon),
-            &mut out,
-        );
+        let finalized = self.attempt(size_of_val(x), || {
+            let moments = separate::moments(self, &view.for_statistics(1, size_of::<T>()), x);
+            finalize::finalize(&moments, &view, 0, x, epsilon)
+        })?;
+        write_statistics(&finalized, &mut out);
         self.update_running_of(checked, out)
     }
 
@@ -88,8 +89,10 @@ impl Steps for Cpu {
     ) -> Result<()> {
         let view = MatrixView::of(shape);
         let (epilogue, mask) = epilogue_of(epilogue);
-        separate::normalize(self, &view.by_rows(), x_to_y, &with, epilogue, mask);
-        Ok(())
+        let bytes = size_of_val(x_to_y.input());
+        self.attempt(bytes, || {
+            separate::normalize(self, &view.by_rows(), x_to_y, &with, epilogue, mask);
+        })
     }
 
     fn run_backward_reduce<T: Element>(
@@ -104,14 +107,10 @@ impl Steps for Cpu {
     ) -> Result<()> {
         let view = MatrixView::of(shape);
         let activation = activation_of(activation);
-        let sums = separate::reduce(
-            self,
-            &view.for_statistics(2, size_of::<T>()),
-            dy,
-            x,
-            &with,
-            activation,
-        );
+        let tiling = view.for_statistics(2, size_of::<T>());
+        let sums = self.attempt(size_of_val(x), || {
+            separate::reduce(self, &tiling, dy, x, &with, activation)
+        })?;
         write_gradients(&sums, &mut out);
         Ok(())
     }
@@ -139,20 +138,14 @@ impl Steps for Cpu {
                 [sums.gamma[c], sums.beta[c]].map(|sum| sum.to_f64() / sums.count as f64)
             })
         };
-        separate::input(
-            self,
-            &view.by_rows(),
-            dy_to_dx,
-            x,
-            BackwardParams {
-                with,
-                source,
-                activation,
-            },
-            means,
-            dresidual,
-        );
-        Ok(())
+        let params = BackwardParams {
+            with,
+            source,
+            activation,
+        };
+        self.attempt(size_of_val(x), || {
+            separate::input(self, &view.by_rows(), dy_to_dx, x, params, means, dresidual);
+        })
     }
 
     fn run_forward_training<T: Element>(
@@ -167,10 +160,10 @@ impl Steps for Cpu {
     ) -> Result<()> {
         let view = MatrixView::of(shape);
         let (epilogue, mask) = epilogue_of(epilogue);
-        write_statistics(
-            &fused::forward_training(self, &view, x, affine, epilogue, mask, y),
-            &mut out,
-        );
+        let finalized = self.attempt(size_of_val(x), || {
+            fused::forward_training(self, &view, x, affine, epilogue, mask, y)
+        })?;
+        write_statistics(&finalized, &mut out);
         self.update_running_of(checked, out)
     }
 
@@ -188,24 +181,26 @@ impl Steps for Cpu {
     ) -> Result<()> {
         let view = MatrixView::of(shape);
         let activation = activation_of(activation);
-        let sums = fused::backward(
-            self,
-            &view,
-            dy_to_dx,
-            x,
-            BackwardParams {
-                with,
-                source,
-                activation,
-            },
-            dresidual,
-        );
+        let params = BackwardParams {
+            with,
+            source,
+            activation,
+        };
+        let sums = self.attempt(size_of_val(x), || {
+            fused::backward(self, &view, dy_to_dx, x, params, dresidual)
+        })?;
         write_gradients(&sums, &mut out);
         Ok(())
     }
 }
 
 impl Cpu {
+    /// Does work that goes over so many bytes, if there are the threads and the memory for it.
+    fn attempt<R>(&self, bytes: usize, work: impl FnOnce() -> R) -> Result<R> {
+        self.threads.check(bytes)?;
+        or_no_room(work)
+    }
+
     /// Has the running statistics follow what was written, if any are to.
     fn update_running_of<C: Compute>(
         &self,
