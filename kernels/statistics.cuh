@@ -10,8 +10,6 @@
 #include "running.cuh"
 #include "sums.cuh"
 
-DEVICE bool is_finite(double value) { return value - value == 0.0; }
-
 // A value to subtract, which must not make infinities of everything.
 template <class Compute>
 DEVICE Compute finite_or_zero(Compute value) {

@@ -1,10 +1,10 @@
 //! Statistics that are refused, alike at every door by which they enter a layer.
 
 use batchnorm::backend::{
-    ActivationBackward, Backend, GradientSums, InOut, Normalization, Statistics,
+    ActivationBackward, Backend, GradientSums, InOut, Normalization, RunningMut, Statistics,
 };
 use batchnorm::{
-    Activation, BatchNorm, BatchNormConfig, BatchStatistics, Cpu, Error, FlaxParameters,
+    Activation, Averaging, BatchNorm, BatchNormConfig, BatchStatistics, Cpu, Error, FlaxParameters,
     KerasParameters, OnnxParameters, PooledStatistics, RunningVariance, Shape, Tensor,
 };
 
@@ -182,8 +182,14 @@ fn a_step_refuses_numbers_that_leave_no_statistics() {
             inv_std: &one,
         };
         let (mut mean, mut variance) = ([5.0], [6.0]);
-        let result =
-            cpu().update_running::<f32>(batch, factor, correction, &mut mean, &mut variance);
+        let running = RunningMut {
+            mean: &mut mean[..],
+            variance: &mut variance,
+            factor,
+            correction,
+            only_finite: false,
+        };
+        let result = cpu().update_running::<f32>(batch, running);
         if result.is_err() {
             assert_eq!((mean, variance), ([5.0], [6.0]));
         }
@@ -235,6 +241,46 @@ fn sums_of_no_values_make_no_gradient() {
     assert!(matches!(input(0, &[2, 1]), Err(Error::Value { .. })));
     assert_eq!(input(2, &[2, 1]), Ok(()));
     assert_eq!(input(0, &[0, 1]), Ok(()));
+}
+
+#[test]
+fn running_statistics_are_kept_finite_on_request() {
+    // Two channels; the second is finite, then overflows when the variance is made unbiased, then is finite again.
+    let batches = [
+        [1.0, f32::NAN, 3.0, 2.0],
+        [f32::INFINITY, 1.0, 3.0, 3.0],
+        [1.0, 2.4e19, 3.0, -2.4e19],
+        [1.0, 5.0, 3.0, 7.0],
+    ];
+    for ghost_batch in [usize::MAX, 2] {
+        let config = BatchNormConfig::new(2)
+            .momentum(0.5)
+            .ghost_batch(ghost_batch);
+        let shape = Shape::channels_first(&[2, 2]).unwrap();
+        let mut kept: BatchNorm<Cpu> =
+            BatchNorm::new(&cpu(), config.keep_running_finite(true)).unwrap();
+        let mut deferred: BatchNorm<Cpu> =
+            BatchNorm::new(&cpu(), config.keep_running_finite(true)).unwrap();
+        let mut plain: BatchNorm<Cpu> = BatchNorm::new(&cpu(), config).unwrap();
+        for batch in batches {
+            let x = Tensor::new(&cpu(), shape, &batch).unwrap();
+            kept.forward_training(&x).unwrap();
+            plain.forward_training(&x).unwrap();
+            let (_, pass) = deferred.forward_training_deferred(&x).unwrap();
+            deferred.follow(pass.statistics()).unwrap();
+        }
+        // The first channel followed batches 1, 3 and 4, each of mean 2 and variance 2; the second 2 and 4, of mean 2 and
+        // 6 and variance 2.
+        let expected = (vec![1.75, 3.5], vec![1.875, 1.75], 4);
+        assert_eq!(running(&kept), expected);
+        assert_eq!(running(&deferred), expected);
+        assert_eq!(kept.running().unwrap().is_finite(), Ok(true));
+        assert_eq!(plain.running().unwrap().is_finite(), Ok(false));
+    }
+    let cumulative = BatchNormConfig::new(1)
+        .averaging(Averaging::Cumulative)
+        .keep_running_finite(true);
+    assert!(matches!(cumulative.validate(), Err(Error::Value { .. })));
 }
 
 #[cfg(feature = "candle")]

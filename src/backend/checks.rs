@@ -2,7 +2,8 @@
 
 use crate::backend::epilogue::{Activation, ActivationBackward, Epilogue, SavedActivation};
 use crate::backend::operands::{
-    Affine, GradientSums, GradientSumsMut, InOut, Normalization, Statistics, StatisticsMut,
+    Affine, GradientSums, GradientSumsMut, InOut, Normalization, RunningMut, Statistics,
+    StatisticsMut,
 };
 use crate::backend::steps::Steps;
 use crate::element::{Compute, Element};
@@ -137,7 +138,7 @@ pub(super) fn check_statistics_out<B: Steps, C: Compute>(
 }
 
 /// Running statistics that follow by other numbers than these are none from then on.
-pub(super) fn check_following(factor: f64, correction: f64) -> Result<()> {
+fn check_following(factor: f64, correction: f64) -> Result<()> {
     if !(0.0..=1.0).contains(&factor) {
         return Err(Error::Momentum { found: factor });
     }
@@ -185,11 +186,11 @@ pub(super) fn check_inverse_std<B: Steps, C: Compute>(
 
 pub(super) fn check_running<B: Steps, C: Compute>(
     batch: &Statistics<B::Slice<'_, C>>,
-    running_mean: &B::SliceMut<'_, C>,
-    running_variance: &B::SliceMut<'_, C>,
+    running: &RunningMut<B::SliceMut<'_, C>>,
 ) -> Result<()> {
-    let channels = len_mut::<B, C>(running_mean);
-    let running_variance = len_mut::<B, C>(running_variance);
+    check_following(running.factor, running.correction)?;
+    let channels = len_mut::<B, C>(&running.mean);
+    let running_variance = len_mut::<B, C>(&running.variance);
     check_len("running_variance", running_variance, channels)?;
     check_len("mean", B::len::<C>(&batch.mean), channels)?;
     check_len("mean_low", B::len::<C>(&batch.mean_low), channels)?;

@@ -31,9 +31,9 @@ pub use operands::{
 
 use crate::backend::checked::Checked;
 use crate::backend::checks::{
-    check_activation, check_affine, check_backward, check_epilogue, check_following,
-    check_gradients_out, check_in_out, check_inverse_std, check_normalization, check_running,
-    check_statistics_out, check_sums, check_values,
+    check_activation, check_affine, check_backward, check_epilogue, check_gradients_out,
+    check_in_out, check_inverse_std, check_normalization, check_running, check_statistics_out,
+    check_sums, check_values,
 };
 use crate::backend::steps::Steps;
 use crate::config::{check_inference_epsilon, check_training_epsilon};
@@ -97,7 +97,7 @@ pub trait Backend: Steps {
     }
 
     /// Step 2: `running = (1 − factor)·running + factor·batch`, the batch's variance times `correction`
-    /// (M/(M−1) for the unbiased estimate).
+    /// (M/(M−1) for the unbiased estimate); where `only_finite` asks for it, not in a channel where that is not finite.
     ///
     /// # Errors
     /// [`crate::Error::Length`]; [`crate::Error::Momentum`] for a factor outside 0 to 1; [`crate::Error::Value`] for a
@@ -105,24 +105,13 @@ pub trait Backend: Steps {
     fn update_running<C: Compute>(
         &self,
         batch: Statistics<Self::Slice<'_, C>>,
-        factor: f64,
-        correction: f64,
-        running_mean: Self::SliceMut<'_, C>,
-        running_variance: Self::SliceMut<'_, C>,
+        running: RunningMut<Self::SliceMut<'_, C>>,
     ) -> Result<()> {
-        check_running::<Self, C>(&batch, &running_mean, &running_variance)?;
-        check_following(factor, correction)?;
+        check_running::<Self, C>(&batch, &running)?;
         if Self::len::<C>(&batch.mean) == 0 {
             return Ok(());
         }
-        self.run_update_running::<C>(
-            Checked(()),
-            batch,
-            factor,
-            correction,
-            running_mean,
-            running_variance,
-        )
+        self.run_update_running::<C>(Checked(()), batch, running)
     }
 
     /// Step 3: `y = epilogue(γ·(x − mean)·inv_std + β)`, rounded once.

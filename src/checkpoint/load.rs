@@ -189,7 +189,7 @@ fn missing(tensors: &SafeTensors<'_>, prefix: &str, name: &str) -> Error {
         names.retain(|name| name.starts_with(&under_prefix));
     }
     let listed = names.iter().take(NAMES_LISTED);
-    let listed: Vec<String> = listed.map(|name| brief(name)).collect();
+    let listed: Vec<String> = listed.map(brief).collect();
     let listed = listed.join(", ");
     let available = match names.len() {
         0 => "no tensors".to_owned(),

@@ -65,17 +65,9 @@ impl Steps for Cpu {
         &self,
         _: Checked,
         batch: Statistics<&[C]>,
-        factor: f64,
-        correction: f64,
-        running_mean: &mut [C],
-        running_variance: &mut [C],
+        running: RunningMut<&mut [C]>,
     ) -> Result<()> {
-        running::follow(running_mean, factor, |c| {
-            batch.mean[c].to_f64() + batch.mean_low[c].to_f64()
-        });
-        running::follow(running_variance, factor, |c| {
-            batch.variance[c].to_f64() * correction
-        });
+        running::follow(&batch, running);
         Ok(())
     }
 
@@ -216,12 +208,6 @@ impl Cpu {
             variance: &*written.variance,
             inv_std: &*written.inv_std,
         };
-        let RunningMut {
-            mean,
-            variance,
-            factor,
-            correction,
-        } = running;
-        self.run_update_running(checked, batch, factor, correction, mean, variance)
+        self.run_update_running(checked, batch, running)
     }
 }

@@ -109,7 +109,7 @@ fn start_global_pool() -> Result<(), &'static str> {
             _ => Ok(()),
         }
     });
-    started.as_ref().map_err(|reason| reason.as_str()).copied()
+    started.as_ref().map_err(String::as_str).copied()
 }
 
 /// Everything on the caller's thread.

@@ -57,6 +57,16 @@ impl<C: Compute, B: Backend> RunningStatistics<C, B> {
         &self.variance
     }
 
+    /// Whether every mean and every variance is finite. A batch with an infinity or a NaN can leave one that is not, which
+    /// no later batch mends: see [`BatchNormConfig::keep_running_finite`].
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn is_finite(&self) -> Result<bool> {
+        let are_finite = |values: Vec<C>| values.iter().all(|value| value.to_f64().is_finite());
+        Ok(are_finite(self.mean.to_vec()?) && are_finite(self.variance.to_vec()?))
+    }
+
     /// The number of batches followed: PyTorch's `num_batches_tracked`. Empty batches are counted, as PyTorch does,
     /// except by [`Averaging::Cumulative`], where the count is the weight of the average.
     pub fn num_batches_tracked(&self) -> u64 {
@@ -141,13 +151,8 @@ impl<C: Compute, B: Backend> RunningStatistics<C, B> {
         batch: &BatchStatistics<C, B>,
     ) -> Result<()> {
         if batch.count > 0 {
-            let RunningMut {
-                mean,
-                variance,
-                factor,
-                correction,
-            } = self.view_mut(config, batch.count);
-            backend.update_running::<C>(batch.view(), factor, correction, mean, variance)?;
+            let running = self.view_mut(config, batch.count);
+            backend.update_running::<C>(batch.view(), running)?;
         }
         self.count(config, batch.count);
         Ok(())
@@ -177,6 +182,7 @@ impl<C: Compute, B: Backend> RunningStatistics<C, B> {
             variance: self.variance.slice_mut(),
             factor,
             correction: correction(config.running_variance_kind(), count),
+            only_finite: config.keeps_running_finite(),
         }
     }
 
