@@ -8,7 +8,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use batchnorm::backend::{
-    Activation, ActivationBackward, Backend, Epilogue, GradientSums, InOut, Statistics,
+    Activation, ActivationBackward, Backend, Epilogue, GradientSums, InOut, RunningMut, Statistics,
 };
 use batchnorm::{Cpu, Element, Layout, Result, Shape};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
@@ -218,8 +218,14 @@ fn bench_update_running(criterion: &mut Criterion, cpu: &Cpu) {
                     variance: batch_variance,
                     inv_std,
                 };
-                cpu.update_running::<f32>(batch, 0.1, 1.001, &mut mean, &mut variance)
-                    .expect("update");
+                let running = RunningMut {
+                    mean: &mut mean[..],
+                    variance: &mut variance,
+                    factor: 0.1,
+                    correction: 1.001,
+                    only_finite: false,
+                };
+                cpu.update_running::<f32>(batch, running).expect("update");
             });
         });
     }

@@ -3,7 +3,7 @@
 //! processor: `cargo run --release -p batchnorm-simt -- IN OUT --device simt`.
 //!
 //! IN is a safetensors file, or a folder of them; OUT is the file, or the folder, for the results.
-//! A case holds `x`, its dimensions in memory order: (N, C, ...) or (N, ..., C), 2 to 5 of them, of F32, F64, F16 or
+//! A case holds `x`, its dimensions in memory order: (N, C, ...) or (N, ..., C), 2 or more of them, of F32, F64, F16 or
 //! BF16; and, as needed, `weight`, `bias`, `running_mean`, `running_var` (C values each; absent: off), `dy` and
 //! `residual` (like x). Its metadata, all strings; a key left out takes the first value here:
 //!

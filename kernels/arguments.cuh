@@ -75,6 +75,7 @@ struct Choices {
     u32 batch_statistics; // whether the statistics are the batch's, and dx goes through them
     u32 reverse;          // whether the last tile comes first
     u32 aligned;          // one bit for each array of which all packets are 16-byte aligned
+    u32 only_finite;      // whether running statistics stay as they are where they would not be finite
 };
 
 struct Arguments {

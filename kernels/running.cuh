@@ -2,14 +2,14 @@
 //
 //     running = (1 − weight)·running + weight·batch
 //
-// in f64, rounded once; the batch's variance is multiplied by `variance_correction`, M/(M − 1) for the unbiased estimate.
+// in f64, rounded once, on request only where that is finite; the batch's variance is multiplied by `variance_correction`, M/(M − 1) for the unbiased estimate.
 #pragma once
 #include "element.cuh"
 
 template <class Compute>
-DEVICE void update_running_value(void* running, i64 channel, double weight, double batch) {
+DEVICE Compute followed(const void* running, i64 channel, double weight, double batch) {
     const double before = static_cast<double>(channel_value<Compute>(running, channel));
-    set_channel_value(running, channel, static_cast<Compute>((1.0 - weight) * before + weight * batch));
+    return static_cast<Compute>((1.0 - weight) * before + weight * batch);
 }
 
 template <class Compute>
@@ -18,6 +18,11 @@ DEVICE void update_running(const Arguments& a, i64 channel, Compute mean, Comput
     const double weight = a.numbers.running_weight;
     const double exact_mean = static_cast<double>(mean) + static_cast<double>(mean_low);
     const double unbiased = static_cast<double>(variance) * a.numbers.variance_correction;
-    update_running_value<Compute>(a.channel.running_mean, channel, weight, exact_mean);
-    update_running_value<Compute>(a.channel.running_variance, channel, weight, unbiased);
+    const Compute new_mean = followed<Compute>(a.channel.running_mean, channel, weight, exact_mean);
+    const Compute new_variance = followed<Compute>(a.channel.running_variance, channel, weight, unbiased);
+    // A batch that is not finite makes none that are.
+    const bool finite = is_finite(static_cast<double>(new_mean)) && is_finite(static_cast<double>(new_variance));
+    if (a.choices.only_finite != 0 && !finite) return;
+    set_channel_value(a.channel.running_mean, channel, new_mean);
+    set_channel_value(a.channel.running_variance, channel, new_variance);
 }

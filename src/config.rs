@@ -13,7 +13,7 @@ pub enum Averaging {
         /// From 0 (never moves) to 1 (keeps the last batch only).
         momentum: f64,
     },
-    /// The plain average over every batch seen: PyTorch's `momentum=None`.
+    /// The plain average over every batch seen that is not empty: PyTorch's `momentum=None`.
     Cumulative,
     /// No running statistics. Every pass normalizes with the batch's own, as PyTorch's
     /// `track_running_stats=False` does.
@@ -49,6 +49,7 @@ pub struct BatchNormConfig {
     beta: bool,
     activation: Activation,
     ghost_batch: Option<usize>,
+    keep_running_finite: bool,
 }
 
 impl BatchNormConfig {
@@ -63,6 +64,7 @@ impl BatchNormConfig {
             beta: true,
             activation: Activation::None,
             ghost_batch: None,
+            keep_running_finite: false,
         }
     }
 
@@ -141,6 +143,28 @@ impl BatchNormConfig {
         self
     }
 
+    /// Whether a batch with an infinity or a NaN leaves the running statistics of the channels that have it alone, as it
+    /// does where the new ones would not be finite for another reason. By default they follow, as PyTorch's do, and no
+    /// later batch mends them ([`RunningStatistics::is_finite`](crate::RunningStatistics::is_finite) tells). The batch is
+    /// counted, and normalized with its own statistics, either way.
+    ///
+    /// Not with [`Averaging::Cumulative`], whose weights are those of batches that every channel has followed.
+    ///
+    /// ```
+    /// use batchnorm::{BatchNorm, BatchNormConfig, Cpu, Shape, Tensor};
+    /// let cpu = Cpu::new();
+    /// let config = BatchNormConfig::new(2).momentum(1.0).keep_running_finite(true);
+    /// let mut layer = BatchNorm::new(&cpu, config)?;
+    /// let x = Tensor::new(&cpu, Shape::channels_first(&[2, 2])?, &[f32::NAN, 2.0, 5.0, 4.0])?;
+    /// layer.forward_training(&x)?;
+    /// assert_eq!(layer.running().unwrap().mean().to_vec()?, [0.0, 3.0]);
+    /// # Ok::<(), batchnorm::Error>(())
+    /// ```
+    pub fn keep_running_finite(mut self, on: bool) -> Self {
+        self.keep_running_finite = on;
+        self
+    }
+
     /// C.
     pub fn channels(&self) -> usize {
         self.channels
@@ -181,11 +205,17 @@ impl BatchNormConfig {
         self.ghost_batch
     }
 
+    /// Whether running statistics stay as they are where they would not be finite.
+    pub fn keeps_running_finite(&self) -> bool {
+        self.keep_running_finite
+    }
+
     /// Checks every value.
     ///
     /// # Errors
     /// [`Error::NoChannels`], [`Error::Epsilon`] (not finite or negative), [`Error::Momentum`] (outside 0 to 1),
-    /// [`Error::Value`] (a ghost batch of no samples).
+    /// [`Error::Value`] (a ghost batch of no samples; [`Averaging::Cumulative`] where the running statistics are to be kept
+    /// finite).
     pub fn validate(&self) -> Result<()> {
         if self.channels == 0 {
             return Err(Error::NoChannels);
@@ -197,6 +227,13 @@ impl BatchNormConfig {
                 what: "a ghost batch",
                 found: "0 samples".to_owned(),
                 needed: "at least 1 sample",
+            });
+        }
+        if self.keep_running_finite && self.averaging == Averaging::Cumulative {
+            return Err(Error::Value {
+                what: "the averaging of running statistics that are kept finite",
+                found: "cumulative".to_owned(),
+                needed: "exponential: a channel that did not follow a batch would weigh the next one wrongly",
             });
         }
         match self.averaging {

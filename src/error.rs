@@ -1,5 +1,7 @@
 //! What can go wrong, in one enum: each message says what was found and what was needed.
 
+use std::fmt::{self, Debug, Write};
+
 /// `std::result::Result` with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -7,16 +9,19 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The number of dimensions is outside 2 to 5.
-    #[error("a shape needs 2 to 5 dimensions (N, C and up to 3 spatial), got {found}: {dims:?}")]
+    /// There are fewer than two dimensions.
+    #[error(
+        "a shape needs at least 2 dimensions (N, C and any spatial), got {found}: {}",
+        brief(.dims)
+    )]
     Rank {
         /// The number of dimensions given.
         found: usize,
         /// The dimensions given.
         dims: Vec<usize>,
     },
-    /// A channel or spatial dimension is zero (only the batch may be empty).
-    #[error("dimension {axis} of {dims:?} is zero: only the batch, dimension 0, may be")]
+    /// There are no channels (the other dimensions may be zero).
+    #[error("dimension {axis} of {} is zero: that of the channels must not be", brief(.dims))]
     ZeroDimension {
         /// Which dimension.
         axis: usize,
@@ -24,7 +29,10 @@ pub enum Error {
         dims: Vec<usize>,
     },
     /// The product of the dimensions does not fit in memory addresses.
-    #[error("the dimensions {dims:?} multiply to more values than this machine can address")]
+    #[error(
+        "the dimensions {} multiply to more values than this machine can address",
+        brief(.dims)
+    )]
     ShapeOverflow {
         /// The dimensions given.
         dims: Vec<usize>,
@@ -86,7 +94,9 @@ pub enum Error {
     },
     /// The strides of an array are of neither layout.
     #[error(
-        "an array of dimensions {dims:?} with strides {strides:?} is neither channels-first nor channels-last in memory: copy it first (ndarray: `.as_standard_layout()`)"
+        "an array of dimensions {} with strides {} is neither channels-first nor channels-last in memory: copy it first (ndarray: `.as_standard_layout()`)",
+        brief(.dims),
+        brief(.strides)
     )]
     Strides {
         /// Logical dimensions.
@@ -101,7 +111,7 @@ pub enum Error {
         operation: &'static str,
     },
     /// The weight of a layer that is to be folded into is not one that comes before this layer.
-    #[error("the weight has dimensions {found:?}, needed is {needed}")]
+    #[error("the weight has dimensions {}, needed is {needed}", brief(.found))]
     WeightDimensions {
         /// The dimensions given.
         found: Vec<usize>,
@@ -221,7 +231,10 @@ pub enum Error {
         reason: String,
     },
     /// A checkpoint lacks a tensor that the layer needs.
-    #[error("the checkpoint has no tensor {name:?}, which the layer needs; it has {available}")]
+    #[error(
+        "the checkpoint has no tensor {}, which the layer needs; it has {available}",
+        brief(.name)
+    )]
     MissingTensor {
         /// The full name looked for.
         name: String,
@@ -229,7 +242,7 @@ pub enum Error {
         available: String,
     },
     /// A tensor of a checkpoint has a dtype that cannot be used for it.
-    #[error("tensor {name:?} of the checkpoint is {found}, needed is {needed}")]
+    #[error("tensor {} of the checkpoint is {found}, needed is {needed}", brief(.name))]
     TensorDType {
         /// The tensor's full name.
         name: String,
@@ -239,7 +252,11 @@ pub enum Error {
         needed: &'static str,
     },
     /// A tensor of a checkpoint has the wrong shape.
-    #[error("tensor {name:?} of the checkpoint has shape {found:?}, needed is {needed:?}")]
+    #[error(
+        "tensor {} of the checkpoint has shape {}, needed is {needed:?}",
+        brief(.name),
+        brief(.found)
+    )]
     TensorShape {
         /// The tensor's full name.
         name: String,
@@ -258,4 +275,54 @@ pub enum Error {
         /// What is accepted.
         needed: &'static str,
     },
+}
+
+/// The most characters that a message says of a name or a shape: a file's may have millions.
+const SAID_AT_MOST: usize = 200;
+
+/// A name or a shape as a message says it.
+pub(crate) fn brief(value: &(impl Debug + ?Sized)) -> String {
+    let mut said = Brief::default();
+    // It ends with an error when there is no more room, so that no more than this is ever written.
+    let _ = write!(said, "{value:?}");
+    said.text
+}
+
+#[derive(Default)]
+struct Brief {
+    text: String,
+    chars: usize,
+}
+
+impl Write for Brief {
+    fn write_str(&mut self, more: &str) -> fmt::Result {
+        for char in more.chars() {
+            if self.chars == SAID_AT_MOST {
+                self.text.pop();
+                self.text.push('…');
+                return Err(fmt::Error);
+            }
+            self.text.push(char);
+            self.chars += 1;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_values_are_cut() {
+        assert_eq!(brief(&[2, 3]), "[2, 3]");
+        assert_eq!(brief("a\nb"), r#""a\nb""#);
+        let fits = "x".repeat(SAID_AT_MOST - 2);
+        assert_eq!(brief(&fits), format!("\"{fits}\""));
+        let cut = brief(&vec![1; 1000]);
+        assert!(
+            cut.ends_with('…') && cut.chars().count() == SAID_AT_MOST,
+            "{cut}"
+        );
+    }
 }

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![warn(missing_docs)]
 
+mod allocate;
 pub mod backend;
 #[cfg(feature = "candle")]
 pub mod candle;

@@ -30,7 +30,8 @@ impl fmt::Display for Layout {
 /// The dimensions of an array in memory order, and where its channels are.
 ///
 /// Whatever the rank, the layer sees (N, C, S): N samples, C channels, S = the product of the spatial
-/// dimensions (1 for an (N, C) array). The statistics of a channel are taken over its M = N·S values.
+/// dimensions (1 for an (N, C) array). Of more than five dimensions it sees and keeps these three only. Every dimension
+/// but that of the channels may be zero. The statistics of a channel are taken over its M = N·S values.
 ///
 /// ```
 /// # use batchnorm::{Shape, Layout};
@@ -48,14 +49,15 @@ pub struct Shape {
 }
 
 impl Shape {
-    /// The most dimensions an array may have: (N, C, D, H, W).
+    /// The most dimensions that a shape keeps: (N, C, D, H, W). The spatial ones of an array that has more are one in its
+    /// shape, their product.
     pub const MAX_RANK: usize = 5;
 
     /// The shape of an array whose memory order is (N, C, spatial...).
     ///
     /// # Errors
-    /// [`Error::Rank`] outside 2 to 5 dimensions, [`Error::ZeroDimension`] for a zero other than the batch,
-    /// [`Error::ShapeOverflow`] when the product cannot be addressed.
+    /// [`Error::Rank`] for fewer than 2 dimensions, [`Error::ZeroDimension`] for no channels, [`Error::ShapeOverflow`] when
+    /// the product, of those that are not zero, cannot be addressed.
     pub fn channels_first(dims: &[usize]) -> Result<Self> {
         Self::new(dims, Layout::ChannelsFirst)
     }
@@ -74,37 +76,44 @@ impl Shape {
     /// As [`Shape::channels_first`].
     pub fn new(dims: &[usize], layout: Layout) -> Result<Self> {
         let rank = dims.len();
-        if !(2..=Self::MAX_RANK).contains(&rank) {
+        if rank < 2 {
             return Err(Error::Rank {
                 found: rank,
                 dims: dims.to_vec(),
             });
         }
-        if let Some(axis) = (1..rank).find(|&axis| dims[axis] == 0) {
+        let (axis, positions) = match layout {
+            Layout::ChannelsFirst => (1, &dims[2..]),
+            Layout::ChannelsLast => (rank - 1, &dims[1..rank - 1]),
+        };
+        if dims[axis] == 0 {
             return Err(Error::ZeroDimension {
                 axis,
                 dims: dims.to_vec(),
             });
         }
-        // The largest element has 8 bytes, and a Rust allocation at most isize::MAX of them.
+        // The largest element has 8 bytes, and a Rust allocation at most isize::MAX of them. Zeros are left out, so that
+        // every part of the product can be computed too.
         let limit = isize::MAX as usize / size_of::<f64>();
-        let values = dims[1..]
+        let values = dims
             .iter()
-            .try_fold(dims[0].max(1), |product, &d| product.checked_mul(d));
+            .try_fold(1usize, |product, &d| product.checked_mul(d.max(1)));
         if values.is_none_or(|values| values > limit) {
             return Err(Error::ShapeOverflow {
                 dims: dims.to_vec(),
             });
         }
-        let mut padded = [1; Self::MAX_RANK];
-        padded[..rank].copy_from_slice(dims);
-        let spatial = match layout {
-            Layout::ChannelsFirst => dims[2..].iter().product(),
-            Layout::ChannelsLast => dims[1..rank - 1].iter().product(),
+        let spatial = positions.iter().product();
+        let folded = match layout {
+            Layout::ChannelsFirst => [dims[0], dims[axis], spatial],
+            Layout::ChannelsLast => [dims[0], spatial, dims[axis]],
         };
+        let kept = if rank > Self::MAX_RANK { &folded } else { dims };
+        let mut padded = [1; Self::MAX_RANK];
+        padded[..kept.len()].copy_from_slice(kept);
         Ok(Self {
             dims: padded,
-            rank,
+            rank: kept.len(),
             layout,
             spatial,
         })
@@ -157,9 +166,9 @@ impl Shape {
         self.values_per_channel() * self.channels()
     }
 
-    /// Whether the batch is empty.
+    /// Whether there are no values: no samples, or no positions.
     pub fn is_empty(&self) -> bool {
-        self.batch() == 0
+        self.values_per_channel() == 0
     }
 
     /// The shape of fewer samples.
@@ -177,10 +186,10 @@ impl Shape {
     }
 
     /// Whether an array of shape `other` has its values where one of this shape has them.
-    /// (An (N, C) array is the same in either layout.)
+    /// (An (N, C) array is the same in either layout, and so is one of no values.)
     pub fn same_memory(&self, other: &Shape) -> bool {
-        self.logical_dims() == other.logical_dims()
-            && (self.layout == other.layout || self.spatial == 1 || self.channels() == 1)
+        let either = self.spatial <= 1 || self.channels() == 1 || self.is_empty();
+        self.logical_dims() == other.logical_dims() && (self.layout == other.layout || either)
     }
 
     /// Checks that an array belongs to this shape.

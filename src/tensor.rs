@@ -3,6 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use crate::allocate::filled;
 use crate::backend::Backend;
 use crate::element::{Compute, Element};
 use crate::error::Result;
@@ -172,7 +173,7 @@ impl<C: Compute, B: Backend> ChannelArray<C, B> {
     }
 
     pub(crate) fn filled(backend: &B, channels: usize, value: f64) -> Result<Self> {
-        Self::new(backend, &vec![C::from_f64(value); channels])
+        Self::new(backend, &filled(channels, C::from_f64(value))?)
     }
 
     pub(crate) fn zeros(backend: &B, channels: usize) -> Result<Self> {
@@ -193,11 +194,16 @@ impl<C: Compute, B: Backend> ChannelArray<C, B> {
     /// Replaces the values.
     ///
     /// # Errors
-    /// [`crate::Error::Length`] if there are more or fewer than channels.
+    /// [`crate::Error::Length`] if there are more or fewer than channels, and when the device has no room.
     pub fn set(&mut self, values: &[C]) -> Result<()> {
         check_len("the per-channel data", values.len(), self.len())?;
         self.buffer = self.backend.upload(values)?;
         Ok(())
+    }
+
+    /// Another array where this one is.
+    pub(crate) fn of_same_backend(&self, values: &[C]) -> Result<Self> {
+        Self::new(&self.backend, values)
     }
 
     /// C.
@@ -238,6 +244,16 @@ impl<C: Compute, B: Backend> ChannelArray<C, B> {
     }
 }
 
+/// An array's memory, which must be as much as the array says.
+pub(crate) fn lent<'a, T: Element, B: Backend>(
+    what: &'static str,
+    data: &'a (impl Data<B, Element = T> + ?Sized),
+) -> Result<View<'a, T, B>> {
+    let view = data.lend()?;
+    view.shape.check_len(what, B::len::<T>(&view.values))?;
+    Ok(view)
+}
+
 /// The residual's memory, which must be that of x.
 pub(crate) fn residual_slice<'a, T: Element, B: Backend>(
     shape: &Shape,
@@ -246,7 +262,7 @@ pub(crate) fn residual_slice<'a, T: Element, B: Backend>(
     let Some(residual) = residual else {
         return Ok(None);
     };
-    let view = residual.lend()?;
+    let view = lent("the residual", residual)?;
     shape.check_same("the residual", &view.shape)?;
     Ok(Some(view.values))
 }
@@ -259,5 +275,6 @@ pub(crate) fn output_slice<'a, T: Element, B: Backend>(
 ) -> Result<B::SliceMut<'a, T>> {
     let view = output.lend_mut()?;
     shape.check_same(what, &view.shape)?;
+    shape.check_len(what, B::len::<T>(&B::reborrow::<T>(&view.values)))?;
     Ok(view.values)
 }

@@ -316,8 +316,8 @@ fn groups_as_large_as_the_batch_change_nothing() {
 }
 
 #[test]
-fn an_empty_batch_is_counted_once() {
-    let mut layer = pairs(Averaging::Cumulative);
+fn an_empty_batch_is_one_group() {
+    let mut layer = pairs(Averaging::Exponential { momentum: 0.5 });
     let (y, pass) = layer.forward_training(column(&[])).unwrap();
     assert!(y.shape().is_empty());
     assert_eq!(

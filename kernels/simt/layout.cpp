@@ -18,7 +18,7 @@ std::size_t simt_layout(std::size_t* numbers, std::size_t capacity) {
         FIELD(shape.batch), FIELD(shape.channels), FIELD(shape.spatial), FIELD(shape.packets),
         FIELD(partition.tile), FIELD(partition.tiles), FIELD(partition.group_channels), FIELD(partition.kept_rows),
         FIELD(choices.activation), FIELD(choices.saved), FIELD(choices.batch_statistics), FIELD(choices.reverse),
-        FIELD(choices.aligned),
+        FIELD(choices.aligned), FIELD(choices.only_finite),
     };
     std::size_t known = sizeof(layout) / sizeof(layout[0]);
     for (std::size_t i = 0; i < known && i < capacity; ++i) numbers[i] = layout[i];

@@ -2,7 +2,8 @@
 
 use crate::backend::epilogue::{Activation, ActivationBackward, Epilogue, SavedActivation};
 use crate::backend::operands::{
-    Affine, GradientSums, GradientSumsMut, InOut, Normalization, Statistics, StatisticsMut,
+    Affine, GradientSums, GradientSumsMut, InOut, Normalization, RunningMut, Statistics,
+    StatisticsMut,
 };
 use crate::backend::steps::Steps;
 use crate::element::{Compute, Element};
@@ -132,7 +133,23 @@ pub(super) fn check_statistics_out<B: Steps, C: Compute>(
         return Ok(());
     };
     shape.check_per_channel("the running mean", len_mut::<B, C>(&running.mean))?;
-    shape.check_per_channel("the running variance", len_mut::<B, C>(&running.variance))
+    shape.check_per_channel("the running variance", len_mut::<B, C>(&running.variance))?;
+    check_following(running.factor, running.correction)
+}
+
+/// Running statistics that follow by other numbers than these are none from then on.
+fn check_following(factor: f64, correction: f64) -> Result<()> {
+    if !(0.0..=1.0).contains(&factor) {
+        return Err(Error::Momentum { found: factor });
+    }
+    if correction.is_finite() && correction >= 0.0 {
+        return Ok(());
+    }
+    Err(Error::Value {
+        what: "the correction of a variance that is followed",
+        found: correction.to_string(),
+        needed: "finite and not negative",
+    })
 }
 
 pub(super) fn check_gradients_out<B: Steps, C: Compute>(
@@ -148,7 +165,15 @@ pub(super) fn check_sums<B: Steps, C: Compute>(
     sums: &GradientSums<B::Slice<'_, C>>,
 ) -> Result<()> {
     shape.check_per_channel("the gradient sum of gamma", B::len::<C>(&sums.gamma))?;
-    shape.check_per_channel("the gradient sum of beta", B::len::<C>(&sums.beta))
+    shape.check_per_channel("the gradient sum of beta", B::len::<C>(&sums.beta))?;
+    if sums.count > 0 || shape.is_empty() {
+        return Ok(());
+    }
+    Err(Error::Value {
+        what: "the count of gradient sums",
+        found: "0".to_owned(),
+        needed: "the number of values per channel that were summed",
+    })
 }
 
 pub(super) fn check_inverse_std<B: Steps, C: Compute>(
@@ -161,11 +186,11 @@ pub(super) fn check_inverse_std<B: Steps, C: Compute>(
 
 pub(super) fn check_running<B: Steps, C: Compute>(
     batch: &Statistics<B::Slice<'_, C>>,
-    running_mean: &B::SliceMut<'_, C>,
-    running_variance: &B::SliceMut<'_, C>,
+    running: &RunningMut<B::SliceMut<'_, C>>,
 ) -> Result<()> {
-    let channels = len_mut::<B, C>(running_mean);
-    let running_variance = len_mut::<B, C>(running_variance);
+    check_following(running.factor, running.correction)?;
+    let channels = len_mut::<B, C>(&running.mean);
+    let running_variance = len_mut::<B, C>(&running.variance);
     check_len("running_variance", running_variance, channels)?;
     check_len("mean", B::len::<C>(&batch.mean), channels)?;
     check_len("mean_low", B::len::<C>(&batch.mean_low), channels)?;

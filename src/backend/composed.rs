@@ -33,6 +33,7 @@ pub fn forward_training<B: Backend, T: Element>(
             variance: B::reborrow_mut::<T::Compute>(&mut running.variance),
             factor: running.factor,
             correction: running.correction,
+            only_finite: running.only_finite,
         }),
     };
     backend.statistics::<T>(shape, B::shorten::<T>(x), affine.epsilon, written)?;

@@ -62,7 +62,8 @@ pub trait Backend: Steps {
     ///
     /// # Errors
     /// [`crate::Error::Length`]; [`crate::Error::Epsilon`] unless ε is finite and above zero;
-    /// [`crate::Error::TooFewValues`] for no values (one is a mean of its own).
+    /// [`crate::Error::TooFewValues`] for no values (one is a mean of its own); for running statistics as
+    /// [`update_running`](Self::update_running).
     fn statistics<T: Element>(
         &self,
         shape: &Shape,
@@ -96,30 +97,21 @@ pub trait Backend: Steps {
     }
 
     /// Step 2: `running = (1 − factor)·running + factor·batch`, the batch's variance times `correction`
-    /// (M/(M−1) for the unbiased estimate).
+    /// (M/(M−1) for the unbiased estimate); where `only_finite` asks for it, not in a channel where that is not finite.
     ///
     /// # Errors
-    /// [`crate::Error::Length`].
+    /// [`crate::Error::Length`]; [`crate::Error::Momentum`] for a factor outside 0 to 1; [`crate::Error::Value`] for a
+    /// correction that is negative or not finite, as that of one value per channel is.
     fn update_running<C: Compute>(
         &self,
         batch: Statistics<Self::Slice<'_, C>>,
-        factor: f64,
-        correction: f64,
-        running_mean: Self::SliceMut<'_, C>,
-        running_variance: Self::SliceMut<'_, C>,
+        running: RunningMut<Self::SliceMut<'_, C>>,
     ) -> Result<()> {
-        check_running::<Self, C>(&batch, &running_mean, &running_variance)?;
+        check_running::<Self, C>(&batch, &running)?;
         if Self::len::<C>(&batch.mean) == 0 {
             return Ok(());
         }
-        self.run_update_running::<C>(
-            Checked(()),
-            batch,
-            factor,
-            correction,
-            running_mean,
-            running_variance,
-        )
+        self.run_update_running::<C>(Checked(()), batch, running)
     }
 
     /// Step 3: `y = epilogue(γ·(x − mean)·inv_std + β)`, rounded once.
@@ -170,7 +162,7 @@ pub trait Backend: Steps {
     /// [`StatisticsSource::Running`]'s if not; and on request the residual's gradient, which is dv.
     ///
     /// # Errors
-    /// As [`normalize`](Self::normalize).
+    /// As [`normalize`](Self::normalize); [`crate::Error::Value`] for sums of no values.
     fn backward_input<T: Element>(
         &self,
         shape: &Shape,

@@ -51,6 +51,8 @@ pub struct RunningMut<W> {
     pub factor: f64,
     /// From the biased variance of the batch to the estimate that is followed.
     pub correction: f64,
+    /// Whether a channel stays as it is where its mean or its variance would not be finite.
+    pub only_finite: bool,
 }
 
 /// Per-channel statistics, all (C,). See [`StatisticsMut`].
@@ -134,7 +136,7 @@ pub enum StatisticsSource {
     Running,
 }
 
-try_map!(RunningMut { mean, variance } factor, correction);
+try_map!(RunningMut { mean, variance } factor, correction, only_finite);
 try_map!(Statistics {
     mean,
     mean_low,

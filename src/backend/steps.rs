@@ -7,8 +7,8 @@ use crate::backend::checked::Checked;
 use crate::backend::epilogue::{ActivationBackward, Epilogue};
 use crate::backend::memory::Memory;
 use crate::backend::operands::{
-    Affine, GradientSums, GradientSumsMut, InOut, Normalization, Statistics, StatisticsMut,
-    StatisticsSource,
+    Affine, GradientSums, GradientSumsMut, InOut, Normalization, RunningMut, Statistics,
+    StatisticsMut, StatisticsSource,
 };
 use crate::element::{Compute, Element};
 use crate::error::Result;
@@ -51,10 +51,7 @@ pub trait Steps: Memory {
         &self,
         checked: Checked,
         batch: Statistics<Self::Slice<'_, C>>,
-        factor: f64,
-        correction: f64,
-        running_mean: Self::SliceMut<'_, C>,
-        running_variance: Self::SliceMut<'_, C>,
+        running: RunningMut<Self::SliceMut<'_, C>>,
     ) -> Result<()>;
 
     fn run_normalize<T: Element>(

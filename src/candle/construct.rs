@@ -4,12 +4,13 @@
     reason = "the signatures of candle's constructors"
 )]
 
-use candle_core::{DType, Result, Tensor, Var};
+use candle_core::{DType, Error, Result, Tensor, Var};
 use candle_nn::{Init, VarBuilder};
 
 use crate::candle::config::BatchNormConfig;
 use crate::candle::layer::BatchNorm;
 use crate::candle::value::compute_type;
+use crate::statistics::running::check_variances;
 
 /// A layer of the variables `weight`, `bias` (if affine), `running_mean` and `running_var` of `vb`, each (C,): the
 /// names of candle and PyTorch. Where `vb` is of a half type they are `f32` all the same.
@@ -86,7 +87,7 @@ impl BatchNorm {
     ///
     /// # Errors
     /// What [`crate::BatchNormConfig::validate`] refuses, a tensor that is not (C,), one of another data type than `f32`,
-    /// `f16`, `bf16` or `f64`, and `f64` among others: no input goes with both.
+    /// `f16`, `bf16` or `f64`, `f64` among others (no input goes with both), and a running variance that is below zero or NaN.
     pub fn new_with_momentum(
         num_features: usize,
         running_mean: Tensor,
@@ -151,6 +152,8 @@ impl BatchNorm {
             }
             check_type(name, tensor, running_mean)?;
         }
+        let variances = running_var.to_dtype(DType::F64)?.to_vec1::<f64>()?;
+        check_variances(&variances).map_err(Error::wrap)?;
         Ok(Self {
             config,
             weight_and_bias,

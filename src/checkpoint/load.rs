@@ -8,11 +8,11 @@ use safetensors::tensor::TensorView;
 use crate::backend::Backend;
 use crate::checkpoint::tensor::{read_count, read_floats};
 use crate::checkpoint::{
-    BIAS, NUM_BATCHES_TRACKED, RUNNING_MEAN, RUNNING_VAR, WEIGHT, full_name, unusable,
+    BIAS, NUM_BATCHES_TRACKED, RUNNING_MEAN, RUNNING_VAR, WEIGHT, full_name, parse, read_file,
 };
 use crate::config::{Averaging, BatchNormConfig};
 use crate::element::Compute;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, brief};
 use crate::interop::parameters::{Parameters, RunningValues};
 use crate::layer::BatchNorm;
 
@@ -23,14 +23,16 @@ const NAMES_LISTED: usize = 8;
 impl<B: Backend, C: Compute> BatchNorm<B, C> {
     /// Replaces γ, β and the running statistics by those of a checkpoint, rounded to the layer's type.
     ///
-    /// A checkpoint without `num_batches_tracked` (PyTorch's before 2018) counts 0 batches. Other tensors under the
+    /// A checkpoint without `num_batches_tracked` (PyTorch's before 2018) counts 0 batches, and is refused by a layer of
+    /// [`Averaging::Cumulative`], which weighs the next batch by it: load it with [`Averaging::Exponential`], or give the
+    /// number with [`RunningStatistics::set`](crate::RunningStatistics::set). Other tensors under the
     /// prefix are ignored, unless the layer would then compute something else than the one that was saved: a `weight`
     /// that is not all ones for a layer without γ, a `bias` that is not all zeros for one without β, and running
     /// statistics for one that keeps none are errors.
     ///
     /// # Errors
     /// After any of these the layer is as it was: [`Error::MissingTensor`], [`Error::TensorDType`],
-    /// [`Error::TensorShape`]; [`Error::Checkpoint`] for a negative `num_batches_tracked` and for tensors that the
+    /// [`Error::TensorShape`]; [`Error::Value`] for a running variance that is below zero or NaN; [`Error::Checkpoint`] for a negative `num_batches_tracked` and for tensors that the
     /// layer has no place for, as above; when the device fails.
     pub fn load_tensors(&mut self, tensors: &SafeTensors<'_>, prefix: &str) -> Result<()> {
         let config = self.config();
@@ -55,7 +57,7 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
             Some(RunningValues {
                 mean: stored.floats(RUNNING_MEAN)?,
                 variance: stored.floats(RUNNING_VAR)?,
-                num_batches_tracked: stored.count()?,
+                num_batches_tracked: stored.count(config.averaging_kind())?,
             })
         } else {
             stored.check_absent(RUNNING_MEAN, "the layer keeps no running statistics")?;
@@ -69,25 +71,22 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
         })
     }
 
-    /// [`load_tensors`](Self::load_tensors) from the bytes of a safetensors file, at any alignment.
+    /// [`load_tensors`](Self::load_tensors) from the bytes of a safetensors file, at any alignment. For several layers of
+    /// one file, [`parse`](crate::checkpoint::parse) it once.
     ///
     /// # Errors
     /// As [`load_tensors`](Self::load_tensors), and [`Error::Checkpoint`] for bytes that are no whole safetensors file.
     pub fn load_bytes(&mut self, bytes: &[u8], prefix: &str) -> Result<()> {
-        let tensors = SafeTensors::deserialize(bytes).map_err(|error| unusable(&error))?;
-        self.load_tensors(&tensors, prefix)
+        self.load_tensors(&parse(bytes)?, prefix)
     }
 
-    /// [`load_tensors`](Self::load_tensors) from a safetensors file.
+    /// [`load_tensors`](Self::load_tensors) from a safetensors file. For several layers of one file,
+    /// [`read`](crate::checkpoint::read_file) and [`parse`](crate::checkpoint::parse) it once.
     ///
     /// # Errors
     /// As [`load_bytes`](Self::load_bytes), and [`Error::Checkpoint`] for a file that cannot be read.
     pub fn load_file(&mut self, path: impl AsRef<Path>, prefix: &str) -> Result<()> {
-        let path = path.as_ref();
-        let bytes = std::fs::read(path).map_err(|error| Error::Checkpoint {
-            reason: format!("{}: {error}", path.display()),
-        })?;
-        self.load_bytes(&bytes, prefix)
+        self.load_bytes(&read_file(path)?, prefix)
     }
 }
 
@@ -140,9 +139,13 @@ impl<'data> Stored<'_, 'data> {
         }
     }
 
-    fn count(&self) -> Result<u64> {
+    fn count(&self, averaging: Averaging) -> Result<u64> {
         match self.find(NUM_BATCHES_TRACKED) {
             (full, Some(tensor)) => read_count(&full, &tensor),
+            // An average of 0 batches is replaced by the next one.
+            (_, None) if averaging == Averaging::Cumulative => {
+                Err(missing(self.tensors, self.prefix, NUM_BATCHES_TRACKED))
+            }
             (_, None) => Ok(0),
         }
     }
@@ -171,7 +174,8 @@ impl<'data> Stored<'_, 'data> {
 fn unplaced(name: &str, why: &str) -> Error {
     Error::Checkpoint {
         reason: format!(
-            "tensor {name:?} has no place in the layer: {why} (BatchNormConfig::from_tensors makes one that fits)"
+            "tensor {} has no place in the layer: {why} (BatchNormConfig::from_tensors makes one that fits)",
+            brief(name)
         ),
     }
 }
@@ -184,7 +188,9 @@ fn missing(tensors: &SafeTensors<'_>, prefix: &str, name: &str) -> Error {
     if names.iter().any(|name| name.starts_with(&under_prefix)) {
         names.retain(|name| name.starts_with(&under_prefix));
     }
-    let listed = names[..names.len().min(NAMES_LISTED)].join(", ");
+    let listed = names.iter().take(NAMES_LISTED);
+    let listed: Vec<String> = listed.map(brief).collect();
+    let listed = listed.join(", ");
     let available = match names.len() {
         0 => "no tensors".to_owned(),
         all if all <= NAMES_LISTED => listed,

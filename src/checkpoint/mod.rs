@@ -6,7 +6,7 @@
 //! | `bias` | β, if the layer has one | (C,) | the dtype asked for | f16, bf16, f32, f64 |
 //! | `running_mean` | the running mean, if tracked | (C,) | f32, or f64 for `C = f64` | f16, bf16, f32, f64 |
 //! | `running_var` | the running variance, if tracked | (C,) | f32, or f64 for `C = f64` | f16, bf16, f32, f64 |
-//! | `num_batches_tracked` | the batches followed, if tracked | () | i64 | i64, u64, i32 |
+//! | `num_batches_tracked` | the batches followed, if tracked | () | i64 | i64, u64, i32, or a whole f16, bf16, f32, f64 |
 //!
 //! Each name follows a prefix and a dot, as in `layer1.0.bn1.weight`; after the empty prefix it stands alone. The
 //! statistics keep their full precision when the weights are halves, as in mixed-precision training. Settings (ε,
@@ -15,7 +15,6 @@
 //! Several layers share a file, whose tensors other code may add to:
 //!
 //! ```
-//! use batchnorm::safetensors::SafeTensors;
 //! use batchnorm::{BatchNorm, BatchNormConfig, Cpu, DType, checkpoint};
 //!
 //! let cpu = Cpu::new();
@@ -25,7 +24,7 @@
 //! tensors.extend(second.to_tensors("layer1.bn2", DType::BF16)?);
 //! let bytes = checkpoint::to_bytes(tensors)?;
 //!
-//! let file = SafeTensors::deserialize(&bytes).unwrap();
+//! let file = checkpoint::parse(&bytes)?; // of a file: &checkpoint::read_file(path)?
 //! let config = BatchNormConfig::from_tensors(&file, "layer1.bn2")?.epsilon(1e-3);
 //! let mut again: BatchNorm<_> = BatchNorm::new(&cpu, config)?;
 //! again.load_tensors(&file, "layer1.bn2")?;
@@ -33,18 +32,21 @@
 //! # Ok::<(), batchnorm::Error>(())
 //! ```
 
+pub(crate) mod header;
 pub(crate) mod load;
 pub(crate) mod tensor;
 
 use std::collections::HashSet;
 use std::path::Path;
 
-use safetensors::SafeTensorError;
+use safetensors::{SafeTensorError, SafeTensors, View};
 pub use tensor::CheckpointTensor;
 
+use crate::allocate::reserved;
 use crate::backend::Backend;
+use crate::checkpoint::header::check_header;
 use crate::element::{Compute, DType};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, brief};
 use crate::layer::BatchNorm;
 
 const WEIGHT: &str = "weight";
@@ -65,9 +67,10 @@ fn full_name(prefix: &str, name: &str) -> String {
 /// The bytes of a safetensors file with these tensors.
 ///
 /// # Errors
-/// [`Error::Checkpoint`] when two tensors have the same name.
+/// [`Error::Checkpoint`] when two tensors have the same name; [`Error::OutOfMemory`].
 pub fn to_bytes(tensors: Vec<(String, CheckpointTensor)>) -> Result<Vec<u8>> {
     check_names(&tensors)?;
+    check_room(&tensors)?;
     safetensors::serialize(tensors, None).map_err(|error| unusable(&error))
 }
 
@@ -86,23 +89,54 @@ pub fn save_file(path: impl AsRef<Path>, tensors: Vec<(String, CheckpointTensor)
     })
 }
 
+/// `safetensors` ends the program where there is no room for the file.
+fn check_room(tensors: &[(String, CheckpointTensor)]) -> Result<()> {
+    let data = tensors.iter().map(|(_, tensor)| tensor.data_len());
+    reserved::<u8>(data.fold(0, usize::saturating_add)).map(drop)
+}
+
 /// `safetensors` panics when a name comes twice.
 fn check_names(tensors: &[(String, CheckpointTensor)]) -> Result<()> {
     let mut seen = HashSet::new();
     for (name, _) in tensors {
         if !seen.insert(name) {
             return Err(Error::Checkpoint {
-                reason: format!("two tensors are named {name:?}: give every layer its own prefix"),
+                reason: format!(
+                    "two tensors are named {}: give every layer its own prefix",
+                    brief(name)
+                ),
             });
         }
     }
     Ok(())
 }
 
+/// The bytes of a file, to be [`parse`]d.
+///
+/// # Errors
+/// [`Error::Checkpoint`] for a file that cannot be read, or that there is no memory for.
+pub fn read_file(path: impl AsRef<Path>) -> Result<Vec<u8>> {
+    let path = path.as_ref();
+    std::fs::read(path).map_err(|error| Error::Checkpoint {
+        reason: format!("{}: {error}", path.display()),
+    })
+}
+
+/// The tensors of a safetensors file, for any number of layers ([`BatchNorm::load_tensors`]): the file is gone through
+/// once.
+///
+/// # Errors
+/// [`Error::Checkpoint`] for bytes that are no whole safetensors file, or whose header would take many times their
+/// memory; [`Error::OutOfMemory`].
+pub fn parse(bytes: &[u8]) -> Result<SafeTensors<'_>> {
+    check_header(bytes)?;
+    SafeTensors::deserialize(bytes).map_err(|error| unusable(&error))
+}
+
 fn unusable(error: &SafeTensorError) -> Error {
-    Error::Checkpoint {
-        reason: error.to_string(),
-    }
+    // It may have a name of the file's in it.
+    let said = brief(&format_args!("{error}"));
+    Error::Checkpoint { reason: said }
 }
 
 /// Saving. Names, shapes and dtypes: [`checkpoint`](crate::checkpoint).
@@ -125,19 +159,19 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
         let mut tensors = Vec::new();
         let mut add = |name, tensor| tensors.push((full_name(prefix, name), tensor));
         if let Some(gamma) = &parameters.gamma {
-            add(WEIGHT, CheckpointTensor::floats(gamma, weight_dtype));
+            add(WEIGHT, CheckpointTensor::floats(gamma, weight_dtype)?);
         }
         if let Some(beta) = &parameters.beta {
-            add(BIAS, CheckpointTensor::floats(beta, weight_dtype));
+            add(BIAS, CheckpointTensor::floats(beta, weight_dtype)?);
         }
         if let Some(running) = &parameters.running {
             add(
                 RUNNING_MEAN,
-                CheckpointTensor::floats(&running.mean, C::DTYPE),
+                CheckpointTensor::floats(&running.mean, C::DTYPE)?,
             );
             add(
                 RUNNING_VAR,
-                CheckpointTensor::floats(&running.variance, C::DTYPE),
+                CheckpointTensor::floats(&running.variance, C::DTYPE)?,
             );
             let count = CheckpointTensor::count(running.num_batches_tracked)?;
             add(NUM_BATCHES_TRACKED, count);

@@ -6,8 +6,9 @@ use half::{bf16, f16};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, View};
 
+use crate::allocate::{collected, reserved};
 use crate::element::{Compute, DType, Element};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, brief};
 
 /// A tensor to be written to a checkpoint: dtype, shape and little-endian bytes.
 ///
@@ -21,34 +22,27 @@ pub struct CheckpointTensor {
 
 impl CheckpointTensor {
     /// A per-channel array (C,), rounded to `dtype`.
-    pub(super) fn floats<C: Compute>(values: &[C], dtype: DType) -> Self {
-        let exact = values.iter().map(|value| value.to_f64());
+    pub(super) fn floats<C: Compute>(values: &[C], dtype: DType) -> Result<Self> {
         let (dtype, bytes) = match dtype {
             DType::F16 => (
                 Dtype::F16,
-                exact
-                    .flat_map(|x| <f16 as Element>::from_f64(x).to_le_bytes())
-                    .collect(),
+                encode(values, |x| <f16 as Element>::from_f64(x).to_le_bytes())?,
             ),
             DType::BF16 => (
                 Dtype::BF16,
-                exact
-                    .flat_map(|x| <bf16 as Element>::from_f64(x).to_le_bytes())
-                    .collect(),
+                encode(values, |x| <bf16 as Element>::from_f64(x).to_le_bytes())?,
             ),
             DType::F32 => (
                 Dtype::F32,
-                exact
-                    .flat_map(|x| <f32 as Element>::from_f64(x).to_le_bytes())
-                    .collect(),
+                encode(values, |x| <f32 as Element>::from_f64(x).to_le_bytes())?,
             ),
-            DType::F64 => (Dtype::F64, exact.flat_map(f64::to_le_bytes).collect()),
+            DType::F64 => (Dtype::F64, encode(values, f64::to_le_bytes)?),
         };
-        Self {
+        Ok(Self {
             dtype,
             shape: vec![values.len()],
             bytes,
-        }
+        })
     }
 
     /// A number of batches, as PyTorch has it: an i64 without dimensions.
@@ -84,6 +78,17 @@ impl View for CheckpointTensor {
     }
 }
 
+fn encode<const SIZE: usize, C: Compute>(
+    values: &[C],
+    bytes: impl Fn(f64) -> [u8; SIZE],
+) -> Result<Vec<u8>> {
+    let mut encoded = reserved(values.len().saturating_mul(SIZE))?;
+    for value in values {
+        encoded.extend_from_slice(&bytes(value.to_f64()));
+    }
+    Ok(encoded)
+}
+
 /// A per-channel array (C,) from the file, rounded to the layer's type.
 pub(super) fn read_floats<C: Compute>(
     name: &str,
@@ -91,47 +96,76 @@ pub(super) fn read_floats<C: Compute>(
     channels: usize,
 ) -> Result<Vec<C>> {
     let bytes = tensor.data();
-    let values = match tensor.dtype() {
+    let is_array = tensor.shape() == [channels];
+    match tensor.dtype() {
+        Dtype::F16 | Dtype::BF16 | Dtype::F32 | Dtype::F64 if !is_array => {
+            Err(wrong_shape(name, tensor, &[channels]))
+        }
         Dtype::F16 => decode(bytes, |b| f16::from_le_bytes(b).to_f64()),
         Dtype::BF16 => decode(bytes, |b| bf16::from_le_bytes(b).to_f64()),
         Dtype::F32 => decode(bytes, |b| f64::from(f32::from_le_bytes(b))),
         Dtype::F64 => decode(bytes, f64::from_le_bytes),
-        other => return Err(wrong_dtype(name, other, "F16, BF16, F32 or F64")),
-    };
-    if tensor.shape() != [channels] {
-        return Err(wrong_shape(name, tensor, &[channels]));
+        other => Err(wrong_dtype(name, other, "F16, BF16, F32 or F64")),
     }
-    Ok(values)
 }
 
-/// A number of batches from the file.
+/// A number of batches from the file. Some writers store it as a float.
 pub(super) fn read_count(name: &str, tensor: &TensorView<'_>) -> Result<u64> {
-    let bytes = tensor.data();
-    let counts: Vec<i128> = match tensor.dtype() {
-        Dtype::I64 => read(bytes, |b| i64::from_le_bytes(b).into()),
-        Dtype::U64 => read(bytes, |b| u64::from_le_bytes(b).into()),
-        Dtype::I32 => read(bytes, |b| i32::from_le_bytes(b).into()),
-        other => return Err(wrong_dtype(name, other, "I64, U64 or I32")),
-    };
-    match (&counts[..], tensor.shape()) {
-        // Some writers have no tensors without dimensions, and store (1,).
-        (&[count], [] | [1]) => u64::try_from(count).map_err(|_| Error::Checkpoint {
-            reason: format!("tensor {name:?} is {count}, needed is a number of batches, 0 or more"),
-        }),
-        _ => Err(wrong_shape(name, tensor, &[])),
+    // Some writers have no tensors without dimensions, and store (1,).
+    if !matches!(tensor.shape(), [] | [1]) {
+        return Err(wrong_shape(name, tensor, &[]));
     }
+    let bytes = tensor.data();
+    let (count, said) = match tensor.dtype() {
+        Dtype::I64 => whole(one(bytes, i64::from_le_bytes)),
+        Dtype::U64 => whole(one(bytes, u64::from_le_bytes)),
+        Dtype::I32 => whole(one(bytes, i32::from_le_bytes)),
+        Dtype::F16 => whole_float(one(bytes, |b| f16::from_le_bytes(b).to_f64())),
+        Dtype::BF16 => whole_float(one(bytes, |b| bf16::from_le_bytes(b).to_f64())),
+        Dtype::F32 => whole_float(one(bytes, |b| f64::from(f32::from_le_bytes(b)))),
+        Dtype::F64 => whole_float(one(bytes, f64::from_le_bytes)),
+        other => {
+            let needed = "I64, U64, I32, F16, BF16, F32 or F64";
+            return Err(wrong_dtype(name, other, needed));
+        }
+    };
+    count.ok_or_else(|| Error::Checkpoint {
+        reason: format!(
+            "tensor {} is {said}, needed is a number of batches, 0 or more",
+            brief(name)
+        ),
+    })
+}
+
+/// The value of a tensor of one.
+fn one<const SIZE: usize, V>(bytes: &[u8], value: impl Fn([u8; SIZE]) -> V) -> Option<V> {
+    bytes.try_into().ok().map(value)
+}
+
+/// The count, unless it is negative, and how the file has it.
+fn whole<V: TryInto<u64> + ToString>(value: Option<V>) -> (Option<u64>, String) {
+    let said = value.as_ref().map_or_else(String::new, V::to_string);
+    (value.and_then(|value| value.try_into().ok()), said)
+}
+
+/// As [`whole`], also unless there is a fraction.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the value is whole, and in the range of u64"
+)]
+fn whole_float(value: Option<f64>) -> (Option<u64>, String) {
+    let is_count = |value: &f64| value.fract() == 0.0 && (0.0..2.0f64.powi(64)).contains(value);
+    let said = value.map_or_else(String::new, |value| value.to_string());
+    (value.filter(is_count).map(|value| value as u64), said)
 }
 
 fn decode<const SIZE: usize, C: Compute>(
     bytes: &[u8],
     value: impl Fn([u8; SIZE]) -> f64,
-) -> Vec<C> {
-    read(bytes, |b| C::from_f64(value(b)))
-}
-
-fn read<const SIZE: usize, V>(bytes: &[u8], value: impl Fn([u8; SIZE]) -> V) -> Vec<V> {
+) -> Result<Vec<C>> {
     let (values, _) = bytes.as_chunks::<SIZE>();
-    values.iter().map(|&bytes| value(bytes)).collect()
+    collected(values.iter().map(|&bytes| C::from_f64(value(bytes))))
 }
 
 fn wrong_dtype(name: &str, found: Dtype, needed: &'static str) -> Error {

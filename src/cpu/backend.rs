@@ -1,5 +1,6 @@
 //! The steps on the CPU: each hands its operands to the kernel of its name.
 
+use crate::allocate::filled;
 use crate::backend::checked::Checked;
 use crate::backend::epilogue::{ActivationBackward, Epilogue};
 use crate::backend::operands::{
@@ -7,7 +8,7 @@ use crate::backend::operands::{
     StatisticsMut, StatisticsSource,
 };
 use crate::backend::steps::Steps;
-use crate::cpu::memory::heap::filled;
+use crate::cpu::memory::scratch::or_no_room;
 use crate::cpu::operands::{activation_of, epilogue_of, write_gradients, write_statistics};
 use crate::cpu::reduce::finalize;
 use crate::cpu::simd::floating_point_mode::DefaultMode;
@@ -41,8 +42,11 @@ impl Steps for Cpu {
     ) -> Result<()> {
         let _mode = DefaultMode::enter();
         let view = MatrixView::of(shape);
-        let moments = separate::moments(self, &view.for_statistics(1, size_of::<T>()), x);
-        write_statistics(&finalize::finalize(&moments, epsilon), &mut out);
+        let finalized = self.attempt(size_of_val(x), || {
+            let moments = separate::moments(self, &view.for_statistics(1, size_of::<T>()), x);
+            finalize::finalize(&moments, epsilon)
+        })?;
+        write_statistics(&finalized, &mut out);
         self.update_running_of(checked, out)
     }
 
@@ -64,18 +68,10 @@ impl Steps for Cpu {
         &self,
         _: Checked,
         batch: Statistics<&[C]>,
-        factor: f64,
-        correction: f64,
-        running_mean: &mut [C],
-        running_variance: &mut [C],
+        running: RunningMut<&mut [C]>,
     ) -> Result<()> {
         let _mode = DefaultMode::enter();
-        running::follow(running_mean, factor, |c| {
-            batch.mean[c].to_f64() + batch.mean_low[c].to_f64()
-        });
-        running::follow(running_variance, factor, |c| {
-            batch.variance[c].to_f64() * correction
-        });
+        running::follow(&batch, running);
         Ok(())
     }
 
@@ -90,8 +86,10 @@ impl Steps for Cpu {
         let _mode = DefaultMode::enter();
         let view = MatrixView::of(shape);
         let (epilogue, mask) = epilogue_of(epilogue);
-        separate::normalize(self, &view.by_rows(), x_to_y, &with, epilogue, mask);
-        Ok(())
+        let bytes = size_of_val(x_to_y.input());
+        self.attempt(bytes, || {
+            separate::normalize(self, &view.by_rows(), x_to_y, &with, epilogue, mask);
+        })
     }
 
     fn run_backward_reduce<T: Element>(
@@ -107,14 +105,10 @@ impl Steps for Cpu {
         let _mode = DefaultMode::enter();
         let view = MatrixView::of(shape);
         let activation = activation_of(activation);
-        let sums = separate::reduce(
-            self,
-            &view.for_statistics(2, size_of::<T>()),
-            dy,
-            x,
-            &with,
-            activation,
-        );
+        let tiling = view.for_statistics(2, size_of::<T>());
+        let sums = self.attempt(size_of_val(x), || {
+            separate::reduce(self, &tiling, dy, x, &with, activation)
+        })?;
         write_gradients(&sums, &mut out);
         Ok(())
     }
@@ -143,20 +137,14 @@ impl Steps for Cpu {
                 [sums.gamma[c], sums.beta[c]].map(|sum| sum.to_f64() / sums.count as f64)
             })
         };
-        separate::input(
-            self,
-            &view.by_rows(),
-            dy_to_dx,
-            x,
-            BackwardParams {
-                with,
-                source,
-                activation,
-            },
-            means,
-            dresidual,
-        );
-        Ok(())
+        let params = BackwardParams {
+            with,
+            source,
+            activation,
+        };
+        self.attempt(size_of_val(x), || {
+            separate::input(self, &view.by_rows(), dy_to_dx, x, params, means, dresidual);
+        })
     }
 
     fn run_forward_training<T: Element>(
@@ -172,10 +160,10 @@ impl Steps for Cpu {
         let _mode = DefaultMode::enter();
         let view = MatrixView::of(shape);
         let (epilogue, mask) = epilogue_of(epilogue);
-        write_statistics(
-            &fused::forward_training(self, &view, x, affine, epilogue, mask, y),
-            &mut out,
-        );
+        let finalized = self.attempt(size_of_val(x), || {
+            fused::forward_training(self, &view, x, affine, epilogue, mask, y)
+        })?;
+        write_statistics(&finalized, &mut out);
         self.update_running_of(checked, out)
     }
 
@@ -194,24 +182,26 @@ impl Steps for Cpu {
         let _mode = DefaultMode::enter();
         let view = MatrixView::of(shape);
         let activation = activation_of(activation);
-        let sums = fused::backward(
-            self,
-            &view,
-            dy_to_dx,
-            x,
-            BackwardParams {
-                with,
-                source,
-                activation,
-            },
-            dresidual,
-        );
+        let params = BackwardParams {
+            with,
+            source,
+            activation,
+        };
+        let sums = self.attempt(size_of_val(x), || {
+            fused::backward(self, &view, dy_to_dx, x, params, dresidual)
+        })?;
         write_gradients(&sums, &mut out);
         Ok(())
     }
 }
 
 impl Cpu {
+    /// Does work that goes over so many bytes, if there are the threads and the memory for it.
+    fn attempt<R>(&self, bytes: usize, work: impl FnOnce() -> R) -> Result<R> {
+        self.threads.check(bytes)?;
+        or_no_room(work)
+    }
+
     /// Has the running statistics follow what was written, if any are to.
     fn update_running_of<C: Compute>(
         &self,
@@ -227,12 +217,6 @@ impl Cpu {
             variance: &*written.variance,
             inv_std: &*written.inv_std,
         };
-        let RunningMut {
-            mean,
-            variance,
-            factor,
-            correction,
-        } = running;
-        self.run_update_running(checked, batch, factor, correction, mean, variance)
+        self.run_update_running(checked, batch, running)
     }
 }

@@ -74,7 +74,8 @@ impl Cpu {
         self.dispatch.level()
     }
 
-    /// The number of threads that large operations run on.
+    /// The number of threads that large operations run on. (They are an [`Error::Threads`](crate::Error::Threads) where
+    /// the system has refused to start rayon's global pool, and this is 1.)
     pub fn threads(&self) -> usize {
         self.threads.count()
     }

@@ -1,8 +1,9 @@
 //! Who does the work: one thread, rayon's global pool, or a pool of the caller's size.
 
+use std::error::Error as _;
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::cpu::simd::floating_point_mode::DefaultMode;
 use crate::cpu::tiling::traversal::Traversal;
@@ -43,12 +44,24 @@ impl Threads {
         })
     }
 
+    /// How many there are: the caller's alone, where the global pool could not be started.
     pub(crate) fn count(&self) -> usize {
-        self.pool
-            .as_ref()
-            .map_or_else(rayon::current_num_threads, |pool| {
-                pool.current_num_threads()
-            })
+        match &self.pool {
+            Some(pool) => pool.current_num_threads(),
+            None if start_global_pool().is_ok() => rayon::current_num_threads(),
+            None => 1,
+        }
+    }
+
+    /// Checks that the threads are there that so many bytes of memory are worth.
+    pub(crate) fn check(&self, bytes: usize) -> Result<()> {
+        if bytes < WORTH_SHARING || self.pool.is_some() {
+            return Ok(());
+        }
+        start_global_pool().map_err(|reason| Error::Threads {
+            threads: std::thread::available_parallelism().map_or(1, usize::from),
+            reason: reason.to_owned(),
+        })
     }
 
     /// What `work(0)`, `work(1)`, ... give, in this order, on as many threads as `bytes` of memory are worth. Each call is told
@@ -80,6 +93,24 @@ impl Threads {
         }
         queue.results()
     }
+}
+
+/// Starts rayon's global pool if nobody has, or says why the system gave no threads. Rayon itself would panic, now and at
+/// every later use.
+fn start_global_pool() -> Result<(), &'static str> {
+    static STARTED: OnceLock<Result<(), String>> = OnceLock::new();
+    // Without threads in the system rayon goes by without them, but not if it is told to start some.
+    if cfg!(target_family = "wasm") || rayon::current_thread_index().is_some() {
+        return Ok(());
+    }
+    let started = STARTED.get_or_init(|| {
+        match rayon::ThreadPoolBuilder::new().build_global() {
+            Err(error) if error.source().is_some() => Err(error.to_string()),
+            // Or it was there already.
+            _ => Ok(()),
+        }
+    });
+    started.as_ref().map_err(String::as_str).copied()
 }
 
 /// Everything on the caller's thread.

@@ -2,7 +2,8 @@
 
 use crate::backend::epilogue::{ActivationBackward, Epilogue, SavedActivation};
 use crate::backend::operands::{
-    Affine, GradientSums, GradientSumsMut, InOut, Normalization, Statistics, StatisticsMut,
+    Affine, GradientSums, GradientSumsMut, InOut, Normalization, RunningMut, Statistics,
+    StatisticsMut,
 };
 use crate::cpu::{Cpu, CpuMask};
 #[cfg(feature = "cuda")]
@@ -81,6 +82,7 @@ macro_rules! arrays {
 
 arrays!(
     Statistics,
+    RunningMut,
     StatisticsMut,
     Normalization,
     Affine,

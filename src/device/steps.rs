@@ -3,8 +3,8 @@
 use crate::backend::checked::Checked;
 use crate::backend::epilogue::{ActivationBackward, Epilogue};
 use crate::backend::operands::{
-    Affine, GradientSums, GradientSumsMut, InOut, Normalization, Statistics, StatisticsMut,
-    StatisticsSource,
+    Affine, GradientSums, GradientSumsMut, InOut, Normalization, RunningMut, Statistics,
+    StatisticsMut, StatisticsSource,
 };
 use crate::backend::steps::Steps;
 use crate::cpu::Cpu;
@@ -86,17 +86,9 @@ impl Steps for Device {
         &self,
         checked: Checked,
         batch: Statistics<DeviceSlice<'_, C>>,
-        factor: f64,
-        correction: f64,
-        running_mean: DeviceSliceMut<'_, C>,
-        running_variance: DeviceSliceMut<'_, C>,
+        running: RunningMut<DeviceSliceMut<'_, C>>,
     ) -> Result<()> {
-        on_its_backend!(self, backend, to => backend.run_update_running::<C>(checked, to(batch)?,
-            factor,
-            correction,
-            to(running_mean)?,
-            to(running_variance)?,
-        ))
+        on_its_backend!(self, backend, to => backend.run_update_running::<C>(checked, to(batch)?, to(running)?))
     }
 
     fn run_normalize<T: Element>(

@@ -109,6 +109,7 @@ pub struct Choices {
     pub batch_statistics: u32,
     pub reverse: u32,
     pub aligned: u32,
+    pub only_finite: u32,
 }
 
 /// See `kernels/arguments.cuh`.

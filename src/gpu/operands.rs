@@ -1,7 +1,7 @@
 //! A launch's arguments from a step's operands.
 
 use crate::backend::epilogue::{Activation, ActivationBackward, Epilogue, SavedActivation};
-use crate::backend::operands::{GradientSumsMut, InOut, Normalization, StatisticsMut};
+use crate::backend::operands::{GradientSumsMut, InOut, Normalization, RunningMut, StatisticsMut};
 use crate::element::{Compute, DType, Element};
 use crate::error::Result;
 use crate::gpu::arguments::{Activation as ActivationCode, Arguments, Saved, Workspace, aligned};
@@ -161,11 +161,19 @@ impl<'a, D: Driver> Operands<'a, D> {
         self.arguments.channel.variance = self.write::<C>(&mut out.variance);
         self.arguments.channel.inv_std = self.write::<C>(&mut out.inv_std);
         if let Some(running) = &mut out.running {
-            self.arguments.channel.running_mean = self.write::<C>(&mut running.mean);
-            self.arguments.channel.running_variance = self.write::<C>(&mut running.variance);
-            self.arguments.numbers.running_weight = running.factor;
-            self.arguments.numbers.variance_correction = running.correction;
+            self.running_out::<C>(running);
         }
+    }
+
+    pub(super) fn running_out<C: Compute>(
+        &mut self,
+        running: &'a mut RunningMut<D::SliceMut<'_, C>>,
+    ) {
+        self.arguments.channel.running_mean = self.write::<C>(&mut running.mean);
+        self.arguments.channel.running_variance = self.write::<C>(&mut running.variance);
+        self.arguments.numbers.running_weight = running.factor;
+        self.arguments.numbers.variance_correction = running.correction;
+        self.arguments.choices.only_finite = u32::from(running.only_finite);
     }
 
     pub(super) fn gradients_out<C: Compute>(

@@ -3,8 +3,8 @@
 use crate::backend::checked::Checked;
 use crate::backend::epilogue::{ActivationBackward, Epilogue};
 use crate::backend::operands::{
-    Affine, GradientSums, GradientSumsMut, InOut, Normalization, Statistics, StatisticsMut,
-    StatisticsSource,
+    Affine, GradientSums, GradientSumsMut, InOut, Normalization, RunningMut, Statistics,
+    StatisticsMut, StatisticsSource,
 };
 use crate::backend::steps::Steps;
 use crate::element::{Compute, Element};
@@ -82,25 +82,17 @@ impl<D: Driver> Steps for Gpu<D> {
         &self,
         _: Checked,
         batch: Statistics<D::Slice<'_, C>>,
-        factor: f64,
-        correction: f64,
-        mut running_mean: D::SliceMut<'_, C>,
-        mut running_variance: D::SliceMut<'_, C>,
+        mut running: RunningMut<D::SliceMut<'_, C>>,
     ) -> Result<()> {
         let channels = D::len::<C>(&batch.mean);
         let mut operands = Operands::without_arrays(&self.driver);
         let mean = operands.read::<C>(batch.mean);
         let mean_low = operands.read::<C>(batch.mean_low);
         let variance = operands.read::<C>(batch.variance);
-        let running_mean = operands.write::<C>(&mut running_mean);
-        let running_variance = operands.write::<C>(&mut running_variance);
+        operands.running_out::<C>(&mut running);
         operands.set(|arguments| {
             (arguments.channel.mean, arguments.channel.mean_low) = (mean, mean_low);
             arguments.channel.variance = variance;
-            arguments.channel.running_mean = running_mean;
-            arguments.channel.running_variance = running_variance;
-            arguments.numbers.running_weight = factor;
-            arguments.numbers.variance_correction = correction;
         });
         operands.launch_channels(Operation::UpdateRunning, C::DTYPE, channels)
     }

@@ -7,6 +7,7 @@
 //! variance would drift to M/(M−1) times the values that the model was trained with, so layers made here have
 //! [`RunningVariance::Population`].
 
+use crate::allocate::{collected, filled};
 use crate::backend::Backend;
 use crate::config::{Averaging, BatchNormConfig, RunningVariance};
 use crate::element::Compute;
@@ -116,14 +117,14 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Value`] for a momentum outside 0 to 1, [`Error::Epsilon`] for an ε that is negative or not finite,
+    /// [`Error::Value`] for a momentum outside 0 to 1 or a variance that is below zero or NaN, [`Error::Epsilon`] for an ε that is negative or not finite,
     /// [`Error::Length`] for arrays of different lengths, [`Error::NoChannels`] for empty ones.
     pub fn from_keras(backend: &B, keras: &KerasParameters<C>) -> Result<Self> {
         Converted {
-            gamma: keras.gamma.clone(),
-            beta: keras.beta.clone(),
-            mean: keras.moving_mean.clone(),
-            variance: keras.moving_variance.clone(),
+            gamma: copied_if_any(keras.gamma.as_deref())?,
+            beta: copied_if_any(keras.beta.as_deref())?,
+            mean: copied(&keras.moving_mean)?,
+            variance: copied(&keras.moving_variance)?,
             decay: keras.momentum,
             epsilon: keras.epsilon,
         }
@@ -152,10 +153,10 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
     /// As [`from_keras`](Self::from_keras).
     pub fn from_flax(backend: &B, flax: &FlaxParameters<C>) -> Result<Self> {
         Converted {
-            gamma: flax.scale.clone(),
-            beta: flax.bias.clone(),
-            mean: flax.mean.clone(),
-            variance: flax.var.clone(),
+            gamma: copied_if_any(flax.scale.as_deref())?,
+            beta: copied_if_any(flax.bias.as_deref())?,
+            mean: copied(&flax.mean)?,
+            variance: copied(&flax.var)?,
             decay: flax.momentum,
             epsilon: flax.epsilon,
         }
@@ -184,10 +185,10 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
     /// As [`from_keras`](Self::from_keras).
     pub fn from_onnx(backend: &B, onnx: &OnnxParameters<C>) -> Result<Self> {
         Converted {
-            gamma: Some(onnx.scale.clone()),
-            beta: Some(onnx.b.clone()),
-            mean: onnx.input_mean.clone(),
-            variance: onnx.input_var.clone(),
+            gamma: copied_if_any(Some(&onnx.scale))?,
+            beta: copied_if_any(Some(&onnx.b))?,
+            mean: copied(&onnx.input_mean)?,
+            variance: copied(&onnx.input_var)?,
             decay: onnx.momentum,
             epsilon: onnx.epsilon,
         }
@@ -201,10 +202,13 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
     /// As [`to_keras`](Self::to_keras).
     pub fn to_onnx(&self) -> Result<OnnxParameters<C>> {
         let converted = Converted::of(self, "conversion to ONNX")?;
-        let constant = |value| vec![C::from_f64(value); self.config().channels()];
+        let or_constant = |values: Option<Vec<C>>, value| match values {
+            Some(values) => Ok(values),
+            None => filled(self.config().channels(), C::from_f64(value)),
+        };
         Ok(OnnxParameters {
-            scale: converted.gamma.unwrap_or_else(|| constant(1.0)),
-            b: converted.beta.unwrap_or_else(|| constant(0.0)),
+            scale: or_constant(converted.gamma, 1.0)?,
+            b: or_constant(converted.beta, 0.0)?,
             input_mean: converted.mean,
             input_var: converted.variance,
             momentum: converted.decay,
@@ -278,4 +282,12 @@ impl<C: Compute> Converted<C> {
         })?;
         Ok(layer)
     }
+}
+
+fn copied<C: Copy>(values: &[C]) -> Result<Vec<C>> {
+    collected(values.iter().copied())
+}
+
+fn copied_if_any<C: Copy>(values: Option<&[C]>) -> Result<Option<Vec<C>>> {
+    values.map(copied).transpose()
 }

@@ -4,12 +4,14 @@
 //! convolution that computes x can do that itself: W·scale and (b − mean)·scale + β in place of W and b. Source:
 //! Jacob et al. 2018, "Quantization and Training of Neural Networks", section 3.2.
 
+use crate::allocate::{collected, filled};
 use crate::backend::Backend;
 use crate::element::{Compute, Element};
 use crate::error::{Error, Result};
 use crate::interop::parameters::Parameters;
 use crate::layer::BatchNorm;
 use crate::shape::check_len;
+use crate::statistics::running::check_variances;
 
 /// Inference as `y = scale · x + shift`, arrays (C,).
 #[derive(Debug, Clone, PartialEq)]
@@ -46,44 +48,45 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
     /// ```
     ///
     /// # Errors
-    /// [`Error::NoRunningStatistics`]; when the device fails.
+    /// [`Error::NoRunningStatistics`]; [`Error::Value`] for a running variance that is NaN; when the device fails.
     pub fn scale_and_shift(&self) -> Result<ScaleAndShift<C>> {
         let constants = Constants::of(self)?;
         let shift = (0..constants.scale.len()).map(|c| C::from_f64(constants.apply(c, 0.0)));
+        let scale = constants.scale.iter().map(|&s| C::from_f64(s));
         Ok(ScaleAndShift {
-            shift: shift.collect(),
-            scale: constants.scale.iter().map(|&s| C::from_f64(s)).collect(),
+            shift: collected(shift)?,
+            scale: collected(scale)?,
         })
     }
 
-    /// Folds this layer into the linear layer before it: `weight` is (C, inputs), `bias` (C,) or none.
+    /// Folds this layer into the linear layer before it: `weight` is (C, inputs), PyTorch's order, `bias` (C,) or none. A
+    /// weight of (inputs, C), as Keras and flax have it, is to be transposed first.
     ///
     /// ```
     /// use batchnorm::{BatchNorm, BatchNormConfig, Cpu};
     /// let mut layer: BatchNorm<_> = BatchNorm::new(&Cpu::new(), BatchNormConfig::new(1).epsilon(1.0))?;
     /// layer.gamma_mut().unwrap().set(&[4.0])?;
     /// layer.running_mut().unwrap().set(&[3.0], &[3.0], 1)?;
-    /// let folded = layer.fold_into_linear(&[1.0f32, 0.5], Some(&[10.0]))?;
+    /// let folded = layer.fold_into_linear(&[1.0f32, 0.5], &[1, 2], Some(&[10.0]))?;
     /// assert_eq!((folded.weight, folded.bias), (vec![2.0, 1.0], vec![14.0]));
     /// # Ok::<(), batchnorm::Error>(())
     /// ```
     ///
     /// # Errors
-    /// [`Error::NoRunningStatistics`]; [`Error::WeightDimensions`] for a weight that is empty or no multiple of C;
-    /// [`Error::Length`] for a bias of another length; when the device fails.
+    /// [`Error::NoRunningStatistics`]; [`Error::Value`] for a running variance that is NaN; [`Error::WeightDimensions`]
+    /// for dimensions other than these or of zero; [`Error::Length`] for a weight that does not have these dimensions, or
+    /// a bias of another length; when the device fails.
     pub fn fold_into_linear<T: Element>(
         &self,
         weight: &[T],
+        dims: &[usize],
         bias: Option<&[T]>,
     ) -> Result<Folded<T>> {
         let channels = self.config().channels();
-        if weight.is_empty() || !weight.len().is_multiple_of(channels) {
-            return Err(Error::WeightDimensions {
-                found: vec![weight.len()],
-                needed: format!("({channels}, inputs), with at least 1 input"),
-            });
-        }
-        let inputs = weight.len() / channels;
+        let needed = || format!("({channels}, inputs), with at least 1 input");
+        let fits = dims.len() == 2 && dims[0] == channels;
+        check_dims(weight, dims, fits, needed)?;
+        let inputs = dims[1];
         self.fold(weight, bias, |index| index / inputs)
     }
 
@@ -91,7 +94,7 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
     /// `weight` is (C, inputs / groups, kernel...) with 1 to 3 kernel dimensions, `bias` (C,) or none.
     ///
     /// # Errors
-    /// [`Error::NoRunningStatistics`]; [`Error::WeightDimensions`] for dimensions other than these or of zero;
+    /// [`Error::NoRunningStatistics`]; [`Error::Value`] for a running variance that is NaN; [`Error::WeightDimensions`] for dimensions other than these or of zero;
     /// [`Error::ShapeOverflow`]; [`Error::Length`] for a weight that does not have these dimensions, or a bias of
     /// another length; when the device fails.
     pub fn fold_into_convolution<T: Element>(
@@ -102,7 +105,8 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
     ) -> Result<Folded<T>> {
         let channels = self.config().channels();
         let needed = || format!("({channels}, inputs / groups, 1 to 3 of the kernel), none zero");
-        check_dims(weight, dims, dims.first() == Some(&channels), needed)?;
+        let fits = dims.first() == Some(&channels) && has_kernel(dims);
+        check_dims(weight, dims, fits, needed)?;
         let per_channel = weight.len() / channels;
         self.fold(weight, bias, |index| index / per_channel)
     }
@@ -126,7 +130,8 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
                 "(inputs, {channels} / groups, 1 to 3 of the kernel), none zero, with groups = {groups} dividing both"
             )
         };
-        let fits = groups > 0
+        let fits = has_kernel(dims)
+            && groups > 0
             && channels.is_multiple_of(groups)
             && matches!(dims, [inputs, outputs, ..]
                 if inputs.is_multiple_of(groups) && *outputs == channels / groups);
@@ -160,20 +165,25 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
         let shifted =
             |c| T::from_f64(constants.apply(c, bias.map_or(0.0, |bias| bias[c].to_f64())));
         Ok(Folded {
-            weight: weight.iter().enumerate().map(scaled).collect(),
-            bias: (0..channels).map(shifted).collect(),
+            weight: collected(weight.iter().enumerate().map(scaled))?,
+            bias: collected((0..channels).map(shifted))?,
         })
     }
 }
 
-/// The weight must have 3 to 5 dimensions, none zero, that fit the layer, and as many values.
+/// Whether there are 1 to 3 dimensions of a kernel, after those of outputs and inputs.
+fn has_kernel(dims: &[usize]) -> bool {
+    (3..=5).contains(&dims.len())
+}
+
+/// The weight must have dimensions that fit the layer, none zero, and as many values.
 fn check_dims<T>(
     weight: &[T],
     dims: &[usize],
     fits: bool,
     needed: impl Fn() -> String,
 ) -> Result<()> {
-    if !fits || !(3..=5).contains(&dims.len()) || dims.contains(&0) {
+    if !fits || dims.contains(&0) {
         return Err(Error::WeightDimensions {
             found: dims.to_vec(),
             needed: needed(),
@@ -209,17 +219,22 @@ impl Constants {
                 operation: "folding",
             });
         };
+        // A batch with an infinity or a NaN leaves such variances, which must not spread into weights.
+        check_variances(&running.variance)?;
         let epsilon = layer.config().epsilon_value();
-        let widen = |values: &[C]| values.iter().map(|value| value.to_f64()).collect();
         let channels = running.mean.len();
-        let gamma: Vec<f64> = gamma.map_or_else(|| vec![1.0; channels], |gamma| widen(&gamma));
-        let inverse_std = |variance: &C| 1.0 / (variance.to_f64() + epsilon).sqrt();
+        let widened = |values: Option<Vec<C>>, otherwise| match values {
+            Some(values) => collected(values.iter().map(|value| value.to_f64())),
+            None => filled(channels, otherwise),
+        };
+        let mut scale = widened(gamma, 1.0)?;
+        for (scale, variance) in scale.iter_mut().zip(&running.variance) {
+            *scale *= 1.0 / (variance.to_f64() + epsilon).sqrt();
+        }
         Ok(Self {
-            scale: (gamma.iter().zip(&running.variance))
-                .map(|(gamma, variance)| gamma * inverse_std(variance))
-                .collect(),
-            mean: widen(&running.mean),
-            beta: beta.map_or_else(|| vec![0.0; channels], |beta| widen(&beta)),
+            scale,
+            beta: widened(beta, 0.0)?,
+            mean: widened(Some(running.mean), 0.0)?,
         })
     }
 

@@ -1,5 +1,6 @@
 //! THE ONE FORWARD PATH: training, frozen and inference, on memory lent by whoever has it.
 
+use crate::allocate::filled;
 use crate::backend::Backend;
 use crate::backend::epilogue::{Epilogue, SavedActivation};
 use crate::backend::operands::{Affine, InOut, StatisticsSource};
@@ -32,40 +33,74 @@ impl<T: Element, B: Backend> Forward<'_, T, B> {
     pub(crate) fn training(
         &self,
         x: B::Slice<'_, T>,
-        mut y: B::SliceMut<'_, T>,
+        y: B::SliceMut<'_, T>,
         ghost_batch: Option<usize>,
-        mut running: Option<&mut RunningStatistics<T::Compute, B>>,
+        running: Option<&mut RunningStatistics<T::Compute, B>>,
     ) -> Result<Saved<T, B>> {
         check_input_channels(self.config, &self.shape)?;
         self.config.check_epsilon_for_batch_statistics()?;
-        let groups = match ghost_batch {
-            Some(size) => Group::split(&self.shape, size),
-            None => vec![Group::whole(&self.shape)],
-        };
-        for group in &groups {
-            group.shape.check_batch_statistics()?;
-        }
-        let mut saved = self.nothing_saved(StatisticsSource::Batch)?;
-        for group in groups {
-            let x = B::subslice::<T>(&x, group.values.clone())?;
-            let y = B::subslice_mut::<T>(&mut y, group.values.clone())?;
-            self.training_group(group, x, y, running.as_deref_mut(), &mut saved)?;
+        // Before memory is asked for in proportion to what the shape says.
+        self.shape.check_len("x", B::len::<T>(&x))?;
+        self.shape
+            .check_len("y", B::len::<T>(&B::reborrow::<T>(&y)))?;
+        let mut saved = self.room_for_groups(ghost_batch)?;
+        match running {
+            // A later group can fail when earlier ones have been followed.
+            Some(running) if saved.groups() > 1 => {
+                let mut followed = running.duplicate()?;
+                self.training_groups(x, y, Some(&mut followed), &mut saved)?;
+                *running = followed;
+            }
+            running => self.training_groups(x, y, running, &mut saved)?,
         }
         Ok(saved)
     }
 
-    fn training_group(
+    /// All memory that the groups leave something in, so that a pass that has begun does not end for want of it.
+    fn room_for_groups(&self, ghost_batch: Option<usize>) -> Result<Saved<T, B>> {
+        let groups = match ghost_batch {
+            Some(size) => Group::split(&self.shape, size)?,
+            None => filled(1, Group::whole(&self.shape))?,
+        };
+        for group in &groups {
+            group.shape.check_batch_statistics()?;
+        }
+        let mut saved = self.nothing_saved(StatisticsSource::Batch, groups.len())?;
+        for group in groups {
+            let (channels, count) = (group.shape.channels(), group.shape.values_per_channel());
+            let statistics = BatchStatistics::zeros(self.backend, channels, count)?;
+            let activation = self.saved_activation(&group.shape)?;
+            saved.add(group, statistics, activation);
+        }
+        Ok(saved)
+    }
+
+    fn training_groups(
         &self,
-        group: Group,
         x: B::Slice<'_, T>,
-        y: B::SliceMut<'_, T>,
+        mut y: B::SliceMut<'_, T>,
         mut running: Option<&mut RunningStatistics<T::Compute, B>>,
         saved: &mut Saved<T, B>,
     ) -> Result<()> {
+        for (group, statistics, activation) in saved.each() {
+            let x = B::subslice::<T>(&x, group.values.clone())?;
+            let y = B::subslice_mut::<T>(&mut y, group.values.clone())?;
+            self.training_group(group, x, y, running.as_deref_mut(), statistics, activation)?;
+        }
+        Ok(())
+    }
+
+    fn training_group(
+        &self,
+        group: &Group,
+        x: B::Slice<'_, T>,
+        y: B::SliceMut<'_, T>,
+        mut running: Option<&mut RunningStatistics<T::Compute, B>>,
+        statistics: &mut BatchStatistics<T::Compute, B>,
+        activation: &mut SavedOwned<T, B>,
+    ) -> Result<()> {
         let shape = &group.shape;
         let count = shape.values_per_channel();
-        let mut statistics = BatchStatistics::zeros(self.backend, shape.channels(), count)?;
-        let mut activation = self.saved_activation(shape)?;
         if !shape.is_empty() {
             let affine = Affine {
                 gamma: B::shorten::<T::Compute>(self.gamma),
@@ -79,16 +114,15 @@ impl<T: Element, B: Backend> Forward<'_, T, B> {
             let followed = running.as_deref_mut();
             let followed = followed.map(|running| running.view_mut(self.config, count));
             let (epilogue, out) = (
-                self.epilogue(residual, &mut activation),
+                self.epilogue(residual, activation),
                 statistics.view_mut(followed),
             );
             self.backend
                 .forward_training::<T>(shape, x, affine, epilogue, y, out)?;
         }
         if let Some(running) = running {
-            running.count();
+            running.count(self.config, count);
         }
-        saved.add(group, statistics, activation);
         Ok(())
     }
 
@@ -103,7 +137,7 @@ impl<T: Element, B: Backend> Forward<'_, T, B> {
         running: BatchStatistics<T::Compute, B>,
     ) -> Result<Saved<T, B>> {
         check_input_channels(self.config, &self.shape)?;
-        let mut saved = self.nothing_saved(StatisticsSource::Running)?;
+        let mut saved = self.nothing_saved(StatisticsSource::Running, 1)?;
         let mut activation = self.saved_activation(&self.shape)?;
         self.normalize(InOut::Separate(x, y), &running, &mut activation)?;
         saved.add(Group::whole(&self.shape), running, activation);
@@ -136,10 +170,10 @@ impl<T: Element, B: Backend> Forward<'_, T, B> {
             .normalize::<T>(&self.shape, x_to_y, with, epilogue)
     }
 
-    fn nothing_saved(&self, source: StatisticsSource) -> Result<Saved<T, B>> {
+    fn nothing_saved(&self, source: StatisticsSource, groups: usize) -> Result<Saved<T, B>> {
         let settings = (self.config.activation_kind(), self.residual.is_some());
         let affine = (self.gamma, self.beta);
-        Saved::new(self.backend, self.shape, source, settings, affine)
+        Saved::new(self.backend, self.shape, source, groups, settings, affine)
     }
 
     /// Room for what the backward pass needs of the activation.

@@ -5,7 +5,7 @@ use crate::element::{Compute, Element};
 use crate::error::Result;
 use crate::layer::BatchNorm;
 use crate::layer::pass::Pass;
-use crate::tensor::{Data, DataMut, Tensor, View, output_slice};
+use crate::tensor::{Data, DataMut, Tensor, View, lent, output_slice};
 
 impl<B: Backend, C: Compute> BatchNorm<B, C> {
     /// Normalizes with the running statistics, with gradients: for layers that are fine-tuned with frozen statistics.
@@ -17,7 +17,7 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
         T: Element<Compute = C>,
         X: Data<B, Element = T>,
     {
-        let mut y = Tensor::zeros(&self.backend, x.lend()?.shape)?;
+        let mut y = self.output_for(&x)?;
         let pass = self.forward_frozen_into(x, None, &mut y)?;
         Ok((y, pass))
     }
@@ -35,7 +35,7 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
         T: Element<Compute = C>,
         X: Data<B, Element = T>,
     {
-        let mut y = Tensor::zeros(&self.backend, x.lend()?.shape)?;
+        let mut y = self.output_for(&x)?;
         let pass = self.forward_frozen_into(x, Some(residual), &mut y)?;
         Ok((y, pass))
     }
@@ -55,11 +55,11 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
         X: Data<B, Element = T>,
     {
         let Some(running) = &self.running else {
-            return self.forward_batch(x, residual, y, None, None);
+            return self.parts().forward_batch(x, residual, y, None, None);
         };
-        let View { shape, values } = x.lend()?;
+        let View { shape, values } = lent("x", &x)?;
         let statistics = running.as_batch(&self.backend, self.config.epsilon_value())?;
-        let forward = self.forward(&shape, residual)?;
+        let forward = self.parts().forward(&shape, residual)?;
         let y = output_slice(&shape, "y", y)?;
         let saved = forward.frozen(values, y, statistics)?;
         Ok(Pass::new(&self.backend, &self.config, x, saved))

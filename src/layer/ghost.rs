@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use crate::allocate::reserved;
 use crate::backend::Backend;
 use crate::backend::operands::InOut;
 use crate::element::Element;
@@ -27,26 +28,26 @@ impl Group {
 
     /// The batch in groups of `size` samples, in order. What remains is a smaller group, unless that would be one value
     /// per channel: then it joins the group before.
-    pub(crate) fn split(shape: &Shape, size: usize) -> Vec<Self> {
-        let batch = shape.batch();
-        let mut ends: Vec<usize> = (size..batch).step_by(size).collect();
-        if let Some(last) = ends.last()
-            && (batch - last) * shape.spatial() == 1
-        {
-            ends.pop();
+    pub(crate) fn split(shape: &Shape, size: usize) -> Result<Vec<Self>> {
+        let (batch, sample) = (shape.batch(), shape.channels() * shape.spatial());
+        let mut count = batch.div_ceil(size).max(1);
+        if count > 1 && (batch - (count - 1) * size) * shape.spatial() == 1 {
+            count -= 1;
         }
-        ends.push(batch);
-        let sample = shape.channels() * shape.spatial();
-        let mut start = 0;
-        ends.into_iter()
-            .map(|end| {
-                let samples = std::mem::replace(&mut start, end)..end;
-                Self {
-                    shape: shape.with_batch(samples.len()),
-                    values: samples.start * sample..samples.end * sample,
-                }
-            })
-            .collect()
+        let mut groups = reserved(count)?;
+        for index in 0..count {
+            let start = index * size;
+            let end = if index + 1 == count {
+                batch
+            } else {
+                start + size
+            };
+            groups.push(Self {
+                shape: shape.with_batch(end - start),
+                values: start * sample..end * sample,
+            });
+        }
+        Ok(groups)
     }
 
     /// Its part of an operand of the batch's shape.
@@ -71,7 +72,7 @@ mod tests {
 
     fn sizes(dims: &[usize], size: usize) -> Vec<usize> {
         let shape = Shape::channels_first(dims).unwrap();
-        let groups = Group::split(&shape, size);
+        let groups = Group::split(&shape, size).unwrap();
         assert_eq!(groups[0].values.start, 0);
         assert_eq!(groups.last().unwrap().values.end, shape.len());
         for pair in groups.windows(2) {

@@ -8,7 +8,7 @@ use crate::layer::BatchNorm;
 use crate::layer::forward::check_input_channels;
 use crate::shape::Shape;
 use crate::statistics::batch::BatchStatistics;
-use crate::tensor::{Data, DataMut, Tensor, View, output_slice};
+use crate::tensor::{Data, DataMut, Tensor, View, lent, output_slice};
 
 impl<B: Backend, C: Compute> BatchNorm<B, C> {
     /// Normalizes with the running statistics. Changes nothing.
@@ -20,7 +20,7 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
         T: Element<Compute = C>,
         X: Data<B, Element = T> + ?Sized,
     {
-        let mut y = Tensor::zeros(&self.backend, x.lend()?.shape)?;
+        let mut y = self.output_for(x)?;
         self.forward_inference_into(x, None, &mut y)?;
         Ok(y)
     }
@@ -38,7 +38,7 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
         T: Element<Compute = C>,
         X: Data<B, Element = T> + ?Sized,
     {
-        let mut y = Tensor::zeros(&self.backend, x.lend()?.shape)?;
+        let mut y = self.output_for(x)?;
         self.forward_inference_into(x, Some(residual), &mut y)?;
         Ok(y)
     }
@@ -57,11 +57,11 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
         T: Element<Compute = C>,
         X: Data<B, Element = T> + ?Sized,
     {
-        let View { shape, values } = x.lend()?;
+        let View { shape, values } = lent("x", x)?;
         check_input_channels(&self.config, &shape)?;
         let y = output_slice(&shape, "y", y)?;
         let statistics = self.inference_statistics::<T>(&shape, values)?;
-        let forward = self.forward(&shape, residual)?;
+        let forward = self.parts().forward(&shape, residual)?;
         forward.inference(InOut::Separate(values, y), &statistics)
     }
 
@@ -77,8 +77,8 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
     where
         T: Element<Compute = C>,
     {
-        let View { shape, values } = x.lend()?;
-        let forward = self.forward(&shape, residual)?;
+        let View { shape, values } = lent("x", x)?;
+        let forward = self.parts().forward(&shape, residual)?;
         let statistics = self.inference_statistics::<T>(&shape, values)?;
         let both = x.lend_mut()?.values;
         forward.inference(InOut::InPlace(both), &statistics)

@@ -15,7 +15,7 @@ use crate::error::Result;
 use crate::layer::forward::{Forward, check_input_channels};
 use crate::shape::Shape;
 use crate::statistics::running::RunningStatistics;
-use crate::tensor::{ChannelArray, Data, residual_slice};
+use crate::tensor::{ChannelArray, Data, Tensor, View, lent, residual_slice};
 
 /// A batch normalization layer.
 ///
@@ -34,7 +34,7 @@ use crate::tensor::{ChannelArray, Data, residual_slice};
 /// | [`forward_inference`](Self::forward_inference) | the running ones | stay | none |
 ///
 /// A layer without running statistics ([`Averaging::Off`]) uses the batch's in all three, as PyTorch does.
-/// x is (N, C), (N, C, L), (N, C, H, W) or (N, C, D, H, W), or channels last; of `f32`, `f16`, `bf16` (for `C = f32`) or
+/// x is (N, C), (N, C, L), (N, C, H, W), (N, C, D, H, W) or of more dimensions, or channels last; of `f32`, `f16`, `bf16` (for `C = f32`) or
 /// `f64` (for `C = f64`). Source: Ioffe & Szegedy 2015, algorithms 1 and 2, and section 3 for the gradients.
 ///
 /// ```
@@ -126,16 +126,62 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
         self.running.as_mut()
     }
 
-    /// A forward pass over an input of this shape.
-    fn forward<'a, T: Element<Compute = C>>(
-        &'a self,
-        shape: &Shape,
-        residual: Option<&'a dyn Data<B, Element = T>>,
-    ) -> Result<Forward<'a, T, B>> {
-        check_input_channels(&self.config, shape)?;
-        Ok(Forward {
+    /// Room for the output of an input, which must be as large as it says.
+    fn output_for<T, X>(&self, x: &X) -> Result<Tensor<T, B>>
+    where
+        T: Element<Compute = C>,
+        X: Data<B, Element = T> + ?Sized,
+    {
+        let View { shape, .. } = lent("x", x)?;
+        check_input_channels(&self.config, &shape)?;
+        Tensor::zeros(&self.backend, shape)
+    }
+
+    /// What a pass reads.
+    fn parts(&self) -> Parts<'_, B, C> {
+        Parts {
             backend: &self.backend,
             config: &self.config,
+            gamma: &self.gamma,
+            beta: &self.beta,
+        }
+    }
+
+    /// What a training pass reads, and what follows it.
+    fn parts_and_running(&mut self) -> (Parts<'_, B, C>, Option<&mut RunningStatistics<C, B>>) {
+        let parts = Parts {
+            backend: &self.backend,
+            config: &self.config,
+            gamma: &self.gamma,
+            beta: &self.beta,
+        };
+        (parts, self.running.as_mut())
+    }
+}
+
+/// What a pass reads of a layer: all of it but the running statistics, which a training pass changes.
+#[derive(Debug)]
+struct Parts<'a, B: Backend, C: Compute> {
+    backend: &'a B,
+    config: &'a BatchNormConfig,
+    gamma: &'a ChannelArray<C, B>,
+    beta: &'a ChannelArray<C, B>,
+}
+
+impl<'a, B: Backend, C: Compute> Parts<'a, B, C> {
+    /// A forward pass over an input of this shape.
+    fn forward<'r, T: Element<Compute = C>>(
+        &self,
+        shape: &Shape,
+        residual: Option<&'r dyn Data<B, Element = T>>,
+    ) -> Result<Forward<'r, T, B>>
+    where
+        'a: 'r,
+    {
+        check_input_channels(self.config, shape)?;
+        Ok(Forward {
+            backend: self.backend,
+            config: self.config,
             shape: *shape,
             gamma: self.gamma.slice(),
             beta: self.beta.slice(),

@@ -7,7 +7,7 @@ use crate::element::{Compute, Element};
 use crate::error::Result;
 use crate::layer::saved::{AffineGradients, Saved};
 use crate::statistics::batch::BatchStatistics;
-use crate::tensor::{ChannelArray, Data, DataMut, Tensor, output_slice};
+use crate::tensor::{ChannelArray, Data, DataMut, Tensor, View, lent, output_slice};
 
 type ComputeOf<X, B> = <<X as Data<B>>::Element as Element>::Compute;
 
@@ -135,7 +135,7 @@ impl<X: Data<B>, B: Backend> Pass<X, B> {
     where
         X: Data<B, Element = T>,
     {
-        let (dy, shape) = (dy.lend()?, self.saved.shape());
+        let (dy, shape) = (lent("dy", dy)?, self.saved.shape());
         shape.check_same("dy", &dy.shape)?;
         let dx = output_slice(shape, "dx", dx)?;
         self.run(InOut::Separate(dy.values, dx), dresidual)
@@ -173,7 +173,8 @@ impl<X: Data<B>, B: Backend> Pass<X, B> {
             )?),
             None => None,
         };
-        let x = self.x.lend()?.values;
+        let View { shape, values: x } = lent("x", &self.x)?;
+        self.saved.shape().check_same("x", &shape)?;
         let AffineGradients { gamma, beta } =
             self.saved.backward(&self.backend, x, dy_to_dx, dresidual)?;
         Ok(ParameterGradients {

@@ -1,5 +1,6 @@
 //! WHAT A PASS KEEPS for its backward pass, beside x; and the backward pass itself, on memory lent by whoever has it.
 
+use crate::allocate::reserved;
 use crate::backend::Backend;
 use crate::backend::epilogue::{Activation, ActivationBackward, SavedActivation};
 use crate::backend::memory::Memory;
@@ -46,11 +47,13 @@ pub(crate) struct AffineGradients<C: Compute, B: Backend> {
 }
 
 impl<T: Element, B: Backend> Saved<T, B> {
-    /// Of no groups yet, with copies of γ and β. The settings are the activation, and whether a residual was added.
+    /// Of no groups yet, with room for so many, and with copies of γ and β. The settings are the activation, and whether
+    /// a residual was added.
     pub(crate) fn new(
         backend: &B,
         shape: Shape,
         source: StatisticsSource,
+        groups: usize,
         (activation, has_residual): (Activation, bool),
         (gamma, beta): (B::Slice<'_, T::Compute>, B::Slice<'_, T::Compute>),
     ) -> Result<Self> {
@@ -61,9 +64,29 @@ impl<T: Element, B: Backend> Saved<T, B> {
             has_residual,
             gamma: ChannelArray::copied(backend, gamma)?,
             beta: ChannelArray::copied(backend, beta)?,
-            groups: vec![],
-            statistics: vec![],
+            groups: reserved(groups)?,
+            statistics: reserved(groups)?,
         })
+    }
+
+    /// How many groups there are.
+    pub(crate) fn groups(&self) -> usize {
+        self.groups.len()
+    }
+
+    /// What a pass writes of each group, in order.
+    pub(crate) fn each(
+        &mut self,
+    ) -> impl Iterator<
+        Item = (
+            &Group,
+            &mut BatchStatistics<T::Compute, B>,
+            &mut SavedOwned<T, B>,
+        ),
+    > {
+        let statistics = self.statistics.iter_mut();
+        (self.groups.iter_mut().zip(statistics))
+            .map(|(saved, statistics)| (&saved.group, statistics, &mut saved.activation))
     }
 
     /// Adds the next group.

@@ -3,12 +3,12 @@
 use crate::backend::Backend;
 use crate::element::{Compute, Element};
 use crate::error::Result;
-use crate::layer::BatchNorm;
 use crate::layer::forward::check_input_channels;
 use crate::layer::pass::Pass;
+use crate::layer::{BatchNorm, Parts};
 use crate::statistics::batch::BatchStatistics;
 use crate::statistics::running::RunningStatistics;
-use crate::tensor::{Data, DataMut, Tensor, View, output_slice};
+use crate::tensor::{Data, DataMut, Tensor, View, lent, output_slice};
 
 impl<B: Backend, C: Compute> BatchNorm<B, C> {
     /// Normalizes with the batch's statistics; the running ones follow at once.
@@ -17,14 +17,14 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
     ///
     /// # Errors
     /// [`crate::Error::Channels`], [`crate::Error::TooFewValues`] for one value per channel, [`crate::Error::Epsilon`] for ε = 0, and what
-    /// the memory of `x` is refused for. An empty batch is none: it gives an empty y, counts as a batch, and leaves the
-    /// running statistics alone.
+    /// the memory of `x` is refused for. An empty batch is none: it gives an empty y, counts as a batch (except
+    /// under [`crate::Averaging::Cumulative`]), and leaves the running statistics alone.
     pub fn forward_training<T, X>(&mut self, x: X) -> Result<(Tensor<T, B>, Pass<X, B>)>
     where
         T: Element<Compute = C>,
         X: Data<B, Element = T>,
     {
-        let mut y = Tensor::zeros(&self.backend, x.lend()?.shape)?;
+        let mut y = self.output_for(&x)?;
         let pass = self.forward_training_into(x, None, &mut y)?;
         Ok((y, pass))
     }
@@ -42,7 +42,7 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
         T: Element<Compute = C>,
         X: Data<B, Element = T>,
     {
-        let mut y = Tensor::zeros(&self.backend, x.lend()?.shape)?;
+        let mut y = self.output_for(&x)?;
         let pass = self.forward_training_into(x, Some(residual), &mut y)?;
         Ok((y, pass))
     }
@@ -61,12 +61,9 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
         T: Element<Compute = C>,
         X: Data<B, Element = T>,
     {
-        // Out of the layer for the time of the pass, which also reads the layer.
-        let mut running = self.running.take();
         let ghost_batch = self.config.ghost_batch_size();
-        let pass = self.forward_batch(x, residual, y, ghost_batch, running.as_mut());
-        self.running = running;
-        pass
+        let (parts, running) = self.parts_and_running();
+        parts.forward_batch(x, residual, y, ghost_batch, running)
     }
 
     /// Normalizes with the batch's statistics and leaves the running ones alone, until the caller has them
@@ -80,7 +77,7 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
         T: Element<Compute = C>,
         X: Data<B, Element = T>,
     {
-        let mut y = Tensor::zeros(&self.backend, x.lend()?.shape)?;
+        let mut y = self.output_for(&x)?;
         let pass = self.forward_training_deferred_into(x, None, &mut y)?;
         Ok((y, pass))
     }
@@ -99,34 +96,16 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
         T: Element<Compute = C>,
         X: Data<B, Element = T>,
     {
-        self.forward_batch(x, residual, y, self.config.ghost_batch_size(), None)
-    }
-
-    /// Normalizes with the statistics of the batch, or of groups of it, which the running ones follow if they are given.
-    pub(crate) fn forward_batch<T, X>(
-        &self,
-        x: X,
-        residual: Option<&dyn Data<B, Element = T>>,
-        y: &mut impl DataMut<B, Element = T>,
-        ghost_batch: Option<usize>,
-        running: Option<&mut RunningStatistics<C, B>>,
-    ) -> Result<Pass<X, B>>
-    where
-        T: Element<Compute = C>,
-        X: Data<B, Element = T>,
-    {
-        let View { shape, values } = x.lend()?;
-        let forward = self.forward(&shape, residual)?;
-        let y = output_slice(&shape, "y", y)?;
-        let saved = forward.training(values, y, ghost_batch, running)?;
-        Ok(Pass::new(&self.backend, &self.config, x, saved))
+        self.parts()
+            .forward_batch(x, residual, y, self.config.ghost_batch_size(), None)
     }
 
     /// Has the running statistics follow those of a batch, and counts it; of several, one after the other. (A pass with
     /// [ghost batches](crate::BatchNormConfig::ghost_batch) has those of each group.)
     ///
     /// # Errors
-    /// [`crate::Error::Channels`] for statistics of another layer's.
+    /// [`crate::Error::Channels`] for statistics of another layer's, [`crate::Error::TooFewValues`] for those of one value
+    /// per channel, which has no variance; then none has been followed.
     pub fn follow(
         &mut self,
         batches: &(impl AsRef<[BatchStatistics<C, B>]> + ?Sized),
@@ -146,9 +125,31 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
         T: Element<Compute = C>,
         X: Data<B, Element = T> + ?Sized,
     {
-        let View { shape, values } = x.lend()?;
+        let View { shape, values } = lent("x", x)?;
         check_input_channels(&self.config, &shape)?;
         let epsilon = self.config.epsilon_value();
         BatchStatistics::of::<T>(&self.backend, &shape, values, epsilon)
+    }
+}
+
+impl<B: Backend, C: Compute> Parts<'_, B, C> {
+    /// Normalizes with the statistics of the batch, or of groups of it, which the running ones follow if they are given.
+    pub(super) fn forward_batch<T, X>(
+        &self,
+        x: X,
+        residual: Option<&dyn Data<B, Element = T>>,
+        y: &mut impl DataMut<B, Element = T>,
+        ghost_batch: Option<usize>,
+        running: Option<&mut RunningStatistics<C, B>>,
+    ) -> Result<Pass<X, B>>
+    where
+        T: Element<Compute = C>,
+        X: Data<B, Element = T>,
+    {
+        let View { shape, values } = lent("x", &x)?;
+        let forward = self.forward(&shape, residual)?;
+        let y = output_slice(&shape, "y", y)?;
+        let saved = forward.training(values, y, ghost_batch, running)?;
+        Ok(Pass::new(self.backend, self.config, x, saved))
     }
 }

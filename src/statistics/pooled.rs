@@ -1,8 +1,10 @@
 //! The statistics of many batches together.
 
+use crate::allocate::{collected, filled, reserved};
 use crate::backend::Backend;
+use crate::config::check_training_epsilon;
 use crate::element::Compute;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::statistics::batch::{BatchStatistics, check_same_channels};
 use crate::tensor::ChannelArray;
 
@@ -27,7 +29,10 @@ use crate::tensor::ChannelArray;
 /// ```
 #[derive(Debug, Clone)]
 pub struct PooledStatistics {
+    channels: usize,
+    /// Empty until a batch has been added.
     mean: Vec<f64>,
+    /// As the mean.
     m2: Vec<f64>,
     count: usize,
 }
@@ -36,53 +41,75 @@ impl PooledStatistics {
     /// Of no values of so many channels.
     pub fn new(channels: usize) -> Self {
         Self {
-            mean: vec![0.0; channels],
-            m2: vec![0.0; channels],
+            channels,
+            mean: Vec::new(),
+            m2: Vec::new(),
             count: 0,
         }
     }
 
-    /// Adds a batch, or several.
+    /// Adds a batch, or several: all of them, or after an error none.
     ///
     /// # Errors
-    /// [`crate::Error::Channels`] for another number of channels; when the device fails.
+    /// [`crate::Error::Channels`] for another number of channels; when the device fails; when there is no room.
     pub fn add<C: Compute, B: Backend>(
         &mut self,
         batches: &(impl AsRef<[BatchStatistics<C, B>]> + ?Sized),
     ) -> Result<()> {
-        check_same_channels(batches.as_ref(), self.mean.len())?;
-        batches
-            .as_ref()
-            .iter()
-            .filter(|batch| batch.count > 0)
-            .try_for_each(|batch| self.add_one(batch))
-    }
-
-    fn add_one<C: Compute, B: Backend>(&mut self, batch: &BatchStatistics<C, B>) -> Result<()> {
-        let (mean, low, variance) = (
-            batch.mean.to_vec()?,
-            batch.mean_low.to_vec()?,
-            batch.variance.to_vec()?,
-        );
-        let (before, added) = (self.count as f64, batch.count as f64);
-        let total = before + added;
-        for c in 0..self.mean.len() {
-            let delta = mean[c].to_f64() + low[c].to_f64() - self.mean[c];
-            self.mean[c] += delta * (added / total);
-            self.m2[c] += variance[c].to_f64() * added + delta * delta * (before * added / total);
+        check_same_channels(batches.as_ref(), self.channels)?;
+        let mut downloaded = reserved(batches.as_ref().len())?;
+        for batch in batches.as_ref().iter().filter(|batch| batch.count > 0) {
+            downloaded.push(Downloaded::of(batch)?);
         }
-        self.count += batch.count;
+        if self.mean.is_empty() {
+            let (mean, m2) = (filled(self.channels, 0.0)?, filled(self.channels, 0.0)?);
+            (self.mean, self.m2) = (mean, m2);
+        }
+        for batch in &downloaded {
+            self.add_one(batch);
+        }
         Ok(())
     }
 
+    fn add_one<C: Compute>(&mut self, batch: &Downloaded<C>) {
+        let (before, added) = (self.count as f64, batch.count as f64);
+        let total = before + added;
+        for c in 0..self.channels {
+            let mean = batch.mean[c].to_f64() + batch.mean_low[c].to_f64();
+            let delta = mean - self.mean[c];
+            self.mean[c] += delta * (added / total);
+            self.m2[c] +=
+                batch.variance[c].to_f64() * added + delta * delta * (before * added / total);
+        }
+        self.count += batch.count;
+    }
+
     /// The mean of each channel.
-    pub fn mean(&self) -> &[f64] {
-        &self.mean
+    ///
+    /// # Errors
+    /// [`Error::TooFewValues`] where nothing has been added: no values have no mean.
+    pub fn mean(&self) -> Result<&[f64]> {
+        self.check_not_empty()?;
+        Ok(&self.mean)
     }
 
     /// The biased variance of each channel.
-    pub fn variance(&self) -> impl Iterator<Item = f64> {
-        self.m2.iter().map(|m2| m2 / self.count as f64)
+    ///
+    /// # Errors
+    /// [`Error::TooFewValues`] where nothing has been added: no values have no variance.
+    pub fn variance(&self) -> Result<impl ExactSizeIterator<Item = f64>> {
+        self.check_not_empty()?;
+        Ok(self.m2.iter().map(|m2| m2 / self.count as f64))
+    }
+
+    fn check_not_empty(&self) -> Result<()> {
+        if self.count > 0 {
+            return Ok(());
+        }
+        Err(Error::TooFewValues {
+            found: 0,
+            shape: "of pooled batches".to_owned(),
+        })
     }
 
     /// The values per channel.
@@ -90,28 +117,50 @@ impl PooledStatistics {
         self.count
     }
 
-    /// As the statistics of one batch, which a layer can [`follow`](crate::BatchNorm::follow).
+    /// As the statistics of one batch, which a layer can [`follow`](crate::BatchNorm::follow). Where nothing has been
+    /// added they are those of an empty batch.
     ///
     /// # Errors
-    /// When the device has no room.
+    /// [`Error::Epsilon`] unless ε is finite and above zero, as for any batch; when the device has no room.
     pub fn to_batch<C: Compute, B: Backend>(
         &self,
         backend: &B,
         epsilon: f64,
     ) -> Result<BatchStatistics<C, B>> {
+        check_training_epsilon(epsilon)?;
+        if self.count == 0 {
+            return BatchStatistics::zeros(backend, self.channels, 0);
+        }
         let array = |value: &dyn Fn(usize) -> f64| {
-            let values: Vec<C> = (0..self.mean.len())
-                .map(|c| C::from_f64(value(c)))
-                .collect();
+            let values = collected((0..self.channels).map(|c| C::from_f64(value(c))))?;
             ChannelArray::new(backend, &values)
         };
-        let variance = |c: usize| self.m2[c] / self.count.max(1) as f64;
+        let variance = |c: usize| self.m2[c] / self.count as f64;
         Ok(BatchStatistics {
             mean: array(&|c| self.mean[c])?,
             mean_low: array(&|c| self.mean[c] - C::from_f64(self.mean[c]).to_f64())?,
             variance: array(&variance)?,
             inv_std: array(&|c| 1.0 / (variance(c) + epsilon).sqrt())?,
             count: self.count,
+        })
+    }
+}
+
+/// What is added of a batch.
+struct Downloaded<C> {
+    mean: Vec<C>,
+    mean_low: Vec<C>,
+    variance: Vec<C>,
+    count: usize,
+}
+
+impl<C: Compute> Downloaded<C> {
+    fn of<B: Backend>(batch: &BatchStatistics<C, B>) -> Result<Self> {
+        Ok(Self {
+            mean: batch.mean.to_vec()?,
+            mean_low: batch.mean_low.to_vec()?,
+            variance: batch.variance.to_vec()?,
+            count: batch.count,
         })
     }
 }

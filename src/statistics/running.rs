@@ -1,5 +1,6 @@
 //! The statistics of batches, and the running ones that follow them.
 
+use crate::allocate::{collected, filled};
 use crate::backend::Backend;
 use crate::backend::operands::RunningMut;
 use crate::config::{Averaging, BatchNormConfig, RunningVariance};
@@ -56,7 +57,18 @@ impl<C: Compute, B: Backend> RunningStatistics<C, B> {
         &self.variance
     }
 
-    /// The number of batches followed: PyTorch's `num_batches_tracked`.
+    /// Whether every mean and every variance is finite. A batch with an infinity or a NaN can leave one that is not, which
+    /// no later batch mends: see [`BatchNormConfig::keep_running_finite`].
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn is_finite(&self) -> Result<bool> {
+        let are_finite = |values: Vec<C>| values.iter().all(|value| value.to_f64().is_finite());
+        Ok(are_finite(self.mean.to_vec()?) && are_finite(self.variance.to_vec()?))
+    }
+
+    /// The number of batches followed: PyTorch's `num_batches_tracked`. Empty batches are counted, as PyTorch does,
+    /// except by [`Averaging::Cumulative`], where the count is the weight of the average.
     pub fn num_batches_tracked(&self) -> u64 {
         self.batches
     }
@@ -64,13 +76,19 @@ impl<C: Compute, B: Backend> RunningStatistics<C, B> {
     /// Replaces everything.
     ///
     /// # Errors
-    /// [`Error::Length`] if either array has more or fewer values than channels; then nothing has changed.
+    /// [`Error::Length`] if either array has more or fewer values than channels, [`Error::Value`] for a variance that is
+    /// below zero or NaN, and when the device has no room; then nothing has changed.
     pub fn set(&mut self, mean: &[C], variance: &[C], num_batches_tracked: u64) -> Result<()> {
         crate::shape::check_len("the running mean", mean.len(), self.mean.len())?;
         crate::shape::check_len("the running variance", variance.len(), self.variance.len())?;
-        self.mean.set(mean)?;
-        self.variance.set(variance)?;
-        self.batches = num_batches_tracked;
+        check_variances(variance)?;
+        let mean = self.mean.of_same_backend(mean)?;
+        let variance = self.variance.of_same_backend(variance)?;
+        *self = Self {
+            mean,
+            variance,
+            batches: num_batches_tracked,
+        };
         Ok(())
     }
 
@@ -80,36 +98,28 @@ impl<C: Compute, B: Backend> RunningStatistics<C, B> {
     /// When the device fails.
     pub fn reset(&mut self) -> Result<()> {
         let channels = self.mean.len();
-        self.set(
-            &vec![C::from_f64(0.0); channels],
-            &vec![C::from_f64(1.0); channels],
-            0,
-        )
+        let zeros = filled(channels, C::from_f64(0.0))?;
+        let ones = filled(channels, C::from_f64(1.0))?;
+        self.set(&zeros, &ones, 0)
     }
 
     /// Takes over the statistics of a whole data set, gathered batch by batch (precise batch norm). The number of
-    /// batches tracked stays.
+    /// batches tracked stays, and with it, under [`Averaging::Cumulative`], what the next batch weighs.
     ///
     /// # Errors
     /// [`Error::TooFewValues`] if fewer than two values per channel were pooled, [`Error::Length`] for another number
-    /// of channels.
+    /// of channels, [`Error::Value`] for a variance that is NaN; then nothing has changed.
     pub fn adopt(&mut self, pooled: &PooledStatistics, estimate: RunningVariance) -> Result<()> {
         if pooled.count() < 2 {
             return Err(Error::TooFewValues {
                 found: pooled.count(),
-                shape: "pooled batches".to_owned(),
+                shape: "of pooled batches".to_owned(),
             });
         }
         let correction = correction(estimate, pooled.count());
-        let mean: Vec<C> = pooled
-            .mean()
-            .iter()
-            .map(|&mean| C::from_f64(mean))
-            .collect();
-        let variance: Vec<C> = pooled
-            .variance()
-            .map(|variance| C::from_f64(variance * correction))
-            .collect();
+        let mean = collected(pooled.mean()?.iter().map(|&mean| C::from_f64(mean)))?;
+        let variance = pooled.variance()?;
+        let variance = collected(variance.map(|variance| C::from_f64(variance * correction)))?;
         self.set(&mean, &variance, self.batches)
     }
 
@@ -121,9 +131,17 @@ impl<C: Compute, B: Backend> RunningStatistics<C, B> {
         batches: &[BatchStatistics<C, B>],
     ) -> Result<()> {
         check_same_channels(batches, self.mean.len())?;
-        batches
-            .iter()
-            .try_for_each(|batch| self.follow_one(backend, config, batch))
+        check_variance_is_known(batches)?;
+        if let [batch] = batches {
+            return self.follow_one(backend, config, batch);
+        }
+        // A later batch can fail when earlier ones have been followed.
+        let mut followed = self.duplicate()?;
+        for batch in batches {
+            followed.follow_one(backend, config, batch)?;
+        }
+        *self = followed;
+        Ok(())
     }
 
     fn follow_one(
@@ -133,16 +151,20 @@ impl<C: Compute, B: Backend> RunningStatistics<C, B> {
         batch: &BatchStatistics<C, B>,
     ) -> Result<()> {
         if batch.count > 0 {
-            let RunningMut {
-                mean,
-                variance,
-                factor,
-                correction,
-            } = self.view_mut(config, batch.count);
-            backend.update_running::<C>(batch.view(), factor, correction, mean, variance)?;
+            let running = self.view_mut(config, batch.count);
+            backend.update_running::<C>(batch.view(), running)?;
         }
-        self.count();
+        self.count(config, batch.count);
         Ok(())
+    }
+
+    /// The same statistics in other memory.
+    pub(crate) fn duplicate(&self) -> Result<Self> {
+        Ok(Self {
+            mean: self.mean.duplicate()?,
+            variance: self.variance.duplicate()?,
+            batches: self.batches,
+        })
     }
 
     /// To be written by a step that has them follow a batch of `count` values per channel.
@@ -160,22 +182,21 @@ impl<C: Compute, B: Backend> RunningStatistics<C, B> {
             variance: self.variance.slice_mut(),
             factor,
             correction: correction(config.running_variance_kind(), count),
+            only_finite: config.keeps_running_finite(),
         }
     }
 
-    /// Counts a batch, followed or empty.
-    pub(crate) fn count(&mut self) {
-        self.batches = self.batches.saturating_add(1);
+    /// Counts a batch of so many values per channel. An empty one counts too, as in PyTorch, except where the count is
+    /// what the next batch is weighed by, which must be of those that were averaged.
+    pub(crate) fn count(&mut self, config: &BatchNormConfig, values: usize) {
+        if values > 0 || config.averaging_kind() != Averaging::Cumulative {
+            self.batches = self.batches.saturating_add(1);
+        }
     }
 
     /// As a pass normalizes with them.
     pub(crate) fn as_batch(&self, backend: &B, epsilon: f64) -> Result<BatchStatistics<C, B>> {
-        let copy = Self {
-            mean: self.mean.duplicate()?,
-            variance: self.variance.duplicate()?,
-            batches: self.batches,
-        };
-        copy.into_batch(backend, epsilon)
+        self.duplicate()?.into_batch(backend, epsilon)
     }
 
     /// As a pass normalizes with them.
@@ -189,6 +210,32 @@ impl<C: Compute, B: Backend> RunningStatistics<C, B> {
             inv_std,
             count: 0,
         })
+    }
+}
+
+/// What is divided by the root of a variance must be one: every door by which running variances enter asks here.
+pub(crate) fn check_variances<C: Compute>(variances: &[C]) -> Result<()> {
+    let wrong = |variance: &C| variance.to_f64().is_nan() || variance.to_f64() < 0.0;
+    match variances.iter().position(wrong) {
+        None => Ok(()),
+        Some(channel) => Err(Error::Value {
+            what: "a running variance",
+            found: format!("{:?} in channel {channel}", variances[channel]),
+            needed: "zero or more",
+        }),
+    }
+}
+
+/// One value is a mean, but has no variance to follow. (No values are an empty batch.)
+fn check_variance_is_known<C: Compute, B: Backend>(
+    batches: &[BatchStatistics<C, B>],
+) -> Result<()> {
+    match batches.iter().find(|batch| batch.count == 1) {
+        None => Ok(()),
+        Some(batch) => Err(Error::TooFewValues {
+            found: batch.count,
+            shape: "of a batch that is to be followed".to_owned(),
+        }),
     }
 }
 

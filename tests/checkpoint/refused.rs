@@ -130,7 +130,7 @@ fn wrong_dtypes_are_refused() {
         assert!(found, "{error}");
     }
     let error = load_changed(BatchNormConfig::new(2), |tensors| {
-        tensors.insert("num_batches_tracked", (Dtype::F32, vec![], vec![0; 4]));
+        tensors.insert("num_batches_tracked", (Dtype::BOOL, vec![], vec![0]));
     })
     .unwrap_err();
     assert!(matches!(error, Error::TensorDType { .. }), "{error}");
@@ -160,6 +160,20 @@ fn wrong_shapes_are_refused() {
         })
         .unwrap_err();
         assert!(matches!(error, Error::TensorShape { .. }), "{error}");
+    }
+}
+
+#[test]
+fn variances_that_are_none_are_refused() {
+    for wrong in [-1.0, -1e-6, f32::NEG_INFINITY, f32::NAN] {
+        let error = load_changed(BatchNormConfig::new(2), |tensors| {
+            let variances = (Dtype::F32, vec![2], floats(&[70.0, wrong]));
+            tensors.insert("running_var", variances);
+        })
+        .unwrap_err();
+        let message = error.to_string();
+        let said = format!("{wrong:?} in channel 1");
+        assert!(message.contains(&said), "{message}");
     }
 }
 
@@ -197,6 +211,51 @@ fn counts_of_other_integer_types_are_read_and_none_is_zero() {
     .unwrap();
     assert_eq!(gamma, Some(vec![10.0, 20.0]));
     assert_eq!(running, Some((vec![50.0, 60.0], vec![70.0, 80.0], 0)));
+}
+
+#[test]
+fn counts_stored_as_floats_are_read_if_they_are_whole() {
+    let count = |dtype, bytes: Vec<u8>| {
+        let state = load_changed(BatchNormConfig::new(2), |tensors| {
+            tensors.insert("num_batches_tracked", (dtype, vec![], bytes));
+        });
+        state.map(|(_, _, running)| running.unwrap().2)
+    };
+    assert_eq!(count(Dtype::F32, floats(&[300.0])), Ok(300));
+    assert_eq!(count(Dtype::F32, floats(&[-0.0])), Ok(0));
+    assert_eq!(
+        count(Dtype::F64, 3e15f64.to_le_bytes().to_vec()),
+        Ok(3_000_000_000_000_000)
+    );
+    assert_eq!(
+        count(Dtype::F16, half::f16::from_f32(7.0).to_le_bytes().to_vec()),
+        Ok(7)
+    );
+    assert_eq!(
+        count(
+            Dtype::BF16,
+            half::bf16::from_f32(256.0).to_le_bytes().to_vec()
+        ),
+        Ok(256)
+    );
+    for wrong in [0.5, -1.0, f32::NAN, f32::INFINITY, 2.0f32.powi(64)] {
+        let error = count(Dtype::F32, floats(&[wrong])).unwrap_err();
+        assert!(error.to_string().contains("a number of batches"), "{error}");
+    }
+}
+
+#[test]
+fn a_cumulative_average_of_unknown_many_batches_is_refused() {
+    let config = BatchNormConfig::new(2).averaging(Averaging::Cumulative);
+    let error = load_changed(config, |tensors| {
+        tensors.remove("num_batches_tracked");
+    })
+    .unwrap_err();
+    let is_missing =
+        matches!(&error, Error::MissingTensor { name, .. } if name == "num_batches_tracked");
+    assert!(is_missing, "{error}");
+    let (_, _, running) = load_changed(config, |_| ()).unwrap();
+    assert_eq!(running.unwrap().2, 5);
 }
 
 #[test]
@@ -260,4 +319,60 @@ fn tensors_the_layer_lacks_are_refused_only_if_they_would_matter() {
         count_only,
         Ok((Some(vec![10.0, 20.0]), Some(vec![30.0, 40.0]), None))
     );
+}
+
+#[test]
+fn a_message_says_a_long_name_or_shape_in_200_characters() {
+    let mut layer: BatchNorm<_> = trained(BatchNormConfig::new(2));
+    let long = "n".repeat(100_000);
+    let array = || TensorView::new(Dtype::F32, vec![2], &[0; 8]).unwrap();
+    let check = |error: Error, at_most: usize| {
+        let message = error.to_string();
+        assert!(message.chars().count() < at_most, "{message}");
+        assert!(message.contains('…'), "{message}");
+    };
+    let file =
+        |tensors: Vec<(String, TensorView<'_>)>| safetensors::serialize(tensors, None).unwrap();
+
+    let named = file(vec![(long.clone(), array())]);
+    check(layer.load_bytes(&named, "bn").unwrap_err(), 300);
+    check(layer.load_bytes(&named, &long).unwrap_err(), 500);
+
+    let ones = vec![1; 10_000];
+    let data = vec![0; 40_000];
+    let shaped = TensorView::new(Dtype::F32, ones, &data[..4]).unwrap();
+    let other = TensorView::new(Dtype::F32, vec![10_000], &data).unwrap();
+    let shaped = file(vec![
+        ("weight".to_owned(), shaped),
+        ("other".to_owned(), other),
+    ]);
+    check(layer.load_bytes(&shaped, "").unwrap_err(), 300);
+
+    let prefixed = file(vec![(
+        format!("{long}.weight"),
+        TensorView::new(Dtype::I8, vec![2], &[1; 2]).unwrap(),
+    )]);
+    check(layer.load_bytes(&prefixed, &long).unwrap_err(), 300);
+    // A dtype that there is not: the parser says it.
+    let json = format!(r#"{{"weight":{{"dtype":"{long}","shape":[2],"data_offsets":[0,8]}}}}"#);
+    let mut bytes = (json.len() as u64).to_le_bytes().to_vec();
+    bytes.extend(json.as_bytes());
+    bytes.extend([0; 8]);
+    check(layer.load_bytes(&bytes, "").unwrap_err(), 300);
+}
+
+#[test]
+fn a_header_that_would_take_many_times_the_file_is_refused() {
+    let mut layer: BatchNorm<_> = trained(BatchNormConfig::new(2));
+    let ones = "1,".repeat(1_000_000);
+    for json in [
+        format!(r#"{{"weight":{{"dtype":"F32","shape":[{ones}1],"data_offsets":[0,4]}}}}"#),
+        format!(r#"{{"weight":[{}0]}}"#, "[],".repeat(1_000_000)),
+    ] {
+        let mut bytes = (json.len() as u64).to_le_bytes().to_vec();
+        bytes.extend(json.as_bytes());
+        bytes.extend([0; 4]);
+        let error = layer.load_bytes(&bytes, "").unwrap_err();
+        assert!(error.to_string().contains("values in a file of"), "{error}");
+    }
 }

@@ -29,7 +29,7 @@ fn fold<T: Element, C: Compute>(
     if convolution.transposed {
         layer.fold_into_transposed_convolution(weight, &dims, convolution.groups, bias)
     } else if convolution.size.is_empty() {
-        layer.fold_into_linear(weight, bias)
+        layer.fold_into_linear(weight, &dims, bias)
     } else {
         layer.fold_into_convolution(weight, &dims, bias)
     }
@@ -226,7 +226,7 @@ fn folding_is_before_the_activation() {
         .activation(Activation::Relu);
     let mut layer: BatchNorm<_> = BatchNorm::new(&Cpu::new(), config).unwrap();
     layer.running_mut().unwrap().set(&[3.0], &[3.0], 1).unwrap();
-    let folded = layer.fold_into_linear(&[2.0f32], None).unwrap();
+    let folded = layer.fold_into_linear(&[2.0f32], &[1, 1], None).unwrap();
     assert_eq!(
         folded,
         Folded {
@@ -245,8 +245,16 @@ fn half_weights_are_rounded_once() {
     let mut fold = |gamma: f64| {
         layer.gamma_mut().unwrap().set(&[gamma]).unwrap();
         let layer = &layer;
-        let half = layer.fold_into_linear(&[f16::ONE], None).unwrap().weight[0].to_f64();
-        let brain = layer.fold_into_linear(&[bf16::ONE], None).unwrap().weight[0].to_f64();
+        let half = layer
+            .fold_into_linear(&[f16::ONE], &[1, 1], None)
+            .unwrap()
+            .weight[0]
+            .to_f64();
+        let brain = layer
+            .fold_into_linear(&[bf16::ONE], &[1, 1], None)
+            .unwrap()
+            .weight[0]
+            .to_f64();
         (half, brain)
     };
     let tiny = 2.0f64.powi(-40);

@@ -9,7 +9,7 @@ fn layers_without_running_statistics_are_not_folded() {
     let weight = [1.0f32; 4];
     let errors = [
         layer.scale_and_shift().unwrap_err(),
-        layer.fold_into_linear(&weight, None).unwrap_err(),
+        layer.fold_into_linear(&weight, &[2, 2], None).unwrap_err(),
         layer
             .fold_into_convolution(&weight, &[2, 2, 1], None)
             .unwrap_err(),
@@ -33,13 +33,16 @@ fn wrong_lengths_and_dimensions_are_refused() {
         |error: Error| assert!(matches!(error, Error::WeightDimensions { .. }), "{error}");
     let length = |error: Error| assert!(matches!(error, Error::Length { .. }), "{error}");
 
-    dimensions(layer.fold_into_linear(&weight[..47], None).unwrap_err());
-    dimensions(layer.fold_into_linear::<f32>(&[], None).unwrap_err());
-    length(
-        layer
-            .fold_into_linear(&weight, Some(&weight[..3]))
-            .unwrap_err(),
-    );
+    let linear = |dims: &[usize]| layer.fold_into_linear(&weight, dims, None).unwrap_err();
+    // As Keras and flax have it.
+    for dims in [&[12, 4][..], &[], &[48], &[4], &[4, 0], &[0, 4], &[4, 4, 3]] {
+        dimensions(linear(dims));
+    }
+    length(linear(&[4, 11]));
+    let overflow = linear(&[4, usize::MAX]);
+    assert!(matches!(overflow, Error::ShapeOverflow { .. }));
+    let bias = Some(&weight[..3]);
+    length(layer.fold_into_linear(&weight, &[4, 12], bias).unwrap_err());
 
     let convolution = |dims: &[usize]| {
         layer

@@ -44,8 +44,7 @@ fn bad_tensors() -> impl Iterator<Item = (&'static str, CaseFile, &'static str)>
     };
     let only = |name| CaseFile::of_x(&DIMS).with_floats(name, &[3]);
     [
-        ("one_dimension", x(&[6]), "2 to 5 dimensions"),
-        ("six_dimensions", x(&[2; 6]), "2 to 5 dimensions"),
+        ("one_dimension", x(&[6]), "at least 2 dimensions"),
         ("zero_dimension", x(&[2, 0, 3]), "zero"),
         ("one_value_per_channel", x(&[1, 3]), "2 values per channel"),
         ("integer_x", zeros("x", Dtype::I32, &DIMS, 240), "I32"),

@@ -2,10 +2,11 @@
 
 use std::ops::Range;
 
+use crate::allocate::{filled, reserved};
 use crate::backend::memory::{Memory, check_copy, check_range};
 use crate::cpu::Cpu;
 use crate::element::Element;
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 impl Memory for Cpu {
     type Buffer<T: Element> = Vec<T>;
@@ -59,22 +60,4 @@ impl Memory for Cpu {
     fn len<T: Element>(slice: &&[T]) -> usize {
         slice.len()
     }
-}
-
-/// An empty vector with room for so many values, or the error that there is none.
-fn reserved<T>(len: usize) -> Result<Vec<T>> {
-    let mut buffer = Vec::new();
-    buffer
-        .try_reserve_exact(len)
-        .map_err(|_| Error::OutOfMemory {
-            bytes: len.saturating_mul(size_of::<T>()),
-        })?;
-    Ok(buffer)
-}
-
-/// So many of a value.
-pub(crate) fn filled<T: Clone>(len: usize, value: T) -> Result<Vec<T>> {
-    let mut buffer = reserved(len)?;
-    buffer.resize(len, value);
-    Ok(buffer)
 }

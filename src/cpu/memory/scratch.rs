@@ -3,7 +3,11 @@
 
 use std::cell::RefCell;
 use std::ops::{Deref, DerefMut};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::thread::LocalKey;
+
+use crate::allocate::filled;
+use crate::error::{Error, Result};
 
 /// Larger memory goes back to the allocator.
 const MAX_RETAINED_BYTES: usize = 1 << 18;
@@ -45,7 +49,7 @@ impl<C: ScratchElement> Scratch<C> {
         // Memory comes from the allocator where nothing is retained, as while a thread ends, when its storage is gone.
         let mut values = retained.ok().flatten().unwrap_or_default();
         if values.len() < len {
-            values = vec![C::default(); len];
+            values = filled(len, C::default()).unwrap_or_else(|error| no_room(error));
         }
         Self { values, len }
     }
@@ -55,6 +59,20 @@ impl<C: ScratchElement> Scratch<C> {
         zeros.fill(C::default());
         zeros
     }
+}
+
+/// Ends a pass for want of memory, from however deep in its loops and on whichever thread, up to [`or_no_room`].
+#[cold]
+fn no_room(error: Error) -> ! {
+    resume_unwind(Box::new(error))
+}
+
+/// What some work gives, or the error that there was no memory for its scratch.
+pub(crate) fn or_no_room<R>(work: impl FnOnce() -> R) -> Result<R> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|payload| match payload.downcast::<Error>() {
+        Ok(error) => *error,
+        Err(other) => resume_unwind(other),
+    })
 }
 
 impl<C: ScratchElement> Deref for Scratch<C> {
@@ -110,6 +128,16 @@ mod tests {
                 .iter()
                 .all(|&value| value == 0.0)
         );
+    }
+
+    #[test]
+    fn no_room_is_an_error_and_a_panic_stays_one() {
+        let bytes = usize::MAX;
+        let found = or_no_room(|| Scratch::<f64>::zeros(usize::MAX / 4));
+        assert_eq!(found.map(drop), Err(Error::OutOfMemory { bytes }));
+        assert_eq!(or_no_room(|| 3), Ok(3));
+        let panic = catch_unwind(|| or_no_room(|| resume_unwind(Box::new("another"))));
+        assert!(panic.is_err());
     }
 
     #[test]

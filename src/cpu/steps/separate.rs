@@ -13,6 +13,7 @@ use crate::cpu::kernels::backward_reduce::{
 };
 use crate::cpu::kernels::normalize::NormalizeTile;
 use crate::cpu::kernels::statistics::TileMoments;
+use crate::cpu::memory::scratch::Scratch;
 use crate::cpu::memory::slice::RawSlice;
 use crate::cpu::memory::tile_memory::{Outputs, for_each_tile};
 use crate::cpu::reduce::moments::Moments;
@@ -40,7 +41,7 @@ pub(crate) fn moments<T: KernelElement>(cpu: &Cpu, tiling: &Tiling, x: &[T]) -> 
         });
     let mut whole = Moments::none(view.channels);
     // A channel's parts have its count so far beside them: where channels are cut, not all are equally far.
-    let mut counts = vec![0.0; view.channels];
+    let mut counts = Scratch::<f64>::zeros(view.channels);
     for (first, part) in &parts {
         let count = &mut counts[*first..first + part.mean.len()];
         whole.merge_at(*first, count[0], part);

@@ -6,7 +6,7 @@ use half::{bf16, f16};
 
 use crate::data::{add_residual, add_running, ordinary};
 use crate::reference::Problem;
-use crate::run::{How, check_forward, follow};
+use crate::run::{How, check_forward, follow, followed_from};
 use crate::shapes;
 
 /// A problem with each epilogue.
@@ -86,8 +86,31 @@ pub fn running_statistics_follow_at_once<B: Backend>(backend: &B) {
     {
         let problem = ordinary::<f32>(shape, seed as u64);
         for how in [How::Fused, How::Composed] {
-            let (at_once, afterwards) = follow(backend, &problem, how);
+            let (at_once, afterwards) = follow(backend, &problem, how, false);
             assert_eq!(at_once, afterwards, "{shape}");
+        }
+    }
+}
+
+/// On request a channel that is not finite is not followed, and every other is.
+pub fn running_statistics_are_kept_finite<B: Backend>(backend: &B) {
+    for (seed, shape) in shapes::ranks().into_iter().enumerate() {
+        let mut problem = ordinary::<f32>(shape, seed as u64);
+        let poisoned = shape.channels() / 2;
+        problem.x[shape.index(shape.batch() - 1, poisoned, 0)] = f64::NAN;
+        for how in [How::Fused, How::Composed] {
+            let (kept, kept_afterwards) = follow(backend, &problem, how, true);
+            assert_eq!(kept, kept_afterwards, "{shape}");
+            let (plain, _) = follow(backend, &problem, how, false);
+            for (kept, plain) in kept.iter().zip(&plain) {
+                for (c, (kept, plain)) in kept.iter().zip(plain).enumerate() {
+                    if c == poisoned {
+                        assert!(plain.is_nan() && *kept == followed_from(c), "{shape}");
+                    } else {
+                        assert_eq!(kept, plain, "{shape}");
+                    }
+                }
+            }
         }
     }
 }

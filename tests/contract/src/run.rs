@@ -123,19 +123,21 @@ pub fn forward<T: Element, B: Backend>(backend: &B, problem: &Problem, how: How)
     }
 }
 
+/// What the running mean and variance of a channel are before [`follow`].
+pub fn followed_from(channel: usize) -> f32 {
+    0.5 + (channel % 100) as f32
+}
+
 /// Running mean and variance after a training pass, followed in it and after it.
 pub fn follow<B: Backend>(
     backend: &B,
     problem: &Problem,
     how: How,
+    only_finite: bool,
 ) -> ([Vec<f32>; 2], [Vec<f32>; 2]) {
     let (factor, correction) = (0.25, 1.5);
     let channels = problem.shape.channels();
-    let before: Vec<f32> = (0u8..100)
-        .cycle()
-        .take(channels)
-        .map(|c| 0.5 + f32::from(c))
-        .collect();
+    let before: Vec<f32> = (0..channels).map(followed_from).collect();
     let running = || [0; 2].map(|_| backend.upload(&before).unwrap());
     let answered = |running: [B::Buffer<f32>; 2]| {
         running.map(|running| backend.download::<f32>(B::as_slice(&running)).unwrap())
@@ -155,7 +157,16 @@ pub fn follow<B: Backend>(
         B::as_slice_mut(running_variance),
     );
     backend
-        .update_running::<f32>(batch, factor, correction, running_mean, running_variance)
+        .update_running::<f32>(
+            batch,
+            RunningMut {
+                mean: running_mean,
+                variance: running_variance,
+                factor,
+                correction,
+                only_finite,
+            },
+        )
         .unwrap();
 
     let mut at_once = running();
@@ -175,6 +186,7 @@ pub fn follow<B: Backend>(
             variance: B::as_slice_mut(running_variance),
             factor,
             correction,
+            only_finite,
         }),
     };
     let affine = Affine {

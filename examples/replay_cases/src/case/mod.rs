@@ -48,8 +48,9 @@ where
     let mut layer = inputs::layer(file, settings, device, inputs.x.shape().channels())?;
     let (y, pass) = forward(&mut layer, settings.pass, &inputs)?;
 
+    let x = file.tensor("x")?;
     let mut outputs = Outputs::default();
-    outputs.add_tensor("y", &y)?;
+    outputs.add_tensor("y", x.shape(), &y)?;
     outputs.add_channels("save_mean", pass.statistics()[0].mean())?;
     outputs.add_channels("save_invstd", pass.statistics()[0].inv_std())?;
     if let Some(running) = layer.running() {
@@ -59,9 +60,9 @@ where
     }
     if let Some(dy) = &inputs.dy {
         let gradients = pass.backward(dy)?;
-        outputs.add_tensor("dx", &gradients.input)?;
+        outputs.add_tensor("dx", x.shape(), &gradients.input)?;
         if let Some(dresidual) = &gradients.residual {
-            outputs.add_tensor("dresidual", dresidual)?;
+            outputs.add_tensor("dresidual", x.shape(), dresidual)?;
         }
         if let Some(dweight) = &gradients.gamma {
             outputs.add_channels("dweight", dweight)?;

@@ -20,12 +20,14 @@ struct Output {
 }
 
 impl Outputs {
+    /// With the dimensions that the file gives x: a shape keeps at most five.
     pub(crate) fn add_tensor<T: Stored, B: Backend>(
         &mut self,
         name: &'static str,
+        dims: &[usize],
         tensor: &Tensor<T, B>,
     ) -> Result<()> {
-        self.add(name, tensor.shape().dims().to_vec(), &tensor.to_vec()?);
+        self.add(name, dims.to_vec(), &tensor.to_vec()?);
         Ok(())
     }
 

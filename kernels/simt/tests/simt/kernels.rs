@@ -22,7 +22,7 @@ fn arguments_are_laid_out_alike() {
         numbers: epsilon running_weight variance_correction count slope;
         shape: batch channels spatial packets;
         partition: tile tiles group_channels kept_rows;
-        choices: activation saved batch_statistics reverse aligned;
+        choices: activation saved batch_statistics reverse aligned only_finite;
     };
     let layout = argument_layout();
     assert_eq!(layout[0], size_of::<Arguments>());

@@ -126,6 +126,7 @@ impl<T: Element, B: Backend> Steps<'_, T, B> {
             variance: B::as_slice_mut(variance),
             factor: FACTOR,
             correction: CORRECTION,
+            only_finite: false,
         };
         self.reduce(&mut followed, Some(follow));
         self.note("statistics/running", followed.iter().chain(&running));
@@ -161,10 +162,13 @@ impl<T: Element, B: Backend> Steps<'_, T, B> {
         self.backend
             .update_running::<T::Compute>(
                 batch,
-                FACTOR,
-                CORRECTION,
-                B::as_slice_mut(mean),
-                B::as_slice_mut(variance),
+                RunningMut {
+                    mean: B::as_slice_mut(mean),
+                    variance: B::as_slice_mut(variance),
+                    factor: FACTOR,
+                    correction: CORRECTION,
+                    only_finite: false,
+                },
             )
             .unwrap();
         self.note("update-running", &running);
