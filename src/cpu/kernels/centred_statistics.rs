@@ -10,7 +10,7 @@ use crate::cpu::memory::scratch::Scratch;
 use crate::cpu::memory::slice::{RawSlice, Rows};
 use crate::cpu::memory::strided::StridedSpans;
 use crate::cpu::reduce::columns::{ColumnSums, add_columns, gather_columns};
-use crate::cpu::reduce::moments::Moments;
+use crate::cpu::reduce::moments::{Doubt, Moments};
 use crate::cpu::reduce::planes::PlaneSums;
 use crate::cpu::reduce::terms::{Terms, TermsOf};
 use crate::cpu::simd::elements::SimdElement;
@@ -27,35 +27,30 @@ pub(crate) struct Centres {
 }
 
 impl Centres {
-    /// Those that doubtful moments call for, the second time with what the first time left; none if nothing would be better.
-    pub(crate) fn of<C: Real>(moments: &Moments, before: Option<&Self>) -> Option<Self> {
+    /// Those that doubtful moments of finite values call for, the second time with what the first time left.
+    pub(crate) fn of<C: Real>(moments: &Moments, before: Option<&Self>) -> Self {
         let channels = moments.mean.len();
         let mut centres = Self {
             pivots: Scratch::zeros(channels),
             scales: Scratch::of_len(channels),
         };
-        let mut helps = false;
         for c in 0..channels {
-            let (mean, variance) = (
-                C::nearest(moments.mean[c]).value(),
-                moments.m2[c] / moments.count,
-            );
-            let is_finite = mean.is_finite() && variance.is_finite();
-            centres.pivots[c] = if mean.is_finite() { mean } else { 0.0 };
+            let mean = C::nearest(moments.mean[c]).value();
+            let variance = moments.m2[c] / moments.count;
             let scale_before = before.map_or(1.0, |before| before.scales[c]);
-            let vanishes = variance < C::SMALLEST_SURE_SQUARE && variance != 0.0;
-            centres.scales[c] = if !is_finite {
+            let is_small = variance < C::SMALLEST_SURE_SQUARE && variance != 0.0;
+            // From the second time on about the mean, and not what is left of far larger squares.
+            let is_sure = before.is_some() || moments.doubts[c] == Doubt::SmallSquares;
+            centres.pivots[c] = if mean.is_finite() { mean } else { 0.0 };
+            centres.scales[c] = if !(mean.is_finite() && variance.is_finite()) {
                 C::REDUCES
-            } else if scale_before == 1.0 && before.is_some() && vanishes {
-                // Squares about the mean, and not what is left of far larger ones. Zero is a constant.
+            } else if scale_before == 1.0 && is_small && is_sure {
                 C::ENLARGES
             } else {
                 scale_before
             };
-            // Where x has a NaN or an infinity, nothing does.
-            helps |= moments.doubtful[c] && (is_finite || scale_before == 1.0);
         }
-        helps.then_some(centres)
+        centres
     }
 }
 

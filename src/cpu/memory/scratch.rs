@@ -20,12 +20,14 @@ pub trait ScratchElement: Copy + Default + 'static {
     fn of_thread() -> &'static LocalKey<RefCell<Vec<Vec<Self>>>>;
 }
 
+/// Retains memory for these types.
 macro_rules! scratch_elements {
     ($($value:ty),*) => {$(
-        impl ScratchElement for $value {
-            fn of_thread() -> &'static LocalKey<RefCell<Vec<Vec<Self>>>> {
+        impl $crate::cpu::memory::scratch::ScratchElement for $value {
+            fn of_thread() -> &'static std::thread::LocalKey<std::cell::RefCell<Vec<Vec<Self>>>> {
                 thread_local! {
-                    static OF_THREAD: RefCell<Vec<Vec<$value>>> = const { RefCell::new(Vec::new()) };
+                    static OF_THREAD: std::cell::RefCell<Vec<Vec<$value>>> =
+                        const { std::cell::RefCell::new(Vec::new()) };
                 }
                 &OF_THREAD
             }
@@ -33,7 +35,9 @@ macro_rules! scratch_elements {
     )*};
 }
 
-scratch_elements!(f32, f64, bool);
+pub(crate) use scratch_elements;
+
+scratch_elements!(f32, f64);
 
 /// Values that a pass needs for a while.
 #[derive(Debug)]

@@ -1,6 +1,6 @@
 //! Count, mean and sum of squared deviations of each channel, and how those of two sets of values are merged.
 
-use crate::cpu::memory::scratch::Scratch;
+use crate::cpu::memory::scratch::{Scratch, scratch_elements};
 use crate::numeric::Real;
 
 /// The moments of some values of each of a few channels: all channels have the same count.
@@ -19,9 +19,23 @@ pub struct Moments {
     pub(crate) mean_low: Scratch<f64>,
     /// Σ(x − mean)² of each channel.
     pub(crate) m2: Scratch<f64>,
-    /// Of which channels some sums were not good for this: about a pivot too far from the mean, or with squares out of range.
-    pub(crate) doubtful: Scratch<bool>,
+    /// Of which channels some sums were not good for this.
+    pub(crate) doubts: Scratch<Doubt>,
 }
+
+/// What is wrong with the sums of a channel.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Doubt {
+    /// Nothing.
+    #[default]
+    None,
+    /// All that was squared is small: squares may have lost bits, or vanished.
+    SmallSquares,
+    /// The pivot is too far from the mean, or something has overflowed.
+    Pivot,
+}
+
+scratch_elements!(Doubt);
 
 /// Where Σ(x − pivot)² is more than so many times Σ(x − mean)², the pivot has cost more digits than it may.
 const MOST_OF_A_PIVOT: f64 = 8.0;
@@ -34,7 +48,7 @@ impl Moments {
             mean: Scratch::zeros(channels),
             mean_low: Scratch::zeros(channels),
             m2: Scratch::zeros(channels),
-            doubtful: Scratch::zeros(channels),
+            doubts: Scratch::zeros(channels),
         }
     }
 
@@ -51,11 +65,11 @@ impl Moments {
         let total = self.count + count;
         let (inverse, weight, spread) = (1.0 / count, count / total, self.count * count / total);
         let channels = self.mean.len();
-        let (mean, mean_low, m2, doubtful) = (
+        let (mean, mean_low, m2, doubts) = (
             &mut self.mean[..channels],
             &mut self.mean_low[..channels],
             &mut self.m2[..channels],
-            &mut self.doubtful[..channels],
+            &mut self.doubts[..channels],
         );
         let (pivot, sum, sum_of_squares) = (
             &pivot[..channels],
@@ -72,7 +86,13 @@ impl Moments {
                 && about_mean <= f64::MAX
                 && of_drift <= (MOST_OF_A_PIVOT - 1.0) * about_mean;
             let is_zero = sum[c] == 0.0 && sum_of_squares[c] == 0.0;
-            doubtful[c] |= !(is_sound || is_zero);
+            if !(is_sound || is_zero) && doubts[c] != Doubt::Pivot {
+                doubts[c] = if sum_of_squares[c] < least {
+                    Doubt::SmallSquares
+                } else {
+                    Doubt::Pivot
+                };
+            }
             if is_first {
                 (mean[c], mean_low[c]) = sum_and_error(pivot[c], drift);
                 m2[c] = about_mean;
@@ -87,17 +107,23 @@ impl Moments {
 
     /// Whether some channel's are doubtful.
     pub(crate) fn are_doubtful(&self) -> bool {
-        self.doubtful.iter().any(|&doubtful| doubtful)
+        self.doubts.iter().any(|&doubt| doubt != Doubt::None)
+    }
+
+    /// Says that a channel has values that are not finite, which add up to this.
+    pub(crate) fn set_not_finite(&mut self, channel: usize, sum: f64) {
+        (self.mean[channel], self.mean_low[channel]) = (sum, 0.0);
+        (self.m2[channel], self.doubts[channel]) = (f64::NAN, Doubt::None);
     }
 
     /// Takes those of the doubtful channels from others of the same values, and leaves the other channels as they are.
     pub(crate) fn replace_doubtful(&mut self, by: &Moments) {
         for c in 0..self.mean.len() {
-            if self.doubtful[c] {
+            if self.doubts[c] != Doubt::None {
                 self.mean[c] = by.mean[c];
                 self.mean_low[c] = by.mean_low[c];
                 self.m2[c] = by.m2[c];
-                self.doubtful[c] = by.doubtful[c];
+                self.doubts[c] = by.doubts[c];
             }
         }
     }

@@ -7,21 +7,23 @@ use crate::cpu::kernels::statistics::TileMoments;
 use crate::cpu::reduce::moments::Moments;
 
 /// The moments of a tile's channels, which may have been taken while the tile before was written. Where they are doubtful the
-/// tile is read again, twice at most: about its mean, then on a scale on which squares are in range.
+/// tile is read again, twice at most: about its mean, and on a scale on which squares are in range.
 pub(crate) fn of_tile<T: KernelElement>(
     cpu: &Cpu,
     of: TileMoments<'_, T>,
     taken: Option<Moments>,
 ) -> Moments {
     let mut moments = taken.unwrap_or_else(|| T::moments(cpu, of));
+    if !moments.are_doubtful() {
+        return moments;
+    }
     let mut before = None;
     for _ in 0..2 {
+        set_not_finite(&mut moments, of);
         if !moments.are_doubtful() {
             break;
         }
-        let Some(centres) = Centres::of::<T::Scalar>(&moments, before.as_ref()) else {
-            break;
-        };
+        let centres = Centres::of::<T::Scalar>(&moments, before.as_ref());
         let centred = CentredMoments {
             of,
             centres: &centres,
@@ -30,4 +32,40 @@ pub(crate) fn of_tile<T: KernelElement>(
         before = Some(centres);
     }
     moments
+}
+
+/// Looks for NaN and infinity in channels without a finite mean: no way of adding helps there, and on another scale the other
+/// values would be subnormal numbers, which are slow.
+fn set_not_finite<T: KernelElement>(moments: &mut Moments, of: TileMoments<'_, T>) {
+    let first = of.tile.channels(of.view).start;
+    for c in 0..moments.mean.len() {
+        if !moments.mean[c].is_finite() {
+            let sum = sum_of_not_finite(of, first + c);
+            if sum != 0.0 {
+                moments.set_not_finite(c, sum);
+            }
+        }
+    }
+}
+
+/// The sum of the values of a channel that are not finite; zero if there are none.
+fn sum_of_not_finite<T: KernelElement>(of: TileMoments<'_, T>, channel: usize) -> f64 {
+    let TileMoments { view, tile, x } = of;
+    let mut sum = 0.0;
+    for row in tile.rows.clone() {
+        let planes = tile.planes.clone();
+        for plane in planes.filter(|plane| plane % view.channels == channel) {
+            let span = tile.plane_span(view, row, plane);
+            for at in span.start..span.end.min(view.len) {
+                let value = x.get(at).value();
+                if !value.is_finite() {
+                    sum += value;
+                }
+            }
+        }
+        if f64::is_nan(sum) {
+            break;
+        }
+    }
+    sum
 }
