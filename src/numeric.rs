@@ -42,19 +42,15 @@ pub trait Real: Numeric + Logistic + ScratchElement {
 impl Real for f32 {
     const LARGEST: f64 = f32::MAX as f64;
     const SMALLEST_SURE_SQUARE: f64 = 1e-30;
-    const ENLARGES: f64 = power_of_two(100);
-    const REDUCES: f64 = power_of_two(-70);
+    const ENLARGES: f64 = f64::from_bits((1023 + 100) << 52);
+    const REDUCES: f64 = f64::from_bits((1023 - 70) << 52);
 }
 
 impl Real for f64 {
     const LARGEST: f64 = f64::MAX;
     const SMALLEST_SURE_SQUARE: f64 = 1e-280;
-    const ENLARGES: f64 = power_of_two(600);
-    const REDUCES: f64 = power_of_two(-540);
-}
-
-const fn power_of_two(exponent: i64) -> f64 {
-    f64::from_bits(((exponent + 1023) as u64) << 52)
+    const ENLARGES: f64 = f64::from_bits((1023 + 600) << 52);
+    const REDUCES: f64 = f64::from_bits((1023 - 540) << 52);
 }
 
 impl Numeric for f32 {
