@@ -11,7 +11,7 @@ struct Arrays {
     void* dresidual;
     // One byte for each 16-byte packet, one bit for each value: whether v is above zero.
     u8* mask;
-    // v, for activations whose derivative a bit cannot tell. Null: no activation has that yet.
+    // v, for activations whose derivative a bit cannot tell. Null where none is saved: only SiLU after a residual has it.
     void* preactivation;
 };
 

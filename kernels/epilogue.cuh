@@ -1,5 +1,5 @@
 // The activation: what becomes of v on its way to y, of dy on its way back to dv, and what forward saves for that. No
-// other file knows which activations there are.
+// other file of kernels asks which activation it is.
 //
 //     activation   y           dv                       backward asks
 //     None         v           dy                       nothing

@@ -152,8 +152,7 @@ impl BatchNorm {
             }
             check_type(name, tensor, running_mean)?;
         }
-        let variances = running_var.to_dtype(DType::F64)?.to_vec1::<f64>()?;
-        check_variances(&variances).map_err(Error::wrap)?;
+        check_running_variance(running_var)?;
         Ok(Self {
             config,
             weight_and_bias,
@@ -162,6 +161,44 @@ impl BatchNorm {
             frozen: false,
         })
     }
+}
+
+impl TryFrom<candle_nn::BatchNorm> for BatchNorm {
+    type Error = Error;
+
+    /// The same layer, sharing its variables. (candle's layer does not tell its `remove_mean`; it is taken for `true`.)
+    ///
+    /// # Errors
+    /// A data type that no input goes with, and a running variance that is below zero or NaN.
+    fn try_from(candle: candle_nn::BatchNorm) -> Result<Self> {
+        let weight_and_bias = candle
+            .weight_and_bias()
+            .map(|(weight, bias)| (weight.clone(), bias.clone()));
+        if let Some((weight, bias)) = &weight_and_bias {
+            check_type("weight", weight, candle.running_mean())?;
+            check_type("bias", bias, candle.running_mean())?;
+        }
+        check_type("running_var", candle.running_var(), candle.running_mean())?;
+        check_running_variance(candle.running_var())?;
+        let config = BatchNormConfig {
+            eps: candle.eps(),
+            affine: weight_and_bias.is_some(),
+            momentum: candle.momentum(),
+            ..BatchNormConfig::default()
+        };
+        Ok(Self {
+            config,
+            weight_and_bias,
+            running_mean: candle.running_mean().clone(),
+            running_var: candle.running_var().clone(),
+            frozen: false,
+        })
+    }
+}
+
+fn check_running_variance(tensor: &Tensor) -> Result<()> {
+    let variances = tensor.to_dtype(DType::F64)?.to_vec1::<f64>()?;
+    check_variances(&variances).map_err(Error::wrap)
 }
 
 /// Tensors that are computed in different types go with no input.

@@ -82,25 +82,3 @@ impl BatchNorm {
         self.frozen
     }
 }
-
-impl From<candle_nn::BatchNorm> for BatchNorm {
-    /// The same layer, sharing its variables. (candle's layer does not tell its `remove_mean`; it is taken for `true`.)
-    fn from(candle: candle_nn::BatchNorm) -> Self {
-        let weight_and_bias = candle
-            .weight_and_bias()
-            .map(|(weight, bias)| (weight.clone(), bias.clone()));
-        let config = BatchNormConfig {
-            eps: candle.eps(),
-            affine: weight_and_bias.is_some(),
-            momentum: candle.momentum(),
-            ..BatchNormConfig::default()
-        };
-        Self {
-            config,
-            weight_and_bias,
-            running_mean: candle.running_mean().clone(),
-            running_var: candle.running_var().clone(),
-            frozen: false,
-        }
-    }
-}

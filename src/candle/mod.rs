@@ -6,7 +6,7 @@
 //! - `f16` and `bf16` activations with `f32` parameters, in training too;
 //! - channels-last tensors (memory (N, spatial..., C), permuted to (N, C, spatial...)) without a copy, y in the same
 //!   memory order;
-//! - ReLU, and the addition of a residual before it, in the same sweep over memory
+//! - an activation (ReLU, leaky ReLU, SiLU), and the addition of a residual before it, in the same sweep over memory
 //!   ([`BatchNormConfig::activation`], [`BatchNorm::forward_t_add`]);
 //! - [frozen](BatchNorm::freeze) layers: running statistics while the rest of the model trains;
 //! - an error for one value per channel in training, where candle's running variance becomes NaN; an empty input, by its

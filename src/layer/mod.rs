@@ -25,7 +25,7 @@ use crate::tensor::{ChannelArray, Data, Tensor, View, lent, residual_slice};
 /// y = γ · (x − mean) / sqrt(variance + ε) + β
 /// ```
 ///
-/// then, by configuration, ReLU, and by the call, the addition of a residual before it. Three passes:
+/// then, by configuration, an activation, and by the call, the addition of a residual before it. Three passes:
 ///
 /// | pass | statistics | running statistics | gradients |
 /// |---|---|---|---|

@@ -92,7 +92,7 @@ impl<X: Data<B>, B: Backend> Pass<X, B> {
 
     /// All gradients, from the gradient dy of y.
     ///
-    /// With x̂ = (x − mean)·inv_std and dv = dy where the activation passed, else 0:
+    /// With x̂ = (x − mean)·inv_std and dv = dy·activation'(v):
     /// dβ = Σ dv, dγ = Σ dv·x̂, the residual's is dv, and `dx = γ·inv_std·(dv − dβ/M − x̂·dγ/M)` in training,
     /// `γ·inv_std·dv` with frozen statistics. With ghost batches M, x̂ and the sums in dx are each group's own, and dγ and
     /// dβ the sums over all of them.

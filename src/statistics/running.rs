@@ -213,7 +213,8 @@ impl<C: Compute, B: Backend> RunningStatistics<C, B> {
     }
 }
 
-/// What is divided by the root of a variance must be one: every door by which running variances enter asks here.
+/// What is divided by the root of a variance must be one: every place where a layer is given running variances asks here. Variables of
+/// candle's that are set later, and the steps of `Backend`, are not asked.
 pub(crate) fn check_variances<C: Compute>(variances: &[C]) -> Result<()> {
     let wrong = |variance: &C| variance.to_f64().is_nan() || variance.to_f64() < 0.0;
     match variances.iter().position(wrong) {

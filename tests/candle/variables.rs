@@ -56,7 +56,7 @@ fn running_statistics_are_variables_of_the_map() -> Result<()> {
 #[test]
 fn taking_over_candle_s_layer_shares_its_variables() -> Result<()> {
     let candle = Both::new(3, 1e-3, 0.2)?.candle;
-    let ours = BatchNorm::from(candle.clone());
+    let ours = BatchNorm::try_from(candle.clone())?;
     assert_eq!((ours.eps(), ours.momentum()), (1e-3, 0.2));
     ours.forward_t(&input()?, true)?;
     assert_eq!(distance(candle.running_mean(), ours.running_mean())?, 0.0);
@@ -76,7 +76,7 @@ fn taking_over_candle_s_layer_shares_its_variables() -> Result<()> {
         candle.running_var().copy()?,
         1e-3,
     )?;
-    assert!(BatchNorm::from(plain).weight_and_bias().is_none());
+    assert!(BatchNorm::try_from(plain)?.weight_and_bias().is_none());
     Ok(())
 }
 

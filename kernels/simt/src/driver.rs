@@ -102,7 +102,7 @@ impl SimtDriver {
         self
     }
 
-    /// With a fault planted in the kernels: one of [`faults`](super::faults), or 0 for none.
+    /// With a fault put into the kernels: one of [`faults`](super::faults), or 0 for none.
     #[must_use]
     pub fn with_fault(mut self, number: u32) -> Self {
         self.fault = number;

@@ -100,7 +100,7 @@ pub fn kernels() -> Vec<HostKernel> {
     kernels
 }
 
-/// Every place of this build where a fault can be planted, by number. A header's place is listed once for each kernel
+/// Every place of this build where a fault can be put in, by number. A header's place is listed once for each kernel
 /// file that includes it, and here once.
 pub fn faults() -> Vec<Fault> {
     let listed = (0..).map_while(|index| {
@@ -198,7 +198,7 @@ pub(super) unsafe fn free(memory: NonNull<c_void>) {
 
 /// Makes memory NaN, as if no launch had written it.
 pub(super) fn forget(memory: &mut [u32]) {
-    // SAFETY: the memory is lent for writing, and every pattern is a number.
+    // SAFETY: the memory is borrowed mutably, and every pattern is a number.
     unsafe { simt_forget(memory.as_mut_ptr().cast(), size_of_val(memory)) };
 }
 

@@ -1,6 +1,6 @@
 //! Every activation on vectors: y from v, the bit that is saved of v, and dv from dy and either.
 //!
-//! The one file to edit for a new activation. Which one it is does not change in a loop, and is asked in it all the same: through
+//! The one file of the processor's kernels to edit for a new activation. Which one it is does not change in a loop, and is asked in it all the same: through
 //! [`opaque`], which says why.
 
 use crate::backend::epilogue::Activation;

@@ -1,6 +1,6 @@
 //! What is done to the normalized value v before it is stored as y, and to dy on the way back.
 //!
-//! An activation is defined in `activation.rs` alone; `forward.rs` and `backward.rs` bring it what was or is to be saved.
+//! On vectors, `activation.rs` alone knows which activations there are; `forward.rs` and `backward.rs` bring it what was or is to be saved.
 
 pub(crate) mod activation;
 pub(crate) mod backward;

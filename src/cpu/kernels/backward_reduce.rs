@@ -1,4 +1,4 @@
-//! dγ = Σ dv·x̂ and dβ = Σ dv, with dv = dy behind the activation and x̂ = (x − mean)·inv_std.
+//! dγ = Σ dv·x̂ and dβ = Σ dv, with dv = dy·activation'(v) and x̂ = (x − mean)·inv_std.
 
 use std::ops::Range;
 

@@ -1,4 +1,4 @@
-//! The tiling plan: how a view is cut into work, by its shape alone, never by how many threads there are.
+//! The tiling plan: how a view is cut into work, by its shape and the size of its values, never by how many threads there are.
 
 use crate::cpu::simd::aligned::CACHE_LINE;
 use crate::cpu::tiling::span::STREAMS;

@@ -1,4 +1,4 @@
-//! Mistakes planted in right kernels are found by looking at their results, in a few random orders.
+//! Mistakes put into right kernels are found by looking at their results, in a few random orders.
 
 use batchnorm::backend::Backend;
 use batchnorm::gpu::plan::Tuning;
@@ -17,12 +17,12 @@ fn each_changes_a_result() {
         None,
         "without any"
     );
-    let planted: Vec<_> = faults()
+    let injected: Vec<_> = faults()
         .into_iter()
         .filter(|fault| fault.file.ends_with("selftest.cu"))
         .collect();
-    assert!(planted.len() >= 5, "{planted:?}");
-    for fault in planted {
+    assert!(injected.len() >= 5, "{injected:?}");
+    for fault in injected {
         let found = failure("faults::with_a_fault", FAULT, &fault.number.to_string());
         let found = found.unwrap_or_else(|| panic!("not found: {fault:?}"));
         assert!(
@@ -39,12 +39,12 @@ fn each_in_the_crate_s_own_kernels_is_found() {
         None,
         "without any"
     );
-    let planted: Vec<_> = faults()
+    let injected: Vec<_> = faults()
         .into_iter()
         .filter(|fault| !fault.file.ends_with("selftest.cu"))
         .collect();
-    assert!(planted.len() >= 10, "{planted:?}");
-    for fault in planted {
+    assert!(injected.len() >= 10, "{injected:?}");
+    for fault in injected {
         let found = failure(
             "faults::passes_with_a_fault",
             FAULT,
