@@ -7,7 +7,7 @@ use crate::data::{Random, round, wide, with_x};
 use crate::reference::Problem;
 use crate::run::{How, close, forward};
 use crate::shapes::three_dimensional;
-use crate::tolerance::{Additions, compute_roundoff};
+use crate::tolerance::{Additions, compute_roundoff, excess_of_squares};
 
 /// Large and narrow planes, rows of channels, and long channels that are cut into many tiles.
 fn shapes() -> Vec<Shape> {
@@ -44,6 +44,8 @@ fn check<T: Element, B: Backend>(backend: &B, problem: &Problem) {
     let of_pairs = (shape.values_per_channel() as f64).log2().ceil() * roundoff;
     let of_backend = Additions::of::<T, B>(backend, shape).of_products::<T>();
     let relative = of_pairs.max(of_backend) + 6.0 * roundoff;
+    // Where sums end, in the type that is computed in or a wider one.
+    let of_wide = (of_pairs / roundoff + 48.0) * f64::EPSILON / 2.0;
     let expected = problem.forward();
     let answer = forward::<T, B>(backend, problem, How::Fused);
     let of_statistics = |which: usize| {
@@ -52,6 +54,9 @@ fn check<T: Element, B: Backend>(backend: &B, problem: &Problem) {
     };
     let variance = of_statistics(2);
     for c in 0..shape.channels() {
+        let first = problem.channel(c).next().map_or(0.0, |i| problem.x[i]);
+        let excess = excess_of_squares(backend, first, expected.mean[c], expected.variance[c]);
+        let relative = relative + of_wide * excess;
         let bound = relative * expected.variance[c];
         close(
             "variance",

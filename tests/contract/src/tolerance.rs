@@ -57,12 +57,7 @@ pub struct Additions {
 impl Additions {
     /// Those of a backend: the processor's, or a GPU's.
     pub fn of<T: Element, B: Backend>(backend: &B, shape: &Shape) -> Self {
-        let backend: &dyn Any = backend;
-        let on_processor = match backend.downcast_ref::<Device>() {
-            Some(device) => matches!(device, Device::Cpu(_)),
-            None => backend.is::<Cpu>(),
-        };
-        let Self { narrow, wide } = if on_processor {
+        let Self { narrow, wide } = if is_processor(backend) {
             Self::on_processor(shape)
         } else {
             Self::on_gpu(shape, size_of::<T>())
@@ -124,6 +119,25 @@ impl Additions {
     /// The error of a sum of products, of the sum of their magnitudes: p.
     pub fn of_products<T: Element>(self) -> f64 {
         self.of_sum::<T>() + compute_roundoff::<T>()
+    }
+}
+
+/// Whether a backend is the processor, or a GPU.
+fn is_processor<B: Backend>(backend: &B) -> bool {
+    let backend: &dyn Any = backend;
+    match backend.downcast_ref::<Device>() {
+        Some(device) => matches!(device, Device::Cpu(_)),
+        None => backend.is::<Cpu>(),
+    }
+}
+
+/// By how much the squares that a backend adds up in `f64` may be larger than those about the mean: on a GPU they end about the first
+/// value of the channel (`kernels/statistics.cuh`).
+pub fn excess_of_squares<B: Backend>(backend: &B, first: f64, mean: f64, variance: f64) -> f64 {
+    if is_processor(backend) {
+        1.0
+    } else {
+        1.0 + (first - mean).powi(2) / variance
     }
 }
 
