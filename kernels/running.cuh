@@ -2,7 +2,8 @@
 //
 //     running = (1 − weight)·running + weight·batch
 //
-// in f64, rounded once, on request only where that is finite; the batch's variance is multiplied by `variance_correction`, M/(M − 1) for the unbiased estimate.
+// in f64, rounded once, on request only where that is finite; the batch's variance is multiplied by `variance_correction`,
+// M/(M − 1) for the unbiased estimate.
 #pragma once
 #include "element.cuh"
 

@@ -5,19 +5,13 @@
 //! read again: about the mean that was found, and scaled by a power of two, which rounds nothing.
 
 use crate::cpu::elementwise::coefficients::Coefficients;
-use crate::cpu::kernels::statistics::TileMoments;
+use crate::cpu::kernels::statistics::{Deviations, TileMoments};
 use crate::cpu::memory::scratch::Scratch;
-use crate::cpu::memory::slice::{RawSlice, Rows};
-use crate::cpu::memory::strided::StridedSpans;
 use crate::cpu::reduce::columns::{ColumnSums, add_columns, gather_columns};
 use crate::cpu::reduce::moments::{Doubt, Moments};
 use crate::cpu::reduce::planes::PlaneSums;
-use crate::cpu::reduce::terms::{Terms, TermsOf};
 use crate::cpu::simd::elements::SimdElement;
-use crate::cpu::simd::tail_mask::lane_mask;
-use crate::cpu::simd::vector::{LANES, Vector};
 use crate::cpu::simd::{Kernel, Simd};
-use crate::cpu::tiling::span::Span;
 use crate::numeric::{Numeric, Real};
 
 /// From where, and on what scale, the deviations of each channel of a tile are taken.
@@ -73,7 +67,7 @@ impl<T: SimdElement> Kernel for CentredMoments<'_, T> {
             let (pivot, scale) = (pivots[channel - first], scales[channel - first]);
             [scale, -pivot * scale].map(T::Scalar::nearest)
         });
-        let deviations = ScaledDeviations(x);
+        let deviations = Deviations(x);
         let [mut sum, mut sum_of_squares] = if view.has_planes() {
             PlaneSums::<T, _, 2>::of::<S, 2>(view, tile, &coefficients, deviations).all(simd)
         } else {
@@ -84,7 +78,7 @@ impl<T: SimdElement> Kernel for CentredMoments<'_, T> {
                 view,
                 tile,
                 &deviations,
-                columns.as_slices(),
+                columns.as_slices::<2>(),
                 &mut sums,
             );
             [&mut sums.sum, &mut sums.sum_of_products].map(|sums| {
@@ -103,63 +97,5 @@ impl<T: SimdElement> Kernel for CentredMoments<'_, T> {
         let mut moments = Moments::none(channels.len());
         moments.add_about_pivot::<T::Scalar>(count as f64, pivots, &sum, &sum_of_squares);
         moments
-    }
-}
-
-/// a = b = x·scale − pivot·scale.
-struct ScaledDeviations<'a, T>(RawSlice<'a, T>);
-
-impl<'a, S: Simd, T: SimdElement> Terms<S, T, 2> for ScaledDeviations<'a, T> {
-    type Streams<const A: usize> = StridedSpans<'a, T, A>;
-    type Rows = Rows<'a, T>;
-
-    #[inline(always)]
-    fn streams<const A: usize>(&self, spans: [Span; A]) -> StridedSpans<'a, T, A> {
-        self.0.strided(spans)
-    }
-    #[inline(always)]
-    fn no_streams<const A: usize>(&self) -> StridedSpans<'a, T, A> {
-        StridedSpans::none()
-    }
-    #[inline(always)]
-    fn rows(&self, first: Span, count: usize, row_len: usize) -> Rows<'a, T> {
-        self.0.rows(first, count, row_len)
-    }
-    #[inline(always)]
-    fn row_streams<const A: usize>(
-        &self,
-        rows: Rows<'a, T>,
-        row: usize,
-        step: usize,
-    ) -> StridedSpans<'a, T, A> {
-        rows.streams(row, step)
-    }
-    #[inline(always)]
-    fn prefetch<const A: usize>(
-        &self,
-        simd: S,
-        streams: StridedSpans<'a, T, A>,
-        at: usize,
-        distance: usize,
-    ) {
-        streams.prefetch(simd, at, distance);
-    }
-    #[cfg_attr(not(unoptimized), inline(always))]
-    fn terms<const A: usize>(
-        &self,
-        simd: S,
-        streams: StridedSpans<'a, T, A>,
-        [scale, offset]: [T::Vector<S>; 2],
-        at: usize,
-        count: usize,
-    ) -> TermsOf<S, T, A> {
-        let mut deviations = streams.read(simd, at, count);
-        for i in 0..A {
-            deviations[i] = deviations[i].mul_add(scale, offset);
-            if count < LANES {
-                deviations[i] = deviations[i].mask_and(lane_mask(0, count));
-            }
-        }
-        (deviations, deviations)
     }
 }

@@ -106,7 +106,7 @@ impl<'a, T: SimdElement> TileMoments<'a, T> {
                 self.view,
                 &block,
                 &deviations,
-                columns.as_slices(),
+                columns.as_slices::<1>(),
                 &mut sums,
             );
             gather_columns(self.view, &block, &mut sums.sum, &mut sum);
@@ -136,10 +136,10 @@ pub(crate) fn pivots_as_coefficients<T: SimdElement>(
     })
 }
 
-/// a = b = x − pivot.
+/// a = b = x − pivot with one coefficient, the pivot; a = b = x·scale + offset with two, for deviations on another scale.
 pub(crate) struct Deviations<'a, T>(pub RawSlice<'a, T>);
 
-impl<'a, S: Simd, T: SimdElement> Terms<S, T, 1> for Deviations<'a, T> {
+impl<'a, S: Simd, T: SimdElement, const N: usize> Terms<S, T, N> for Deviations<'a, T> {
     type Streams<const A: usize> = StridedSpans<'a, T, A>;
     type Rows = Rows<'a, T>;
 
@@ -179,13 +179,18 @@ impl<'a, S: Simd, T: SimdElement> Terms<S, T, 1> for Deviations<'a, T> {
         &self,
         simd: S,
         streams: StridedSpans<'a, T, A>,
-        [pivot]: [T::Vector<S>; 1],
+        with: [T::Vector<S>; N],
         at: usize,
         count: usize,
     ) -> TermsOf<S, T, A> {
+        const { assert!(N == 1 || N == 2, "a pivot, or a scale and an offset") }
         let mut deviations = streams.read(simd, at, count);
         for i in 0..A {
-            deviations[i] = deviations[i].sub(pivot);
+            deviations[i] = if N == 1 {
+                deviations[i].sub(with[0])
+            } else {
+                deviations[i].mul_add(with[0], with[N - 1])
+            };
             if count < LANES {
                 deviations[i] = deviations[i].mask_and(lane_mask(0, count));
             }
