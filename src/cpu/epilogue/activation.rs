@@ -4,10 +4,10 @@
 //! [`opaque`], which says why.
 
 use crate::backend::epilogue::Activation;
-use crate::cpu::simd::Simd;
 use crate::cpu::simd::elements::SimdElement;
 use crate::cpu::simd::opaque::opaque;
 use crate::cpu::simd::vector::{LANES, Vector};
+use crate::cpu::simd::{Kernel, Simd};
 use crate::logistic::Logistic;
 use crate::numeric::Numeric;
 
@@ -139,16 +139,34 @@ fn silu_backward<S: Simd, T: SimdElement>(
     dy.mul(sigma.mul(one.add(v.mul(of_negative))))
 }
 
-/// σ(v) and σ(−v), value by value: compilers make vectors of it.
+/// σ(v) and σ(−v).
 #[inline(always)]
 fn logistic<S: Simd, T: SimdElement>(simd: S, v: T::Vector<S>) -> [T::Vector<S>; 2] {
     let mut sigma = v.to_array();
     let mut of_negative = sigma;
-    for i in 0..LANES {
-        [sigma[i], of_negative[i]] = sigma[i].logistic();
-    }
+    simd.apart(LogisticOfEach {
+        v_to_sigma: &mut sigma,
+        of_negative: &mut of_negative,
+    });
     [
         T::load_compute(simd, &sigma),
         T::load_compute(simd, &of_negative),
     ]
+}
+
+/// σ(v) in place of v, and σ(−v), value by value: compilers make vectors of it.
+struct LogisticOfEach<'a, C> {
+    v_to_sigma: &'a mut [C; LANES],
+    of_negative: &'a mut [C; LANES],
+}
+
+impl<C: Logistic> Kernel for LogisticOfEach<'_, C> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        for i in 0..LANES {
+            [self.v_to_sigma[i], self.of_negative[i]] = self.v_to_sigma[i].logistic();
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! A vector out of several registers.
+//! A vector out of many registers: where there are two, it is a [`Pair`](crate::cpu::simd::pair::Pair).
 
 use crate::cpu::simd::vector::Vector;
 

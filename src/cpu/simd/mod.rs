@@ -11,6 +11,7 @@ pub(crate) mod elements;
 pub(crate) mod floating_point_mode;
 pub(crate) mod lanes;
 pub(crate) mod opaque;
+pub(crate) mod pair;
 pub(crate) mod portable;
 pub(crate) mod tail_mask;
 pub(crate) mod vector;
@@ -147,6 +148,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
     }
     /// Runs a kernel with the instruction set enabled.
     fn vectorize<K: Kernel>(self, kernel: K) -> K::Output;
+    /// Runs a part of a kernel as a function of its own: what is long and seldom wanted is not repeated in every loop then.
+    fn apart<K: Kernel>(self, part: K) -> K::Output;
 }
 
 /// Work written once for every instruction set. `run` must be `#[inline(always)]`.

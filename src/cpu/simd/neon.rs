@@ -315,6 +315,16 @@ impl Simd for Neon {
         // SAFETY: `self` proves NEON.
         unsafe { enabled(self, kernel) }
     }
+    #[inline(always)]
+    fn apart<K: Kernel>(self, part: K) -> K::Output {
+        #[inline(never)]
+        #[target_feature(enable = "neon")]
+        fn enabled<K: Kernel>(simd: Neon, part: K) -> K::Output {
+            part.run(simd)
+        }
+        // SAFETY: `self` proves NEON.
+        unsafe { enabled(self, part) }
+    }
 }
 
 /// All bits of the lanes whose bit is set, of four.

@@ -129,6 +129,10 @@ impl Simd for Portable {
     fn vectorize<K: Kernel>(self, kernel: K) -> K::Output {
         kernel.run(self)
     }
+    #[inline(never)]
+    fn apart<K: Kernel>(self, part: K) -> K::Output {
+        part.run(self)
+    }
 }
 
 /// Exact, and without branches so that it packs: `half`'s own conversion asks the CPU for F16C at every value.

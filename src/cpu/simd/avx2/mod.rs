@@ -23,7 +23,7 @@ use half::{bf16, f16};
 use registers::{R32, R64};
 
 use crate::cpu::simd::aligned::Aligned;
-use crate::cpu::simd::lanes::Lanes;
+use crate::cpu::simd::pair::Pair;
 use crate::cpu::simd::vector::{LANES, Vector};
 use crate::cpu::simd::{Kernel, Simd};
 
@@ -41,29 +41,30 @@ impl Avx2 {
 }
 
 impl Simd for Avx2 {
-    type F32 = Lanes<R32, 2>;
-    type F64 = Lanes<R64, 2>;
+    type F32 = Pair<R32>;
+    type F64 = Pair<R64>;
 
     #[inline(always)]
     fn splat_f32(self, value: f32) -> Self::F32 {
         // SAFETY: `self` proves AVX2.
-        Lanes([R32(unsafe { _mm256_set1_ps(value) }); 2])
+        let half = R32(unsafe { _mm256_set1_ps(value) });
+        Pair(half, half)
     }
     #[inline(always)]
     fn splat_f64(self, value: f64) -> Self::F64 {
         // SAFETY: `self` proves AVX2.
         let half = unsafe { _mm256_set1_pd(value) };
-        Lanes([R64(half, half); 2])
+        Pair(R64(half, half), R64(half, half))
     }
     #[inline(always)]
     fn load_f32(self, from: &[f32; LANES]) -> Self::F32 {
         let from = from.as_ptr();
         // SAFETY: `self` proves AVX2; the array has 16 values.
         unsafe {
-            Lanes([
+            Pair(
                 R32(_mm256_loadu_ps(from)),
                 R32(_mm256_loadu_ps(from.add(8))),
-            ])
+            )
         }
     }
     #[inline(always)]
@@ -71,10 +72,10 @@ impl Simd for Avx2 {
         let from = from.as_ptr();
         // SAFETY: `self` proves AVX2; the array has 16 values.
         unsafe {
-            Lanes([
+            Pair(
                 R64(_mm256_loadu_pd(from), _mm256_loadu_pd(from.add(4))),
                 R64(_mm256_loadu_pd(from.add(8)), _mm256_loadu_pd(from.add(12))),
-            ])
+            )
         }
     }
     #[inline(always)]
@@ -82,10 +83,10 @@ impl Simd for Avx2 {
         let from = from.as_ptr().cast::<__m128i>();
         // SAFETY: `self` proves F16C; the array has 16 values of 2 bytes, two times 16 bytes.
         unsafe {
-            Lanes([
+            Pair(
                 R32(_mm256_cvtph_ps(_mm_loadu_si128(from))),
                 R32(_mm256_cvtph_ps(_mm_loadu_si128(from.add(1)))),
-            ])
+            )
         }
     }
     #[inline(always)]
@@ -93,10 +94,10 @@ impl Simd for Avx2 {
         let from = from.as_ptr().cast::<__m128i>();
         // SAFETY: `self` proves AVX2; the array has 16 values of 2 bytes, two times 16 bytes.
         unsafe {
-            Lanes([
+            Pair(
                 widen_bf16(_mm_loadu_si128(from)),
                 widen_bf16(_mm_loadu_si128(from.add(1))),
-            ])
+            )
         }
     }
     #[inline(always)]
@@ -104,27 +105,24 @@ impl Simd for Avx2 {
         let to = to.as_mut_ptr();
         // SAFETY: `self` proves AVX2; the array has room for 16 values.
         unsafe {
-            _mm256_storeu_ps(to, value.0[0].0);
-            _mm256_storeu_ps(to.add(8), value.0[1].0);
+            _mm256_storeu_ps(to, value.0.0);
+            _mm256_storeu_ps(to.add(8), value.1.0);
         }
     }
     #[inline(always)]
     fn store_f64(self, value: Self::F64, to: &mut [f64; LANES]) {
-        value.0[0].write(&mut to[..8]);
-        value.0[1].write(&mut to[8..]);
+        value.0.write(&mut to[..8]);
+        value.1.write(&mut to[8..]);
     }
     #[inline(always)]
     fn store_f16(self, value: Self::F32, to: &mut [f16; LANES]) {
         let to = to.as_mut_ptr().cast::<__m128i>();
         // SAFETY: `self` proves F16C; the array has room for 16 values of 2 bytes, two times 16 bytes.
         unsafe {
-            _mm_storeu_si128(
-                to,
-                _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(value.0[0].0),
-            );
+            _mm_storeu_si128(to, _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(value.0.0));
             _mm_storeu_si128(
                 to.add(1),
-                _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(value.0[1].0),
+                _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(value.1.0),
             );
         }
     }
@@ -133,7 +131,7 @@ impl Simd for Avx2 {
         let to = to.as_mut_ptr().cast::<__m256i>();
         // SAFETY: `self` proves AVX2; the array has room for 16 values of 2 bytes, 32 bytes.
         unsafe {
-            let packed = _mm256_packus_epi32(round_bf16(value.0[0]), round_bf16(value.0[1]));
+            let packed = _mm256_packus_epi32(round_bf16(value.0), round_bf16(value.1));
             _mm256_storeu_si256(to, _mm256_permute4x64_epi64::<0b11_01_10_00>(packed));
         }
     }
@@ -142,8 +140,8 @@ impl Simd for Avx2 {
         let [to] = to.get();
         // SAFETY: `self` proves AVX2; the array has room for 16 values, and is aligned, as its type says.
         unsafe {
-            _mm256_stream_ps(to.as_mut_ptr(), value.0[0].0);
-            _mm256_stream_ps(to.as_mut_ptr().add(8), value.0[1].0);
+            _mm256_stream_ps(to.as_mut_ptr(), value.0.0);
+            _mm256_stream_ps(to.as_mut_ptr().add(8), value.1.0);
         }
     }
     #[inline(always)]
@@ -151,10 +149,10 @@ impl Simd for Avx2 {
         let [to] = to.get();
         // SAFETY: `self` proves AVX2; the array has room for 16 values, and is aligned, as its type says.
         unsafe {
-            _mm256_stream_pd(to.as_mut_ptr(), value.0[0].0);
-            _mm256_stream_pd(to.as_mut_ptr().add(4), value.0[0].1);
-            _mm256_stream_pd(to.as_mut_ptr().add(8), value.0[1].0);
-            _mm256_stream_pd(to.as_mut_ptr().add(12), value.0[1].1);
+            _mm256_stream_pd(to.as_mut_ptr(), value.0.0);
+            _mm256_stream_pd(to.as_mut_ptr().add(4), value.0.1);
+            _mm256_stream_pd(to.as_mut_ptr().add(8), value.1.0);
+            _mm256_stream_pd(to.as_mut_ptr().add(12), value.1.1);
         }
     }
     #[inline(always)]
@@ -196,6 +194,16 @@ impl Simd for Avx2 {
         }
         // SAFETY: `self` proves the three features.
         unsafe { enabled(self, kernel) }
+    }
+    #[inline(always)]
+    fn apart<K: Kernel>(self, part: K) -> K::Output {
+        #[inline(never)]
+        #[target_feature(enable = "avx2,fma,f16c")]
+        fn enabled<K: Kernel>(simd: Avx2, part: K) -> K::Output {
+            part.run(simd)
+        }
+        // SAFETY: `self` proves the three features.
+        unsafe { enabled(self, part) }
     }
 }
 

@@ -20,7 +20,6 @@ use half::{bf16, f16};
 use registers::{R32, R64};
 
 use crate::cpu::simd::aligned::Aligned;
-use crate::cpu::simd::lanes::Lanes;
 use crate::cpu::simd::vector::{LANES, Vector};
 use crate::cpu::simd::{Kernel, Simd};
 
@@ -41,34 +40,30 @@ impl Avx512 {
 /// Sixteen values of 2 bytes, and back.
 impl Avx512 {
     #[inline(always)]
-    fn of_f16(_: Self, halves: __m256i) -> Lanes<R32, 1> {
+    fn of_f16(_: Self, halves: __m256i) -> R32 {
         // Nothing is rounded; but the other form cannot read from memory in the same instruction.
         // SAFETY: the first argument proves AVX-512 F.
-        Lanes([R32(unsafe {
-            _mm512_cvt_roundph_ps::<_MM_FROUND_CUR_DIRECTION>(halves)
-        })])
+        R32(unsafe { _mm512_cvt_roundph_ps::<_MM_FROUND_CUR_DIRECTION>(halves) })
     }
     #[inline(always)]
-    fn of_bf16(_: Self, halves: __m256i) -> Lanes<R32, 1> {
+    fn of_bf16(_: Self, halves: __m256i) -> R32 {
         // SAFETY: the first argument proves AVX-512 F.
-        Lanes([R32(unsafe {
-            _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(halves)))
-        })])
+        R32(unsafe { _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(halves))) })
     }
     #[inline(always)]
-    fn to_f16(_: Self, value: Lanes<R32, 1>) -> __m256i {
+    fn to_f16(_: Self, value: R32) -> __m256i {
         // SAFETY: the first argument proves AVX-512 F.
-        unsafe { _mm512_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(value.0[0].0) }
+        unsafe { _mm512_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(value.0) }
     }
     #[inline(always)]
-    fn to_bf16(simd: Self, value: Lanes<R32, 1>) -> __m256i {
+    fn to_bf16(simd: Self, value: R32) -> __m256i {
         // SAFETY: the first argument proves AVX-512 F.
         unsafe { _mm512_cvtepi32_epi16(_mm512_srli_epi32::<16>(Self::rounded(simd, value))) }
     }
     /// Rounded to bfloat16, each in the upper half of its lane.
     #[inline(always)]
-    fn rounded(_: Self, value: Lanes<R32, 1>) -> __m512i {
-        let value = value.0[0].0;
+    fn rounded(_: Self, value: R32) -> __m512i {
+        let value = value.0;
         // SAFETY: the first argument proves AVX-512 F.
         unsafe {
             let bits = _mm512_castps_si512(value);
@@ -82,30 +77,30 @@ impl Avx512 {
 }
 
 impl Simd for Avx512 {
-    type F32 = Lanes<R32, 1>;
-    type F64 = Lanes<R64, 1>;
+    type F32 = R32;
+    type F64 = R64;
 
     #[inline(always)]
     fn splat_f32(self, value: f32) -> Self::F32 {
         // SAFETY: `self` proves AVX-512 F.
-        Lanes([R32(unsafe { _mm512_set1_ps(value) })])
+        R32(unsafe { _mm512_set1_ps(value) })
     }
     #[inline(always)]
     fn splat_f64(self, value: f64) -> Self::F64 {
         // SAFETY: `self` proves AVX-512 F.
         let half = unsafe { _mm512_set1_pd(value) };
-        Lanes([R64(half, half)])
+        R64(half, half)
     }
     #[inline(always)]
     fn load_f32(self, from: &[f32; LANES]) -> Self::F32 {
         // SAFETY: `self` proves AVX-512 F; the array has 16 values.
-        Lanes([R32(unsafe { _mm512_loadu_ps(from.as_ptr()) })])
+        R32(unsafe { _mm512_loadu_ps(from.as_ptr()) })
     }
     #[inline(always)]
     fn load_f64(self, from: &[f64; LANES]) -> Self::F64 {
         let from = from.as_ptr();
         // SAFETY: `self` proves AVX-512 F; the array has 16 values.
-        unsafe { Lanes([R64(_mm512_loadu_pd(from), _mm512_loadu_pd(from.add(8)))]) }
+        unsafe { R64(_mm512_loadu_pd(from), _mm512_loadu_pd(from.add(8))) }
     }
     #[inline(always)]
     fn load_f16(self, from: &[f16; LANES]) -> Self::F32 {
@@ -119,11 +114,11 @@ impl Simd for Avx512 {
     }
     #[inline(always)]
     fn store_f32(self, value: Self::F32, to: &mut [f32; LANES]) {
-        value.0[0].write(to);
+        value.write(to);
     }
     #[inline(always)]
     fn store_f64(self, value: Self::F64, to: &mut [f64; LANES]) {
-        value.0[0].write(to);
+        value.write(to);
     }
     #[inline(always)]
     fn store_f16(self, value: Self::F32, to: &mut [f16; LANES]) {
@@ -138,15 +133,15 @@ impl Simd for Avx512 {
     #[inline(always)]
     fn store_non_temporal_f32(self, [value]: [Self::F32; 1], to: Aligned<'_, f32, 1>) {
         // SAFETY: `self` proves AVX-512 F; the array has room for 16 values, and is aligned, as its type says.
-        unsafe { _mm512_stream_ps(to.get()[0].as_mut_ptr(), value.0[0].0) }
+        unsafe { _mm512_stream_ps(to.get()[0].as_mut_ptr(), value.0) }
     }
     #[inline(always)]
     fn store_non_temporal_f64(self, [value]: [Self::F64; 1], to: Aligned<'_, f64, 1>) {
         let [to] = to.get();
         // SAFETY: `self` proves AVX-512 F; the array has room for 16 values, and is aligned, as its type says.
         unsafe {
-            _mm512_stream_pd(to.as_mut_ptr(), value.0[0].0);
-            _mm512_stream_pd(to.as_mut_ptr().add(8), value.0[0].1);
+            _mm512_stream_pd(to.as_mut_ptr(), value.0);
+            _mm512_stream_pd(to.as_mut_ptr().add(8), value.1);
         }
     }
     #[inline(always)]
@@ -165,14 +160,12 @@ impl Simd for Avx512 {
     #[inline(always)]
     fn load_partial_f32(self, from: &[f32]) -> Self::F32 {
         // SAFETY: `self` proves AVX-512 F; the lanes whose bits are set are in the slice, and no others are touched.
-        Lanes([R32(unsafe {
-            _mm512_maskz_loadu_ps(first_lanes(from.len()), from.as_ptr())
-        })])
+        R32(unsafe { _mm512_maskz_loadu_ps(first_lanes(from.len()), from.as_ptr()) })
     }
     #[inline(always)]
     fn store_partial_f32(self, value: Self::F32, to: &mut [f32]) {
         // SAFETY: `self` proves AVX-512 F; the lanes whose bits are set are in the slice, and no others are touched.
-        unsafe { _mm512_mask_storeu_ps(to.as_mut_ptr(), first_lanes(to.len()), value.0[0].0) }
+        unsafe { _mm512_mask_storeu_ps(to.as_mut_ptr(), first_lanes(to.len()), value.0) }
     }
     #[inline(always)]
     fn load_partial_f16(self, from: &[f16]) -> Self::F32 {
@@ -225,6 +218,16 @@ impl Simd for Avx512 {
         }
         // SAFETY: `self` proves the four features.
         unsafe { enabled(self, kernel) }
+    }
+    #[inline(always)]
+    fn apart<K: Kernel>(self, part: K) -> K::Output {
+        #[inline(never)]
+        #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+        fn enabled<K: Kernel>(simd: Avx512, part: K) -> K::Output {
+            part.run(simd)
+        }
+        // SAFETY: `self` proves the four features.
+        unsafe { enabled(self, part) }
     }
 }
 
