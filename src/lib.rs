@@ -31,6 +31,7 @@ pub use cpu::{Cpu, CpuMask};
 pub use cuda::Cuda;
 #[cfg(feature = "cuda")]
 pub use cudarc;
+pub use device::explain::Explanation;
 pub use device::{Device, DeviceBuffer, DeviceMask, DeviceSlice, DeviceSliceMut};
 pub use element::{Compute, DType, Element};
 pub use error::{Error, Result};

@@ -38,7 +38,6 @@ struct Workspace {
 
 impl CudaDriver {
     pub(super) fn new(ordinal: usize) -> Result<Self> {
-        modules::check_built()?;
         library::driver_version().map_err(|error| match error {
             Error::NoSuchDevice { found, .. } => Error::NoSuchDevice {
                 asked: ordinal,
@@ -61,7 +60,6 @@ impl CudaDriver {
     }
 
     pub(super) fn on_stream(stream: Arc<CudaStream>) -> Result<Self> {
-        modules::check_built()?;
         let version = library::driver_version()?;
         let ask = |error| driver_error("describe the device", error);
         let context = stream.context();
@@ -74,6 +72,8 @@ impl CudaDriver {
                 needed: capability(OLDEST_ARCHITECTURE),
             });
         }
+        // After the machine: where that has no GPU to use, building the kernels would change nothing.
+        modules::check_built()?;
         let kernels = Kernels::new(context, &attributes, version);
         // The smallest, to see that this driver takes what nvcc made.
         kernels.get(Kernel::per_channel(Operation::InverseStd, DType::F32))?;

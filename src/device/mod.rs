@@ -1,6 +1,7 @@
 //! THE ONLY DEVICE DISPATCH: the machine's best device, chosen when the program runs.
 
 pub(crate) mod downcast;
+pub(crate) mod explain;
 pub(crate) mod memory;
 pub(crate) mod steps;
 
@@ -43,12 +44,6 @@ pub enum Device {
 }
 
 impl Device {
-    /// The fastest device this build and this machine have: GPU 0 if it can be used, else the processor. Never fails:
-    /// there is always a processor.
-    pub fn best_available() -> Self {
-        Self::cuda(0).unwrap_or_else(|_| Self::cpu())
-    }
-
     /// The processor, on its best SIMD level and rayon's pool.
     pub fn cpu() -> Self {
         Device::Cpu(Cpu::new())
@@ -71,7 +66,7 @@ impl Device {
     pub fn cuda(ordinal: usize) -> Result<Self> {
         Err(Error::DeviceUnavailable {
             device: format!("cuda:{ordinal}"),
-            reason: "this build has no CUDA backend (feature `cuda`)".to_owned(),
+            reason: "this build is without the feature `cuda`".to_owned(),
         })
     }
 }
