@@ -104,7 +104,7 @@ impl Arm<'_> {
         seed: u32,
         progress: &Progress,
     ) -> Result<Network> {
-        let mut random = Random(u64::from(seed));
+        let mut random = Random::new(u64::from(seed));
         let mut network = Network::new(self.normalize_on, &mut random)?;
         for _ in 0..self.epochs {
             for places in random.order(training.len()).chunks(BATCH) {

@@ -3,16 +3,13 @@
 use batchnorm::candle::BatchNorm;
 use batchnorm::{Layout, Shape};
 use candle_core::{Device, Result, Tensor, Var};
+use rand_xoshiro::SplitMix64;
+use rand_xoshiro::rand_core::{RngCore, SeedableRng};
 
 /// Values around `center`, spread like a normal distribution, the same on every machine.
 pub(crate) fn values(count: usize, center: f32, seed: u64) -> Vec<f32> {
-    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-    let mut uniform = || {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        (state >> 40) as f32 / (1u32 << 24) as f32
-    };
+    let mut random = SplitMix64::seed_from_u64(seed);
+    let mut uniform = || (random.next_u64() >> 40) as f32 / (1u32 << 24) as f32;
     (0..count)
         .map(|_| center + (0..4).map(|_| uniform()).sum::<f32>() * 1.7 - 3.4)
         .collect()

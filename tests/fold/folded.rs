@@ -38,7 +38,7 @@ fn fold<T: Element, C: Compute>(
 
 /// The folded convolution against the convolution and the layer after it, for weights of type `T`.
 fn check<T: Element, C: Compute>(convolution: &Convolution<'_>, has_bias: bool) {
-    let mut values = Values(convolution.outputs as u64 * 31 + convolution.groups as u64);
+    let mut values = Values::new(convolution.outputs as u64 * 31 + convolution.groups as u64);
     let config = BatchNormConfig::new(convolution.outputs).epsilon(1e-3);
     let layer: BatchNorm<_, C> = layer(config, &mut values);
     let weight: Vec<T> = values.list(product(&convolution.weight_dims()), 0.25);
@@ -188,7 +188,7 @@ fn transposed_convolutions_take_it_in() {
 
 #[test]
 fn scale_and_shift_are_the_nearest_to_the_formula() {
-    let mut values = Values(5);
+    let mut values = Values::new(5);
     for config in [
         BatchNormConfig::new(9),
         BatchNormConfig::new(9).gamma(false),

@@ -5,18 +5,21 @@ mod folded;
 mod refused;
 
 use batchnorm::{BatchNorm, BatchNormConfig, Compute, Cpu, Element};
+use rand_xoshiro::SplitMix64;
+use rand_xoshiro::rand_core::{RngCore, SeedableRng};
 
 /// Repeatable values of magnitude `low` to 1, of both signs.
-struct Values(u64);
+struct Values(SplitMix64);
 
 impl Values {
+    fn new(seed: u64) -> Self {
+        Self(SplitMix64::seed_from_u64(seed))
+    }
+
     fn next(&mut self, low: f64) -> f64 {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        let unit = (self.0 >> 40) as f64 / (1u64 << 24) as f64;
-        let sign = if self.0 >> 39 & 1 == 0 { 1.0 } else { -1.0 };
+        let bits = self.0.next_u64();
+        let unit = (bits >> 40) as f64 / (1u64 << 24) as f64;
+        let sign = if bits >> 39 & 1 == 0 { 1.0 } else { -1.0 };
         sign * (low + (1.0 - low) * unit)
     }
 

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use rand_xoshiro::SplitMix64;
+use rand_xoshiro::rand_core::{RngCore, SeedableRng};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 
@@ -81,10 +83,7 @@ pub(crate) fn only_header(header: &str) -> Vec<u8> {
 
 /// Values that look random, from 0.5 to 1.5: variances must be positive.
 pub(crate) fn floats(name: &str, count: usize) -> Vec<f32> {
-    let mut state = u32::from(name.as_bytes()[0]);
-    let next = |_| {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        0.5 + (state >> 16) as f32 / 65536.0
-    };
+    let mut random = SplitMix64::seed_from_u64(u64::from(name.as_bytes()[0]));
+    let next = |_| 0.5 + (random.next_u32() >> 16) as f32 / 65536.0;
     (0..count).map(next).collect()
 }

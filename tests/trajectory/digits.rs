@@ -6,6 +6,8 @@ use std::path::Path;
 use batchnorm::Compute;
 use flate2::read::GzDecoder;
 use ndarray::{Array2, NdFloat};
+use rand_xoshiro::SplitMix64;
+use rand_xoshiro::rand_core::{RngCore, SeedableRng};
 
 /// Rows for training; the others are for the test.
 pub(crate) const TRAINING_ROWS: usize = 1200;
@@ -56,19 +58,16 @@ impl<F: Float> Digits<F> {
     }
 }
 
-/// The weights of dense layer `layer`: He's variance, from a hash of the place.
+/// The step of SplitMix64 from one state to the next: its sequence from 0 can be entered anywhere.
+const STEP: u64 = 0x9E37_79B9_7F4A_7C15;
+
+/// The weights of dense layer `layer`: He's variance, from the values of SplitMix64 that belong to the place.
 pub(crate) fn weights<F: Float>(layer: u64, fan_in: usize, fan_out: usize) -> Array2<F> {
     let scale = (24.0 / fan_in as f64).sqrt();
     Array2::from_shape_fn((fan_in, fan_out), |(i, o)| {
-        let hash = splitmix64((layer << 32) + (i * fan_out + o) as u64);
-        let uniform = (hash >> 11) as f64 / (1_u64 << 53) as f64;
+        let place = (layer << 32) + (i * fan_out + o) as u64;
+        let bits = SplitMix64::seed_from_u64(place.wrapping_mul(STEP)).next_u64();
+        let uniform = (bits >> 11) as f64 / (1_u64 << 53) as f64;
         F::from_f64(scale * (uniform - 0.5))
     })
-}
-
-fn splitmix64(k: u64) -> u64 {
-    let z = k.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    let z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
 }

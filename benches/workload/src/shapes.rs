@@ -1,6 +1,8 @@
 //! What is measured: the shapes, what is in the arrays, and how many arrays it takes that none is found in cache.
 
 use batchnorm::Element;
+use rand_xoshiro::SplitMix64;
+use rand_xoshiro::rand_core::{RngCore, SeedableRng};
 
 /// (N, C, spatial...) of the convolutional networks, the dense layers and the volumes that people train.
 pub const SHAPES: [&[usize]; 13] = [
@@ -37,14 +39,9 @@ pub fn sets(bytes: usize) -> usize {
 
 /// Irregular values, with a mean and a deviation: 4096 of them, over and over.
 pub fn values<T: Element>(len: usize, seed: u64) -> Vec<T> {
-    let mut state = seed;
+    let mut random = SplitMix64::seed_from_u64(seed);
     let pattern: Vec<T> = (0..4096)
-        .map(|_| {
-            state = state
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
-            T::from_f64((state >> 40) as f64 / f64::from(1 << 23) - 0.7)
-        })
+        .map(|_| T::from_f64((random.next_u64() >> 40) as f64 / f64::from(1 << 23) - 0.7))
         .collect();
     (0..len)
         .map(|i| pattern[(i * 7 + i / 4096) % 4096])

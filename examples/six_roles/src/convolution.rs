@@ -76,7 +76,7 @@ fn pixels_under_kernel(side: usize, stride: usize) -> Vec<u32> {
 
 impl ConvolutionalNetwork {
     pub(crate) fn new(normalize: Normalize, seed: u64, device: &Device) -> Result<Self> {
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let mut side = SIDE;
         let mut layers = Vec::new();
         for (channels_in, channels_out, stride) in LAYERS {

@@ -138,7 +138,7 @@ impl Network {
             normalize,
             ..
         } = *architecture;
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let mut hidden = Vec::new();
         for layer in 0..depth {
             let shape = (width, if layer == 0 { PIXELS } else { width });

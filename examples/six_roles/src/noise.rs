@@ -15,7 +15,7 @@ pub(crate) struct Noise(Random);
 
 impl Noise {
     pub(crate) fn new(seed: u64) -> Self {
-        Self(Random(seed))
+        Self(Random::new(seed))
     }
 
     /// x of the shape (N, channels) with noise that is never the same.

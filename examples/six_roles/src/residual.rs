@@ -30,7 +30,7 @@ impl ResidualNetwork {
         seed: u64,
         device: &Device,
     ) -> Result<Self> {
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let mut dense = |shape| {
             let weight = Weights::He.matrix(shape, 1.0, &mut random, device)?;
             Dense::new(weight, true)

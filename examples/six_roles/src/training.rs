@@ -170,7 +170,7 @@ struct Batches<'a> {
 impl<'a> Batches<'a> {
     fn new(samples: &'a Samples, schedule: &Schedule) -> Result<Self> {
         // The weights are drawn from the seed itself.
-        let mut random = Random(!schedule.seed);
+        let mut random = Random::new(!schedule.seed);
         Ok(Self {
             samples,
             shuffled: samples.pick(&random.order(samples.len()))?,

@@ -6,6 +6,8 @@ use batchnorm::backend::{
 };
 use batchnorm::cuda::{CudaBuffer, CudaMask, CudaMemory};
 use batchnorm::{Compute, Cuda, Element, Result, Shape};
+use rand_xoshiro::SplitMix64;
+use rand_xoshiro::rand_core::{RngCore, SeedableRng};
 
 /// Everything that goes into a pass and comes out of it.
 #[derive(Debug)]
@@ -40,14 +42,8 @@ pub enum Work {
 /// So many random values, with mean 1 and deviation 2: a million of them, again and again.
 pub fn random<T: Element>(gpu: &Cuda, len: usize, seed: u64) -> Result<CudaBuffer<T>> {
     const PERIOD: usize = (1 << 20) + 7;
-    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-    let mut uniform = || {
-        // Xorshift (Marsaglia 2003).
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 11) as f64 / (1u64 << 53) as f64
-    };
+    let mut random = SplitMix64::seed_from_u64(seed);
+    let mut uniform = || (random.next_u64() >> 11) as f64 / (1u64 << 53) as f64;
     let values: Vec<T> = (0..len.min(PERIOD))
         .map(|_| T::from_f64(1.0 + 2.0 * 12f64.sqrt() * (uniform() - 0.5)))
         .collect();

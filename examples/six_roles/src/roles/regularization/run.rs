@@ -69,7 +69,7 @@ pub(super) fn run(context: &Context, arm: Noise, rate: f64, seed: u64) -> Result
     let network = Network::new(&architecture, seed, &context.device)?;
     let all = &context.split.training;
     // Another stream than that of the weights or of the order of the images.
-    let order = Random(seed + (1 << 32)).order(all.len());
+    let order = Random::new(seed + (1 << 32)).order(all.len());
     let (drawn, held_back) = order.split_at(IMAGES);
     let (drawn, held_back) = (all.pick(drawn)?, all.pick(held_back)?);
     let test = &context.split.test;
