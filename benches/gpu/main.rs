@@ -89,7 +89,7 @@ fn run(machine: &Machine, arguments: &Arguments) -> Result<(), Box<dyn std::erro
         println!("not measured: {message}");
     }
     if let Some(path) = &arguments.json {
-        std::fs::write(path, report::json(machine, &ceilings, &rows)?)?;
+        report::write_json(path, machine, &ceilings, &rows)?;
     }
     if missing.is_empty() {
         Ok(())

@@ -1,11 +1,14 @@
 //! The figures as tables in Markdown, and as JSON.
 
-use std::fmt::Write;
+use std::path::Path;
 
 use batchnorm::cudarc::driver::sys;
 use cuda_machine::machine::Machine;
+use serde_json::json;
+use tables::markdown::Table;
 use workload::gpu::ceilings::Ceilings;
 use workload::gpu::rows::Row;
+use workload::shapes;
 
 /// What was measured on.
 #[derive(Debug, serde::Serialize)]
@@ -57,8 +60,8 @@ pub(crate) fn head(machine: &Machine) -> Result<String, Box<dyn std::error::Erro
     ))
 }
 
-pub(crate) fn of_ceilings(ceilings: &Ceilings) -> String {
-    let mut text = String::from("| at best | |\n|---|---|\n");
+pub(crate) fn of_ceilings(ceilings: &Ceilings) -> Table {
+    let mut table = Table::new(["at best", ""]);
     let rates = [
         ("copy (bytes read and written)", ceilings.copy),
         ("copy by the driver", ceilings.copy_by_driver),
@@ -66,14 +69,14 @@ pub(crate) fn of_ceilings(ceilings: &Ceilings) -> String {
         ("write", ceilings.write),
     ];
     for (what, rate) in rates {
-        line(&mut text, &format!("| {what} | {:.0} GB/s |", rate / 1e9));
+        table.row([what.into(), format!("{:.0} GB/s", rate / 1e9)]);
     }
     for (bytes, rate) in &ceilings.read_again {
         let (megabytes, rate) = (*bytes as f64 / 1e6, rate / 1e9);
-        line(
-            &mut text,
-            &format!("| read again, {megabytes:.1} MB | {rate:.0} GB/s |"),
-        );
+        table.row([
+            format!("read again, {megabytes:.1} MB"),
+            format!("{rate:.0} GB/s"),
+        ]);
     }
     let times = [
         ("an empty kernel in a graph", ceilings.empty_in_graph),
@@ -83,51 +86,44 @@ pub(crate) fn of_ceilings(ceilings: &Ceilings) -> String {
         ),
     ];
     for (what, seconds) in times {
-        line(&mut text, &format!("| {what} | {:.2} us |", seconds * 1e6));
+        table.row([what.into(), format!("{:.2} us", seconds * 1e6)]);
     }
-    text
+    table
 }
 
-pub(crate) fn of_rows(rows: &[Row], limit: f64) -> String {
-    let mut text = String::from(
-        "| N x C x ... | layout | type | pass | median us | least to most | GB/s | share of the copy |\n|---|---|---|---|---|---|---|---|\n",
-    );
+pub(crate) fn of_rows(rows: &[Row], limit: f64) -> Table {
+    let mut table = Table::new([
+        "N x C x ...",
+        "layout",
+        "type",
+        "pass",
+        "median us",
+        "least to most",
+        "GB/s",
+        "share of the copy",
+    ]);
     for row in rows {
-        let dims: Vec<String> = row.dims.iter().map(usize::to_string).collect();
         let rate = row.bytes as f64 / row.seconds;
-        line(
-            &mut text,
-            &format!(
-                "| {} | {} | {} | {} | {:.2} | {:.2} to {:.2} | {:.0} | {:.2} |",
-                dims.join("x"),
-                row.layout,
-                row.dtype,
-                row.pass,
-                row.seconds * 1e6,
-                row.least * 1e6,
-                row.most * 1e6,
-                rate / 1e9,
-                rate / limit,
-            ),
-        );
+        table.row([
+            shapes::name(&row.dims),
+            row.layout.into(),
+            row.dtype.clone(),
+            row.pass.into(),
+            format!("{:.2}", row.seconds * 1e6),
+            format!("{:.2} to {:.2}", row.least * 1e6, row.most * 1e6),
+            format!("{:.0}", rate / 1e9),
+            format!("{:.2}", rate / limit),
+        ]);
     }
-    text
+    table
 }
 
-fn line(text: &mut String, line: &str) {
-    writeln!(text, "{line}").expect("a string takes everything");
-}
-
-pub(crate) fn json(
+pub(crate) fn write_json(
+    path: &Path,
     machine: &Machine,
     ceilings: &Ceilings,
     rows: &[Row],
-) -> Result<String, Box<dyn std::error::Error>> {
-    let all = serde_json::json!({
-        "machine": head_of(machine)?,
-        "ceilings": ceilings,
-        "copy_limit": ceilings.limit(),
-        "rows": rows,
-    });
-    Ok(serde_json::to_string_pretty(&all)?)
+) -> Result<(), Box<dyn std::error::Error>> {
+    let beside = json!({ "ceilings": ceilings, "copy_limit": ceilings.limit() });
+    tables::json::write(path, &head_of(machine)?, rows, beside)
 }

@@ -19,12 +19,12 @@ mod python;
 mod rounds;
 mod table;
 
-use std::fs;
 use std::rc::Rc;
 use std::time::Duration;
 
 use batchnorm::Cpu;
 use clap::Parser;
+use indicatif::{ProgressBar, ProgressStyle};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use rayon::ThreadPoolBuilder;
@@ -38,7 +38,7 @@ use native::{Native, Sets, Streaming};
 use peers::Peers;
 use problem::{Layout, Pass, Problem, Result};
 use python::Peer;
-use table::{Row, Table};
+use table::{Row, Tables};
 use workload::limit::Limit;
 use workload::processor::Processor;
 use workload::shapes;
@@ -63,23 +63,22 @@ fn main() -> Result<()> {
         println!("not run: {reason}");
     }
     println!();
-    let table = Table {
+    let rows = bench.rows(&arguments, &peers)?;
+    let tables = Tables {
         missing: peers.missing(),
     };
-    Table::head("milliseconds, share of the limit, and how many times as fast ours is");
-    let rows = bench.rows(&arguments, &peers, &table)?;
-    table.means(&rows);
+    println!("milliseconds, share of the limit, and how many times as fast ours is\n");
+    println!("{}", tables.of_rows(&rows));
+    println!("geometric means of the shares of the limit\n");
+    println!("{}", tables.of_means(&rows));
     table::disturbed(&rows);
     if let Some(path) = &arguments.json {
-        let all = json!({
-            "processor": processor,
+        let beside = json!({
             "cpu": bench.cpu.to_string(),
             "threads": threads,
             "not_run": peers.not_run,
-            "rows": rows,
         });
-        fs::write(path, serde_json::to_string_pretty(&all)?)
-            .map_err(|error| format!("{}: {error}", path.display()))?;
+        tables::json::write(path, &processor, &rows, beside)?;
     }
     Ok(())
 }
@@ -93,14 +92,16 @@ struct Bench {
 }
 
 impl Bench {
-    /// Measures and prints all rows that are asked for.
-    fn rows(&self, arguments: &Arguments, peers: &Peers, table: &Table) -> Result<Vec<Row>> {
+    /// Measures all rows that are asked for.
+    fn rows(&self, arguments: &Arguments, peers: &Peers) -> Result<Vec<Row>> {
         let mut random = StdRng::seed_from_u64(2);
         let mut rows = vec![];
         let shapes = match &arguments.shape[..] {
             [] => shapes::SHAPES.iter().map(|dims| dims.to_vec()).collect(),
             shapes => shapes.to_vec(),
         };
+        let style = ProgressStyle::with_template("{msg:44} {wide_bar} {pos} of {len} shapes")?;
+        let progress = ProgressBar::new(shapes.len() as u64).with_style(style);
         for dims in shapes {
             for &layout in Layout::of(&dims) {
                 if !wanted(&arguments.layout, &layout) {
@@ -113,19 +114,21 @@ impl Bench {
                         continue;
                     }
                     rounds::compare(&mut contenders, pass)?;
+                    let (shape, layout_name) = (shapes::name(&dims), layout.name());
+                    progress.set_message(format!("{shape}, {layout_name}, {}", pass.name()));
                     let length = Duration::from_secs_f64(arguments.seconds);
                     let medians = rounds::medians(&mut contenders, pass, length, &mut random)?;
-                    let row = Row {
+                    rows.push(Row {
                         dims: dims.clone(),
                         layout,
                         pass,
                         medians,
-                    };
-                    table.row(&row);
-                    rows.push(row);
+                    });
                 }
             }
+            progress.inc(1);
         }
+        progress.finish_and_clear();
         Ok(rows)
     }
 

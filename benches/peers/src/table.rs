@@ -1,6 +1,8 @@
-//! The table, in Markdown: a row as soon as there is one, and what they come to.
+//! The tables: every row, and what they come to.
 
 use serde::Serialize;
+use tables::markdown::Table;
+use tables::spread::geometric_mean;
 
 use crate::contender::Column;
 use crate::problem::{Layout, Pass};
@@ -56,38 +58,30 @@ fn decimals(milliseconds: f64) -> usize {
     }
 }
 
-/// Prints rows. Columns of which nobody could be started say so.
-pub struct Table {
+/// Tables whose columns say so where nobody in them could be started.
+pub struct Tables {
     pub missing: Vec<Column>,
 }
 
-impl Table {
-    /// What the cells are, and their heads.
-    pub fn head(cells: &str) {
-        println!("{cells}\n");
-        let columns = Column::ALL.map(|column| column.name().into());
-        line(["N x C x ...", "layout", "pass"].map(String::from), columns);
-        let dashes = "-".repeat(64);
-        line(
-            [&dashes[..16], &dashes[..14], &dashes[..9]].map(String::from),
-            Column::ALL.map(|column| dashes[..width(column)].into()),
-        );
-    }
-
-    pub fn row(&self, row: &Row) {
-        let first = [
-            shapes::name(&row.dims),
-            row.layout.name().into(),
-            row.pass.name().into(),
-        ];
-        let cells = Column::ALL.map(|column| self.or_why_not(row.cell(column), column));
-        line(first, cells);
+impl Tables {
+    /// A line for each row.
+    pub fn of_rows(&self, rows: &[Row]) -> Table {
+        let mut table = Self::empty();
+        for row in rows {
+            let first = [
+                shapes::name(&row.dims),
+                row.layout.name().into(),
+                row.pass.name().into(),
+            ];
+            let cells = Column::ALL.map(|column| self.or_why_not(row.cell(column), column));
+            table.row(first.into_iter().chain(cells));
+        }
+        table
     }
 
     /// Over all shapes of a pass and layout.
-    pub fn means(&self, rows: &[Row]) {
-        println!();
-        Self::head("geometric means of the shares of the limit");
+    pub fn of_means(&self, rows: &[Row]) -> Table {
+        let mut table = Self::empty();
         for pass in Pass::ALL {
             for layout in Layout::ALL {
                 let of = |row: &&Row| row.pass == pass && row.layout == layout;
@@ -95,16 +89,26 @@ impl Table {
                 if rows.is_empty() {
                     continue;
                 }
-                let title = format!("mean of {}", rows.len());
+                let first = [
+                    format!("mean of {}", rows.len()),
+                    layout.name().into(),
+                    pass.name().into(),
+                ];
                 let cells = Column::ALL.map(|column| {
                     let shares: Option<Vec<f64>> =
                         rows.iter().map(|row| row.share(column)).collect();
-                    let mean = shares.map(|shares| format!("{:.2}", geometric_mean(&shares)));
+                    let mean = shares.map(|shares| format!("{:.2}", geometric_mean(shares)));
                     self.or_why_not(mean, column)
                 });
-                line([title, layout.name().into(), pass.name().into()], cells);
+                table.row(first.into_iter().chain(cells));
             }
         }
+        table
+    }
+
+    fn empty() -> Table {
+        let columns = Column::ALL.map(Column::name);
+        Table::new(["N x C x ...", "layout", "pass"].into_iter().chain(columns))
     }
 
     fn or_why_not(&self, cell: Option<String>, column: Column) -> String {
@@ -133,25 +137,4 @@ pub fn disturbed(rows: &[Row]) {
             }
         }
     }
-}
-
-fn line([shape, layout, pass]: [String; 3], columns: [String; 8]) {
-    print!("| {shape:<16} | {layout:<14} | {pass:<9} |");
-    for (column, cell) in Column::ALL.into_iter().zip(columns) {
-        print!(" {cell:>width$} |", width = width(column));
-    }
-    println!();
-}
-
-fn width(column: Column) -> usize {
-    match column {
-        Column::Limit => 6,
-        Column::Ours => 11,
-        _ => 18,
-    }
-}
-
-fn geometric_mean(values: &[f64]) -> f64 {
-    let logarithms: f64 = values.iter().map(|value| value.ln()).sum();
-    (logarithms / values.len() as f64).exp()
 }

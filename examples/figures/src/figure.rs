@@ -9,7 +9,7 @@ use plotters::style::IntoFont;
 
 use crate::axis::Axis;
 use crate::picture::{self, Area, FONT};
-use crate::spread::Spread;
+use tables::spread::Spread;
 
 pub const PLAIN: RGBColor = RGBColor(213, 94, 0);
 pub const BATCH_NORM: RGBColor = RGBColor(0, 114, 178);

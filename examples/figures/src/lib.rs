@@ -1,4 +1,4 @@
-//! What the examples that measure show: charts as SVG and PNG, tables, medians with their quartiles.
+//! What the examples that measure draw: charts as SVG and PNG.
 #![allow(
     clippy::missing_errors_doc,
     clippy::missing_panics_doc,
@@ -9,5 +9,3 @@
 pub mod axis;
 pub mod figure;
 pub mod picture;
-pub mod spread;
-pub mod table;

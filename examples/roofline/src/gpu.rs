@@ -4,8 +4,8 @@ use std::error::Error;
 
 use cuda_machine::arrays::Work;
 use cuda_machine::machine::Machine;
-use figures::spread::Spread;
 use half::{bf16, f16};
+use tables::spread::Spread;
 use workload::gpu::ceilings;
 use workload::gpu::rows::{self, WORKS};
 use workload::passes::Pass;

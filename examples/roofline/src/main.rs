@@ -69,14 +69,8 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         println!("\nno GPU was measured: {reason}");
     }
     if let Some(path) = &options.json {
-        let all = json!({
-            "machine": processor,
-            "rounds": options.rounds(),
-            "gpu_missing": gpu_missing,
-            "rows": rows,
-        });
-        fs::write(path, serde_json::to_string_pretty(&all)?)
-            .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+        let beside = json!({ "rounds": options.rounds(), "gpu_missing": gpu_missing });
+        tables::json::write(path, &processor, &rows, beside)?;
     }
     if let Some(folder) = &options.chart {
         fs::create_dir_all(folder)

@@ -4,9 +4,9 @@
 use std::time::{Duration, Instant};
 
 use batchnorm::{Cpu, Layout, Result, Shape};
-use figures::spread::{Spread, median};
 use half::{bf16, f16};
 use indicatif::ProgressBar;
+use tables::spread::{Spread, median};
 use workload::limit::{Limit, Way};
 use workload::passes::Pass;
 use workload::problem::Problem;

@@ -2,7 +2,9 @@
 
 use std::fmt::Write;
 
-use figures::table::Table;
+use tables::markdown::Table;
+use tables::spread::geometric_mean;
+use tables::units::time;
 use workload::shapes;
 
 use crate::row::{CHANNELS_FIRST, Row};
@@ -48,21 +50,6 @@ fn figure(row: &Row) -> [String; 4] {
         format!("{:.1}", row.limit_rate() / 1e9),
         format!("{:.2}", row.share.median),
     ]
-}
-
-/// With three digits.
-fn time(seconds: f64) -> String {
-    let (value, unit) = match seconds {
-        _ if seconds < 1e-3 => (seconds * 1e6, "µs"),
-        _ if seconds < 1.0 => (seconds * 1e3, "ms"),
-        _ => (seconds, "s"),
-    };
-    let digits = match value {
-        _ if value < 10.0 => 2,
-        _ if value < 100.0 => 1,
-        _ => 0,
-    };
-    format!("{value:.digits$} {unit}")
 }
 
 /// What the shapes have in common, without those that are found in cache.
@@ -161,16 +148,6 @@ pub(crate) fn groups<'a, K: PartialEq>(
         }
     }
     groups
-}
-
-/// NaN of nothing.
-fn geometric_mean(values: impl Iterator<Item = f64>) -> f64 {
-    let (mut sum, mut count) = (0.0, 0.0);
-    for value in values {
-        sum += value.ln();
-        count += 1.0;
-    }
-    f64::exp(sum / count)
 }
 
 /// Two decimals, or nothing.

@@ -1,7 +1,7 @@
 //! One figure: a pass on a problem, and the limit beside it.
 
-use figures::spread::Spread;
 use serde::Serialize;
+use tables::spread::Spread;
 
 /// A layout of a row, which others are told from.
 pub(crate) const CHANNELS_FIRST: &str = "channels first";

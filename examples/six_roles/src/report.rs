@@ -6,8 +6,8 @@ use std::fs;
 use std::path::Path;
 
 use figures::figure::Figure;
-use figures::table::Table;
 use serde_json::{Value, json};
+use tables::markdown::Table;
 
 /// A number and the band it should be in: that of an independent implementation of the same protocol.
 pub(crate) struct Bar {

@@ -2,8 +2,8 @@
 
 use candle_core::Result;
 use figures::figure::{BATCH_NORM, PLAIN, Series};
-use figures::spread::{Spread, median};
 use serde_json::{Value, json};
+use tables::spread::{Spread, median};
 
 use crate::context::Context;
 use crate::normalization::Normalize;

@@ -2,8 +2,8 @@
 
 use figures::axis::Axis;
 use figures::figure::{Chart, Figure, Series};
-use figures::spread::Spread;
 use plotters::chart::SeriesLabelPosition;
+use tables::spread::Spread;
 
 use super::{COLOURS, passes};
 use crate::report::groups;

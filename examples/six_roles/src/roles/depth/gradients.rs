@@ -2,8 +2,8 @@
 
 use candle_core::{Module, Result, Tensor, Var};
 use candle_nn::loss;
-use figures::spread::Spread;
 use serde_json::{Value, json};
+use tables::spread::Spread;
 
 use super::Family;
 use crate::context::Context;

@@ -5,9 +5,9 @@ mod gradients;
 mod trained;
 
 use candle_core::Result;
-use figures::spread::short;
-use figures::table::Table;
 use serde_json::json;
+use tables::markdown::Table;
+use tables::spread::short;
 
 use self::charts::figure;
 use self::gradients::Gradients;

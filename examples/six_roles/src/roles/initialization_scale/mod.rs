@@ -5,9 +5,9 @@ mod runs;
 
 use candle_core::Result;
 use figures::figure::Figure;
-use figures::spread::{Spread, short};
-use figures::table::Table;
 use serde_json::json;
+use tables::markdown::Table;
+use tables::spread::{Spread, short};
 
 use self::runs::{AtScales, EXTREME, SCALES, Scaled, plain_over_all_rates};
 use crate::context::Context;

@@ -5,9 +5,9 @@ use std::ops::RangeInclusive;
 use candle_core::Result;
 use figures::axis::Axis;
 use figures::figure::Chart;
-use figures::spread::Spread;
 use plotters::chart::SeriesLabelPosition::MiddleLeft;
 use serde_json::{Map, Value};
+use tables::spread::Spread;
 
 use crate::context::Context;
 use crate::initialization::Weights;

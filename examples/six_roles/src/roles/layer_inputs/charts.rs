@@ -2,8 +2,8 @@
 
 use figures::axis::Axis;
 use figures::figure::{BATCH_NORM, Chart, PLAIN, Series, THIRD};
-use figures::spread::{Spread, short};
 use plotters::chart::SeriesLabelPosition::LowerRight;
+use tables::spread::{Spread, short};
 
 use super::run::Run;
 use super::{ARMS, RATE, Runs, drift};

@@ -8,8 +8,8 @@ mod run;
 
 use candle_core::Result;
 use figures::figure::Figure;
-use figures::spread::{Spread, short};
-use figures::table::Table;
+use tables::markdown::Table;
+use tables::spread::{Spread, short};
 
 use self::charts::charts;
 use self::run::{Run, run};

@@ -1,7 +1,7 @@
 //! The inputs of a layer's activations, read while the network is trained.
 
 use candle_core::{Module, Result, Tensor};
-use figures::spread::{Spread, percentile};
+use tables::spread::{Spread, percentile};
 
 use crate::network::Network;
 use crate::normalization::{EPSILON, Pass, standardized};

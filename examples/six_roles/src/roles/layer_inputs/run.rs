@@ -1,8 +1,8 @@
 //! One training run of role 1, and what is read on the way.
 
 use candle_core::Result;
-use figures::spread::{Spread, median};
 use serde_json::{Value, json};
+use tables::spread::{Spread, median};
 
 use super::gradient_shift::GradientShift;
 use super::reading::{Reading, drift, width_change};

@@ -1,7 +1,7 @@
 //! Both arms of one kind of network, over learning rates.
 
 use candle_core::Result;
-use figures::spread::Spread;
+use tables::spread::Spread;
 
 use crate::context::Context;
 use crate::convolution::ConvolutionalNetwork;

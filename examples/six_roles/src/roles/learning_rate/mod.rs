@@ -5,9 +5,9 @@ mod comparison;
 
 use candle_core::Result;
 use figures::figure::Figure;
-use figures::spread::{Spread, median, short};
-use figures::table::Table;
 use serde_json::json;
+use tables::markdown::Table;
+use tables::spread::{Spread, median, short};
 
 use self::charts::{accuracy_chart, steps_chart};
 use self::comparison::{Comparison, cnn, mlp, to_accuracy, to_loss};

@@ -7,10 +7,10 @@ mod runs;
 use candle_core::Result;
 use figures::axis::Axis;
 use figures::figure::{BATCH_NORM, Chart, Figure, PLAIN, Series, THIRD};
-use figures::spread::{Spread, short};
-use figures::table::Table;
 use plotters::chart::SeriesLabelPosition::{LowerLeft, UpperRight};
 use plotters::style::RGBColor;
+use tables::markdown::Table;
+use tables::spread::{Spread, short};
 
 use self::run::{IMAGES, Noise, Run, STEPS, WITHOUT, run};
 use self::runs::{Mean, Runs, accuracy, test_loss};

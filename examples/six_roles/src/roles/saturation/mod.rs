@@ -4,9 +4,9 @@ mod charts;
 mod stack;
 
 use candle_core::Result;
-use figures::spread::{Spread, short};
-use figures::table::Table;
 use serde_json::{Map, Value};
+use tables::markdown::Table;
+use tables::spread::{Spread, short};
 
 use self::charts::figure;
 use self::stack::{Stack, TANH};

@@ -75,3 +75,13 @@ pub fn short(value: f64) -> String {
         format!("{value:.0}")
     }
 }
+
+/// NaN of nothing.
+pub fn geometric_mean(values: impl IntoIterator<Item = f64>) -> f64 {
+    let (mut sum, mut count) = (0.0, 0.0);
+    for value in values {
+        sum += value.ln();
+        count += 1.0;
+    }
+    f64::exp(sum / count)
+}
