@@ -1,35 +1,41 @@
-//! The classifier: three hidden layers of 64, then one score per digit.
+//! The classifier: hidden layers of one width, then one score per digit.
 
-use batchnorm::{Device, Result};
+use batchnorm::Result;
 use digits_data::digits::{CLASSES, Digits, PIXELS};
 use digits_data::random::Random;
 use ndarray::Array2;
 
-use crate::dense::Dense;
-use crate::hidden::Hidden;
+use super::dense::{Dense, Weights};
+use super::hidden::Hidden;
 
-const WIDTHS: [usize; 4] = [PIXELS, 64, 64, 64];
+const WIDTH: usize = 64;
 
-pub(crate) struct Network {
+pub(super) struct Network {
     hidden: Vec<Hidden>,
     output: Dense,
 }
 
 impl Network {
-    /// With batch norm in every hidden layer if there is a device to run it on.
-    pub(crate) fn new(normalize_on: Option<&Device>, random: &mut Random) -> Result<Self> {
-        let hidden = WIDTHS
-            .windows(2)
-            .map(|widths| Hidden::new(widths[0], widths[1], normalize_on, random))
+    pub(super) fn new(
+        depth: usize,
+        weights: Weights,
+        normalize: bool,
+        random: &mut Random,
+    ) -> Result<Self> {
+        let hidden = (0..depth)
+            .map(|layer| {
+                let inputs = if layer == 0 { PIXELS } else { WIDTH };
+                Hidden::new((inputs, WIDTH), weights, normalize, random)
+            })
             .collect::<Result<_>>()?;
         Ok(Self {
             hidden,
-            output: Dense::new(WIDTHS[3], CLASSES, random),
+            output: Dense::new((WIDTH, CLASSES), weights, random),
         })
     }
 
     /// One step of gradient descent on the mean cross entropy of a mini-batch.
-    pub(crate) fn learn(&mut self, batch: Digits, rate: f32) -> Result<()> {
+    pub(super) fn learn(&mut self, batch: Digits, rate: f32) -> Result<()> {
         let mut x = batch.images;
         let mut traces = Vec::new();
         for layer in &mut self.hidden {
@@ -46,8 +52,9 @@ impl Network {
         Ok(())
     }
 
-    /// The share of the images whose highest score is that of the right digit.
-    pub(crate) fn accuracy(&self, digits: &Digits) -> Result<f64> {
+    /// The share of the images whose highest score is that of the right digit. Where training has diverged, and a score is not
+    /// finite, an image counts as wrong.
+    pub(super) fn accuracy(&self, digits: &Digits) -> Result<f64> {
         let mut x = digits.images.clone();
         for layer in &self.hidden {
             x = layer.forward_inference(&x)?;
@@ -58,7 +65,7 @@ impl Network {
             .zip(&digits.labels)
             .filter(|(scores, label)| {
                 let best = (0..CLASSES).max_by(|&a, &b| scores[a].total_cmp(&scores[b]));
-                best == Some(**label)
+                scores.iter().all(|score| score.is_finite()) && best == Some(**label)
             })
             .count();
         Ok(right as f64 / digits.len() as f64)
