@@ -1,4 +1,9 @@
 #![doc = include_str!("../README.md")]
+//!
+//! # Where to read on
+//!
+//! [`BatchNorm`] is the layer, [`BatchNormConfig`] what it is made from, [`Device`] where it runs, [`backend`] the steps for memory of
+//! one's own; the [`manual`] has everything else.
 #![warn(missing_docs)]
 
 mod allocate;
@@ -18,6 +23,7 @@ pub mod gpu;
 mod interop;
 mod layer;
 mod logistic;
+pub mod manual;
 mod numeric;
 mod shape;
 mod statistics;
