@@ -21,7 +21,10 @@ use crate::error::Result;
 
 /// This machine's processor.
 ///
-/// The result of every operation has the same bits for any number of threads; work is cut by the shape alone.
+/// The result of every operation has the same bits for any number of threads; work is cut by the shape alone. The calling thread
+/// does its part, and meanwhile nothing else: it can hold a lock that other work of the same pool wants. In a child process that was
+/// forked the threads are not there: a `Cpu` of the parent's, and rayon's global pool if the parent had started it, work on the
+/// calling thread alone, with the same results.
 ///
 /// ```
 /// use batchnorm::{Cpu, Level};

@@ -1,0 +1,115 @@
+//! Rayon's pools: how they are started, and whether their threads are there.
+
+use std::error::Error as _;
+use std::sync::{Arc, OnceLock};
+
+use crate::error::{Error, Result};
+
+/// Threads to give work to.
+#[derive(Clone)]
+pub(crate) struct Pool {
+    /// Rayon's current pool if `None`.
+    own: Option<Arc<rayon::ThreadPool>>,
+    /// The process that it was made in. A child that was forked has none of its threads.
+    process: u32,
+}
+
+impl Pool {
+    /// The one the caller is in, by default rayon's global one.
+    pub(crate) fn current() -> Self {
+        Self {
+            own: None,
+            process: this_process(),
+        }
+    }
+
+    /// A pool of so many threads.
+    pub(crate) fn exactly(threads: usize) -> Result<Self> {
+        if threads == 0 {
+            return Err(Error::Threads {
+                threads,
+                reason: "at least 1 is needed".to_owned(),
+            });
+        }
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+        let pool = pool.map_err(|error| Error::Threads {
+            threads,
+            reason: error.to_string(),
+        })?;
+        Ok(Self {
+            own: Some(Arc::new(pool)),
+            process: this_process(),
+        })
+    }
+
+    /// How many threads it has: the caller's alone, where the global pool could not be started, and in a child that was forked.
+    pub(crate) fn threads(&self) -> usize {
+        match &self.own {
+            _ if self.process != this_process() => 1,
+            Some(pool) => pool.current_num_threads(),
+            None => match global_pool() {
+                GlobalPool::Started => rayon::current_num_threads(),
+                GlobalPool::LeftBehind | GlobalPool::Refused(_) => 1,
+            },
+        }
+    }
+
+    /// Checks that it could be started.
+    pub(crate) fn check(&self) -> Result<()> {
+        if self.own.is_some() {
+            return Ok(());
+        }
+        match global_pool() {
+            GlobalPool::Refused(reason) => Err(Error::Threads {
+                threads: std::thread::available_parallelism().map_or(1, usize::from),
+                reason: reason.to_owned(),
+            }),
+            GlobalPool::Started | GlobalPool::LeftBehind => Ok(()),
+        }
+    }
+
+    /// Has one of its threads do this, some time.
+    pub(crate) fn spawn(&self, work: Box<dyn FnOnce() + Send>) {
+        match &self.own {
+            Some(pool) => pool.spawn(work),
+            None => rayon::spawn(work),
+        }
+    }
+}
+
+/// Rayon's current pool, as the calling thread has it.
+enum GlobalPool {
+    Started,
+    /// In the process that this one was forked from.
+    LeftBehind,
+    /// Why the system gave no threads.
+    Refused(&'static str),
+}
+
+/// Starts rayon's global pool if nobody has. Where the system gave no threads rayon itself would panic, now and at every later
+/// use.
+fn global_pool() -> GlobalPool {
+    static STARTED: OnceLock<(u32, Result<(), String>)> = OnceLock::new();
+    // Without threads in the system rayon goes by without them, but not if it is told to start some.
+    if cfg!(target_family = "wasm") || rayon::current_thread_index().is_some() {
+        return GlobalPool::Started;
+    }
+    let (process, started) = STARTED.get_or_init(|| {
+        let started = match rayon::ThreadPoolBuilder::new().build_global() {
+            Err(error) if error.source().is_some() => Err(error.to_string()),
+            // Or it was there already.
+            _ => Ok(()),
+        };
+        (this_process(), started)
+    });
+    match started {
+        Ok(()) if *process != this_process() => GlobalPool::LeftBehind,
+        Ok(()) => GlobalPool::Started,
+        Err(reason) => GlobalPool::Refused(reason),
+    }
+}
+
+/// The number of this process, where processes can be forked.
+fn this_process() -> u32 {
+    if cfg!(unix) { std::process::id() } else { 0 }
+}
