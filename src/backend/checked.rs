@@ -1,6 +1,20 @@
-//! The proof that a step's operands were checked.
+//! What holds while a backend does a step.
 
-/// That a step's operands have been checked, which a GPU's kernels rely on: only the methods of [`Backend`](super::Backend) make one, so
-/// that nobody else can call the steps of a backend.
-#[derive(Debug, Clone, Copy)]
-pub struct Checked(pub(in crate::backend) ());
+use crate::cpu::simd::floating_point_mode::DefaultMode;
+
+/// That a step's operands have been checked, which a GPU's kernels rely on, and that the calling thread computes in the default
+/// floating-point mode, until this is dropped. Only the methods of [`Backend`](super::Backend) make one, so that nobody else can call
+/// the steps of a backend.
+#[derive(Debug)]
+pub struct Checked {
+    _mode: DefaultMode,
+}
+
+impl Checked {
+    /// Of a step whose operands were checked.
+    pub(in crate::backend) fn new() -> Self {
+        Self {
+            _mode: DefaultMode::enter(),
+        }
+    }
+}

@@ -75,7 +75,7 @@ pub trait Backend: Steps {
         check_statistics_out::<Self, T::Compute>(shape, &out)?;
         check_training_epsilon(epsilon)?;
         check_values(shape, 1)?;
-        self.run_statistics::<T>(Checked(()), shape, x, epsilon, out)
+        self.run_statistics::<T>(Checked::new(), shape, x, epsilon, out)
     }
 
     /// `inv_std = 1 / sqrt(variance + ε)`, for running statistics.
@@ -93,7 +93,7 @@ pub trait Backend: Steps {
         if Self::len::<C>(&variance) == 0 {
             return Ok(());
         }
-        self.run_inverse_std::<C>(Checked(()), variance, epsilon, inv_std)
+        self.run_inverse_std::<C>(Checked::new(), variance, epsilon, inv_std)
     }
 
     /// Step 2: `running = (1 − factor)·running + factor·batch`, the batch's variance times `correction`
@@ -111,7 +111,7 @@ pub trait Backend: Steps {
         if Self::len::<C>(&batch.mean) == 0 {
             return Ok(());
         }
-        self.run_update_running::<C>(Checked(()), batch, running)
+        self.run_update_running::<C>(Checked::new(), batch, running)
     }
 
     /// Step 3: `y = epilogue(γ·(x − mean)·inv_std + β)`, rounded once.
@@ -131,7 +131,7 @@ pub trait Backend: Steps {
         if shape.is_empty() {
             return Ok(());
         }
-        self.run_normalize::<T>(Checked(()), shape, x_to_y, with, epilogue)
+        self.run_normalize::<T>(Checked::new(), shape, x_to_y, with, epilogue)
     }
 
     /// Step 4: dγ = Σ dv·x̂ and dβ = Σ dv, with dv = dy·activation'(v) and x̂ = (x − mean)·inv_std.
@@ -155,7 +155,7 @@ pub trait Backend: Steps {
         if shape.is_empty() {
             return no_gradients::<Self, T::Compute>(self, shape, out);
         }
-        self.run_backward_reduce::<T>(Checked(()), shape, dy, x, with, activation, out)
+        self.run_backward_reduce::<T>(Checked::new(), shape, dy, x, with, activation, out)
     }
 
     /// Step 5: dx, by [`StatisticsSource::Batch`]'s formula if sums are given and by
@@ -182,7 +182,7 @@ pub trait Backend: Steps {
             return Ok(());
         }
         self.run_backward_input::<T>(
-            Checked(()),
+            Checked::new(),
             shape,
             dy_to_dx,
             x,
@@ -213,7 +213,7 @@ pub trait Backend: Steps {
         check_statistics_out::<Self, T::Compute>(shape, &out)?;
         check_epilogue::<Self, T>(shape, &epilogue)?;
         check_values(shape, 2)?;
-        self.run_forward_training::<T>(Checked(()), shape, x, affine, epilogue, y, out)
+        self.run_forward_training::<T>(Checked::new(), shape, x, affine, epilogue, y, out)
     }
 
     /// Steps 4 and 5: all gradients.
@@ -238,7 +238,7 @@ pub trait Backend: Steps {
             return no_gradients::<Self, T::Compute>(self, shape, out);
         }
         self.run_backward::<T>(
-            Checked(()),
+            Checked::new(),
             shape,
             dy_to_dx,
             x,

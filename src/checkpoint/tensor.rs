@@ -7,6 +7,7 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, View};
 
 use crate::allocate::{collected, reserved};
+use crate::cpu::simd::floating_point_mode::DefaultMode;
 use crate::element::{Compute, DType, Element};
 use crate::error::{Error, Result, brief};
 
@@ -23,6 +24,7 @@ pub struct CheckpointTensor {
 impl CheckpointTensor {
     /// A per-channel array (C,), rounded to `dtype`.
     pub(super) fn floats<C: Compute>(values: &[C], dtype: DType) -> Result<Self> {
+        let _mode = DefaultMode::enter();
         let (dtype, bytes) = match dtype {
             DType::F16 => (
                 Dtype::F16,
@@ -164,6 +166,7 @@ fn decode<const SIZE: usize, C: Compute>(
     bytes: &[u8],
     value: impl Fn([u8; SIZE]) -> f64,
 ) -> Result<Vec<C>> {
+    let _mode = DefaultMode::enter();
     let (values, _) = bytes.as_chunks::<SIZE>();
     collected(values.iter().map(|&bytes| C::from_f64(value(bytes))))
 }

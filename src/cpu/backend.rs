@@ -11,7 +11,6 @@ use crate::backend::steps::Steps;
 use crate::cpu::memory::scratch::or_no_room;
 use crate::cpu::operands::{activation_of, epilogue_of, write_gradients, write_statistics};
 use crate::cpu::reduce::finalize;
-use crate::cpu::simd::floating_point_mode::DefaultMode;
 use crate::cpu::steps::fused;
 use crate::cpu::steps::separate::{self, BackwardParams};
 use crate::cpu::tiling::view::MatrixView;
@@ -40,7 +39,6 @@ impl Steps for Cpu {
         epsilon: f64,
         mut out: StatisticsMut<&mut [T::Compute]>,
     ) -> Result<()> {
-        let _mode = DefaultMode::enter();
         let view = MatrixView::of(shape);
         let finalized = self.attempt(size_of_val(x), || {
             let moments = separate::moments(self, &view.for_statistics(1, size_of::<T>()), x);
@@ -57,7 +55,6 @@ impl Steps for Cpu {
         epsilon: f64,
         inv_std: &mut [C],
     ) -> Result<()> {
-        let _mode = DefaultMode::enter();
         for (inv_std, variance) in inv_std.iter_mut().zip(variance) {
             *inv_std = finalize::inverse_std(variance.to_f64(), epsilon);
         }
@@ -70,7 +67,6 @@ impl Steps for Cpu {
         batch: Statistics<&[C]>,
         running: RunningMut<&mut [C]>,
     ) -> Result<()> {
-        let _mode = DefaultMode::enter();
         running::follow(&batch, running);
         Ok(())
     }
@@ -83,7 +79,6 @@ impl Steps for Cpu {
         with: Normalization<&[T::Compute]>,
         epilogue: Epilogue<&[T], &mut CpuMask, &mut [T]>,
     ) -> Result<()> {
-        let _mode = DefaultMode::enter();
         let view = MatrixView::of(shape);
         let (epilogue, mask) = epilogue_of(epilogue);
         let bytes = size_of_val(x_to_y.input());
@@ -102,7 +97,6 @@ impl Steps for Cpu {
         activation: ActivationBackward<&CpuMask, &[T]>,
         mut out: GradientSumsMut<&mut [T::Compute]>,
     ) -> Result<()> {
-        let _mode = DefaultMode::enter();
         let view = MatrixView::of(shape);
         let activation = activation_of(activation);
         let tiling = view.for_statistics(2, size_of::<T>());
@@ -124,7 +118,6 @@ impl Steps for Cpu {
         sums: Option<GradientSums<&[T::Compute]>>,
         dresidual: Option<&mut [T]>,
     ) -> Result<()> {
-        let _mode = DefaultMode::enter();
         let view = MatrixView::of(shape);
         let activation = activation_of(activation);
         let source = if sums.is_some() {
@@ -157,7 +150,6 @@ impl Steps for Cpu {
         y: &mut [T],
         mut out: StatisticsMut<&mut [T::Compute]>,
     ) -> Result<()> {
-        let _mode = DefaultMode::enter();
         let view = MatrixView::of(shape);
         let (epilogue, mask) = epilogue_of(epilogue);
         let finalized = self.attempt(size_of_val(x), || {
@@ -179,7 +171,6 @@ impl Steps for Cpu {
         dresidual: Option<&mut [T]>,
         mut out: GradientSumsMut<&mut [T::Compute]>,
     ) -> Result<()> {
-        let _mode = DefaultMode::enter();
         let view = MatrixView::of(shape);
         let activation = activation_of(activation);
         let params = BackwardParams {

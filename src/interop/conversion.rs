@@ -10,6 +10,7 @@
 use crate::allocate::{collected, filled};
 use crate::backend::Backend;
 use crate::config::{Averaging, BatchNormConfig, RunningVariance};
+use crate::cpu::simd::floating_point_mode::DefaultMode;
 use crate::element::Compute;
 use crate::error::{Error, Result};
 use crate::interop::parameters::{Parameters, RunningValues};
@@ -229,6 +230,7 @@ struct Converted<C> {
 
 impl<C: Compute> Converted<C> {
     fn of<B: Backend>(layer: &BatchNorm<B, C>, operation: &'static str) -> Result<Self> {
+        let _mode = DefaultMode::enter();
         let Parameters {
             gamma,
             beta,
@@ -255,6 +257,7 @@ impl<C: Compute> Converted<C> {
     }
 
     fn into_layer<B: Backend>(self, backend: &B) -> Result<BatchNorm<B, C>> {
+        let _mode = DefaultMode::enter();
         if !(0.0..=1.0).contains(&self.decay) {
             return Err(Error::Value {
                 what: "the momentum, here the weight of the old value,",

@@ -6,6 +6,7 @@
 
 use crate::allocate::{collected, filled};
 use crate::backend::Backend;
+use crate::cpu::simd::floating_point_mode::DefaultMode;
 use crate::element::{Compute, Element};
 use crate::error::{Error, Result};
 use crate::interop::parameters::Parameters;
@@ -50,6 +51,7 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
     /// # Errors
     /// [`Error::NoRunningStatistics`]; [`Error::Value`] for a running variance that is NaN; when the device fails.
     pub fn scale_and_shift(&self) -> Result<ScaleAndShift<C>> {
+        let _mode = DefaultMode::enter();
         let constants = Constants::of(self)?;
         let shift = (0..constants.scale.len()).map(|c| C::from_f64(constants.apply(c, 0.0)));
         let scale = constants.scale.iter().map(|&s| C::from_f64(s));
@@ -158,6 +160,7 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
         if let Some(bias) = bias {
             check_len("the bias", bias.len(), channels)?;
         }
+        let _mode = DefaultMode::enter();
         let constants = Constants::of(self)?;
         let scaled = |(index, value): (usize, &T)| {
             T::from_f64(value.to_f64() * constants.scale[channel_of(index)])

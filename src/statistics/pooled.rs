@@ -3,6 +3,7 @@
 use crate::allocate::{collected, filled, reserved};
 use crate::backend::Backend;
 use crate::config::check_training_epsilon;
+use crate::cpu::simd::floating_point_mode::DefaultMode;
 use crate::element::Compute;
 use crate::error::{Error, Result};
 use crate::statistics::batch::{BatchStatistics, check_same_channels};
@@ -56,6 +57,7 @@ impl PooledStatistics {
         &mut self,
         batches: &(impl AsRef<[BatchStatistics<C, B>]> + ?Sized),
     ) -> Result<()> {
+        let _mode = DefaultMode::enter();
         check_same_channels(batches.as_ref(), self.channels)?;
         let mut downloaded = reserved(batches.as_ref().len())?;
         for batch in batches.as_ref().iter().filter(|batch| batch.count > 0) {
@@ -99,7 +101,10 @@ impl PooledStatistics {
     /// [`Error::TooFewValues`] where nothing has been added: no values have no variance.
     pub fn variance(&self) -> Result<impl ExactSizeIterator<Item = f64>> {
         self.check_not_empty()?;
-        Ok(self.m2.iter().map(|m2| m2 / self.count as f64))
+        Ok(self.m2.iter().map(|m2| {
+            let _mode = DefaultMode::enter();
+            m2 / self.count as f64
+        }))
     }
 
     fn check_not_empty(&self) -> Result<()> {
@@ -127,6 +132,7 @@ impl PooledStatistics {
         backend: &B,
         epsilon: f64,
     ) -> Result<BatchStatistics<C, B>> {
+        let _mode = DefaultMode::enter();
         check_training_epsilon(epsilon)?;
         if self.count == 0 {
             return BatchStatistics::zeros(backend, self.channels, 0);

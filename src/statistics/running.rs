@@ -4,6 +4,7 @@ use crate::allocate::{collected, filled};
 use crate::backend::Backend;
 use crate::backend::operands::RunningMut;
 use crate::config::{Averaging, BatchNormConfig, RunningVariance};
+use crate::cpu::simd::floating_point_mode::DefaultMode;
 use crate::element::Compute;
 use crate::error::{Error, Result};
 use crate::statistics::batch::{BatchStatistics, check_same_channels};
@@ -116,6 +117,7 @@ impl<C: Compute, B: Backend> RunningStatistics<C, B> {
                 shape: "of pooled batches".to_owned(),
             });
         }
+        let _mode = DefaultMode::enter();
         let correction = correction(estimate, pooled.count());
         let mean = collected(pooled.mean()?.iter().map(|&mean| C::from_f64(mean)))?;
         let variance = pooled.variance()?;
@@ -173,6 +175,7 @@ impl<C: Compute, B: Backend> RunningStatistics<C, B> {
         config: &BatchNormConfig,
         count: usize,
     ) -> RunningMut<B::SliceMut<'_, C>> {
+        let _mode = DefaultMode::enter();
         let factor = match config.averaging_kind() {
             Averaging::Exponential { momentum } => momentum,
             _ => 1.0 / (self.batches as f64 + 1.0),
@@ -216,6 +219,7 @@ impl<C: Compute, B: Backend> RunningStatistics<C, B> {
 /// What is divided by the root of a variance must be one: every place where a layer is given running variances asks here. Variables of
 /// candle's that are set later, and the steps of `Backend`, are not asked.
 pub(crate) fn check_variances<C: Compute>(variances: &[C]) -> Result<()> {
+    let _mode = DefaultMode::enter();
     let wrong = |variance: &C| variance.to_f64().is_nan() || variance.to_f64() < 0.0;
     match variances.iter().position(wrong) {
         None => Ok(()),

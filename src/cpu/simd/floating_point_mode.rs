@@ -1,4 +1,4 @@
-//! The processor's floating-point mode while kernels run.
+//! The processor's floating-point mode while this crate computes.
 //!
 //! Programs set it, often without knowing: audio code and some compilers' start-up code flush subnormal numbers to zero. It
 //! belongs to a thread, so that results would depend on who takes which tile.
@@ -12,7 +12,8 @@
 
 use register::{CONTROL_BITS, DEFAULT, control_register, set_control_register};
 
-/// The default mode, until this is dropped: round to nearest, ties to even; subnormal numbers as they are; no exceptions.
+/// The default mode of this thread, until this is dropped: round to nearest, ties to even; subnormal numbers as they are; no exceptions.
+#[derive(Debug)]
 pub(crate) struct DefaultMode {
     before: Option<u64>,
 }
