@@ -13,6 +13,7 @@ use crate::cpu::operands::{activation_of, epilogue_of, write_gradients, write_st
 use crate::cpu::reduce::finalize;
 use crate::cpu::steps::fused;
 use crate::cpu::steps::separate::{self, BackwardParams};
+use crate::cpu::steps::two_factors::TwoFactors;
 use crate::cpu::tiling::view::MatrixView;
 use crate::cpu::{Cpu, CpuMask, running};
 use crate::element::{Compute, Element};
@@ -80,10 +81,15 @@ impl Steps for Cpu {
         epilogue: Epilogue<&[T], &mut CpuMask, &mut [T]>,
     ) -> Result<()> {
         let view = MatrixView::of(shape);
-        let (epilogue, mask) = epilogue_of(epilogue);
+        let (epilogue, saved) = epilogue_of(epilogue);
         let bytes = size_of_val(x_to_y.input());
+        let factors = TwoFactors::of(&view, x_to_y.input(), &with)?;
+        let (x_to_y, with) = match &factors {
+            Some(factors) => (factors.in_place_of_x(x_to_y), factors.normalization(&with)),
+            None => (x_to_y, with),
+        };
         self.attempt(bytes, || {
-            separate::normalize(self, &view.by_rows(), x_to_y, &with, epilogue, mask);
+            separate::normalize(self, &view.by_rows(), x_to_y, &with, epilogue, saved);
         })
     }
 
@@ -100,6 +106,11 @@ impl Steps for Cpu {
         let view = MatrixView::of(shape);
         let activation = activation_of(activation);
         let tiling = view.for_statistics(2, size_of::<T>());
+        let factors = TwoFactors::of(&view, x, &with)?;
+        let (x, with) = match &factors {
+            Some(factors) => (factors.x(), factors.normalization(&with)),
+            None => (x, with),
+        };
         let sums = self.attempt(size_of_val(x), || {
             separate::reduce(self, &tiling, dy, x, &with, activation)
         })?;
@@ -111,7 +122,7 @@ impl Steps for Cpu {
         &self,
         _: Checked,
         shape: &Shape,
-        dy_to_dx: InOut<&[T], &mut [T]>,
+        mut dy_to_dx: InOut<&[T], &mut [T]>,
         x: &[T],
         with: Normalization<&[T::Compute]>,
         activation: ActivationBackward<&CpuMask, &[T]>,
@@ -130,14 +141,24 @@ impl Steps for Cpu {
                 [sums.gamma[c], sums.beta[c]].map(|sum| sum.to_f64() / sums.count as f64)
             })
         };
+        let factors = TwoFactors::of(&view, x, &with)?;
+        let (x, with) = match &factors {
+            Some(factors) => (factors.x(), factors.normalization(&with)),
+            None => (x, with),
+        };
         let params = BackwardParams {
             with,
             source,
             activation,
         };
         self.attempt(size_of_val(x), || {
+            let dy_to_dx = dy_to_dx.reborrow();
             separate::input(self, &view.by_rows(), dy_to_dx, x, params, means, dresidual);
-        })
+        })?;
+        if let Some(factors) = factors {
+            factors.multiply(dy_to_dx.output());
+        }
+        Ok(())
     }
 
     fn run_forward_training<T: Element>(
@@ -151,10 +172,21 @@ impl Steps for Cpu {
         mut out: StatisticsMut<&mut [T::Compute]>,
     ) -> Result<()> {
         let view = MatrixView::of(shape);
-        let (epilogue, mask) = epilogue_of(epilogue);
+        let (epilogue, mut saved) = epilogue_of(epilogue);
         let finalized = self.attempt(size_of_val(x), || {
-            fused::forward_training(self, &view, x, affine, epilogue, mask, y)
+            let saved = (saved.as_mut().map_mask(|mask| &mut **mask)).map_values(|v| &mut **v);
+            fused::forward_training(self, &view, x, affine, epilogue, saved, y)
         })?;
+        let with = finalized.normalization(affine.gamma, affine.beta);
+        if let Some(factors) = TwoFactors::of(&view, x, &with)? {
+            let (x_to_y, with) = (
+                InOut::Separate(factors.x(), y),
+                factors.normalization(&with),
+            );
+            self.attempt(size_of_val(x), || {
+                separate::normalize(self, &view.by_rows(), x_to_y, &with, epilogue, saved);
+            })?;
+        }
         write_statistics(&finalized, &mut out);
         self.update_running_of(checked, out)
     }
@@ -163,7 +195,7 @@ impl Steps for Cpu {
         &self,
         _: Checked,
         shape: &Shape,
-        dy_to_dx: InOut<&[T], &mut [T]>,
+        mut dy_to_dx: InOut<&[T], &mut [T]>,
         x: &[T],
         with: Normalization<&[T::Compute]>,
         source: StatisticsSource,
@@ -173,14 +205,23 @@ impl Steps for Cpu {
     ) -> Result<()> {
         let view = MatrixView::of(shape);
         let activation = activation_of(activation);
+        let factors = TwoFactors::of(&view, x, &with)?;
+        let (x, with) = match &factors {
+            Some(factors) => (factors.x(), factors.normalization(&with)),
+            None => (x, with),
+        };
         let params = BackwardParams {
             with,
             source,
             activation,
         };
         let sums = self.attempt(size_of_val(x), || {
+            let dy_to_dx = dy_to_dx.reborrow();
             fused::backward(self, &view, dy_to_dx, x, params, dresidual)
         })?;
+        if let Some(factors) = factors {
+            factors.multiply(dy_to_dx.output());
+        }
         write_gradients(&sums, &mut out);
         Ok(())
     }

@@ -3,3 +3,4 @@
 pub(crate) mod fused;
 pub(crate) mod separate;
 pub(crate) mod tile_moments;
+pub(crate) mod two_factors;
