@@ -45,7 +45,7 @@ struct JointWork {
 
 // SAFETY: `work` is a shared reference to what is `Sync`, as the type says; the door and the mutex are both.
 unsafe impl Send for JointWork {}
-// SAFETY: as above.
+// SAFETY: several threads may call what `work` refers to, which is `Sync`, and use the door and the mutex at once.
 unsafe impl Sync for JointWork {}
 
 /// Closes the door however the owner's part of the work ends.

@@ -1,0 +1,92 @@
+//! Every way through memory at the portable level, on arrays so small that Miri can follow: it runs these tests (`.ci/miri`).
+
+use batchnorm::{
+    Activation, BatchNorm, BatchNormConfig, Cpu, DType, Element, Level, Shape, Tensor,
+};
+use contract_suite::data::{add_residual, add_running, ordinary};
+use contract_suite::run::{How, backward, check_backward, forward};
+use half::{bf16, f16};
+
+fn portable(threads: usize) -> Cpu {
+    let cpu = Cpu::with_threads(threads).unwrap();
+    cpu.at_level(Level::Portable).unwrap()
+}
+
+/// Nearly nothing, narrow planes along rows, planes of more than a vector, columns, rows of columns that are joined.
+fn shapes() -> Vec<Shape> {
+    vec![
+        Shape::channels_first(&[2, 1]).unwrap(),
+        Shape::channels_first(&[5, 3, 3]).unwrap(),
+        Shape::channels_first(&[2, 3, 37]).unwrap(),
+        Shape::channels_last(&[7, 19]).unwrap(),
+        Shape::channels_last(&[2, 11, 3]).unwrap(),
+    ]
+}
+
+fn passes<T: Element>(activation: Activation) {
+    for shape in shapes() {
+        let mut problem = ordinary::<T>(shape, 1);
+        problem.activation = activation;
+        check_backward::<T, Cpu>(&portable(1), &problem, How::Fused);
+        add_residual::<T>(&mut problem, 2);
+        check_backward::<T, Cpu>(&portable(1), &problem, How::Composed);
+        let answer = forward::<T, Cpu>(&portable(1), &problem, How::Fused);
+        let apart = backward::<T, Cpu>(&portable(1), &problem, &answer, How::Fused, false);
+        let in_place = backward::<T, Cpu>(&portable(1), &problem, &answer, How::Fused, true);
+        assert_eq!(apart, in_place);
+        add_running::<T>(&mut problem, 3);
+        check_backward::<T, Cpu>(&portable(1), &problem, How::Fused);
+    }
+}
+
+#[test]
+fn passes_in_f32() {
+    passes::<f32>(Activation::Relu);
+}
+
+#[test]
+fn passes_in_f64() {
+    passes::<f64>(Activation::Silu);
+}
+
+#[test]
+fn passes_in_halves() {
+    passes::<f16>(Activation::LeakyRelu { slope: 0.25 });
+    passes::<bf16>(Activation::None);
+}
+
+#[test]
+fn threads_share_an_array() {
+    // Several tiles of whole channels, and of parts of channels.
+    for shape in [
+        Shape::channels_first(&[3, 17, 333]).unwrap(),
+        Shape::channels_last(&[2570, 7]).unwrap(),
+    ] {
+        let values: Vec<f64> = (0..shape.len()).map(|i| (i % 101) as f64).collect();
+        let all = |threads| {
+            let cpu = portable(threads);
+            let x = Tensor::new(&cpu, shape, &values).unwrap();
+            let mut layer: BatchNorm<Cpu, f64> =
+                BatchNorm::new(&cpu, BatchNormConfig::new(shape.channels())).unwrap();
+            let (y, pass) = layer.forward_training(&x).unwrap();
+            let gradients = pass.backward(&y).unwrap();
+            [y.to_vec().unwrap(), gradients.input.to_vec().unwrap()]
+        };
+        assert_eq!(all(3), all(1));
+    }
+}
+
+#[test]
+fn checkpoints() {
+    let cpu = portable(1);
+    let mut layer: BatchNorm<Cpu> = BatchNorm::new(&cpu, BatchNormConfig::new(3)).unwrap();
+    layer.gamma_mut().unwrap().set(&[1.5, -0.25, 3.0]).unwrap();
+    for dtype in [DType::F16, DType::BF16, DType::F32, DType::F64] {
+        let bytes = layer.to_bytes("a.b", dtype).unwrap();
+        let mut again: BatchNorm<Cpu> = BatchNorm::new(&cpu, BatchNormConfig::new(3)).unwrap();
+        again.load_bytes(&bytes, "a.b").unwrap();
+        assert_eq!(again.to_bytes("a.b", dtype).unwrap(), bytes);
+        let end = bytes.len() - 1;
+        assert!(again.load_bytes(&bytes[..end], "a.b").is_err());
+    }
+}
