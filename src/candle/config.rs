@@ -32,6 +32,9 @@ pub struct BatchNormConfig {
     /// The samples that are normalized together in training, if not the whole batch: see
     /// [`crate::config::BatchNormConfig::ghost_batch`].
     pub ghost_batch: Option<usize>,
+    /// Whether a channel whose batch has a NaN or an infinity leaves its running statistics as they are: see
+    /// [`crate::config::BatchNormConfig::keep_running_finite`].
+    pub keep_running_finite: bool,
 }
 
 impl Default for BatchNormConfig {
@@ -49,6 +52,7 @@ impl From<candle_nn::BatchNormConfig> for BatchNormConfig {
             momentum: candle.momentum,
             activation: Activation::None,
             ghost_batch: None,
+            keep_running_finite: false,
         }
     }
 }
@@ -77,7 +81,8 @@ impl BatchNormConfig {
             .momentum(self.momentum)
             .gamma(self.affine)
             .beta(self.affine)
-            .activation(self.activation);
+            .activation(self.activation)
+            .keep_running_finite(self.keep_running_finite);
         let settings = match self.ghost_batch {
             Some(samples) => settings.ghost_batch(samples),
             None => settings,

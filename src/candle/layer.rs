@@ -15,7 +15,8 @@ use crate::candle::config::BatchNormConfig;
 /// with `f64` parameters. Parameters and running statistics of a half type are computed with in `f32` and stay of their
 /// type, as do their gradients. In either memory order it is read in place and y has the same order; a tensor of any other
 /// strides is copied first. A variable, or a view of one, is copied for the way back: it can be set before the gradients
-/// are asked for. Any other tensor must stay as it is until then. There is no second derivative: to go back through a
+/// are asked for. Any other tensor must stay as it is until then: candle
+/// does not tell when one is written to (`slice_set`). There is no second derivative: to go back through a
 /// gradient is an error ([`candle_core::Error::BackwardNotSupported`]), unless it was detached. Definitions, rules and errors are those of [`crate::BatchNorm`].
 #[derive(Debug, Clone)]
 pub struct BatchNorm {

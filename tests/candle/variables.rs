@@ -1,7 +1,7 @@
 //! The layer among candle's variables: names, sharing, taking over candle's own layer, freezing.
 
 use batchnorm::Activation;
-use batchnorm::candle::{BatchNorm, batch_norm};
+use batchnorm::candle::{BatchNorm, BatchNormConfig, batch_norm};
 use candle_core::{DType, Device, Result, Tensor, Var};
 use candle_nn::{ModuleT, VarBuilder, VarMap};
 
@@ -50,6 +50,32 @@ fn running_statistics_are_variables_of_the_map() -> Result<()> {
     let stored = data["running_mean"].to_vec1::<f32>()?;
     assert_eq!(stored, layer.running_mean().to_vec1::<f32>()?);
     assert_ne!(stored, [0.0; 3]);
+    Ok(())
+}
+
+/// Channel 1 of a batch with a NaN and an infinity.
+#[test]
+fn running_statistics_stay_finite_on_request() -> Result<()> {
+    let mut values: Vec<f32> = (0u8..24).map(f32::from).collect();
+    (values[2], values[3]) = (f32::NAN, f32::INFINITY);
+    let x = Tensor::from_vec(values, (4, 3, 2), &Device::Cpu)?;
+    for keep_running_finite in [false, true] {
+        let config = BatchNormConfig {
+            keep_running_finite,
+            ..BatchNormConfig::default()
+        };
+        let vb = VarBuilder::from_varmap(&VarMap::new(), DType::F32, &Device::Cpu);
+        let layer = batch_norm(3, config, vb)?;
+        layer.forward_t(&x, true)?;
+        let mean = layer.running_mean().to_vec1::<f32>()?;
+        let variance = layer.running_var().to_vec1::<f32>()?;
+        assert!(mean[0] > 0.1 && mean[2] > 0.1 && variance[0] > 1.1);
+        if keep_running_finite {
+            assert_eq!((mean[1], variance[1]), (0.0, 1.0));
+        } else {
+            assert!(mean[1].is_nan() && variance[1].is_nan());
+        }
+    }
     Ok(())
 }
 
