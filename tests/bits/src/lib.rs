@@ -14,4 +14,6 @@
 //! This writes the tables and fails, so that nothing that runs tests can record by accident and go on.
 
 pub mod cases;
+#[cfg(feature = "gpu")]
+pub mod gpu;
 pub mod table;

@@ -6,14 +6,14 @@ use batchnorm::backend::{
 };
 use batchnorm::cuda::CudaBuffer;
 use batchnorm::{Cuda, Layout, Result, Shape};
-use cuda_machine::machine::Machine;
 use half::f16;
 
 const IMAGES: usize = 33;
 const CHANNELS: usize = 64;
-/// A plane repeats so many values, which keeps the textbook's arithmetic short.
+/// A plane repeats so many values, which keeps the textbook's arithmetic short, and equal values give equal bits.
 const PERIOD: usize = 4096;
-const SPATIAL: usize = 256 * PERIOD;
+const REPEATS: usize = 256;
+const SPATIAL: usize = REPEATS * PERIOD;
 const IMAGE: usize = CHANNELS * SPATIAL;
 
 /// The values of the last image, and those of each before it, at a channel and a place of its period.
@@ -27,20 +27,28 @@ fn dy(last: bool, channel: usize, place: usize) -> f64 {
     if last { 0.5 * ordinary } else { ordinary }
 }
 
-/// Where an image has a value.
-fn index(layout: Layout, channel: usize, place: usize) -> usize {
+/// What an image is made of: patterns one after the other, each so many times.
+fn patterns(layout: Layout, value: impl Fn(usize, usize) -> f64) -> Vec<Vec<f64>> {
     match layout {
-        Layout::ChannelsFirst => channel * SPATIAL + place,
-        Layout::ChannelsLast => place * CHANNELS + channel,
+        Layout::ChannelsFirst => (0..CHANNELS)
+            .map(|channel| (0..PERIOD).map(|place| value(channel, place)).collect())
+            .collect(),
+        Layout::ChannelsLast => {
+            let mut rows = Vec::with_capacity(PERIOD * CHANNELS);
+            for place in 0..PERIOD {
+                rows.extend((0..CHANNELS).map(|channel| value(channel, place)));
+            }
+            vec![rows]
+        }
     }
 }
 
-fn image(layout: Layout, value: impl Fn(usize, usize) -> f64) -> Vec<f16> {
-    let mut image = vec![f16::ZERO; IMAGE];
-    for channel in 0..CHANNELS {
-        for place in 0..SPATIAL {
-            let value = f16::from_f64(value(channel, place % PERIOD));
-            image[index(layout, channel, place)] = value;
+fn image(patterns: &[Vec<f64>]) -> Vec<f16> {
+    let mut image = Vec::with_capacity(IMAGE);
+    for pattern in patterns {
+        let pattern: Vec<f16> = pattern.iter().map(|&value| f16::from_f64(value)).collect();
+        for _ in 0..REPEATS {
+            image.extend_from_slice(&pattern);
         }
     }
     image
@@ -54,7 +62,8 @@ fn images(
 ) -> Result<CudaBuffer<f16>> {
     let mut all = gpu.zeros::<f16>(IMAGES * IMAGE)?;
     for (last, range) in [(false, 0..IMAGES - 1), (true, IMAGES - 1..IMAGES)] {
-        let one = gpu.upload(&image(layout, |channel, place| value(last, channel, place)))?;
+        let patterns = patterns(layout, |channel, place| value(last, channel, place));
+        let one = gpu.upload(&image(&patterns))?;
         for number in range {
             let mut to = all.slice_mut(number * IMAGE..(number + 1) * IMAGE);
             gpu.copy::<f16>(Cuda::as_slice(&one), (&mut to).into())?;
@@ -114,18 +123,33 @@ fn check(
     for (last, number) in [(false, 0), (false, IMAGES - 2), (true, IMAGES - 1)] {
         let view = array.slice(number * IMAGE..(number + 1) * IMAGE);
         let found = gpu.download::<f16>((&view).into())?;
-        for channel in 0..CHANNELS {
-            for place in 0..SPATIAL {
-                let value = found[index(layout, channel, place)].to_f64();
-                let expected = expected(last, channel, place % PERIOD);
-                assert!(
-                    near(value, expected),
-                    "{what} of image {number}, channel {channel}, place {place} is {value}, the textbook has {expected}"
-                );
-            }
-        }
+        let patterns = patterns(layout, |channel, place| expected(last, channel, place));
+        check_image(&found, &patterns, &format!("{what} of image {number}"));
     }
     Ok(())
+}
+
+/// The first of each pattern against the textbook, and the others against the first.
+fn check_image(found: &[f16], patterns: &[Vec<f64>], what: &str) {
+    for (number, (repeats, pattern)) in found
+        .chunks(REPEATS * patterns[0].len())
+        .zip(patterns)
+        .enumerate()
+    {
+        let (first, others) = repeats.split_at(pattern.len());
+        for (place, (found, expected)) in first.iter().zip(pattern).enumerate() {
+            let found = found.to_f64();
+            assert!(
+                near(found, *expected),
+                "{what}, pattern {number}, place {place} is {found}, the textbook has {expected}"
+            );
+        }
+        let same = others.chunks(pattern.len()).all(|other| other == first);
+        assert!(
+            same,
+            "{what}, pattern {number}: equal values have given others"
+        );
+    }
 }
 
 fn forward_and_backward(gpu: &Cuda, layout: Layout) -> Result<()> {
@@ -209,28 +233,16 @@ fn forward_and_backward(gpu: &Cuda, layout: Layout) -> Result<()> {
     })
 }
 
-/// Whether the GPU has room; x, y and the workspace, and as much again while they are filled.
-fn has_room(machine: &Machine, check: &str) -> bool {
-    let needed = 2 * IMAGES * IMAGE * size_of::<f16>() + (1 << 29);
-    let (free, _) = machine
-        .context
-        .mem_get_info()
-        .expect("the context is there");
-    if free < needed {
-        crate::skipped(
-            check,
-            &format!("it needs {needed} bytes of GPU memory, {free} are free"),
-        );
-    }
-    free >= needed
-}
+/// x, y and the workspace, and as much again while they are filled.
+const NEEDED: usize = 2 * IMAGES * IMAGE * size_of::<f16>() + (1 << 29);
 
 #[test]
 fn more_than_two_billion_values() {
-    let Some(machine) = crate::machine("more_than_two_billion_values") else {
+    let check = "more_than_two_billion_values";
+    let Some(machine) = crate::machine(check) else {
         return;
     };
-    if has_room(&machine, "more_than_two_billion_values") {
+    if crate::has_room(&machine, NEEDED, check) {
         forward_and_backward(&machine.gpu, Layout::ChannelsFirst).unwrap();
         forward_and_backward(&machine.gpu, Layout::ChannelsLast).unwrap();
     }
@@ -260,4 +272,21 @@ fn the_textbook_counts_every_value() {
         }
     }
     assert!((0..PERIOD).any(|place| x(false, 5, place) != x(true, 5, place)));
+}
+
+/// One value that is another, in any of the repeats, is found.
+#[test]
+fn a_wrong_value_of_an_image_is_found() {
+    for layout in [Layout::ChannelsFirst, Layout::ChannelsLast] {
+        let patterns = patterns(layout, |channel, place| x(false, channel, place));
+        let right = image(&patterns);
+        assert_eq!(right.len(), IMAGE);
+        check_image(&right, &patterns, "x");
+        for place in [0, IMAGE - 1] {
+            let mut wrong = right.clone();
+            wrong[place] = f16::from_f64(wrong[place].to_f64() + 0.25);
+            let checked = std::panic::catch_unwind(|| check_image(&wrong, &patterns, "x"));
+            assert!(checked.is_err(), "the value at {place}");
+        }
+    }
 }

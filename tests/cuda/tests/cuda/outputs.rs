@@ -3,9 +3,19 @@
 use batchnorm::backend::Memory;
 use batchnorm::{Cuda, Element, Result, Shape};
 use cuda_machine::arrays::{Arrays, Work};
+use cuda_machine::machine::Machine;
 
-/// Shapes that take each way there is to cut the work, on any GPU.
-pub(crate) fn shapes() -> Vec<Shape> {
+/// Bytes of a value of the largest type, in each of the arrays of two sets.
+const VALUE_BYTES: usize = 2 * 6 * size_of::<f64>();
+
+/// Shapes that take each way there is to cut the work, on any GPU; those that it has room for.
+pub(crate) fn shapes(machine: &Machine, check: &str) -> Vec<Shape> {
+    let mut shapes = all_shapes();
+    shapes.retain(|shape| crate::has_room(machine, shape.len() * VALUE_BYTES, check));
+    shapes
+}
+
+fn all_shapes() -> Vec<Shape> {
     let first = |dims: &[usize]| Shape::channels_first(dims).expect("a shape");
     let last = |dims: &[usize]| Shape::channels_last(dims).expect("a shape");
     vec![
@@ -21,24 +31,24 @@ pub(crate) fn shapes() -> Vec<Shape> {
     ]
 }
 
-/// Everything that forward and backward write.
+/// Everything that some passes write.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Outputs<T: Element> {
-    values: [Vec<T>; 3],
+    values: Vec<Vec<T>>,
     per_channel: [Vec<T::Compute>; 6],
 }
 
 impl<T: Element> Outputs<T> {
-    pub(crate) fn of(gpu: &Cuda, arrays: &Arrays<T>) -> Result<Self> {
+    pub(crate) fn of(works: &[Work], gpu: &Cuda, arrays: &Arrays<T>) -> Result<Self> {
         let values = |array| gpu.download::<T>(Cuda::as_slice(array));
         let per_channel = |array| gpu.download::<T::Compute>(Cuda::as_slice(array));
         let [mean, mean_low, variance, inv_std] = &arrays.statistics;
+        let mut written = vec![values(&arrays.y)?, values(&arrays.dx)?];
+        if works.contains(&Work::BackwardAddRelu) {
+            written.push(values(&arrays.dresidual)?);
+        }
         Ok(Self {
-            values: [
-                values(&arrays.y)?,
-                values(&arrays.dx)?,
-                values(&arrays.dresidual)?,
-            ],
+            values: written,
             per_channel: [
                 per_channel(mean)?,
                 per_channel(mean_low)?,
@@ -52,7 +62,7 @@ impl<T: Element> Outputs<T> {
 
     /// Not what memory that nothing was written to has.
     pub(crate) fn assert_written(&self) {
-        for array in &self.values[..2] {
+        for array in &self.values {
             assert!(array.iter().any(|value| value.to_f64() != 0.0));
         }
         for array in [0, 2, 3, 4, 5].map(|which| &self.per_channel[which]) {

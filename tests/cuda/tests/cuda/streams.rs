@@ -12,14 +12,15 @@ const REPEATS: usize = 50;
 
 #[test]
 fn two_streams_at_once_change_no_bit() {
-    let Some(machine) = crate::machine("two_streams_at_once_change_no_bit") else {
+    let check = "two_streams_at_once_change_no_bit";
+    let Some(machine) = crate::machine(check) else {
         return;
     };
-    for shape in shapes() {
+    for shape in shapes(&machine, check) {
         let alone = |seed| -> Result<Outputs<f32>> {
             let mut arrays = Arrays::new(&machine.gpu, shape, seed)?;
             start(FUSED, &machine.gpu, &mut arrays)?;
-            Outputs::of(&machine.gpu, &arrays)
+            Outputs::of(FUSED, &machine.gpu, &arrays)
         };
         let expected = [alone(1).unwrap(), alone(2).unwrap()];
         assert!(expected[0] != expected[1]);
@@ -33,7 +34,7 @@ fn two_streams_at_once_change_no_bit() {
             for _ in 0..REPEATS {
                 start(FUSED, &gpu, &mut arrays)?;
             }
-            Outputs::of(&gpu, &arrays)
+            Outputs::of(FUSED, &gpu, &arrays)
         };
         let found = thread::scope(|scope| {
             let first = scope.spawn(|| beside(1));
