@@ -1,57 +1,136 @@
-//! The passes on a GPU, beside what its memory can do: each shape, layout, data type and pass in a replayed graph with
-//! rotating arrays. `benches/gpu.sh` runs it where there is no Rust.
+//! The passes on a GPU, beside what its hardware can do: each shape, layout, data type and pass in a replayed graph with rotating
+//! arrays, and results that are checked. `benches/gpu.sh` runs it where there is no Rust.
 //!
-//! Prints tables in Markdown; `--json FILE` keeps the figures for `benches/gpu/pytorch.py`. Without a GPU it says why and
-//! exits with 2.
+//! Prints tables in Markdown; `--json FILE` keeps the figures as lines of JSON, for `benches/gpu/pytorch.py`. Without a GPU it says
+//! why and exits with 2.
 
+mod lines;
 mod report;
 
+use std::error::Error;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
-use clap::Parser;
+use batchnorm::Cuda;
+use clap::{Args, Parser, Subcommand};
 use cuda_machine::machine::Machine;
-use indicatif::{ProgressBar, ProgressStyle};
-use workload::gpu::{ceilings, rows};
+use lines::Lines;
+use report::Head;
+use workload::gpu::rows::{Bench, CALLS, listed};
+use workload::gpu::selection::{Only, select};
+use workload::gpu::wanted::{Rows, Wanted};
+use workload::gpu::{barriers, ceilings};
 
-/// Times the passes on GPU 0.
+/// Times the passes on GPU 0, and what it can do.
 #[derive(Debug, Parser)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "options of a command, each of its own"
-)]
 struct Arguments {
-    /// Only the device, or why there is none.
-    #[arg(long)]
-    device: bool,
-    /// Only batches of 32.
-    #[arg(long)]
-    quick: bool,
-    /// Where the figures go.
-    #[arg(long)]
-    json: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Option<Command>,
     /// What `cargo bench` adds.
-    #[arg(long, hide = true)]
+    #[arg(long, hide = true, global = true)]
     bench: bool,
     /// What `cargo bench -- --test` adds: only whether it starts.
     #[arg(long, hide = true)]
     test: bool,
 }
 
+#[derive(Debug, Clone, Subcommand)]
+enum Command {
+    /// Only the device, or why there is none.
+    Device,
+    /// How long it takes to have every kernel ready.
+    Load(Json),
+    /// What memory, launches and barriers can do at best, and which clusters there are.
+    Limits(Json),
+    /// The rows of a table; the whole one if nothing is told.
+    Rows(RowsArguments),
+    /// Each pass of some rows once, as a profiler wants them.
+    Once(Selection),
+    /// The rows, a line of JSON each; takes no GPU.
+    List(Selection),
+}
+
+#[derive(Debug, Clone, Default, Args)]
+struct Json {
+    /// Where the figures go, a line of JSON each.
+    #[arg(long = "json", value_name = "FILE")]
+    path: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Args)]
+struct Selection {
+    /// Which rows: twelve, table or small.
+    #[arg(long, default_value = "table")]
+    rows: Rows,
+    /// Only those that have all this: dims=32x64x56x56;layout=channels last;type=f16;pass=forward. Several times: or this.
+    #[arg(long)]
+    only: Vec<Only>,
+}
+
+#[derive(Debug, Clone, Args)]
+struct RowsArguments {
+    #[command(flatten)]
+    selection: Selection,
+    #[command(flatten)]
+    json: Json,
+    /// The most calls of a graph that is timed.
+    #[arg(long, default_value_t = CALLS)]
+    calls: usize,
+    /// After so many seconds no further shape is begun.
+    #[arg(long)]
+    seconds: Option<u64>,
+}
+
+/// The whole table.
+impl Default for RowsArguments {
+    fn default() -> Self {
+        Self {
+            selection: Selection {
+                rows: Rows::Table,
+                only: Vec::new(),
+            },
+            json: Json::default(),
+            calls: CALLS,
+            seconds: None,
+        }
+    }
+}
+
+type Done = Result<(), Box<dyn Error>>;
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    match &arguments.command {
+        Some(Command::List(selection)) => return code(list(selection)),
+        // Without loading kernels, which takes the driver seconds where it must compile them.
+        Some(Command::Device) => return device(Cuda::new(0), 2),
+        _ if arguments.test => return device(Cuda::new(0), 0),
+        _ => {}
+    }
+    let start = Instant::now();
     let machine = match Machine::open() {
         Ok(machine) => machine,
         Err(error) => {
             eprintln!("nothing was measured: {error}");
-            return ExitCode::from(if arguments.test { 0 } else { 2 });
+            return ExitCode::from(2);
         }
     };
-    if arguments.device || arguments.test {
-        println!("{}", machine.gpu);
-        return ExitCode::SUCCESS;
-    }
-    match run(&machine, &arguments) {
+    let opened = start.elapsed();
+    code(match arguments.command {
+        None => rows(&machine, &RowsArguments::default()),
+        Some(Command::Load(json)) => load(opened, &json),
+        Some(Command::Limits(json)) => limits(&machine, &json),
+        Some(Command::Rows(told)) => rows(&machine, &told),
+        Some(Command::Once(selection)) => once(&machine, &selection),
+        // Answered above.
+        Some(Command::Device | Command::List(_)) => Ok(()),
+    })
+}
+
+fn code(done: Done) -> ExitCode {
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");
@@ -60,40 +139,128 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(machine: &Machine, arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
-    let ceilings = ceilings::measure(machine)?;
-    println!("{}", report::head(machine)?);
-    println!("{}", report::of_ceilings(&ceilings));
-    let batches: &[usize] = if arguments.quick {
-        &[32]
-    } else {
-        &[32, 128, 256]
-    };
-    let shapes = rows::shapes(batches);
-    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} {msg} {eta}")?;
-    let progress = ProgressBar::new(shapes.len() as u64).with_style(style);
-    let (mut rows, mut missing) = (Vec::new(), Vec::new());
-    for shape in shapes {
-        progress.set_message(shape.to_string());
-        for measured in rows::of_shape(machine, shape) {
-            match measured {
-                Ok(measured) => rows.extend(measured),
-                Err(message) => missing.push(message),
-            }
+/// Says which device there is, or why there is none and exits so.
+fn device(gpu: batchnorm::Result<Cuda>, without: u8) -> ExitCode {
+    match gpu {
+        Ok(gpu) => {
+            println!("{gpu}");
+            ExitCode::SUCCESS
         }
-        progress.inc(1);
+        Err(error) => {
+            eprintln!("nothing was measured: {error}");
+            ExitCode::from(without)
+        }
     }
-    progress.finish_and_clear();
-    println!("{}", report::of_rows(&rows, ceilings.limit()));
-    for message in &missing {
-        println!("not measured: {message}");
+}
+
+fn load(opened: Duration, json: &Json) -> Done {
+    let seconds = opened.as_secs_f64();
+    println!("a context with every kernel: {seconds:.3} s");
+    let mut lines = Lines::to(json.path.as_deref())?;
+    lines.write("load", &serde_json::json!({ "seconds": seconds }))?;
+    Ok(())
+}
+
+/// Prints a line of a table at once.
+fn say(line: &str) {
+    println!("{line}");
+    // Nobody who reads it any more is no reason to measure nothing.
+    let _ = std::io::stdout().flush();
+}
+
+fn limits(machine: &Machine, json: &Json) -> Done {
+    let mut lines = Lines::to(json.path.as_deref())?;
+    let head = Head::of(machine)?;
+    say(&head.text());
+    lines.write("machine", &head)?;
+    let mut written = Ok(());
+    say(report::CEILINGS);
+    let mut tell = |ceiling: ceilings::Ceiling| {
+        say(&report::ceiling(&ceiling));
+        written = std::mem::replace(&mut written, Ok(())).and(lines.write("ceiling", &ceiling));
+    };
+    ceilings::measure(machine, &mut tell)?;
+    if machine.gpu.attributes().cluster_blocks > 1 {
+        barriers::latencies(machine, &mut tell)?;
+        written?;
+        say(&format!("\n{}", report::CLUSTERS));
+        let mut written = Ok(());
+        barriers::clusters(machine, |cluster| {
+            say(&report::cluster(&cluster));
+            written = std::mem::replace(&mut written, Ok(())).and(lines.write("cluster", &cluster));
+        })?;
+        return Ok(written?);
     }
-    if let Some(path) = &arguments.json {
-        report::write_json(path, machine, &ceilings, &rows)?;
+    Ok(written?)
+}
+
+fn selected(selection: &Selection) -> Result<Vec<Wanted>, String> {
+    select(selection.rows, &selection.only)
+}
+
+fn rows(machine: &Machine, told: &RowsArguments) -> Done {
+    let start = Instant::now();
+    let wanted = selected(&told.selection)?;
+    let mut lines = Lines::to(told.json.path.as_deref())?;
+    let head = Head::of(machine)?;
+    say(&head.text());
+    lines.write("machine", &head)?;
+    let limit = ceilings::copy_limit(machine)?;
+    lines.write("copy_limit", &limit)?;
+    say(report::ROWS);
+    let bench = Bench::new(machine, told.calls)?;
+    let (mut without_time, mut not_begun) = (0, 0);
+    for (number, row) in wanted.iter().enumerate() {
+        if told
+            .seconds
+            .is_some_and(|most| start.elapsed().as_secs() >= most)
+        {
+            not_begun = wanted.len() - number;
+            break;
+        }
+        let mut written = Ok(());
+        bench.measure(row, |measured| {
+            let done = match measured {
+                Ok(row) => {
+                    say(&report::row(&row, limit));
+                    lines.write("row", &row)
+                }
+                Err(missing) => {
+                    without_time += 1;
+                    say(&report::missing(&missing));
+                    lines.write("missing", &missing)
+                }
+            };
+            written = std::mem::replace(&mut written, Ok(())).and(done);
+        });
+        written?;
     }
-    if missing.is_empty() {
+    if not_begun > 0 {
+        say(&format!(
+            "\n{not_begun} of {} shapes were not begun in time.",
+            wanted.len()
+        ));
+    }
+    if without_time == 0 {
         Ok(())
     } else {
-        Err(format!("{} of the shapes could not be measured", missing.len()).into())
+        Err(format!("{without_time} rows have no time").into())
     }
+}
+
+fn once(machine: &Machine, selection: &Selection) -> Done {
+    let bench = Bench::new(machine, 1)?;
+    for row in selected(selection)? {
+        bench.once(&row)?;
+    }
+    Ok(())
+}
+
+fn list(selection: &Selection) -> Done {
+    for row in selected(selection)? {
+        for line in listed(&row) {
+            say(&serde_json::to_string(&line)?);
+        }
+    }
+    Ok(())
 }

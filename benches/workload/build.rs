@@ -1,27 +1,51 @@
-//! Compiles the kernels that measure a GPU's memory, `src/gpu/ceilings.cu`, to PTX with nvcc (feature `cuda`), and embeds the
-//! text: empty without nvcc, which the library's own kernels were not compiled without either.
+//! Compiles the kernels that measure a GPU, `src/gpu/*.cu`, to PTX with nvcc (feature `cuda`), and embeds the texts: empty
+//! without nvcc, which the library's own kernels were not compiled without either.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
 
-const SOURCE: &str = "src/gpu/ceilings.cu";
-/// What every GPU that the library knows can run, and the oldest version of PTX that can say it: any driver reads that one.
-const ARCHITECTURE: &str = "75";
-const VERSION: &str = ".version 6.3";
+/// A file of kernels, the oldest GPU that can run it, and the oldest version of PTX that can say it, which any driver of such a
+/// GPU reads.
+struct Source {
+    name: &'static str,
+    architecture: &'static str,
+    version: &'static str,
+}
+
+const SOURCES: [Source; 2] = [
+    Source {
+        name: "ceilings",
+        architecture: "75",
+        version: ".version 6.3",
+    },
+    // Clusters came with Hopper.
+    Source {
+        name: "barriers",
+        architecture: "90",
+        version: ".version 8.0",
+    },
+];
 
 fn main() {
-    println!("cargo:rerun-if-changed={SOURCE}");
     for variable in ["NVCC", "CUDA_HOME", "CUDA_PATH", "PATH", "NVCC_CCBIN"] {
         println!("cargo:rerun-if-env-changed={variable}");
     }
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
-    let embedded = out.join("ceilings.ptx");
-    fs::write(&embedded, "").expect("OUT_DIR can be written");
-    if env::var_os("CARGO_FEATURE_CUDA").is_some()
-        && let Some(nvcc) = nvcc()
-    {
-        compile(&nvcc, &embedded);
+    let nvcc = env::var_os("CARGO_FEATURE_CUDA").and_then(|_| nvcc());
+    for source in &SOURCES {
+        println!("cargo:rerun-if-changed={}", source.path());
+        let embedded = out.join(source.name).with_extension("ptx");
+        fs::write(&embedded, "").expect("OUT_DIR can be written");
+        if let Some(nvcc) = &nvcc {
+            compile(nvcc, source, &embedded);
+        }
+    }
+}
+
+impl Source {
+    fn path(&self) -> String {
+        format!("src/gpu/{}.cu", self.name)
     }
 }
 
@@ -43,12 +67,12 @@ fn nvcc() -> Option<PathBuf> {
         .find(|path| path.is_file())
 }
 
-fn compile(nvcc: &Path, embedded: &Path) {
+fn compile(nvcc: &Path, source: &Source, embedded: &Path) {
     let mut command = Command::new(nvcc);
     command
-        .args(["--ptx", "-std=c++17", "-O3", SOURCE, "-o"])
+        .args(["--ptx", "-std=c++17", "-O3", &source.path(), "-o"])
         .arg(embedded);
-    command.arg(format!("-arch=compute_{ARCHITECTURE}"));
+    command.arg(format!("-arch=compute_{}", source.architecture));
     if let Some(host) = env::var_os("NVCC_CCBIN").filter(|host| !host.is_empty()) {
         command
             .arg("-allow-unsupported-compiler")
@@ -62,7 +86,7 @@ fn compile(nvcc: &Path, embedded: &Path) {
         .filter(|line| !line.contains("used_bytes_mask"));
     let older = lines.map(|line| {
         if line.starts_with(".version ") {
-            VERSION
+            source.version
         } else {
             line
         }
@@ -73,7 +97,7 @@ fn compile(nvcc: &Path, embedded: &Path) {
         Command::new(nvcc.with_file_name(format!("ptxas{}", env::consts::EXE_SUFFIX)));
     assembler
         .arg("-O0")
-        .arg(format!("-arch=sm_{ARCHITECTURE}"))
+        .arg(format!("-arch=sm_{}", source.architecture))
         .arg(embedded);
     run(assembler.arg("-o").arg(embedded.with_extension("cubin")));
 }

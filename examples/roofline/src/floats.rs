@@ -15,6 +15,18 @@ pub(crate) enum Type {
     Bf16,
 }
 
+#[cfg(feature = "cuda")]
+impl Type {
+    /// As the library names it.
+    pub(crate) fn of_library(self) -> batchnorm::DType {
+        match self {
+            Type::F32 => batchnorm::DType::F32,
+            Type::F16 => batchnorm::DType::F16,
+            Type::Bf16 => batchnorm::DType::BF16,
+        }
+    }
+}
+
 /// A type whose arrays can be moved as `f32`.
 pub(crate) trait Floats: Element {
     fn floats(values: &[Self]) -> &[f32];

@@ -4,10 +4,10 @@ use std::error::Error;
 
 use cuda_machine::arrays::Work;
 use cuda_machine::machine::Machine;
-use half::{bf16, f16};
 use tables::spread::Spread;
 use workload::gpu::ceilings;
-use workload::gpu::rows::{self, WORKS};
+use workload::gpu::rows::{self, Bench};
+use workload::gpu::wanted::{WORKS, Wanted};
 use workload::passes::Pass;
 
 use crate::floats::Type;
@@ -17,27 +17,35 @@ use crate::row::Row;
 /// The rows that the options ask for and the benchmark has.
 pub(crate) fn rows(options: &Options) -> Result<Vec<Row>, Box<dyn Error>> {
     let machine = Machine::open()?;
-    let limit = ceilings::measure(&machine)?.limit();
+    let limit = ceilings::copy_limit(&machine)?;
+    let bench = Bench::new(&machine, rows::CALLS)?;
     let passes = options.passes();
-    let mut found = Vec::new();
+    let works = WORKS.into_iter();
+    let works: Vec<_> = works
+        .filter(|(work, _)| passes.contains(&pass(*work)))
+        .collect();
+    let (mut found, mut missing) = (Vec::new(), None);
     for dtype in &options.dtype {
         for shape in options.shapes()? {
-            let measured = match dtype {
-                Type::F32 => rows::measure::<f32>(&machine, shape),
-                Type::F16 => rows::measure::<f16>(&machine, shape),
-                Type::Bf16 => rows::measure::<bf16>(&machine, shape),
+            let wanted = Wanted {
+                shape,
+                dtype: dtype.of_library(),
+                works: works.clone(),
             };
-            let asked = |row: rows::Row| {
-                let (work, _) = WORKS.iter().find(|(_, name)| *name == row.pass)?;
-                let pass = pass(*work);
-                passes
-                    .contains(&pass)
-                    .then(|| row_of(&machine, pass, row, limit))
-            };
-            found.extend(measured?.into_iter().filter_map(asked));
+            bench.measure(&wanted, |row| match row {
+                Ok(row) => found.push(row),
+                Err(without) => missing = Some(format!("{shape}, {dtype:?}: {}", without.why)),
+            });
         }
     }
-    Ok(found)
+    if let Some(missing) = missing {
+        return Err(missing.into());
+    }
+    let named = |row: rows::Row| {
+        let (work, _) = WORKS.iter().find(|(_, name)| *name == row.pass)?;
+        Some(row_of(&machine, pass(*work), row, limit))
+    };
+    Ok(found.into_iter().filter_map(named).collect())
 }
 
 fn pass(work: Work) -> Pass {

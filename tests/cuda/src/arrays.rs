@@ -39,39 +39,100 @@ pub enum Work {
     BackwardAddRelu,
 }
 
-/// So many random values, with mean 1 and deviation 2: a million of them, again and again.
-pub fn random<T: Element>(gpu: &Cuda, len: usize, seed: u64) -> Result<CudaBuffer<T>> {
-    const PERIOD: usize = (1 << 20) + 7;
-    let mut random = SplitMix64::seed_from_u64(seed);
-    let mut uniform = || (random.next_u64() >> 11) as f64 / (1u64 << 53) as f64;
-    let values: Vec<T> = (0..len.min(PERIOD))
-        .map(|_| T::from_f64(1.0 + 2.0 * 12f64.sqrt() * (uniform() - 0.5)))
-        .collect();
-    if len <= PERIOD {
-        return gpu.upload(&values);
+/// Random values with mean 1 and deviation 2, on the GPU and on the processor: made once, and then copied for every array.
+#[derive(Debug)]
+pub struct Random<T: Element> {
+    values: Vec<T>,
+    on_gpu: CudaBuffer<T>,
+}
+
+impl<T: Element> Random<T> {
+    /// As many as arrays of `len` values need, or a million: longer arrays repeat them.
+    pub fn new(gpu: &Cuda, len: usize) -> Result<Self> {
+        const FEWEST: usize = 4099;
+        const MOST: usize = (1 << 20) + 7;
+        let mut random = SplitMix64::seed_from_u64(0);
+        let mut uniform = || (random.next_u64() >> 11) as f64 / (1u64 << 53) as f64;
+        let values: Vec<T> = (0..len.clamp(FEWEST, MOST))
+            .map(|_| T::from_f64(1.0 + 2.0 * 12f64.sqrt() * (uniform() - 0.5)))
+            .collect();
+        let on_gpu = gpu.upload(&values)?;
+        Ok(Self { values, on_gpu })
     }
-    let period = gpu.upload(&values)?;
-    let mut array = gpu.zeros(len)?;
-    for start in (0..len).step_by(PERIOD) {
-        let end = len.min(start + PERIOD);
-        let (from, mut to) = (period.slice(..end - start), array.slice_mut(start..end));
-        gpu.copy::<T>((&from).into(), (&mut to).into())?;
+
+    /// Where the array of a seed begins.
+    fn start(&self, seed: u64) -> usize {
+        let period = self.values.len() as u64;
+        let start = (seed % period) * 7919 % period;
+        usize::try_from(start).expect("below the number of values")
     }
-    Ok(array)
+
+    /// The array of a seed.
+    pub fn array(&self, gpu: &Cuda, len: usize, seed: u64) -> Result<CudaBuffer<T>> {
+        let mut array = gpu.zeros(len)?;
+        let (mut first, mut done) = (self.start(seed), 0);
+        while done < len {
+            let count = (self.values.len() - first).min(len - done);
+            let from = self.on_gpu.slice(first..first + count);
+            let mut to = array.slice_mut(done..done + count);
+            gpu.copy::<T>((&from).into(), (&mut to).into())?;
+            (first, done) = (0, done + count);
+        }
+        Ok(array)
+    }
+
+    /// One value of the array of a seed.
+    pub fn value(&self, seed: u64, index: usize) -> f64 {
+        let period = self.values.len();
+        self.values[(self.start(seed) + index % period) % period].to_f64()
+    }
+}
+
+/// What the arrays of a layer are copied from.
+#[derive(Debug)]
+pub struct Inputs<T: Element> {
+    pub values: Random<T>,
+    pub per_channel: Random<T::Compute>,
+}
+
+impl<T: Element> Inputs<T> {
+    /// For arrays of up to so many values without repeats.
+    pub fn new(gpu: &Cuda, len: usize) -> Result<Self> {
+        Ok(Self {
+            values: Random::new(gpu, len)?,
+            per_channel: Random::new(gpu, 0)?,
+        })
+    }
+}
+
+/// What is added to the seed of a layer's arrays for each of them.
+pub mod seed {
+    pub const X: u64 = 0;
+    pub const DY: u64 = 1;
+    pub const RESIDUAL: u64 = 2;
+    pub const GAMMA: u64 = 3;
+    pub const BETA: u64 = 4;
 }
 
 impl<T: Element> Arrays<T> {
     /// Random inputs, and outputs of zeros.
     pub fn new(gpu: &Cuda, shape: Shape, seed: u64) -> Result<Self> {
+        Self::copied(gpu, &Inputs::new(gpu, shape.len())?, shape, seed)
+    }
+
+    /// The same with inputs copied from values that are there.
+    pub fn copied(gpu: &Cuda, inputs: &Inputs<T>, shape: Shape, seed: u64) -> Result<Self> {
         let (len, channels) = (shape.len(), shape.channels());
+        let values = |which| inputs.values.array(gpu, len, seed + which);
+        let given = |which| inputs.per_channel.array(gpu, channels, seed + which);
         let per_channel = || gpu.zeros::<T::Compute>(channels);
         Ok(Self {
             shape,
-            x: random(gpu, len, seed)?,
-            dy: random(gpu, len, seed + 1)?,
-            residual: random(gpu, len, seed + 2)?,
-            gamma: random(gpu, channels, seed + 3)?,
-            beta: random(gpu, channels, seed + 4)?,
+            x: values(seed::X)?,
+            dy: values(seed::DY)?,
+            residual: values(seed::RESIDUAL)?,
+            gamma: given(seed::GAMMA)?,
+            beta: given(seed::BETA)?,
             y: gpu.zeros(len)?,
             dx: gpu.zeros(len)?,
             dresidual: gpu.zeros(len)?,

@@ -1,5 +1,5 @@
 // What the hardware can do at best: reads, writes and copies of memory with 16 bytes a thread at a time, and a kernel that
-// does nothing. No part of the library.
+// does nothing; and a count of values that nobody wrote. No part of the library.
 
 #define KERNEL extern "C" __global__ void __launch_bounds__(512)
 
@@ -51,4 +51,13 @@ KERNEL copy_packets(const uint4* from, uint4* to, unsigned long long packets) {
             if (first + i * 512 < packets) __stcs(to + first + i * 512, values[i]);
         }
     }
+}
+
+// Adds to a counter how many words of an array are the one that is looked for.
+KERNEL count_words(const unsigned* array, unsigned long long words, unsigned wanted, unsigned long long* counter) {
+    unsigned long long found = 0;
+    for (unsigned long long at = blockIdx.x * 512ull + threadIdx.x; at < words; at += gridDim.x * 512ull) {
+        found += array[at] == wanted;
+    }
+    if (found) atomicAdd(counter, found);
 }

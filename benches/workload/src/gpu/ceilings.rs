@@ -1,185 +1,108 @@
-//! What the hardware can do at best, measured before anything is compared with it.
-#![expect(unsafe_code, reason = "kernels of this benchmark's own are launched")]
+//! What the memory can do at best, and what a launch costs: measured before anything is compared with it.
 
 use std::time::Instant;
 
-use batchnorm::cuda::CudaBuffer;
-use batchnorm::cudarc::driver::{
-    CudaFunction, CudaModule, DriverError, LaunchConfig, PushKernelArg,
-};
-use batchnorm::cudarc::nvrtc::Ptx;
-use batchnorm::{Error, Result};
-use cuda_machine::arrays::random;
+use batchnorm::Result;
+use cuda_machine::arrays::Random;
 use cuda_machine::machine::Machine;
 
+use crate::gpu::own_kernels::{MemoryKernels, failed};
 use crate::gpu::timing::{Time, time};
-
-/// `ceilings.cu`; empty where there was no nvcc.
-const PTX: &str = include_str!(concat!(env!("OUT_DIR"), "/ceilings.ptx"));
 
 /// Bytes of each of the arrays that are read and written: far more than any cache.
 const BYTES: usize = 1 << 30;
 const CALLS: usize = 10;
 
-/// The best that was seen of each, in bytes or calls a second.
+/// What was measured, in units a second or in seconds.
 #[derive(Debug, Clone, serde::Serialize)]
-pub struct Ceilings {
-    /// Bytes read and written a second.
-    pub copy: f64,
-    /// The same by the driver's own copy.
-    pub copy_by_driver: f64,
-    pub read: f64,
-    pub write: f64,
-    /// Bytes of an array that is read again and again, and bytes a second.
-    pub read_again: Vec<(usize, f64)>,
-    /// Seconds from one empty kernel to the next in a graph.
-    pub empty_in_graph: f64,
-    /// Seconds of the processor's to put one empty kernel into a stream.
-    pub empty_in_stream: f64,
+pub struct Ceiling {
+    pub what: String,
+    pub value: f64,
+    pub unit: &'static str,
 }
 
-impl Ceilings {
-    /// What shares are of: the faster of the two copies.
-    pub fn limit(&self) -> f64 {
-        self.copy.max(self.copy_by_driver)
-    }
-}
-
-struct Kernels<'a> {
-    machine: &'a Machine,
-    module: std::sync::Arc<CudaModule>,
-    blocks: u32,
-}
-
-fn failed(error: DriverError) -> Error {
-    Error::Driver {
-        operation: "measure what the GPU can do",
-        reason: error.to_string(),
-    }
-}
-
-impl Kernels<'_> {
-    fn find(&self, name: &str) -> Result<CudaFunction> {
-        self.module.load_function(name).map_err(failed)
-    }
-
-    fn shape(&self) -> LaunchConfig {
-        LaunchConfig {
-            grid_dim: (self.blocks, 1, 1),
-            block_dim: (512, 1, 1),
-            shared_mem_bytes: 0,
+impl Ceiling {
+    pub(crate) fn rate(what: impl Into<String>, bytes: usize, time: Time) -> Self {
+        Self {
+            what: what.into(),
+            value: bytes as f64 / time.median,
+            unit: "bytes a second",
         }
     }
 
-    fn read(
-        &self,
-        kernel: &CudaFunction,
-        from: &CudaBuffer<f32>,
-        never: &mut CudaBuffer<f32>,
-    ) -> Result<()> {
-        let packets = from.len() as u64 / 4;
-        let mut launch = self.machine.stream().launch_builder(kernel);
-        launch.arg(from).arg(never).arg(&packets);
-        // SAFETY: the kernel reads so many packets of 16 bytes of the first array, and writes at most one to the second.
-        unsafe { launch.launch(self.shape()) }
-            .map_err(failed)
-            .map(drop)
-    }
-
-    fn write(&self, kernel: &CudaFunction, to: &mut CudaBuffer<f32>) -> Result<()> {
-        let packets = to.len() as u64 / 4;
-        let mut launch = self.machine.stream().launch_builder(kernel);
-        launch.arg(to).arg(&packets);
-        // SAFETY: the kernel writes so many packets of 16 bytes, which the array has.
-        unsafe { launch.launch(self.shape()) }
-            .map_err(failed)
-            .map(drop)
-    }
-
-    fn copy(
-        &self,
-        kernel: &CudaFunction,
-        from: &CudaBuffer<f32>,
-        to: &mut CudaBuffer<f32>,
-    ) -> Result<()> {
-        let packets = from.len() as u64 / 4;
-        let mut launch = self.machine.stream().launch_builder(kernel);
-        launch.arg(from).arg(to).arg(&packets);
-        // SAFETY: the kernel reads and writes so many packets of 16 bytes of arrays of the same length.
-        unsafe { launch.launch(self.shape()) }
-            .map_err(failed)
-            .map(drop)
-    }
-
-    fn nothing(&self, kernel: &CudaFunction) -> Result<()> {
-        let shape = LaunchConfig {
-            grid_dim: (1, 1, 1),
-            ..self.shape()
-        };
-        // SAFETY: the kernel does nothing.
-        unsafe { self.machine.stream().launch_builder(kernel).launch(shape) }
-            .map_err(failed)
-            .map(drop)
+    pub(crate) fn seconds(what: impl Into<String>, value: f64) -> Self {
+        Self {
+            what: what.into(),
+            value,
+            unit: "seconds",
+        }
     }
 }
 
-/// Bytes a second at the median time.
-fn rate(bytes: usize, time: Time) -> f64 {
-    bytes as f64 / time.median
+/// Bytes of an array, of which there are two: less than a GiB where the GPU has not so much memory.
+fn array_bytes(machine: &Machine) -> Result<usize> {
+    let (free, _) = machine.context.mem_get_info().map_err(failed)?;
+    Ok(BYTES.min(free / 4).next_multiple_of(16))
 }
 
-/// Measures them all.
+/// Bytes that are read and written a second by the faster of two copies, the driver's and a kernel: what shares are of.
 ///
 /// # Errors
-/// What the driver refuses; [`Error::KernelsNotBuilt`].
-pub fn measure(machine: &Machine) -> Result<Ceilings> {
-    if PTX.is_empty() {
-        return Err(Error::KernelsNotBuilt {
-            reason: "there was no nvcc for the kernels that measure the memory".to_owned(),
-        });
-    }
-    let attributes = machine.gpu.attributes();
-    let kernels = Kernels {
-        machine,
-        module: machine
-            .context
-            .load_module(Ptx::from_src(PTX))
-            .map_err(failed)?,
-        blocks: 4 * attributes.multiprocessors,
-    };
-    let gpu = &machine.gpu;
-    let from = random::<f32>(gpu, BYTES / 4, 1)?;
-    let mut to = random::<f32>(gpu, BYTES / 4, 2)?;
-    let kernel = kernels.find("copy_packets")?;
-    let copy = time(machine, CALLS, |_| kernels.copy(&kernel, &from, &mut to))?;
-    let copy_by_driver = time(machine, CALLS, |_| {
+/// What the driver refuses; [`KernelsNotBuilt`](batchnorm::Error::KernelsNotBuilt).
+pub fn copy_limit(machine: &Machine) -> Result<f64> {
+    let copies = copies(machine, &MemoryKernels::load(machine)?)?;
+    Ok(copies.iter().map(|copy| copy.value).fold(0.0, f64::max))
+}
+
+fn copies(machine: &Machine, kernels: &MemoryKernels<'_>) -> Result<[Ceiling; 2]> {
+    let bytes = array_bytes(machine)?;
+    let random = Random::<f32>::new(&machine.gpu, bytes / 4)?;
+    let from = random.array(&machine.gpu, bytes / 4, 1)?;
+    let mut to = random.array(&machine.gpu, bytes / 4, 2)?;
+    let copy = time(machine, CALLS, |_| kernels.copy(&from, &mut to))?;
+    let by_driver = time(machine, CALLS, |_| {
         machine.stream().memcpy_dtod(&from, &mut to).map_err(failed)
     })?;
-    let kernel = kernels.find("write_packets")?;
-    let write = time(machine, CALLS, |_| kernels.write(&kernel, &mut to))?;
-    let kernel = kernels.find("read_packets")?;
-    let read = time(machine, CALLS, |_| kernels.read(&kernel, &from, &mut to))?;
-    let l2_bytes = attributes.l2_bytes as usize;
-    let mut read_again = Vec::new();
+    Ok([
+        Ceiling::rate("copy (bytes read and written)", 2 * bytes, copy),
+        Ceiling::rate("copy by the driver", 2 * bytes, by_driver),
+    ])
+}
+
+/// Measures all, and tells each as soon as it is known.
+///
+/// # Errors
+/// What the driver refuses; [`KernelsNotBuilt`](batchnorm::Error::KernelsNotBuilt).
+pub fn measure(machine: &Machine, mut tell: impl FnMut(Ceiling)) -> Result<()> {
+    let kernels = MemoryKernels::load(machine)?;
+    copies(machine, &kernels)?.into_iter().for_each(&mut tell);
+    let bytes = array_bytes(machine)?;
+    let random = Random::<f32>::new(&machine.gpu, bytes / 4)?;
+    let mut array = random.array(&machine.gpu, bytes / 4, 1)?;
+    let write = time(machine, CALLS, |_| kernels.write(&mut array))?;
+    tell(Ceiling::rate("write", bytes, write));
+    let array = random.array(&machine.gpu, bytes / 4, 2)?;
+    let mut never = random.array(&machine.gpu, 4, 3)?;
+    let read = time(machine, CALLS, |_| kernels.read(&array, &mut never))?;
+    tell(Ceiling::rate("read", bytes, read));
+    let l2_bytes = machine.gpu.attributes().l2_bytes as usize;
     for eighths in [1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 24] {
         let bytes = (l2_bytes / 8 * eighths).next_multiple_of(16);
-        let array = random::<f32>(gpu, bytes / 4, 3)?;
-        let again = time(machine, 4 * CALLS, |_| {
-            kernels.read(&kernel, &array, &mut to)
-        })?;
-        read_again.push((bytes, rate(bytes, again)));
+        let array = random.array(&machine.gpu, bytes / 4, 3)?;
+        let again = time(machine, 4 * CALLS, |_| kernels.read(&array, &mut never))?;
+        let what = format!(
+            "read again, {:.1} MB, {eighths} eighths of the cache",
+            bytes as f64 / 1e6
+        );
+        tell(Ceiling::rate(what, bytes, again));
     }
-    let kernel = kernels.find("empty")?;
-    let empty = time(machine, 100 * CALLS, |_| kernels.nothing(&kernel))?;
-    Ok(Ceilings {
-        copy: rate(2 * BYTES, copy),
-        copy_by_driver: rate(2 * BYTES, copy_by_driver),
-        read: rate(BYTES, read),
-        write: rate(BYTES, write),
-        read_again,
-        empty_in_graph: empty.median,
-        empty_in_stream: in_stream(machine, || kernels.nothing(&kernel))?,
-    })
+    let empty = time(machine, 100 * CALLS, |_| kernels.nothing())?;
+    tell(Ceiling::seconds("an empty kernel in a graph", empty.median));
+    tell(Ceiling::seconds(
+        "the processor's time to start one in a stream",
+        in_stream(machine, || kernels.nothing())?,
+    ));
+    Ok(())
 }
 
 /// Seconds of the processor's for one call, the median of some runs of a hundred.

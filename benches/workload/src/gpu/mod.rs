@@ -1,5 +1,10 @@
-//! The passes on a GPU, and what its memory can do.
+//! The passes on a GPU, and what its hardware can do.
 
+pub mod barriers;
 pub mod ceilings;
+mod check;
+mod own_kernels;
 pub mod rows;
+pub mod selection;
 mod timing;
+pub mod wanted;

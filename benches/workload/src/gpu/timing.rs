@@ -29,13 +29,31 @@ pub(crate) fn time(
     })
 }
 
-fn replay(machine: &Machine, graph: &CudaGraph, calls: usize) -> Result<Time, DriverError> {
+/// Seconds of a launch in the stream, waited for: an error of the kernel's is an error here.
+pub(crate) fn once(machine: &Machine, call: impl FnOnce() -> Result<()>) -> Result<f64> {
+    let failed = |error: DriverError| batchnorm::Error::Driver {
+        operation: "time a launch",
+        reason: error.to_string(),
+    };
+    let (start, end) = events(machine).map_err(failed)?;
+    start.record(machine.stream()).map_err(failed)?;
+    call()?;
+    end.record(machine.stream()).map_err(failed)?;
+    end.synchronize().map_err(failed)?;
+    Ok(f64::from(start.elapsed_ms(&end).map_err(failed)?) / 1e3)
+}
+
+fn events(machine: &Machine) -> Result<(CudaEvent, CudaEvent), DriverError> {
     let event = || {
         machine
             .context
             .new_event(Some(CUevent_flags::CU_EVENT_DEFAULT))
     };
-    let (start, end): (CudaEvent, CudaEvent) = (event()?, event()?);
+    Ok((event()?, event()?))
+}
+
+fn replay(machine: &Machine, graph: &CudaGraph, calls: usize) -> Result<Time, DriverError> {
+    let (start, end) = events(machine)?;
     graph.upload()?;
     graph.launch()?;
     let mut times = Vec::with_capacity(REPLAYS);
