@@ -87,10 +87,12 @@ DEVICE Sums sums_in_double(
     return sums;
 }
 
-// The sums of the tile's x about each channel's reference, in of_channel. load(row, place) gives the packets.
-template <class T, class Load>
+// The sums of the tile's x about each channel's reference, in of_channel. load(row, place) gives the packets; keep(row, x)
+// may keep them, which as a part of load would have each load wait for the one before it.
+template <class T, class Load, class Keep>
 DEVICE void sum_rows(
-    const Arguments& a, const Column<T>& column, const ColumnTile& tile, Load load, Sums* scratch, Sums* of_channel) {
+    const Arguments& a, const Column<T>& column, const ColumnTile& tile, Load load, Keep keep, Sums* scratch,
+    Sums* of_channel) {
     typedef typename T::Compute Compute;
     constexpr int LANES = Width<T>::LANES;
     for (u32 i = threadIdx.x; i < tile.channels; i += blockDim.x)
@@ -101,7 +103,8 @@ DEVICE void sum_rows(
 #pragma unroll
     for (int lane = 0; lane < LANES; lane++) pivot[lane] = 0;
     u32 count = 0;
-    each_row<T, 4, Order::Forward>(column, tile, load, [&](u32, const ColumnPlace<T>&, const Packet<T>& x) {
+    each_row<T, 4, Order::Forward>(column, tile, load, [&](u32 row, const ColumnPlace<T>&, const Packet<T>& x) {
+        keep(row, x);
 #pragma unroll
         for (int lane = 0; lane < LANES; lane++) {
             if (count == 0) pivot[lane] = finite_or_zero(x[lane]);
@@ -128,8 +131,8 @@ DEVICE void sum_rows(
         retaken, [&](u32 lane) { return sums_in_double(a, column, tile, lane, reference(lane)); }, scratch, of_channel);
 }
 
-// Σ dv and Σ dv·x̂ of the tile's channels, in of_channel. load(row, place) gives the packets; use(place, pair, of_lane)
-// may use them too, and a lane's coefficients.
+// Σ dv and Σ dv·x̂ of the tile's channels, in of_channel. load(row, place) gives the packets; use(row, place, pair, of_lane)
+// may keep them or use them too, and a lane's coefficients.
 template <class T, class Load, class Use>
 DEVICE void sum_row_gradients(
     const Arguments& a, const Column<T>& column, const ColumnTile& tile,
@@ -138,9 +141,9 @@ DEVICE void sum_row_gradients(
     ReduceCoefficients<typename T::Compute> coefficients[Width<T>::LANES];
     column.read_coefficients(a, coefficients_of_channel, coefficients);
     Accumulator<T> accumulator = Accumulator<T>::zero();
-    each_row<T, 2, Order::Forward>(column, tile, load, [&](u32, const ColumnPlace<T>& place, const PacketPair<T>& pair) {
+    each_row<T, 2, Order::Forward>(column, tile, load, [&](u32 row, const ColumnPlace<T>& place, const PacketPair<T>& pair) {
         const auto of_lane = [&](int lane) { return coefficients[lane]; };
-        use(place, pair, of_lane);
+        use(row, place, pair, of_lane);
         add_gradients(a, accumulator, pair, of_lane, load_saved<T>(a, place), place.lanes);
     });
     sum_lanes(

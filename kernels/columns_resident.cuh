@@ -24,10 +24,10 @@ DEVICE void columns_resident_forward(
     sum_rows(
         a, column, tile,
         [&](u32 row, const ColumnPlace<T>& place) {
-            if (row < kept) return load_x<T, Reuse::Again>(a, place);
-            const Packet<T> x = load_x<T, Reuse::Once>(a, place);
-            *slot(row) = x.raw();
-            return x;
+            return row < kept ? load_x<T, Reuse::Again>(a, place) : load_x<T, Reuse::Once>(a, place);
+        },
+        [&](u32 row, const Packet<T>& x) {
+            if (row >= kept) *slot(row) = x.raw();
         },
         shared.scratch, shared.of_channel);
     exchange(shared);
@@ -55,13 +55,14 @@ DEVICE void columns_resident_backward(
     sum_row_gradients(
         a, column, tile, of_reduce,
         [&](u32 row, const ColumnPlace<T>& place) {
-            if (row < kept) return load_pair<T, Reuse::Again>(a, place);
-            const PacketPair<T> pair = load_pair<T, Reuse::Once>(a, place);
+            return row < kept ? load_pair<T, Reuse::Again>(a, place) : load_pair<T, Reuse::Once>(a, place);
+        },
+        [&](u32 row, const ColumnPlace<T>&, const PacketPair<T>& pair, auto) {
+            if (row < kept) return;
             slot(row)[0] = pair.x.raw();
             slot(row)[1] = pair.dy.raw();
-            return pair;
         },
-        [](const ColumnPlace<T>&, const PacketPair<T>&, auto) {}, shared.scratch, shared.of_channel);
+        shared.scratch, shared.of_channel);
     exchange(shared);
     InputCoefficients<Compute>* coefficients = static_cast<InputCoefficients<Compute>*>(shared.coefficients);
     for (u32 i = threadIdx.x; i < tile.channels; i += blockDim.x)

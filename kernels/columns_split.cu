@@ -42,7 +42,7 @@ DEVICE void columns_statistics(const Arguments& a) {
     const Column<T> column(a, tile);
     sum_rows(
         a, column, tile, [&](u32, const ColumnPlace<T>& place) { return load_x<T, Reuse::Again>(a, place); },
-        shared.scratch, shared.of_channel);
+        [](u32, const Packet<T>&) {}, shared.scratch, shared.of_channel);
     if (!grid_reduce(a, here, tile, shared.of_channel)) return;
     for (u32 channel = threadIdx.x; channel < tile.channels; channel += blockDim.x)
         finalize_statistics<T>(a, tile.first_channel + channel, shared.of_channel[channel], true);
@@ -82,7 +82,7 @@ DEVICE void columns_backward_reduce(const Arguments& a) {
     sum_row_gradients(
         a, column, tile, coefficients,
         [&](u32, const ColumnPlace<T>& place) { return load_pair<T, Reuse::Again>(a, place); },
-        [&](const ColumnPlace<T>& place, const PacketPair<T>& pair, auto of_lane) {
+        [&](u32, const ColumnPlace<T>& place, const PacketPair<T>& pair, auto of_lane) {
             if (!writes) return;
             const auto of_input = [&](int lane) { return InputCoefficients<Compute>{of_lane(lane).forward, 0, 0, 0}; };
             write_gradient(a, pair, of_input, place);
