@@ -75,54 +75,68 @@ DEVICE Sums finalize_gradients(const Arguments& a, i64 channel, Sums sums, bool 
     return sums;
 }
 
-// dv of one lane; `centred` is x − center.
+// What dv of a packet is made from. All of it is read before any of it is used.
 template <class T>
-DEVICE typename T::Compute dv_of(
-    const Arguments& a, typename T::Compute dy, typename T::Compute centred, Coefficients<typename T::Compute> forward,
-    const SavedPacket<T>& saved, int lane) {
-    return activation_backward<T>(a, dy, saved, lane, [&] {
-        return a.choices.saved == Saved::PreActivation ? saved.value_of(a, lane)
-                                                       : fma(centred, forward.scale, forward.shift);
+struct BackwardPacket {
+    PacketPair<T> pair;
+    SavedPacket<T> saved;
+};
+
+template <class T, class Place>
+DEVICE BackwardPacket<T> with_saved(const Arguments& a, const Place& place, const PacketPair<T>& pair) {
+    return BackwardPacket<T>{pair, load_saved<T>(a, place)};
+}
+
+// dv of a packet, and its x − center. `forward_of(lane)` gives a lane's Coefficients.
+template <class T, class ForwardOf>
+DEVICE void gradients_of(
+    const Arguments& a, const BackwardPacket<T>& from, ForwardOf forward_of, typename T::Compute (&dv)[Width<T>::LANES],
+    typename T::Compute (&centred)[Width<T>::LANES]) {
+#pragma unroll
+    for (int lane = 0; lane < Width<T>::LANES; lane++) {
+        dv[lane] = from.pair.dy[lane];
+        centred[lane] = from.pair.x[lane] - forward_of(lane).center;
+    }
+    activation_backward<T>(a, dv, from.saved, [&](int lane) {
+        return a.choices.saved == Saved::PreActivation
+                   ? from.saved.value_of(a, lane)
+                   : fma(centred[lane], forward_of(lane).scale, forward_of(lane).shift);
     });
 }
 
 // Adds a packet's terms to lane sums. `of_lane(lane)` gives a lane's ReduceCoefficients.
 template <class T, class OfLane>
 DEVICE void add_gradients(
-    const Arguments& a, Accumulator<T>& accumulator, const PacketPair<T>& pair, OfLane of_lane,
-    const SavedPacket<T>& saved, Lanes lanes) {
+    const Arguments& a, Accumulator<T>& accumulator, const BackwardPacket<T>& from, OfLane of_lane, Lanes lanes) {
+    typename T::Compute dv[Width<T>::LANES], centred[Width<T>::LANES];
+    gradients_of(a, from, [&](int lane) { return of_lane(lane).forward; }, dv, centred);
     each_lane<T>(lanes, [&](int lane) {
-        const ReduceCoefficients<typename T::Compute> coefficients = of_lane(lane);
-        const typename T::Compute centred = pair.x[lane] - coefficients.forward.center;
-        const typename T::Compute dv = dv_of<T>(a, pair.dy[lane], centred, coefficients.forward, saved, lane);
-        accumulator.sum[lane] += dv;
+        accumulator.sum[lane] += dv[lane];
         // Multiplied before it is summed: dv·(x − center) can overflow where dv·x̂ cannot.
-        accumulator.product_sum[lane] = fma(dv, centred * coefficients.inv_std, accumulator.product_sum[lane]);
+        accumulator.product_sum[lane] =
+            fma(dv[lane], centred[lane] * of_lane(lane).inv_std, accumulator.product_sum[lane]);
     });
 }
 
 // Writes dx, and dv as the residual's gradient if asked for. `of_lane(lane)` gives a lane's InputCoefficients.
 template <class T, class OfLane, class Place>
-DEVICE void write_gradient(const Arguments& a, const PacketPair<T>& pair, OfLane of_lane, const Place& place) {
+DEVICE void write_gradient(const Arguments& a, const BackwardPacket<T>& from, OfLane of_lane, const Place& place) {
     typedef typename T::Compute Compute;
-    const SavedPacket<T> saved = load_saved<T>(a, place);
-    Packet<T> dx = Packet<T>::zero(), dresidual = Packet<T>::zero();
+    constexpr int LANES = Packet<T>::LANES;
+    Compute dv[LANES], centred[LANES];
+    gradients_of(a, from, [&](int lane) { return of_lane(lane).forward; }, dv, centred);
+    if (a.arrays.dresidual != nullptr) store_dresidual(a, place, Packet<T>::encode(dv));
+    if (a.choices.batch_statistics != 0) {
 #pragma unroll
-    for (int lane = 0; lane < Packet<T>::LANES; lane++) {
-        const InputCoefficients<Compute> coefficients = of_lane(lane);
-        const Coefficients<Compute> forward = coefficients.forward;
-        const Compute centred = pair.x[lane] - forward.center;
-        const Compute dv = dv_of<T>(a, pair.dy[lane], centred, forward, saved, lane);
-        dresidual.set(lane, dv);
-        dx.set(
-            lane,
-            a.choices.batch_statistics != 0
-                ? fma(fma(centred, coefficients.projection, dv - coefficients.mean_gradient), forward.scale,
-                      coefficients.offset)
-                : dv * forward.scale);
+        for (int lane = 0; lane < LANES; lane++) {
+            const InputCoefficients<Compute> of = of_lane(lane);
+            dv[lane] = fma(fma(centred[lane], of.projection, dv[lane] - of.mean_gradient), of.forward.scale, of.offset);
+        }
+    } else {
+#pragma unroll
+        for (int lane = 0; lane < LANES; lane++) dv[lane] = dv[lane] * of_lane(lane).forward.scale;
     }
-    store_out(a, place, dx);
-    if (a.arrays.dresidual != nullptr) store_dresidual(a, place, dresidual);
+    store_out(a, place, Packet<T>::encode(dv));
 }
 
 // Whether x must be read for dx.

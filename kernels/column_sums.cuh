@@ -103,7 +103,7 @@ DEVICE void sum_rows(
 #pragma unroll
     for (int lane = 0; lane < LANES; lane++) pivot[lane] = 0;
     u32 count = 0;
-    each_row<T, 4, Order::Forward>(column, tile, load, [&](u32 row, const ColumnPlace<T>&, const Packet<T>& x) {
+    each_row<T, 4, Order::Forward>(a, column, tile, load, [&](u32 row, const ColumnPlace<T>&, const Packet<T>& x) {
         keep(row, x);
 #pragma unroll
         for (int lane = 0; lane < LANES; lane++) {
@@ -131,7 +131,7 @@ DEVICE void sum_rows(
         retaken, [&](u32 lane) { return sums_in_double(a, column, tile, lane, reference(lane)); }, scratch, of_channel);
 }
 
-// Σ dv and Σ dv·x̂ of the tile's channels, in of_channel. load(row, place) gives the packets; use(row, place, pair, of_lane)
+// Σ dv and Σ dv·x̂ of the tile's channels, in of_channel. load(row, place) gives the packets; use(row, place, packets, of_lane)
 // may keep them or use them too, and a lane's coefficients.
 template <class T, class Load, class Use>
 DEVICE void sum_row_gradients(
@@ -141,11 +141,13 @@ DEVICE void sum_row_gradients(
     ReduceCoefficients<typename T::Compute> coefficients[Width<T>::LANES];
     column.read_coefficients(a, coefficients_of_channel, coefficients);
     Accumulator<T> accumulator = Accumulator<T>::zero();
-    each_row<T, 2, Order::Forward>(column, tile, load, [&](u32 row, const ColumnPlace<T>& place, const PacketPair<T>& pair) {
-        const auto of_lane = [&](int lane) { return coefficients[lane]; };
-        use(row, place, pair, of_lane);
-        add_gradients(a, accumulator, pair, of_lane, load_saved<T>(a, place), place.lanes);
-    });
+    each_row<T, 2, Order::Forward>(
+        a, column, tile, [&](u32 row, const ColumnPlace<T>& place) { return with_saved(a, place, load(row, place)); },
+        [&](u32 row, const ColumnPlace<T>& place, const BackwardPacket<T>& from) {
+            const auto of_lane = [&](int lane) { return coefficients[lane]; };
+            use(row, place, from, of_lane);
+            add_gradients(a, accumulator, from, of_lane, place.lanes);
+        });
     sum_lanes(
         a, column, tile,
         [&](int lane) { return column.lanes.has(lane) ? accumulator.of_lane(lane) : Sums::zero(); }, 0,

@@ -5,7 +5,7 @@
 // channels and some rows; a thread has one packet's columns and every so many-th row, so what it needs of its channels
 // stays in registers. Packets begin at multiples of 16 bytes from a row's begin; a group of channels begins at a packet.
 #pragma once
-#include "loads.cuh"
+#include "forms.cuh"
 #include "sums.cuh"
 
 // Some rows of a group of neighbouring channels.
@@ -68,7 +68,8 @@ struct Column {
         const i64 of_row = tile.first_channel * a.shape.spatial + x * LANES;
         first = tile.first * row_values + of_row;
         first_mask_byte = tile.first * a.shape.packets + of_row / LANES;
-        lanes = lanes_of<T>(0, row_values - of_row);
+        // Packets are aligned where a row is a whole number of them.
+        lanes = is_plain_form(a) ? Lanes::all<T>() : lanes_of<T>(0, row_values - of_row);
     }
     // Whether it walks; threads that do not fill a row are idle.
     DEVICE bool walks() const { return y < rows; }
@@ -94,28 +95,41 @@ enum class Order { Forward, Reverse };
 // Calls use(row, place, packets) for every row of this thread, counted from the tile's first, last row first if asked to,
 // BATCH rows on their way at a time; load(row, place) reads what use is given.
 template <class T, int BATCH, Order ORDER, class Load, class Use>
-DEVICE void each_row(const Column<T>& column, const ColumnTile& tile, Load load, Use use) {
+DEVICE void each_row(const Arguments& a, const Column<T>& column, const ColumnTile& tile, Load load, Use use) {
     typedef decltype(load(u32(), ColumnPlace<T>())) Loaded;
     const u32 rows = static_cast<u32>(tile.end - tile.first);
     if (!column.walks() || column.y >= rows) return;
     const u32 last = (rows - 1 - column.y) / column.rows * column.rows + column.y;
     const auto row_of = [&](u32 up) { return ORDER == Order::Forward ? up : last + column.y - up; };
-    for (u32 up = column.y; up < rows; up += BATCH * column.rows) {
+    u32 up = column.y;
+    const auto batch = [&](auto is_whole_batch) {
         Loaded loaded[BATCH];
 #pragma unroll
         for (int i = 0; i < BATCH; i++) {
-            if (up + i * column.rows >= rows) continue;
+            if (!is_whole_batch.value && up + i * column.rows >= rows) break;
             const u32 row = row_of(up + i * column.rows);
             loaded[i] = load(row, column.place(row));
         }
 #pragma unroll
         for (int i = 0; i < BATCH; i++) {
-            if (up + i * column.rows >= rows) continue;
+            if (!is_whole_batch.value && up + i * column.rows >= rows) break;
             const u32 row = row_of(up + i * column.rows);
             use(row, column.place(row), loaded[i]);
         }
-    }
+        up += BATCH * column.rows;
+    };
+    // A batch that is whole asks nothing of each row.
+    if (is_plain_form(a))
+        while (up + (BATCH - 1) * column.rows < rows) batch(Constant<true>());
+    while (up < rows) batch(Constant<false>());
 }
+
+// The body of a kernel, in the form for the launch. A macro, because a function template is no argument of a function.
+#define IN_COLUMN_FORM(T, is_plain, operation) \
+    if (is_plain(a))                           \
+        operation<T>(plain(a));                \
+    else                                       \
+        operation<T>(any(a))
 
 // Packets of a row of a whole group.
 template <class T>

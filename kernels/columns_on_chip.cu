@@ -56,9 +56,9 @@ DEVICE void columns_on_chip_backward(const Arguments& a) {
 
 }  // namespace
 
-#define KERNELS(T)                                                                 \
-    KERNEL(columns_on_chip_forward, T, 256, 2) { columns_on_chip_forward<T>(a); }   \
-    KERNEL(columns_on_chip_backward, T, 256, 2) { columns_on_chip_backward<T>(a); }
+#define KERNELS(T)                                                                                                  \
+    KERNEL(columns_on_chip_forward, T, 256, 2) { IN_COLUMN_FORM(T, forward_is_plain, columns_on_chip_forward); }    \
+    KERNEL(columns_on_chip_backward, T, 256, 2) { IN_COLUMN_FORM(T, backward_is_plain, columns_on_chip_backward); }
 
 KERNELS(f32)
 KERNELS(f16)

@@ -74,9 +74,9 @@ DEVICE void columns_persistent_backward(const Arguments& a) {
 
 }  // namespace
 
-#define KERNELS(T)                                                                       \
-    KERNEL(columns_persistent_forward, T, 256, 2) { columns_persistent_forward<T>(a); }   \
-    KERNEL(columns_persistent_backward, T, 256, 2) { columns_persistent_backward<T>(a); }
+#define KERNELS(T)                                                                                                        \
+    KERNEL(columns_persistent_forward, T, 256, 2) { IN_COLUMN_FORM(T, forward_is_plain, columns_persistent_forward); }    \
+    KERNEL(columns_persistent_backward, T, 256, 2) { IN_COLUMN_FORM(T, backward_is_plain, columns_persistent_backward); }
 
 KERNELS(f32)
 KERNELS(f16)

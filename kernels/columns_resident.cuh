@@ -57,10 +57,10 @@ DEVICE void columns_resident_backward(
         [&](u32 row, const ColumnPlace<T>& place) {
             return row < kept ? load_pair<T, Reuse::Again>(a, place) : load_pair<T, Reuse::Once>(a, place);
         },
-        [&](u32 row, const ColumnPlace<T>&, const PacketPair<T>& pair, auto) {
+        [&](u32 row, const ColumnPlace<T>&, const BackwardPacket<T>& from, auto) {
             if (row < kept) return;
-            slot(row)[0] = pair.x.raw();
-            slot(row)[1] = pair.dy.raw();
+            slot(row)[0] = from.pair.x.raw();
+            slot(row)[1] = from.pair.dy.raw();
         },
         shared.scratch, shared.of_channel);
     exchange(shared);

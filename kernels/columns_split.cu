@@ -82,10 +82,10 @@ DEVICE void columns_backward_reduce(const Arguments& a) {
     sum_row_gradients(
         a, column, tile, coefficients,
         [&](u32, const ColumnPlace<T>& place) { return load_pair<T, Reuse::Again>(a, place); },
-        [&](u32, const ColumnPlace<T>& place, const PacketPair<T>& pair, auto of_lane) {
+        [&](u32, const ColumnPlace<T>& place, const BackwardPacket<T>& from, auto of_lane) {
             if (!writes) return;
             const auto of_input = [&](int lane) { return InputCoefficients<Compute>{of_lane(lane).forward, 0, 0, 0}; };
-            write_gradient(a, pair, of_input, place);
+            write_gradient(a, from, of_input, place);
         },
         shared.scratch, shared.of_channel);
     if (!grid_reduce(a, here, tile, shared.of_channel)) return;
@@ -115,11 +115,11 @@ DEVICE void columns_backward_input(const Arguments& a) {
 
 }  // namespace
 
-#define KERNELS(T)                                                                \
-    KERNEL(columns_statistics, T, 256, 2) { columns_statistics<T>(a); }           \
-    KERNEL(columns_normalize, T, 256, 2) { columns_normalize<T>(a); }             \
-    KERNEL(columns_backward_reduce, T, 256, 2) { columns_backward_reduce<T>(a); } \
-    KERNEL(columns_backward_input, T, 256, 2) { columns_backward_input<T>(a); }
+#define KERNELS(T)                                                                                                \
+    KERNEL(columns_statistics, T, 256, 2) { IN_COLUMN_FORM(T, forward_is_plain, columns_statistics); }            \
+    KERNEL(columns_normalize, T, 256, 2) { IN_COLUMN_FORM(T, forward_is_plain, columns_normalize); }              \
+    KERNEL(columns_backward_reduce, T, 256, 2) { IN_COLUMN_FORM(T, backward_is_plain, columns_backward_reduce); } \
+    KERNEL(columns_backward_input, T, 256, 2) { IN_COLUMN_FORM(T, backward_is_plain, columns_backward_input); }
 
 KERNELS(f32)
 KERNELS(f16)

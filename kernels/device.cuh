@@ -13,6 +13,12 @@ typedef long long i64;
 
 #include "arguments.cuh"
 
+// A constant as a type, of which a function makes another for each.
+template <bool VALUE>
+struct Constant {
+    static constexpr bool value = VALUE;
+};
+
 // The mask of a shuffle that all 32 lanes take part in: the only one there is here.
 static constexpr u32 FULL_WARP = 0xffffffffu;
 // Between two looks at a flag.
@@ -96,23 +102,33 @@ DEVICE float half_to_float(u16 bits) {
     asm("cvt.f32.f16 %0, %1;" : "=f"(value) : "h"(bits));
     return value;
 }
-DEVICE u16 float_to_half(float value) {
-    u16 bits;
-    asm("cvt.rn.f16.f32 %0, %1;" : "=h"(bits) : "f"(value));
-    return bits;
-}
-// bfloat16, to nearest even, NaN to NaN.
-DEVICE u16 float_to_bfloat(float value) {
+// Two at a time, the first into the lower half of the word; each to nearest even, NaN to NaN.
+DEVICE u32 floats_to_halves(float low, float high) {
+    u32 word;
 #if __CUDA_ARCH__ >= 800
-    u16 bits;
-    asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(bits) : "f"(value));
-    return bits;
+    asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(word) : "f"(high), "f"(low));
 #else
-    u32 bits = __float_as_uint(value);
-    if ((bits & 0x7fffffffu) > 0x7f800000u) return static_cast<u16>(bits >> 16 | 0x40);
-    return static_cast<u16>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+    asm("{\n\t.reg .f16 low, high;\n\tcvt.rn.f16.f32 low, %1;\n\tcvt.rn.f16.f32 high, %2;\n\tmov.b32 %0, {low, high};\n\t}"
+        : "=r"(word)
+        : "f"(low), "f"(high));
 #endif
+    return word;
 }
+// The same to bfloat16.
+#if __CUDA_ARCH__ >= 800
+DEVICE u32 floats_to_bfloats(float low, float high) {
+    u32 word;
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(word) : "f"(high), "f"(low));
+    return word;
+}
+#else
+DEVICE u32 float_to_bfloat(float value) {
+    const u32 bits = __float_as_uint(value);
+    if ((bits & 0x7fffffffu) > 0x7f800000u) return bits >> 16 | 0x40;
+    return (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
+}
+DEVICE u32 floats_to_bfloats(float low, float high) { return float_to_bfloat(low) | float_to_bfloat(high) << 16; }
+#endif
 
 #else
 #include "simt/simt.h"

@@ -27,7 +27,7 @@ struct f16 {
     // Half the smallest half, a tie that goes to zero: 2^-25.
     static constexpr float ROUNDS_TO_ZERO = 0x1p-25f;
     DEVICE static float decode(u16 bits) { return half_to_float(bits); }
-    DEVICE static u16 encode(float value) { return float_to_half(value); }
+    DEVICE static u32 encode(float low, float high) { return floats_to_halves(low, high); }
 };
 
 struct bf16 {
@@ -36,7 +36,7 @@ struct bf16 {
     // 2^-134.
     static constexpr float ROUNDS_TO_ZERO = 0x1p-134f;
     DEVICE static float decode(u16 bits) { return __uint_as_float(static_cast<u32>(bits) << 16); }
-    DEVICE static u16 encode(float value) { return float_to_bfloat(value); }
+    DEVICE static u32 encode(float low, float high) { return floats_to_bfloats(low, high); }
 };
 
 // Values of a packet.
@@ -76,7 +76,17 @@ struct Packet {
         }
     }
     DEVICE Compute operator[](int lane) const { return T::decode(bits(lane)); }
-    DEVICE void set(int lane, Compute value) { set_bits(lane, T::encode(value)); }
+    // Each value rounded once; 16-bit types two to an instruction, where the GPU has one.
+    DEVICE static Packet encode(const Compute (&values)[LANES]) {
+        Packet packet = zero();
+#pragma unroll
+        for (int lane = 0; lane < LANES; lane++)
+            if constexpr (sizeof(Bits) > 2)
+                packet.set_bits(lane, T::encode(values[lane]));
+            else if (lane % 2 == 0)
+                packet.word[lane / 2] = T::encode(values[lane], values[lane + 1]);
+        return packet;
+    }
 
     DEVICE static Packet zero() { return Packet{{0, 0, 0, 0}}; }
     DEVICE static Packet of(uint4 raw) { return Packet{{raw.x, raw.y, raw.z, raw.w}}; }
@@ -90,6 +100,10 @@ struct Lanes {
     u8 begin;
     u8 end;
 
+    template <class T>
+    DEVICE static Lanes all() {
+        return Lanes{0, static_cast<u8>(Width<T>::LANES)};
+    }
     DEVICE bool has(int lane) const { return lane >= begin && lane < end; }
     DEVICE u32 count() const { return end > begin ? end - begin : 0; }
     template <class T>

@@ -19,9 +19,8 @@ DEVICE bool is_above_zero(typename T::Compute v) {
     return !(v <= T::ROUNDS_TO_ZERO);
 }
 
-// What is saved of a packet's v: its mask; or v itself, of which only the place is here. Forward has v in the packet of
-// the residual, which it no longer needs, and backward reads it lane by lane: registers for another packet would be taken
-// from the activations that need none.
+// What backward reads of what was saved of a packet's v: its mask; or where v itself is, which is read lane by lane:
+// registers for another packet would be taken from the activations that need none.
 template <class T>
 struct SavedPacket {
     static_assert(Width<T>::LANES <= 8, "a mask has one byte for a packet, so a packet at most 8 values");
@@ -30,10 +29,6 @@ struct SavedPacket {
     i64 at;
     Lanes lanes;
 
-    DEVICE static SavedPacket nothing() { return SavedPacket{0, 0, Lanes{0, 0}}; }
-    DEVICE void set(int lane, typename T::Compute v) {
-        if (is_above_zero<T>(v)) mask |= 1u << lane;
-    }
     DEVICE bool is_above_zero_at(int lane) const { return (mask >> lane & 1u) != 0; }
     DEVICE typename T::Compute value_of(const Arguments& a, int lane) const {
         return lanes.has(lane) ? value_at<T>(a.arrays.preactivation, at + lane) : static_cast<typename T::Compute>(0);
@@ -46,13 +41,19 @@ DEVICE SavedPacket<T> load_saved(const Arguments& a, const Place& place) {
     return SavedPacket<T>{mask, place.at, place.lanes};
 }
 
-// `v` is looked at only where it is saved.
+// Saves of a packet's v what backward will ask for.
 template <class T, class Place>
-DEVICE void store_saved(const Arguments& a, const Place& place, const SavedPacket<T>& saved, const Packet<T>& v) {
-    if (a.choices.saved == Saved::Mask) a.arrays.mask[place.mask_byte(a)] = static_cast<u8>(saved.mask);
+DEVICE void store_saved(const Arguments& a, const Place& place, const typename T::Compute (&v)[Width<T>::LANES]) {
+    if (a.choices.saved == Saved::Mask) {
+        u32 mask = 0;
+#pragma unroll
+        for (int lane = 0; lane < Width<T>::LANES; lane++)
+            if (is_above_zero<T>(v[lane])) mask |= 1u << lane;
+        a.arrays.mask[place.mask_byte(a)] = static_cast<u8>(mask);
+    }
     if (a.choices.saved == Saved::PreActivation) {
         const bool aligned = (a.choices.aligned & static_cast<u32>(Aligned::PreActivation)) != 0;
-        store<T>(a.arrays.preactivation, place.at, place.lanes, aligned, v);
+        store<T>(a.arrays.preactivation, place.at, place.lanes, aligned, Packet<T>::encode(v));
     }
 }
 
@@ -61,29 +62,51 @@ DEVICE bool recomputes_v(const Arguments& a) {
     return a.choices.activation != Activation::None && a.choices.saved == Saved::Nothing;
 }
 
-// y from v.
-template <class Compute>
-DEVICE Compute activation_forward(const Arguments& a, Compute v) {
-    if (a.choices.activation == Activation::Relu) return v < static_cast<Compute>(0) ? static_cast<Compute>(0) : v;
-    if (a.choices.activation == Activation::Silu) return v * Logistic<Compute>(v).of_v;
-    if (a.choices.activation == Activation::LeakyRelu)
-        return v <= static_cast<Compute>(0) ? static_cast<Compute>(a.numbers.slope) * v : v;
-    return v;
+// A packet's v becomes its y. Which activation it is is asked once for all lanes.
+template <class Compute, int LANES>
+DEVICE void activation_forward(const Arguments& a, Compute (&v)[LANES]) {
+    if (a.choices.activation == Activation::Relu) {
+#pragma unroll
+        for (int lane = 0; lane < LANES; lane++)
+            if (v[lane] < static_cast<Compute>(0)) v[lane] = 0;
+    } else if (a.choices.activation == Activation::Silu) {
+#pragma unroll
+        for (int lane = 0; lane < LANES; lane++) v[lane] = v[lane] * Logistic<Compute>(v[lane]).of_v;
+    } else if (a.choices.activation == Activation::LeakyRelu) {
+        const Compute slope = static_cast<Compute>(a.numbers.slope);
+#pragma unroll
+        for (int lane = 0; lane < LANES; lane++)
+            if (v[lane] <= static_cast<Compute>(0)) v[lane] = slope * v[lane];
+    }
 }
 
-// dv from dy, of one lane. v() computes v where that is needed.
+// A packet's dy becomes its dv. v(lane) computes v where that is needed.
 template <class T, class V>
-DEVICE typename T::Compute activation_backward(
-    const Arguments& a, typename T::Compute dy, const SavedPacket<T>& saved, int lane, V v) {
-    if (a.choices.activation == Activation::None) return dy;
+DEVICE void activation_backward(
+    const Arguments& a, typename T::Compute (&dy)[Width<T>::LANES], const SavedPacket<T>& saved, V v) {
+    typedef typename T::Compute Compute;
+    constexpr int LANES = Width<T>::LANES;
+    if (a.choices.activation == Activation::None) return;
     if (a.choices.activation == Activation::Silu) {
-        const typename T::Compute at = v();
-        const Logistic<typename T::Compute> sigma(at);
-        return dy * (sigma.of_v * (static_cast<typename T::Compute>(1) + at * sigma.of_negative));
+#pragma unroll
+        for (int lane = 0; lane < LANES; lane++) {
+            const Compute at = v(lane);
+            const Logistic<Compute> sigma(at);
+            dy[lane] = dy[lane] * (sigma.of_v * (static_cast<Compute>(1) + at * sigma.of_negative));
+        }
+        return;
     }
-    const bool passes = a.choices.saved == Saved::Mask ? saved.is_above_zero_at(lane) : is_above_zero<T>(v());
-    if (passes) return dy;
-    // Chosen, not multiplied: zero times infinity would be NaN, and zero times a negative value −0.
-    if (a.choices.activation == Activation::Relu) return static_cast<typename T::Compute>(0);
-    return static_cast<typename T::Compute>(a.numbers.slope) * dy;
+    const auto hold_back = [&](int lane, bool passes) {
+        if (passes) return;
+        // Chosen, not multiplied: zero times infinity would be NaN, and zero times a negative value −0.
+        dy[lane] = a.choices.activation == Activation::Relu ? static_cast<Compute>(0)
+                                                            : static_cast<Compute>(a.numbers.slope) * dy[lane];
+    };
+    if (a.choices.saved == Saved::Mask) {
+#pragma unroll
+        for (int lane = 0; lane < LANES; lane++) hold_back(lane, saved.is_above_zero_at(lane));
+    } else {
+#pragma unroll
+        for (int lane = 0; lane < LANES; lane++) hold_back(lane, is_above_zero<T>(v(lane)));
+    }
 }

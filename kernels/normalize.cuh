@@ -39,24 +39,35 @@ DEVICE Coefficients<Compute> coefficients_of(const Arguments& a, i64 channel, St
     };
 }
 
+// What y of a packet is made from. All of it is read before any of it is used.
+template <class T>
+struct ForwardPacket {
+    Packet<T> x;
+    Packet<T> residual; // zero where there is none
+};
+
+template <class T, class Place>
+DEVICE ForwardPacket<T> with_residual(const Arguments& a, const Place& place, const Packet<T>& x) {
+    const bool adds = a.arrays.residual != nullptr;
+    return ForwardPacket<T>{x, adds ? load_residual<T>(a, place) : Packet<T>::zero()};
+}
+
 // Writes y of a packet, and what is saved for backward. `of_lane(lane)` gives a lane's coefficients.
 template <class T, class OfLane, class Place>
-DEVICE void write_normalized(const Arguments& a, const Packet<T>& x, OfLane of_lane, const Place& place) {
+DEVICE void write_normalized(const Arguments& a, const ForwardPacket<T>& from, OfLane of_lane, const Place& place) {
     typedef typename T::Compute Compute;
-    const bool adds = a.arrays.residual != nullptr;
-    Packet<T> residual = Packet<T>::zero();
-    if (adds) residual = load_residual<T>(a, place);
-    Packet<T> y = Packet<T>::zero();
-    SavedPacket<T> saved = SavedPacket<T>::nothing();
+    constexpr int LANES = Packet<T>::LANES;
+    Compute v[LANES];
 #pragma unroll
-    for (int lane = 0; lane < Packet<T>::LANES; lane++) {
+    for (int lane = 0; lane < LANES; lane++) {
         const Coefficients<Compute> coefficients = of_lane(lane);
-        Compute v = fma(x[lane] - coefficients.center, coefficients.scale, coefficients.shift);
-        if (adds) v += residual[lane];
-        saved.set(lane, v);
-        if (a.choices.saved == Saved::PreActivation) residual.set(lane, v);
-        y.set(lane, activation_forward(a, v));
+        v[lane] = fma(from.x[lane] - coefficients.center, coefficients.scale, coefficients.shift);
     }
-    store_out(a, place, y);
-    store_saved(a, place, saved, residual);
+    if (a.arrays.residual != nullptr) {
+#pragma unroll
+        for (int lane = 0; lane < LANES; lane++) v[lane] += from.residual[lane];
+    }
+    store_saved<T>(a, place, v);
+    activation_forward(a, v);
+    store_out(a, place, Packet<T>::encode(v));
 }

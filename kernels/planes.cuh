@@ -5,6 +5,7 @@
 // packets that the worst placed one has, and the last of some planes has no lanes.
 #pragma once
 #include "backward.cuh"
+#include "forms.cuh"
 #include "grid_reduce.cuh"
 
 // Some packets of one channel: first to end, of batch·packets.
@@ -19,37 +20,43 @@ template <class T>
 struct PlanePlace {
     i64 at;
     Lanes lanes;
+    u32 plane; // no memory holds 2^32 planes of 512 bytes
 
     // Packets in order of memory, and where planes share packets one byte more for every plane.
     DEVICE i64 mask_byte(const Arguments& a) const {
         constexpr int LANES = Width<T>::LANES;
-        return at / LANES + (a.shape.spatial % LANES == 0 ? 0 : (at + lanes.begin) / a.shape.spatial);
+        return at / LANES + (a.shape.spatial % LANES == 0 ? 0 : plane);
     }
 };
 
-// One thread's way through a channel, `step` packets at a time.
+// One thread's way through a channel, `step` packets at a time, wherever planes begin.
 template <class T>
-struct PlaneWalk {
+struct AnyWalk {
+    typedef i64 Index;
+    // Whether all lanes of all packets are the channel's.
+    static constexpr bool WHOLE = false;
+
     i64 sample;
     i64 packet;
     i64 step_samples;
     i64 step_packets;
 
-    DEVICE PlaneWalk(const Arguments& a, i64 from, u32 step)
-        : sample(from / a.shape.packets),
-          packet(from % a.shape.packets),
+    DEVICE AnyWalk(const Arguments& a, const PlaneTile& tile, u32 step)
+        : sample((tile.first + threadIdx.x) / a.shape.packets),
+          packet((tile.first + threadIdx.x) % a.shape.packets),
           step_samples(step / a.shape.packets),
           step_packets(step % a.shape.packets) {}
 
-    DEVICE PlanePlace<T> here(const Arguments& a, i64 channel) const {
+    DEVICE PlanePlace<T> here(const Arguments& a, const PlaneTile& tile) const {
         constexpr int LANES = Width<T>::LANES;
         static_assert((LANES & (LANES - 1)) == 0, "a packet's begin is found with a mask");
-        const i64 plane = sample * a.shape.channels + channel;
+        const i64 plane = sample * a.shape.channels + tile.channel;
         const i64 begin = plane * a.shape.spatial;
         const int shift = static_cast<int>(begin & (LANES - 1));
         return PlanePlace<T>{
             begin - shift + packet * LANES,
             lanes_of<T>(packet == 0 ? shift : 0, a.shape.spatial + shift - packet * LANES),
+            static_cast<u32>(plane),
         };
     }
     DEVICE void next(const Arguments& a) {
@@ -62,58 +69,114 @@ struct PlaneWalk {
     }
 };
 
-// Calls use(slot, place, packets...) for every packet of this thread: slot counts from the tile's first. BATCH packets
-// are on their way at a time. load(place) and load(slot, place) read what use is given.
-template <class T, int BATCH, class Load, class Use>
+// The same where every plane is a whole number of packets, and 31 bits count those of the array.
+template <class T>
+struct WholeWalk {
+    typedef u32 Index;
+    static constexpr bool WHOLE = true;
+
+    u32 at; // in packets from the array's begin
+    u32 packet;
+    u32 step_at;
+    u32 step_packets;
+
+    DEVICE static bool is_right(const Arguments& a) {
+        return a.shape.spatial % Width<T>::LANES == 0 &&
+               a.shape.batch * a.shape.channels * a.shape.packets <= 0x7fffffffll;
+    }
+    DEVICE WholeWalk(const Arguments& a, const PlaneTile& tile, u32 step) {
+        const u32 packets = static_cast<u32>(a.shape.packets), channels = static_cast<u32>(a.shape.channels);
+        const u32 from = static_cast<u32>(tile.first) + threadIdx.x;
+        packet = from % packets;
+        at = (from / packets * channels + static_cast<u32>(tile.channel)) * packets + packet;
+        step_packets = step % packets;
+        step_at = step / packets * channels * packets + step_packets;
+    }
+    DEVICE PlanePlace<T> here(const Arguments&, const PlaneTile&) const {
+        return PlanePlace<T>{static_cast<i64>(at) * Width<T>::LANES, Lanes::all<T>(), 0};
+    }
+    DEVICE void next(const Arguments& a) {
+        const u32 packets = static_cast<u32>(a.shape.packets), channels = static_cast<u32>(a.shape.channels);
+        at += step_at;
+        packet += step_packets;
+        if (packet >= packets) {
+            packet -= packets;
+            // The planes of the other channels.
+            at += (channels - 1) * packets;
+        }
+    }
+};
+
+// The body of a kernel, in the form for the launch. A macro, because a function template is no argument of a function.
+#define IN_PLANE_FORM(T, is_plain, operation)     \
+    if (!WholeWalk<T>::is_right(a))               \
+        operation<T, AnyWalk<T>>(any(a));         \
+    else if (!is_plain(a))                        \
+        operation<T, WholeWalk<T>>(any(a));       \
+    else                                          \
+        operation<T, WholeWalk<T>>(plain(a))
+
+// Calls use(slot, place, packets, is_first) for every packet of this thread: slot counts from the tile's first. BATCH
+// packets are on their way at a time. load(slot, place) reads what use is given.
+template <class T, class Walk, int BATCH, class Load, class Use>
 DEVICE void each_packet(const Arguments& a, const PlaneTile& tile, Load load, Use use) {
-    typedef decltype(load(i64(), PlanePlace<T>())) Loaded;
+    typedef typename Walk::Index Index;
+    typedef decltype(load(Index(), PlanePlace<T>())) Loaded;
     const u32 threads = blockDim.x;
-    const i64 count = tile.end - tile.first;
-    PlaneWalk<T> walk(a, tile.first + threadIdx.x, threads);
-    for (i64 slot = threadIdx.x; slot < count; slot += static_cast<i64>(BATCH) * threads) {
+    const Index count = static_cast<Index>(tile.end - tile.first);
+    Walk walk(a, tile, threads);
+    Index slot = threadIdx.x;
+    const auto batch = [&](auto is_whole_batch) {
         Loaded loaded[BATCH];
         PlanePlace<T> places[BATCH];
 #pragma unroll
         for (int i = 0; i < BATCH; i++) {
-            if (slot + static_cast<i64>(i) * threads >= count) break;
-            places[i] = walk.here(a, tile.channel);
-            loaded[i] = load(slot + static_cast<i64>(i) * threads, places[i]);
+            const Index here = slot + static_cast<Index>(i) * threads;
+            if (!is_whole_batch.value && here >= count) break;
+            places[i] = walk.here(a, tile);
+            loaded[i] = load(here, places[i]);
             walk.next(a);
         }
 #pragma unroll
         for (int i = 0; i < BATCH; i++) {
-            if (slot + static_cast<i64>(i) * threads >= count) break;
+            const Index here = slot + static_cast<Index>(i) * threads;
+            if (!is_whole_batch.value && here >= count) break;
             // The last packet of a plane that lies well has none.
-            if (places[i].lanes.count() > 0) use(slot + static_cast<i64>(i) * threads, places[i], loaded[i]);
+            if (places[i].lanes.count() > 0) use(here, places[i], loaded[i], i == 0 && slot == threadIdx.x);
         }
-    }
+        slot += static_cast<Index>(BATCH) * threads;
+    };
+    // A batch that is whole asks nothing of each packet.
+    if (is_plain_form(a))
+        while (slot + static_cast<Index>(BATCH - 1) * threads < count) batch(Constant<true>());
+    while (slot < count) batch(Constant<false>());
 }
 
 // The sums of a thread's packets about the reference, taken again in f64.
-template <class T>
+template <class T, class Walk>
 DEVICE Sums sums_in_double(const Arguments& a, const PlaneTile& tile, double reference) {
     Sums sums = Sums::zero();
-    each_packet<T, 1>(
-        a, tile, [&](i64, const PlanePlace<T>& place) { return load_x<T, Reuse::Again>(a, place); },
-        [&](i64, const PlanePlace<T>& place, const Packet<T>& x) {
+    each_packet<T, Walk, 1>(
+        a, tile, [&](auto, const PlanePlace<T>& place) { return load_x<T, Reuse::Again>(a, place); },
+        [&](auto, const PlanePlace<T>& place, const Packet<T>& x, bool) {
             each_lane<T>(place.lanes, [&](int lane) { add_value_in_double(sums, x[lane], reference); });
         });
     return sums;
 }
 
 // The sums of a tile's x about the channel's reference, in thread 0. keep(slot, x) may keep the packets.
-template <class T, Reuse REUSE, class Keep>
+template <class T, class Walk, Reuse REUSE, class Keep>
 DEVICE Sums sum_tile(const Arguments& a, const PlaneTile& tile, Keep keep) {
     typedef typename T::Compute Compute;
     const double reference = reference_of<T>(a, tile.channel);
     Accumulator<T> accumulator = Accumulator<T>::zero();
     Compute pivot = 0;
-    i64 count = 0;
-    each_packet<T, 4>(
-        a, tile, [&](i64, const PlanePlace<T>& place) { return load_x<T, REUSE>(a, place); },
-        [&](i64 slot, const PlanePlace<T>& place, const Packet<T>& x) {
+    typename Walk::Index count = 0;
+    each_packet<T, Walk, 4>(
+        a, tile, [&](auto, const PlanePlace<T>& place) { return load_x<T, REUSE>(a, place); },
+        [&](auto slot, const PlanePlace<T>& place, const Packet<T>& x, bool is_first) {
             keep(slot, x);
-            if (count == 0) {
+            if (Walk::WHOLE ? is_first : count == 0) {
 #pragma unroll
                 for (int lane = Packet<T>::LANES - 1; lane >= 0; lane--)
                     if (place.lanes.has(lane)) pivot = finite_or_zero(x[lane]);
@@ -124,39 +187,49 @@ DEVICE Sums sum_tile(const Arguments& a, const PlaneTile& tile, Keep keep) {
     const Sums total = accumulator.total();
     Sums sums = rebase(total, static_cast<double>(count), static_cast<double>(pivot), reference);
     if (sizeof(Compute) == 4 && out_of_range(static_cast<float>(total.sum), static_cast<float>(total.product_sum)))
-        sums = sums_in_double<T>(a, tile, reference);
+        sums = sums_in_double<T, Walk>(a, tile, reference);
     return block_sum(sums);
 }
 
 // Normalizes a tile; load(slot, place) gives its packets of x.
-template <class T, class Load>
+template <class T, class Walk, class Load>
 DEVICE void normalize_tile(
     const Arguments& a, const PlaneTile& tile, Coefficients<typename T::Compute> coefficients, Load load) {
-    each_packet<T, 4>(a, tile, load, [&](i64, const PlanePlace<T>& place, const Packet<T>& x) {
-        write_normalized(a, x, [&](int) { return coefficients; }, place);
-    });
+    // Where planes begin anywhere, their places take the registers that the residual would wait in.
+    each_packet<T, Walk, 4>(
+        a, tile,
+        [&](auto slot, const PlanePlace<T>& place) {
+            const Packet<T> x = load(slot, place);
+            return Walk::WHOLE ? with_residual(a, place, x) : ForwardPacket<T>{x, Packet<T>::zero()};
+        },
+        [&](auto, const PlanePlace<T>& place, const ForwardPacket<T>& from, bool) {
+            write_normalized(
+                a, Walk::WHOLE ? from : with_residual(a, place, from.x), [&](int) { return coefficients; }, place);
+        });
 }
 
-// Σ dv and Σ dv·x̂ of a tile, in thread 0; keep(slot, place, pair) may keep the packets.
-template <class T, Reuse REUSE, class Keep>
+// Σ dv and Σ dv·x̂ of a tile, in thread 0; keep(slot, place, packets) may keep the packets.
+template <class T, class Walk, Reuse REUSE, class Keep>
 DEVICE Sums sum_gradients(
     const Arguments& a, const PlaneTile& tile, ReduceCoefficients<typename T::Compute> coefficients, Keep keep) {
     Accumulator<T> accumulator = Accumulator<T>::zero();
-    each_packet<T, 2>(
-        a, tile, [&](i64, const PlanePlace<T>& place) { return load_pair<T, REUSE>(a, place); },
-        [&](i64 slot, const PlanePlace<T>& place, const PacketPair<T>& pair) {
-            keep(slot, place, pair);
-            const SavedPacket<T> saved = load_saved<T>(a, place);
-            add_gradients(a, accumulator, pair, [&](int) { return coefficients; }, saved, place.lanes);
+    each_packet<T, Walk, 2>(
+        a, tile,
+        [&](auto, const PlanePlace<T>& place) { return with_saved(a, place, load_pair<T, REUSE>(a, place)); },
+        [&](auto slot, const PlanePlace<T>& place, const BackwardPacket<T>& from, bool) {
+            keep(slot, place, from);
+            add_gradients(a, accumulator, from, [&](int) { return coefficients; }, place.lanes);
         });
     return block_sum(accumulator.total());
 }
 
 // Writes dx of a tile; load(slot, place) gives its packets of x and dy.
-template <class T, class Load>
+template <class T, class Walk, class Load>
 DEVICE void write_gradients(
     const Arguments& a, const PlaneTile& tile, InputCoefficients<typename T::Compute> coefficients, Load load) {
-    each_packet<T, 2>(a, tile, load, [&](i64, const PlanePlace<T>& place, const PacketPair<T>& pair) {
-        write_gradient(a, pair, [&](int) { return coefficients; }, place);
-    });
+    each_packet<T, Walk, 2>(
+        a, tile, [&](auto slot, const PlanePlace<T>& place) { return with_saved(a, place, load(slot, place)); },
+        [&](auto, const PlanePlace<T>& place, const BackwardPacket<T>& from, bool) {
+            write_gradient(a, from, [&](int) { return coefficients; }, place);
+        });
 }

@@ -30,41 +30,41 @@ DEVICE Sums cluster_sum(Sums sums) {
     return sums;
 }
 
-template <class T>
+template <class T, class Walk>
 DEVICE void planes_on_chip_forward(const Arguments& a) {
     typedef typename T::Compute Compute;
     DYNAMIC_SHARED(kept);
     SHARED(Coefficients<Compute>, coefficients, 1);
     const PlaneTile tile = part_of_block(a);
     const Sums sums = cluster_sum(
-        sum_tile<T, Reuse::Once>(a, tile, [&](i64 slot, const Packet<T>& x) { kept[slot] = x.raw(); }));
+        sum_tile<T, Walk, Reuse::Once>(a, tile, [&](auto slot, const Packet<T>& x) { kept[slot] = x.raw(); }));
     if (threadIdx.x == 0)
         coefficients[0] =
             coefficients_of(a, tile.channel, finalize_statistics<T>(a, tile.channel, sums, cluster_block_rank() == 0));
     __syncthreads();
-    normalize_tile<T>(
-        a, tile, coefficients[0], [&](i64 slot, const PlanePlace<T>&) { return Packet<T>::of(kept[slot]); });
+    normalize_tile<T, Walk>(
+        a, tile, coefficients[0], [&](auto slot, const PlanePlace<T>&) { return Packet<T>::of(kept[slot]); });
     // A block's shared memory must last until the others have read its sums.
     if (cluster_num_blocks() > 1) cluster_sync();
 }
 
-template <class T>
+template <class T, class Walk>
 DEVICE void planes_on_chip_backward(const Arguments& a) {
     typedef typename T::Compute Compute;
     DYNAMIC_SHARED(kept);
     SHARED(InputCoefficients<Compute>, coefficients, 1);
     const PlaneTile tile = part_of_block(a);
-    const Sums sums = cluster_sum(sum_gradients<T, Reuse::Once>(
+    const Sums sums = cluster_sum(sum_gradients<T, Walk, Reuse::Once>(
         a, tile, reduce_coefficients_of<Compute>(a, tile.channel),
-        [&](i64 slot, const PlanePlace<T>&, const PacketPair<T>& pair) {
-            kept[2 * slot] = pair.x.raw();
-            kept[2 * slot + 1] = pair.dy.raw();
+        [&](auto slot, const PlanePlace<T>&, const BackwardPacket<T>& from) {
+            kept[2 * slot] = from.pair.x.raw();
+            kept[2 * slot + 1] = from.pair.dy.raw();
         }));
     if (threadIdx.x == 0)
         coefficients[0] = input_coefficients_of<Compute>(
             a, tile.channel, finalize_gradients<Compute>(a, tile.channel, sums, cluster_block_rank() == 0));
     __syncthreads();
-    write_gradients<T>(a, tile, coefficients[0], [&](i64 slot, const PlanePlace<T>&) {
+    write_gradients<T, Walk>(a, tile, coefficients[0], [&](auto slot, const PlanePlace<T>&) {
         return PacketPair<T>{Packet<T>::of(kept[2 * slot]), Packet<T>::of(kept[2 * slot + 1])};
     });
     // A block's shared memory must last until the others have read its sums.
@@ -74,8 +74,12 @@ DEVICE void planes_on_chip_backward(const Arguments& a) {
 }  // namespace
 
 #define KERNELS(T)                                                               \
-    KERNEL(planes_on_chip_forward, T, 256, 2) { planes_on_chip_forward<T>(a); }   \
-    KERNEL(planes_on_chip_backward, T, 256, 2) { planes_on_chip_backward<T>(a); }
+    KERNEL(planes_on_chip_forward, T, 256, 2) {                                  \
+        IN_PLANE_FORM(T, forward_is_plain, planes_on_chip_forward);              \
+    }                                                                            \
+    KERNEL(planes_on_chip_backward, T, 256, 2) {                                 \
+        IN_PLANE_FORM(T, backward_is_plain, planes_on_chip_backward);            \
+    }
 
 KERNELS(f32)
 KERNELS(f16)

@@ -31,27 +31,27 @@ DEVICE bool grid_reduce(const Arguments& a, i64 channel, u32 index, Sums& sums) 
     return true;
 }
 
-template <class T>
+template <class T, class Walk>
 DEVICE void planes_statistics(const Arguments& a) {
     u32 index;
     const PlaneTile tile = tile_of_block<T>(a, index);
-    Sums sums = sum_tile<T, Reuse::Again>(a, tile, [](i64, const Packet<T>&) {});
+    Sums sums = sum_tile<T, Walk, Reuse::Again>(a, tile, [](auto, const Packet<T>&) {});
     if (grid_reduce(a, tile.channel, index, sums) && threadIdx.x == 0)
         finalize_statistics<T>(a, tile.channel, sums, true);
 }
 
-template <class T>
+template <class T, class Walk>
 DEVICE void planes_normalize(const Arguments& a) {
     typedef typename T::Compute Compute;
     u32 index;
     const PlaneTile tile = tile_of_block<T>(a, index);
     const Statistics<Compute> statistics = known_statistics<Compute>(a, tile.channel);
-    normalize_tile<T>(a, tile, coefficients_of(a, tile.channel, statistics), [&](i64, const PlanePlace<T>& place) {
+    normalize_tile<T, Walk>(a, tile, coefficients_of(a, tile.channel, statistics), [&](auto, const PlanePlace<T>& place) {
         return load_x<T, Reuse::Once>(a, place);
     });
 }
 
-template <class T>
+template <class T, class Walk>
 DEVICE void planes_backward_reduce(const Arguments& a) {
     typedef typename T::Compute Compute;
     u32 index;
@@ -59,24 +59,24 @@ DEVICE void planes_backward_reduce(const Arguments& a) {
     const ReduceCoefficients<Compute> coefficients = reduce_coefficients_of<Compute>(a, tile.channel);
     const bool writes = a.arrays.out != nullptr;
     const InputCoefficients<Compute> of_input{coefficients.forward, 0, 0, 0};
-    Sums sums = sum_gradients<T, Reuse::Again>(
-        a, tile, coefficients, [&](i64, const PlanePlace<T>& place, const PacketPair<T>& pair) {
+    Sums sums = sum_gradients<T, Walk, Reuse::Again>(
+        a, tile, coefficients, [&](auto, const PlanePlace<T>& place, const BackwardPacket<T>& from) {
             if (!writes) return;
-            write_gradient(a, pair, [&](int) { return of_input; }, place);
+            write_gradient(a, from, [&](int) { return of_input; }, place);
         });
     if (grid_reduce(a, tile.channel, index, sums) && threadIdx.x == 0)
         finalize_gradients<Compute>(a, tile.channel, sums, true);
 }
 
-template <class T>
+template <class T, class Walk>
 DEVICE void planes_backward_input(const Arguments& a) {
     typedef typename T::Compute Compute;
     u32 index;
     const PlaneTile tile = tile_of_block<T>(a, index);
     const Sums sums = known_gradients<Compute>(a, tile.channel);
     const bool reads_x = needs_x(a);
-    write_gradients<T>(
-        a, tile, input_coefficients_of<Compute>(a, tile.channel, sums), [&](i64, const PlanePlace<T>& place) {
+    write_gradients<T, Walk>(
+        a, tile, input_coefficients_of<Compute>(a, tile.channel, sums), [&](auto, const PlanePlace<T>& place) {
             return PacketPair<T>{
                 reads_x ? load_x<T, Reuse::Once>(a, place) : Packet<T>::zero(), load_dy<T, Reuse::Once>(a, place)};
         });
@@ -85,10 +85,18 @@ DEVICE void planes_backward_input(const Arguments& a) {
 }  // namespace
 
 #define KERNELS(T)                                                              \
-    KERNEL(planes_statistics, T, 256, 2) { planes_statistics<T>(a); }           \
-    KERNEL(planes_normalize, T, 256, 3) { planes_normalize<T>(a); }             \
-    KERNEL(planes_backward_reduce, T, 256, 2) { planes_backward_reduce<T>(a); } \
-    KERNEL(planes_backward_input, T, 256, 3) { planes_backward_input<T>(a); }
+    KERNEL(planes_statistics, T, 256, 2) {                                              \
+        IN_PLANE_FORM(T, forward_is_plain, planes_statistics);                          \
+    }                                                                                   \
+    KERNEL(planes_normalize, T, 256, 2) {                                               \
+        IN_PLANE_FORM(T, forward_is_plain, planes_normalize);                           \
+    }                                                                                   \
+    KERNEL(planes_backward_reduce, T, 256, 2) {                                         \
+        IN_PLANE_FORM(T, backward_is_plain, planes_backward_reduce);                    \
+    }                                                                                   \
+    KERNEL(planes_backward_input, T, 256, 2) {                                          \
+        IN_PLANE_FORM(T, backward_is_plain, planes_backward_input);                     \
+    }
 
 KERNELS(f32)
 KERNELS(f16)

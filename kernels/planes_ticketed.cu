@@ -93,36 +93,36 @@ DEVICE void each_item(const Arguments& a, Reduce reduce, Finalize finalize, Writ
     if (INJECT_FAULT(8, threadIdx.x == 0, false)) *next_item(a) = 0;
 }
 
-template <class T>
+template <class T, class Walk>
 DEVICE void planes_ticketed_forward(const Arguments& a) {
     typedef typename T::Compute Compute;
     each_item(
-        a, [&](const PlaneTile& tile) { return sum_tile<T, Reuse::Again>(a, tile, [](i64, const Packet<T>&) {}); },
+        a, [&](const PlaneTile& tile) { return sum_tile<T, Walk, Reuse::Again>(a, tile, [](auto, const Packet<T>&) {}); },
         [&](i64 channel, Sums sums) { finalize_statistics<T>(a, channel, sums, true); },
         [&](const PlaneTile& tile) {
             const Statistics<Compute> statistics = known_statistics<Compute>(a, tile.channel);
             const Coefficients<Compute> coefficients = coefficients_of(a, tile.channel, statistics);
-            normalize_tile<T>(a, tile, coefficients, [&](i64, const PlanePlace<T>& place) {
+            normalize_tile<T, Walk>(a, tile, coefficients, [&](auto, const PlanePlace<T>& place) {
                 return load_x<T, Reuse::Once>(a, place);
             });
         });
 }
 
-template <class T>
+template <class T, class Walk>
 DEVICE void planes_ticketed_backward(const Arguments& a) {
     typedef typename T::Compute Compute;
     each_item(
         a,
         [&](const PlaneTile& tile) {
             const ReduceCoefficients<Compute> coefficients = reduce_coefficients_of<Compute>(a, tile.channel);
-            return sum_gradients<T, Reuse::Again>(
-                a, tile, coefficients, [](i64, const PlanePlace<T>&, const PacketPair<T>&) {});
+            return sum_gradients<T, Walk, Reuse::Again>(
+                a, tile, coefficients, [](auto, const PlanePlace<T>&, const BackwardPacket<T>&) {});
         },
         [&](i64 channel, Sums sums) { finalize_gradients<Compute>(a, channel, sums, true); },
         [&](const PlaneTile& tile) {
             const Sums sums = known_gradients<Compute>(a, tile.channel);
-            write_gradients<T>(
-                a, tile, input_coefficients_of<Compute>(a, tile.channel, sums), [&](i64, const PlanePlace<T>& place) {
+            write_gradients<T, Walk>(
+                a, tile, input_coefficients_of<Compute>(a, tile.channel, sums), [&](auto, const PlanePlace<T>& place) {
                     return load_pair<T, Reuse::Once>(a, place);
                 });
         });
@@ -131,8 +131,12 @@ DEVICE void planes_ticketed_backward(const Arguments& a) {
 }  // namespace
 
 #define KERNELS(T)                                                                 \
-    KERNEL(planes_ticketed_forward, T, 256, 2) { planes_ticketed_forward<T>(a); }   \
-    KERNEL(planes_ticketed_backward, T, 256, 2) { planes_ticketed_backward<T>(a); }
+    KERNEL(planes_ticketed_forward, T, 256, 2) {                                   \
+        IN_PLANE_FORM(T, forward_is_plain, planes_ticketed_forward);               \
+    }                                                                              \
+    KERNEL(planes_ticketed_backward, T, 256, 2) {                                  \
+        IN_PLANE_FORM(T, backward_is_plain, planes_ticketed_backward);             \
+    }
 
 KERNELS(f32)
 KERNELS(f16)

@@ -101,5 +101,9 @@ DEVICE double fma(double a, double b, double c) { return __builtin_fma(a, b, c);
 DEVICE double __dsqrt_rn(double value) { return __builtin_sqrt(value); }
 
 DEVICE float half_to_float(u16 bits) { return simt::half_to_float(bits); }
-DEVICE u16 float_to_half(float value) { return simt::float_to_half(value); }
-DEVICE u16 float_to_bfloat(float value) { return simt::float_to_bfloat(value); }
+DEVICE u32 floats_to_halves(float low, float high) {
+    return simt::float_to_half(low) | static_cast<u32>(simt::float_to_half(high)) << 16;
+}
+DEVICE u32 floats_to_bfloats(float low, float high) {
+    return simt::float_to_bfloat(low) | static_cast<u32>(simt::float_to_bfloat(high)) << 16;
+}
