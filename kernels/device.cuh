@@ -83,6 +83,12 @@ DEVICE u32 atomic_add_acq_rel(u32* counter, u32 amount) {
                  : "memory");
     return before;
 }
+// The same without any order: for a number that tells of no other memory.
+DEVICE u32 atomic_add_relaxed(u32* counter, u32 amount) {
+    u32 before;
+    asm volatile("atom.relaxed.gpu.global.add.u32 %0, [%1], %2;" : "=r"(before) : "l"(counter), "r"(amount));
+    return before;
+}
 // Reads a flag; what its writer had seen before is seen after.
 DEVICE u32 load_acquire(const u32* flag) {
     u32 value;

@@ -8,8 +8,9 @@
 //
 //     S(0) | S(1) W(0) | S(2) W(1) | ... | S(G−1) W(G−2) | W(G−1)
 //
-// and every block takes the next item until there is none. A write waits until its channel is finalized, which only
-// depends on items that were taken earlier by blocks that are running: whatever the order in which blocks run, and
+// and every block takes the next item until there is none, one ahead of what it does, so that the ticket is there when it is
+// needed. A write waits until its channel is finalized, which only depends on items with lower numbers. The lowest that is
+// not done is never the one that a block has ahead, whose own item is lower: whatever the order in which blocks run, and
 // however few run at once, nothing waits forever. The last block to finish a channel adds up its tiles in order, so the
 // bits do not depend on who took what. A group is written from its last tile to its first, the order in which the cache
 // forgets least.
@@ -29,28 +30,30 @@ struct Item {
     u32 index; // of the tile within its channel
 };
 
-DEVICE Item item_of(const Arguments& a, bool sums, i64 group, i64 item) {
-    const i64 first = group * a.partition.group_channels;
-    const i64 left = a.shape.channels - first;
-    const i64 channels = left < a.partition.group_channels ? left : a.partition.group_channels;
+// The plan numbers items, channels and tiles in 32 bits, which a GPU divides by in a few instructions.
+DEVICE Item item_of(const Arguments& a, bool sums, u32 group, u32 item) {
+    const u32 first = group * a.partition.group_channels;
+    const u32 left = static_cast<u32>(a.shape.channels) - first;
+    const u32 channels = left < a.partition.group_channels ? left : a.partition.group_channels;
     if (!sums) item = channels * a.partition.tiles - 1 - item;
-    const u32 index = static_cast<u32>(item / channels);
-    const i64 packets = a.shape.batch * a.shape.packets, begin = index * a.partition.tile;
+    const u32 index = item / channels;
+    const i64 packets = a.shape.batch * a.shape.packets, begin = static_cast<i64>(index) * a.partition.tile;
     const i64 end = begin + a.partition.tile < packets ? begin + a.partition.tile : packets;
-    return Item{sums, PlaneTile{first + item % channels, begin, end}, index};
+    return Item{sums, PlaneTile{first + item - index * channels, begin, end}, index};
 }
 
 // The item with a number.
-DEVICE Item item_at(const Arguments& a, i64 number) {
-    const i64 groups = (a.shape.channels + a.partition.group_channels - 1) / a.partition.group_channels;
-    const i64 whole = static_cast<i64>(a.partition.group_channels) * a.partition.tiles;
-    const i64 last = a.shape.channels * a.partition.tiles - (groups - 1) * whole;
-    const i64 of_first = groups == 1 ? last : whole;
+DEVICE Item item_at(const Arguments& a, u32 number) {
+    const u32 channels = static_cast<u32>(a.shape.channels);
+    const u32 groups = (channels + a.partition.group_channels - 1) / a.partition.group_channels;
+    const u32 whole = a.partition.group_channels * a.partition.tiles;
+    const u32 last = channels * a.partition.tiles - (groups - 1) * whole;
+    const u32 of_first = groups == 1 ? last : whole;
     if (number < of_first) return item_of(a, true, 0, number);
     number -= of_first;
     if (groups == 1) return item_of(a, false, 0, number);
     // Stages 1 to G − 2 have a whole group of sums and one of writes.
-    const i64 stage = 1 + number / (2 * whole);
+    const u32 stage = 1 + number / (2 * whole);
     if (stage < groups - 1) {
         number %= 2 * whole;
         return number < whole ? item_of(a, true, stage, number) : item_of(a, false, stage - 1, number - whole);
@@ -65,15 +68,17 @@ DEVICE Item item_at(const Arguments& a, i64 number) {
 // one thread when all are there, write(tile) when that has been done.
 template <class Reduce, class Finalize, class Write>
 DEVICE void each_item(const Arguments& a, Reduce reduce, Finalize finalize, Write write) {
-    SHARED(u32, taken, 1);
-    const i64 items = 2 * a.shape.channels * a.partition.tiles;
-    for (;;) {
-        // The item before may still be read.
-        __syncthreads();
-        if (threadIdx.x == 0) taken[0] = atomic_add_acq_rel(next_item(a), 1);
-        __syncthreads();
-        if (taken[0] >= items) break;
-        const Item item = item_at(a, taken[0]);
+    // By turns: the number before may still be read while the next is written.
+    SHARED(u32, taken, 2);
+    const u32 items = 2 * static_cast<u32>(a.shape.channels) * a.partition.tiles;
+    u32 turn = 0;
+    if (threadIdx.x == 0) taken[0] = atomic_add_relaxed(next_item(a), 1);
+    __syncthreads();
+    while (taken[turn] < items) {
+        const Item item = item_at(a, taken[turn]);
+        turn ^= 1;
+        u32 ahead = 0;
+        if (threadIdx.x == 0) ahead = atomic_add_relaxed(next_item(a), 1);
         const i64 channel = item.tile.channel;
         if (item.sums) {
             Sums sums = reduce(item.tile);
@@ -87,6 +92,8 @@ DEVICE void each_item(const Arguments& a, Reduce reduce, Finalize finalize, Writ
             wait(finalized(a, channel));
             write(item.tile);
         }
+        if (threadIdx.x == 0) taken[turn] = ahead;
+        __syncthreads();
     }
     if (!is_last_block(departed_blocks(a), gridDim.x)) return;
     for (i64 channel = threadIdx.x; channel < a.shape.channels; channel += blockDim.x) *finalized(a, channel) = 0;

@@ -64,6 +64,11 @@ DEVICE u32 atomic_add_acq_rel(u32* counter, u32 amount) {
     if (amount != 0) simt::progressed();
     return before;
 }
+DEVICE u32 atomic_add_relaxed(u32* counter, u32 amount) {
+    u32 before = __atomic_fetch_add(counter, amount, __ATOMIC_RELAXED);
+    if (amount != 0) simt::progressed();
+    return before;
+}
 DEVICE u32 load_acquire(const u32* flag) { return __atomic_load_n(flag, __ATOMIC_ACQUIRE); }
 DEVICE void store_release(u32* flag, u32 value) {
     __atomic_store_n(flag, value, __ATOMIC_RELEASE);
