@@ -16,13 +16,23 @@ DEVICE ColumnTile part_of_block(const Arguments& a) {
 // One channel's sums over the cluster.
 DEVICE Sums cluster_sum(const Sums* of_channel, u32 channel) {
     Sums sums = Sums::zero();
-    for (u32 rank = 0; rank < cluster_num_blocks(); rank++) sums.add(map_shared_rank(of_channel, rank)[channel]);
+    for (u32 rank = 0; rank < cluster_num_blocks(); rank++) sums.add(load_sums_of_rank(of_channel[channel], rank));
     return sums;
 }
 
 // The others' sums are there.
 DEVICE void sync_parts() {
     if (cluster_num_blocks() > 1) cluster_sync();
+}
+
+// This block has read the others' sums.
+DEVICE void arrive_at_end() {
+    if (cluster_num_blocks() > 1) cluster_arrive_relaxed();
+}
+
+// All have: a block's shared memory must last until then.
+DEVICE void wait_for_end() {
+    if (cluster_num_blocks() > 1) cluster_wait();
 }
 
 template <class T>
@@ -34,9 +44,9 @@ DEVICE void columns_on_chip_forward(const Arguments& a) {
         [&](const ColumnShared<T>& shared, u32 i) {
             const Sums sums = cluster_sum(shared.of_channel, i);
             return finalize_statistics<T>(a, tile.first_channel + i, sums, cluster_block_rank() == 0);
-        });
-    // A block's shared memory must last until the others have read its sums.
-    sync_parts();
+        },
+        arrive_at_end);
+    wait_for_end();
 }
 
 template <class T>
@@ -49,9 +59,9 @@ DEVICE void columns_on_chip_backward(const Arguments& a) {
         [&](const ColumnShared<T>& shared, u32 i) {
             const Sums sums = cluster_sum(shared.of_channel, i);
             return finalize_gradients<Compute>(a, tile.first_channel + i, sums, cluster_block_rank() == 0);
-        });
-    // A block's shared memory must last until the others have read its sums.
-    sync_parts();
+        },
+        arrive_at_end);
+    wait_for_end();
 }
 
 }  // namespace

@@ -53,7 +53,8 @@ DEVICE void columns_persistent_forward(const Arguments& a) {
                 finalize_statistics<T>(a, channel, sums, true);
             });
         },
-        [&](const ColumnShared<T>&, u32 i) { return known_statistics<Compute>(a, tile.first_channel + i); });
+        [&](const ColumnShared<T>&, u32 i) { return known_statistics<Compute>(a, tile.first_channel + i); },
+        [] {});
 }
 
 template <class T>
@@ -69,7 +70,8 @@ DEVICE void columns_persistent_backward(const Arguments& a) {
                 finalize_gradients<Compute>(a, channel, sums, true);
             });
         },
-        [&](const ColumnShared<T>&, u32 i) { return known_gradients<Compute>(a, tile.first_channel + i); });
+        [&](const ColumnShared<T>&, u32 i) { return known_gradients<Compute>(a, tile.first_channel + i); },
+        [] {});
 }
 
 }  // namespace

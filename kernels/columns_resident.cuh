@@ -3,7 +3,8 @@
 //
 // The blocks of a group of channels must find each other's sums between the passes. How is the caller's: exchange(shared)
 // is called by all threads when the block's own sums are in shared.of_channel, and statistics_of(shared, i), or
-// sums_of(shared, i), by one thread for each channel i of the block after that.
+// sums_of(shared, i), by one thread for each channel i of the block after that; settled() by all threads when all of these
+// have been.
 #pragma once
 #include "columns.cuh"
 
@@ -13,9 +14,10 @@ DEVICE u32 first_kept(const Arguments& a, const ColumnTile& tile) {
     return rows > a.partition.kept_rows ? rows - a.partition.kept_rows : 0;
 }
 
-template <class T, class Exchange, class StatisticsOf>
+template <class T, class Exchange, class StatisticsOf, class Settled>
 DEVICE void columns_resident_forward(
-    const Arguments& a, const ColumnTile& tile, uint4* dynamic, Exchange exchange, StatisticsOf statistics_of) {
+    const Arguments& a, const ColumnTile& tile, uint4* dynamic, Exchange exchange, StatisticsOf statistics_of,
+    Settled settled) {
     typedef typename T::Compute Compute;
     const Column<T> column(a, tile);
     const ColumnShared<T> shared(a, dynamic, a.partition.kept_rows * column_packets<T>(a));
@@ -35,14 +37,15 @@ DEVICE void columns_resident_forward(
     for (u32 i = threadIdx.x; i < tile.channels; i += blockDim.x)
         coefficients[i] = coefficients_of(a, tile.first_channel + i, statistics_of(shared, i));
     INJECT_FAULT(9, __syncthreads(), (void)0);
+    settled();
     normalize_rows<T, Order::Reverse>(a, column, tile, coefficients, [&](u32 row, const ColumnPlace<T>& place) {
         return row < kept ? load_x<T, Reuse::Once>(a, place) : Packet<T>::of(*slot(row));
     });
 }
 
-template <class T, class Exchange, class SumsOf>
+template <class T, class Exchange, class SumsOf, class Settled>
 DEVICE void columns_resident_backward(
-    const Arguments& a, const ColumnTile& tile, uint4* dynamic, Exchange exchange, SumsOf sums_of) {
+    const Arguments& a, const ColumnTile& tile, uint4* dynamic, Exchange exchange, SumsOf sums_of, Settled settled) {
     typedef typename T::Compute Compute;
     const Column<T> column(a, tile);
     const ColumnShared<T> shared(a, dynamic, 2 * a.partition.kept_rows * column_packets<T>(a));
@@ -68,6 +71,7 @@ DEVICE void columns_resident_backward(
     for (u32 i = threadIdx.x; i < tile.channels; i += blockDim.x)
         coefficients[i] = input_coefficients_of<Compute>(a, tile.first_channel + i, sums_of(shared, i));
     __syncthreads();
+    settled();
     write_row_gradients<T, Order::Reverse>(a, column, tile, coefficients, [&](u32 row, const ColumnPlace<T>& place) {
         if (row < kept) return load_pair<T, Reuse::Once>(a, place);
         return PacketPair<T>{Packet<T>::of(slot(row)[0]), Packet<T>::of(slot(row)[1])};

@@ -41,7 +41,7 @@ static constexpr u32 POLL_NANOSECONDS = 40;
 #define INJECT_FAULT(number, correct, faulty) (correct)
 
 #if __CUDA_ARCH__ >= 900
-// As cooperative groups have it: num_blocks, block_rank, sync and map_shared_rank of this_cluster().
+// As cooperative groups have it: num_blocks, block_rank and sync of this_cluster().
 DEVICE u32 cluster_num_blocks() {
     u32 blocks;
     asm("mov.u32 %0, %%cluster_nctaid.x;" : "=r"(blocks));
@@ -56,21 +56,26 @@ DEVICE u32 cluster_block_rank() {
 DEVICE void cluster_sync() {
     asm volatile("barrier.cluster.arrive.release;\n\tbarrier.cluster.wait.acquire;" ::: "memory");
 }
-// The same place in the shared memory of another block of the cluster.
-template <class T>
-DEVICE const T* map_shared_rank(const T* shared, u32 rank) {
-    u64 there;
-    asm("mapa.u64 %0, %1, %2;" : "=l"(there) : "l"(shared), "r"(rank));
-    return reinterpret_cast<const T*>(there);
+// The same in two halves that order no memory, and so wait for none: no thread passes the second before all have passed
+// the first. Between the two, a block does what the others need not wait for.
+DEVICE void cluster_arrive_relaxed() { asm volatile("barrier.cluster.arrive.relaxed;" ::: "memory"); }
+DEVICE void cluster_wait() { asm volatile("barrier.cluster.wait.acquire;" ::: "memory"); }
+// What is in the same place in the shared memory of another block of the cluster.
+DEVICE double load_shared_rank(const double& shared, u32 rank) {
+    const u32 here = static_cast<u32>(__cvta_generic_to_shared(&shared));
+    u32 there;
+    double value;
+    asm("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(there) : "r"(here), "r"(rank));
+    asm volatile("ld.shared::cluster.f64 %0, [%1];" : "=d"(value) : "r"(there) : "memory");
+    return value;
 }
 #else
 DEVICE u32 cluster_num_blocks() { return 1; }
 DEVICE u32 cluster_block_rank() { return 0; }
 DEVICE void cluster_sync() { __syncthreads(); }
-template <class T>
-DEVICE const T* map_shared_rank(const T* shared, u32) {
-    return shared;
-}
+DEVICE void cluster_arrive_relaxed() {}
+DEVICE void cluster_wait() {}
+DEVICE double load_shared_rank(const double& shared, u32) { return shared; }
 #endif
 
 // Adds to a counter that blocks share and returns what it was; what this thread has seen before is seen by whoever
@@ -99,8 +104,27 @@ DEVICE void store_release(u32* flag, u32 value) {
     asm volatile("st.release.gpu.global.u32 [%0], %1;" ::"l"(flag), "r"(value) : "memory");
 }
 
-// 16 bytes that the caches should keep. A function because the host checks the alignment, as for __ldcs and __stcs.
-DEVICE uint4 load_16(const uint4* from) { return *from; }
+// 16 bytes of global memory, by the instructions for that: CUDA's own functions take addresses of any memory. Once: the
+// caches need not keep them.
+DEVICE uint4 load_16(const uint4* from) {
+    uint4 value;
+    asm volatile("ld.global.v4.u32 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(value.x), "=r"(value.y), "=r"(value.z), "=r"(value.w)
+                 : "l"(__cvta_generic_to_global(from)));
+    return value;
+}
+DEVICE uint4 load_16_once(const uint4* from) {
+    uint4 value;
+    asm volatile("ld.global.cs.v4.u32 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(value.x), "=r"(value.y), "=r"(value.z), "=r"(value.w)
+                 : "l"(__cvta_generic_to_global(from)));
+    return value;
+}
+DEVICE void store_16_once(uint4* to, uint4 value) {
+    asm volatile("st.global.cs.v4.u32 [%0], {%1, %2, %3, %4};" ::"l"(__cvta_generic_to_global(to)), "r"(value.x),
+                 "r"(value.y), "r"(value.z), "r"(value.w)
+                 : "memory");
+}
 
 // IEEE half precision.
 DEVICE float half_to_float(u16 bits) {

@@ -141,15 +141,16 @@ enum class Reuse { Once, Again };
 template <class T, Reuse REUSE>
 DEVICE Packet<T> load(const void* array, i64 at, Lanes lanes, bool aligned) {
     typedef typename T::Bits Bits;
-    const u64 address = reinterpret_cast<u64>(array) + static_cast<u64>(at) * sizeof(Bits);
+    // Never by way of an integer: from that, no compiler tells that it is global memory.
+    const Bits* address = static_cast<const Bits*>(array) + at;
     if (aligned && lanes.full<T>()) {
         const uint4* from = reinterpret_cast<const uint4*>(address);
-        return Packet<T>::of(REUSE == Reuse::Once ? __ldcs(from) : load_16(from));
+        return Packet<T>::of(REUSE == Reuse::Once ? load_16_once(from) : load_16(from));
     }
     Packet<T> packet = Packet<T>::zero();
 #pragma unroll
     for (int lane = 0; lane < Width<T>::LANES; lane++)
-        if (lanes.has(lane)) packet.set_bits(lane, reinterpret_cast<const Bits*>(address)[lane]);
+        if (lanes.has(lane)) packet.set_bits(lane, address[lane]);
     return packet;
 }
 
@@ -157,14 +158,14 @@ DEVICE Packet<T> load(const void* array, i64 at, Lanes lanes, bool aligned) {
 template <class T>
 DEVICE void store(void* array, i64 at, Lanes lanes, bool aligned, const Packet<T>& packet) {
     typedef typename T::Bits Bits;
-    const u64 address = reinterpret_cast<u64>(array) + static_cast<u64>(at) * sizeof(Bits);
+    Bits* address = static_cast<Bits*>(array) + at;
     if (aligned && lanes.full<T>()) {
-        __stcs(reinterpret_cast<uint4*>(address), packet.raw());
+        store_16_once(reinterpret_cast<uint4*>(address), packet.raw());
         return;
     }
 #pragma unroll
     for (int lane = 0; lane < Width<T>::LANES; lane++)
-        if (lanes.has(lane)) reinterpret_cast<Bits*>(address)[lane] = packet.bits(lane);
+        if (lanes.has(lane)) address[lane] = packet.bits(lane);
 }
 
 // One value.

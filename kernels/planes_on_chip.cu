@@ -25,7 +25,7 @@ DEVICE Sums cluster_sum(Sums sums) {
     INJECT_FAULT(6, cluster_sync(), __syncthreads());
     if (threadIdx.x == 0) {
         sums = Sums::zero();
-        for (u32 rank = 0; rank < blocks; rank++) sums.add(*map_shared_rank(of_block, rank));
+        for (u32 rank = 0; rank < blocks; rank++) sums.add(load_sums_of_rank(of_block[0], rank));
     }
     return sums;
 }
@@ -42,10 +42,11 @@ DEVICE void planes_on_chip_forward(const Arguments& a) {
         coefficients[0] =
             coefficients_of(a, tile.channel, finalize_statistics<T>(a, tile.channel, sums, cluster_block_rank() == 0));
     __syncthreads();
+    if (cluster_num_blocks() > 1) cluster_arrive_relaxed();
     normalize_tile<T, Walk>(
         a, tile, coefficients[0], [&](auto slot, const PlanePlace<T>&) { return Packet<T>::of(kept[slot]); });
     // A block's shared memory must last until the others have read its sums.
-    if (cluster_num_blocks() > 1) cluster_sync();
+    if (cluster_num_blocks() > 1) cluster_wait();
 }
 
 template <class T, class Walk>
@@ -64,11 +65,12 @@ DEVICE void planes_on_chip_backward(const Arguments& a) {
         coefficients[0] = input_coefficients_of<Compute>(
             a, tile.channel, finalize_gradients<Compute>(a, tile.channel, sums, cluster_block_rank() == 0));
     __syncthreads();
+    if (cluster_num_blocks() > 1) cluster_arrive_relaxed();
     write_gradients<T, Walk>(a, tile, coefficients[0], [&](auto slot, const PlanePlace<T>&) {
         return PacketPair<T>{Packet<T>::of(kept[2 * slot]), Packet<T>::of(kept[2 * slot + 1])};
     });
     // A block's shared memory must last until the others have read its sums.
-    if (cluster_num_blocks() > 1) cluster_sync();
+    if (cluster_num_blocks() > 1) cluster_wait();
 }
 
 }  // namespace

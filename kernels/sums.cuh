@@ -16,6 +16,11 @@ struct Sums {
     }
 };
 
+// Another block's of the cluster.
+DEVICE Sums load_sums_of_rank(const Sums& sums, u32 rank) {
+    return Sums{load_shared_rank(sums.sum, rank), load_shared_rank(sums.product_sum, rank)};
+}
+
 static constexpr u32 WARP = 32;
 static constexpr u32 MOST_THREADS = 256;
 static constexpr u32 MOST_WARPS = MOST_THREADS / WARP;

@@ -66,7 +66,7 @@ KERNEL(selftest_cluster, f32, 256, 2) {
     INJECT_FAULT(9003, cluster_sync(), __syncthreads());
     if (threadIdx.x == 0) {
         double total = 0;
-        for (u32 rank = 0; rank < cluster_num_blocks(); ++rank) total += *map_shared_rank(mine, rank);
+        for (u32 rank = 0; rank < cluster_num_blocks(); ++rank) total += load_shared_rank(mine[0], rank);
         out_of(a)[blockIdx.x] = static_cast<float>(total);
     }
     INJECT_FAULT(9004, cluster_sync(), (void)0);
@@ -95,7 +95,7 @@ KERNEL(selftest_packets, f32, 128, 2) {
     if (packet >= a.shape.packets) return;
     const char* from = static_cast<const char*>(a.arrays.x) + a.partition.tile + packet * 16;
     char* to = static_cast<char*>(a.arrays.out) + a.partition.tile + packet * 16;
-    __stcs(reinterpret_cast<uint4*>(to), load_16(reinterpret_cast<const uint4*>(from)));
+    store_16_once(reinterpret_cast<uint4*>(to), load_16(reinterpret_cast<const uint4*>(from)));
 }
 
 KERNEL(selftest_half_to_float, f16, 256, 2) {

@@ -54,9 +54,13 @@ DEVICE double __shfl_down_sync(u32 mask, double value, u32 offset, int line = __
     if (mask != FULL_WARP) simt::refuse("shuffles with a mask that leaves lanes out", {file, line});
     return simt::shuffle_down(value, offset, {file, line});
 }
-template <class T>
-DEVICE const T* map_shared_rank(const T* shared, u32 rank) {
-    return static_cast<const T*>(simt::in_cluster(shared, rank));
+// The order of memory is that of a whole barrier, which the second half is.
+DEVICE void cluster_arrive_relaxed() {}
+DEVICE void cluster_wait(int line = __builtin_LINE(), const char* file = __builtin_FILE()) {
+    simt::cluster_barrier({file, line});
+}
+DEVICE double load_shared_rank(const double& shared, u32 rank) {
+    return *static_cast<const double*>(simt::in_cluster(&shared, rank));
 }
 
 DEVICE u32 atomic_add_acq_rel(u32* counter, u32 amount) {
@@ -88,10 +92,10 @@ DEVICE uint4 load_16(const uint4* from, int line = __builtin_LINE(), const char*
     simt::check_16(from, {file, line});
     return *from;
 }
-DEVICE uint4 __ldcs(const uint4* from, int line = __builtin_LINE(), const char* file = __builtin_FILE()) {
+DEVICE uint4 load_16_once(const uint4* from, int line = __builtin_LINE(), const char* file = __builtin_FILE()) {
     return load_16(from, line, file);
 }
-DEVICE void __stcs(uint4* to, uint4 value, int line = __builtin_LINE(), const char* file = __builtin_FILE()) {
+DEVICE void store_16_once(uint4* to, uint4 value, int line = __builtin_LINE(), const char* file = __builtin_FILE()) {
     simt::check_16(to, {file, line});
     *to = value;
 }
