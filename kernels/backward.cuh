@@ -19,7 +19,8 @@ struct ReduceCoefficients {
 template <class Compute>
 DEVICE ReduceCoefficients<Compute> reduce_coefficients_of(const Arguments& a, i64 channel) {
     const Statistics<Compute> statistics = known_statistics<Compute>(a, channel);
-    return ReduceCoefficients<Compute>{coefficients_of(a, channel, statistics), statistics.inv_std};
+    return ReduceCoefficients<Compute>{
+        coefficients_of(affine_of<Compute>(a, channel), statistics), statistics.inv_std};
 }
 
 // What dx needs of a channel.
@@ -35,7 +36,7 @@ struct InputCoefficients {
 template <class Compute>
 DEVICE InputCoefficients<Compute> input_coefficients_of(const Arguments& a, i64 channel, Sums sums) {
     const Statistics<Compute> statistics = known_statistics<Compute>(a, channel);
-    const Coefficients<Compute> forward = coefficients_of(a, channel, statistics);
+    const Coefficients<Compute> forward = coefficients_of(affine_of<Compute>(a, channel), statistics);
     if (a.choices.batch_statistics == 0) return InputCoefficients<Compute>{forward, 0, 0, 0};
     const double dbeta = sums.sum, dgamma = sums.product_sum;
     const double mean_dv = dbeta / a.numbers.count;

@@ -87,17 +87,17 @@ DEVICE Sums sums_in_double(
     return sums;
 }
 
-// The sums of the tile's x about each channel's reference, in of_channel. load(row, place) gives the packets; keep(row, x)
+// The sums of the tile's x about each channel's reference, in shared.of_channel. load(row, place) gives the packets; keep(row, x)
 // may keep them, which as a part of load would have each load wait for the one before it.
 template <class T, class Load, class Keep>
 DEVICE void sum_rows(
-    const Arguments& a, const Column<T>& column, const ColumnTile& tile, Load load, Keep keep, Sums* scratch,
-    Sums* of_channel) {
+    const Arguments& a, const Column<T>& column, const ColumnTile& tile, Load load, Keep keep,
+    const ColumnShared<T>& shared) {
     typedef typename T::Compute Compute;
     constexpr int LANES = Width<T>::LANES;
-    for (u32 i = threadIdx.x; i < tile.channels; i += blockDim.x)
-        of_channel[i].sum = reference_of<T>(a, tile.first_channel + i);
-    __syncthreads();
+    // Each thread reads that of its first channel before its rows, and uses it after them: nothing waits for it.
+    const u32 i = threadIdx.x;
+    const typename T::Bits first = i < tile.channels ? first_bits_of<T>(a, tile.first_channel + i) : 0;
     Accumulator<T> accumulator = Accumulator<T>::zero();
     Compute pivot[LANES];
 #pragma unroll
@@ -112,13 +112,16 @@ DEVICE void sum_rows(
         }
         count += 1;
     });
+    if (i < tile.channels) shared.references[i] = reference_from<T>(first);
+    for (u32 other = i + blockDim.x; other < tile.channels; other += blockDim.x)
+        shared.references[other] = reference_from<T>(first_bits_of<T>(a, tile.first_channel + other));
+    __syncthreads();
     u32 retaken = 0;
 #pragma unroll
     for (int lane = 0; lane < LANES; lane++)
         if (column.lanes.has(lane) && out_of_range(accumulator.sum[lane], accumulator.product_sum[lane]))
             retaken |= 1u << lane;
-    // Until the sums are there, their place holds the references: in registers they would crowd out the packets.
-    const auto reference = [&](u32 lane) { return of_channel[column.channel(a, static_cast<int>(lane))].sum; };
+    const auto reference = [&](u32 lane) { return shared.references[column.channel(a, static_cast<int>(lane))]; };
     sum_lanes(
         a, column, tile,
         [&](int lane) {
@@ -128,7 +131,8 @@ DEVICE void sum_rows(
                 accumulator.of_lane(lane), static_cast<double>(count), pivot_of_lane,
                 reference(static_cast<u32>(lane)));
         },
-        retaken, [&](u32 lane) { return sums_in_double(a, column, tile, lane, reference(lane)); }, scratch, of_channel);
+        retaken, [&](u32 lane) { return sums_in_double(a, column, tile, lane, reference(lane)); }, shared.scratch,
+        shared.of_channel);
 }
 
 // Σ dv and Σ dv·x̂ of the tile's channels, in of_channel. load(row, place) gives the packets; use(row, place, packets, of_lane)

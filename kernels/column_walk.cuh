@@ -92,6 +92,22 @@ struct Column {
 
 enum class Order { Forward, Reverse };
 
+// Has this thread's first rows of x, and of dy where there is one, on their way to the cache: for kernels that wait for the
+// numbers of their channels before they read the first row.
+template <class T>
+DEVICE void prefetch_rows(const Arguments& a, const Column<T>& column, const ColumnTile& tile) {
+    typedef typename T::Bits Bits;
+    const u32 rows = static_cast<u32>(tile.end - tile.first);
+    if (!column.walks()) return;
+#pragma unroll
+    for (u32 i = 0; i < 2; i++) {
+        const u32 row = column.y + i * column.rows;
+        if (row >= rows) return;
+        prefetch(static_cast<const Bits*>(a.arrays.x) + column.place(row).at);
+        if (a.arrays.dy != nullptr) prefetch(static_cast<const Bits*>(a.arrays.dy) + column.place(row).at);
+    }
+}
+
 // Calls use(row, place, packets) for every row of this thread, counted from the tile's first, last row first if asked to,
 // BATCH rows on their way at a time; load(row, place) reads what use is given.
 template <class T, int BATCH, Order ORDER, class Load, class Use>
@@ -145,6 +161,8 @@ struct ColumnShared {
     uint4* kept;
     Sums* scratch;
     Sums* of_channel;
+    // Forward, of each channel: what its sums are about. A part of the coefficients' place, of which forward needs half.
+    double* references;
     void* coefficients;
 
     DEVICE ColumnShared(const Arguments& a, uint4* dynamic, u32 kept_packets) {
@@ -154,6 +172,13 @@ struct ColumnShared {
         kept = dynamic;
         scratch = reinterpret_cast<Sums*>(kept + kept_packets);
         of_channel = scratch + slots * Width<T>::LANES;
-        coefficients = of_channel + a.partition.group_channels;
+        references = reinterpret_cast<double*>(of_channel + a.partition.group_channels);
+        coefficients = references;
+    }
+    template <class Coefficients>
+    DEVICE Coefficients* behind_references(const Arguments& a) const {
+        typedef typename T::Compute Compute;
+        static_assert(sizeof(double) + sizeof(Coefficients) <= COEFFICIENTS * sizeof(Compute), "the plan has this room");
+        return reinterpret_cast<Coefficients*>(references + a.partition.group_channels);
     }
 };

@@ -43,7 +43,8 @@ DEVICE void columns_on_chip_forward(const Arguments& a) {
         a, tile, dynamic, [](const ColumnShared<T>&) { sync_parts(); },
         [&](const ColumnShared<T>& shared, u32 i) {
             const Sums sums = cluster_sum(shared.of_channel, i);
-            return finalize_statistics<T>(a, tile.first_channel + i, sums, cluster_block_rank() == 0);
+            return finalize_statistics<T>(
+                a, tile.first_channel + i, shared.references[i], sums, cluster_block_rank() == 0);
         },
         arrive_at_end);
     wait_for_end();

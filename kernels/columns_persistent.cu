@@ -50,7 +50,8 @@ DEVICE void columns_persistent_forward(const Arguments& a) {
         a, tile, dynamic,
         [&](const ColumnShared<T>& shared) {
             grid_reduce(a, here, tile, shared.of_channel, [&](i64 channel, Sums sums) {
-                finalize_statistics<T>(a, channel, sums, true);
+                finalize_statistics<T>(
+                    a, channel, shared.references[channel - tile.first_channel], sums, true);
             });
         },
         [&](const ColumnShared<T>&, u32 i) { return known_statistics<Compute>(a, tile.first_channel + i); },

@@ -23,6 +23,7 @@ DEVICE void columns_resident_forward(
     const ColumnShared<T> shared(a, dynamic, a.partition.kept_rows * column_packets<T>(a));
     const u32 kept = first_kept(a, tile);
     const auto slot = [&](u32 row) { return shared.kept + (row - kept) * column.width + column.x; };
+    if (threadIdx.x < tile.channels) prefetch_affine<Compute>(a, tile.first_channel + threadIdx.x);
     sum_rows(
         a, column, tile,
         [&](u32 row, const ColumnPlace<T>& place) {
@@ -31,11 +32,11 @@ DEVICE void columns_resident_forward(
         [&](u32 row, const Packet<T>& x) {
             if (row >= kept) *slot(row) = x.raw();
         },
-        shared.scratch, shared.of_channel);
+        shared);
     exchange(shared);
-    Coefficients<Compute>* coefficients = static_cast<Coefficients<Compute>*>(shared.coefficients);
+    Coefficients<Compute>* coefficients = shared.template behind_references<Coefficients<Compute>>(a);
     for (u32 i = threadIdx.x; i < tile.channels; i += blockDim.x)
-        coefficients[i] = coefficients_of(a, tile.first_channel + i, statistics_of(shared, i));
+        coefficients[i] = coefficients_of(affine_of<Compute>(a, tile.first_channel + i), statistics_of(shared, i));
     INJECT_FAULT(9, __syncthreads(), (void)0);
     settled();
     normalize_rows<T, Order::Reverse>(a, column, tile, coefficients, [&](u32 row, const ColumnPlace<T>& place) {
@@ -50,8 +51,11 @@ DEVICE void columns_resident_backward(
     const Column<T> column(a, tile);
     const ColumnShared<T> shared(a, dynamic, 2 * a.partition.kept_rows * column_packets<T>(a));
     const u32 kept = first_kept(a, tile);
-    const auto slot = [&](u32 row) { return shared.kept + 2 * ((row - kept) * column.width + column.x); };
+    // One after the other: in pairs, neighbouring threads would meet in the same banks.
+    uint4* const kept_dy = shared.kept + a.partition.kept_rows * column_packets<T>(a);
+    const auto slot = [&](u32 row) { return (row - kept) * column.width + column.x; };
     ReduceCoefficients<Compute>* of_reduce = static_cast<ReduceCoefficients<Compute>*>(shared.coefficients);
+    prefetch_rows(a, column, tile);
     for (u32 i = threadIdx.x; i < tile.channels; i += blockDim.x)
         of_reduce[i] = reduce_coefficients_of<Compute>(a, tile.first_channel + i);
     __syncthreads();
@@ -62,8 +66,8 @@ DEVICE void columns_resident_backward(
         },
         [&](u32 row, const ColumnPlace<T>&, const BackwardPacket<T>& from, auto) {
             if (row < kept) return;
-            slot(row)[0] = from.pair.x.raw();
-            slot(row)[1] = from.pair.dy.raw();
+            shared.kept[slot(row)] = from.pair.x.raw();
+            kept_dy[slot(row)] = from.pair.dy.raw();
         },
         shared.scratch, shared.of_channel);
     exchange(shared);
@@ -74,6 +78,6 @@ DEVICE void columns_resident_backward(
     settled();
     write_row_gradients<T, Order::Reverse>(a, column, tile, coefficients, [&](u32 row, const ColumnPlace<T>& place) {
         if (row < kept) return load_pair<T, Reuse::Once>(a, place);
-        return PacketPair<T>{Packet<T>::of(slot(row)[0]), Packet<T>::of(slot(row)[1])};
+        return PacketPair<T>{Packet<T>::of(shared.kept[slot(row)]), Packet<T>::of(kept_dy[slot(row)])};
     });
 }

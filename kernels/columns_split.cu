@@ -42,10 +42,11 @@ DEVICE void columns_statistics(const Arguments& a) {
     const Column<T> column(a, tile);
     sum_rows(
         a, column, tile, [&](u32, const ColumnPlace<T>& place) { return load_x<T, Reuse::Again>(a, place); },
-        [](u32, const Packet<T>&) {}, shared.scratch, shared.of_channel);
+        [](u32, const Packet<T>&) {}, shared);
     if (!grid_reduce(a, here, tile, shared.of_channel)) return;
     for (u32 channel = threadIdx.x; channel < tile.channels; channel += blockDim.x)
-        finalize_statistics<T>(a, tile.first_channel + channel, shared.of_channel[channel], true);
+        finalize_statistics<T>(
+            a, tile.first_channel + channel, shared.references[channel], shared.of_channel[channel], true);
 }
 
 template <class T>
@@ -56,9 +57,10 @@ DEVICE void columns_normalize(const Arguments& a) {
     const GroupPart here = part_of_block(a);
     const ColumnTile tile = column_tile(a, here.group, here.part);
     const Column<T> column(a, tile);
+    prefetch_rows(a, column, tile);
     for (u32 i = threadIdx.x; i < tile.channels; i += blockDim.x) {
         const i64 channel = tile.first_channel + i;
-        of_channel[i] = coefficients_of(a, channel, known_statistics<Compute>(a, channel));
+        of_channel[i] = coefficients_of(affine_of<Compute>(a, channel), known_statistics<Compute>(a, channel));
     }
     __syncthreads();
     normalize_rows<T, Order::Forward>(
@@ -75,6 +77,7 @@ DEVICE void columns_backward_reduce(const Arguments& a) {
     const GroupPart here = part_of_block(a);
     const ColumnTile tile = column_tile(a, here.group, here.part);
     const Column<T> column(a, tile);
+    prefetch_rows(a, column, tile);
     for (u32 i = threadIdx.x; i < tile.channels; i += blockDim.x)
         coefficients[i] = reduce_coefficients_of<Compute>(a, tile.first_channel + i);
     __syncthreads();
@@ -101,6 +104,7 @@ DEVICE void columns_backward_input(const Arguments& a) {
     const GroupPart here = part_of_block(a);
     const ColumnTile tile = column_tile(a, here.group, here.part);
     const Column<T> column(a, tile);
+    prefetch_rows(a, column, tile);
     for (u32 i = threadIdx.x; i < tile.channels; i += blockDim.x) {
         const i64 channel = tile.first_channel + i;
         of_channel[i] = input_coefficients_of<Compute>(a, channel, known_gradients<Compute>(a, channel));

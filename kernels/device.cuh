@@ -104,6 +104,10 @@ DEVICE void store_release(u32* flag, u32 value) {
     asm volatile("st.release.gpu.global.u32 [%0], %1;" ::"l"(flag), "r"(value) : "memory");
 }
 
+// Has global memory on its way to the second-level cache, and waits for nothing.
+DEVICE void prefetch(const void* from) {
+    asm volatile("prefetch.global.L2 [%0];" ::"l"(__cvta_generic_to_global(from)));
+}
 // 16 bytes of global memory, by the instructions for that: CUDA's own functions take addresses of any memory. Once: the
 // caches need not keep them.
 DEVICE uint4 load_16(const uint4* from) {

@@ -18,8 +18,11 @@ struct Coefficients {
     Compute shift;
 };
 
-DEVICE bool may_overflow(float inv_std) { return inv_std * 3.402823466e+38f < 16.0f; }
-DEVICE bool may_overflow(double inv_std) { return inv_std * 1.7976931348623157e+308 < 16.0; }
+// Whether x − mean could overflow.
+template <class Compute>
+DEVICE bool may_overflow(Compute inv_std) {
+    return inv_std * static_cast<Compute>(largest_of(Compute())) < static_cast<Compute>(16);
+}
 
 // What the mean has beside center.
 template <class Compute>
@@ -27,15 +30,35 @@ DEVICE Compute rounding_residue(Statistics<Compute> statistics) {
     return may_overflow(statistics.inv_std) ? statistics.mean + statistics.mean_low : statistics.mean_low;
 }
 
+// Read apart from the statistics, which take their time.
 template <class Compute>
-DEVICE Coefficients<Compute> coefficients_of(const Arguments& a, i64 channel, Statistics<Compute> statistics) {
-    const double gamma = static_cast<double>(channel_value<Compute>(a.channel.gamma, channel));
+struct Affine {
+    Compute gamma;
+    Compute beta;
+};
+
+template <class Compute>
+DEVICE Affine<Compute> affine_of(const Arguments& a, i64 channel) {
+    return Affine<Compute>{
+        channel_value<Compute>(a.channel.gamma, channel), channel_value<Compute>(a.channel.beta, channel)};
+}
+
+// For those who read them later.
+template <class Compute>
+DEVICE void prefetch_affine(const Arguments& a, i64 channel) {
+    prefetch(static_cast<const Compute*>(a.channel.gamma) + channel);
+    prefetch(static_cast<const Compute*>(a.channel.beta) + channel);
+}
+
+template <class Compute>
+DEVICE Coefficients<Compute> coefficients_of(Affine<Compute> affine, Statistics<Compute> statistics) {
+    const double gamma = static_cast<double>(affine.gamma);
     const double inv_std = static_cast<double>(statistics.inv_std);
     const Compute scale = finite_factor<Compute>(gamma * inv_std, gamma, inv_std);
     return Coefficients<Compute>{
         may_overflow(statistics.inv_std) ? static_cast<Compute>(0) : statistics.mean,
         scale,
-        fma(-rounding_residue(statistics), scale, channel_value<Compute>(a.channel.beta, channel)),
+        fma(-rounding_residue(statistics), scale, affine.beta),
     };
 }
 

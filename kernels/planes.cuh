@@ -166,9 +166,8 @@ DEVICE Sums sums_in_double(const Arguments& a, const PlaneTile& tile, double ref
 
 // The sums of a tile's x about the channel's reference, in thread 0. keep(slot, x) may keep the packets.
 template <class T, class Walk, Reuse REUSE, class Keep>
-DEVICE Sums sum_tile(const Arguments& a, const PlaneTile& tile, Keep keep) {
+DEVICE Sums sum_tile(const Arguments& a, const PlaneTile& tile, double reference, Keep keep) {
     typedef typename T::Compute Compute;
-    const double reference = reference_of<T>(a, tile.channel);
     Accumulator<T> accumulator = Accumulator<T>::zero();
     Compute pivot = 0;
     typename Walk::Index count = 0;

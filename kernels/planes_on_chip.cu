@@ -36,11 +36,14 @@ DEVICE void planes_on_chip_forward(const Arguments& a) {
     DYNAMIC_SHARED(kept);
     SHARED(Coefficients<Compute>, coefficients, 1);
     const PlaneTile tile = part_of_block(a);
+    // Before the statistics, which are waited for; and before the others of the cluster can write y over x.
+    const Affine<Compute> affine = affine_of<Compute>(a, tile.channel);
+    const double reference = reference_of<T>(a, tile.channel);
     const Sums sums = cluster_sum(
-        sum_tile<T, Walk, Reuse::Once>(a, tile, [&](auto slot, const Packet<T>& x) { kept[slot] = x.raw(); }));
+        sum_tile<T, Walk, Reuse::Once>(a, tile, reference, [&](auto slot, const Packet<T>& x) { kept[slot] = x.raw(); }));
     if (threadIdx.x == 0)
-        coefficients[0] =
-            coefficients_of(a, tile.channel, finalize_statistics<T>(a, tile.channel, sums, cluster_block_rank() == 0));
+        coefficients[0] = coefficients_of(
+            affine, finalize_statistics<T>(a, tile.channel, reference, sums, cluster_block_rank() == 0));
     __syncthreads();
     if (cluster_num_blocks() > 1) cluster_arrive_relaxed();
     normalize_tile<T, Walk>(
@@ -55,11 +58,13 @@ DEVICE void planes_on_chip_backward(const Arguments& a) {
     DYNAMIC_SHARED(kept);
     SHARED(InputCoefficients<Compute>, coefficients, 1);
     const PlaneTile tile = part_of_block(a);
+    // One after the other: in pairs, neighbouring threads would meet in the same banks.
+    uint4 *const kept_x = kept, *const kept_dy = kept + a.partition.tile;
     const Sums sums = cluster_sum(sum_gradients<T, Walk, Reuse::Once>(
         a, tile, reduce_coefficients_of<Compute>(a, tile.channel),
         [&](auto slot, const PlanePlace<T>&, const BackwardPacket<T>& from) {
-            kept[2 * slot] = from.pair.x.raw();
-            kept[2 * slot + 1] = from.pair.dy.raw();
+            kept_x[slot] = from.pair.x.raw();
+            kept_dy[slot] = from.pair.dy.raw();
         }));
     if (threadIdx.x == 0)
         coefficients[0] = input_coefficients_of<Compute>(
@@ -67,7 +72,7 @@ DEVICE void planes_on_chip_backward(const Arguments& a) {
     __syncthreads();
     if (cluster_num_blocks() > 1) cluster_arrive_relaxed();
     write_gradients<T, Walk>(a, tile, coefficients[0], [&](auto slot, const PlanePlace<T>&) {
-        return PacketPair<T>{Packet<T>::of(kept[2 * slot]), Packet<T>::of(kept[2 * slot + 1])};
+        return PacketPair<T>{Packet<T>::of(kept_x[slot]), Packet<T>::of(kept_dy[slot])};
     });
     // A block's shared memory must last until the others have read its sums.
     if (cluster_num_blocks() > 1) cluster_wait();

@@ -35,9 +35,10 @@ template <class T, class Walk>
 DEVICE void planes_statistics(const Arguments& a) {
     u32 index;
     const PlaneTile tile = tile_of_block<T>(a, index);
-    Sums sums = sum_tile<T, Walk, Reuse::Again>(a, tile, [](auto, const Packet<T>&) {});
+    const double reference = reference_of<T>(a, tile.channel);
+    Sums sums = sum_tile<T, Walk, Reuse::Again>(a, tile, reference, [](auto, const Packet<T>&) {});
     if (grid_reduce(a, tile.channel, index, sums) && threadIdx.x == 0)
-        finalize_statistics<T>(a, tile.channel, sums, true);
+        finalize_statistics<T>(a, tile.channel, reference, sums, true);
 }
 
 template <class T, class Walk>
@@ -46,7 +47,8 @@ DEVICE void planes_normalize(const Arguments& a) {
     u32 index;
     const PlaneTile tile = tile_of_block<T>(a, index);
     const Statistics<Compute> statistics = known_statistics<Compute>(a, tile.channel);
-    normalize_tile<T, Walk>(a, tile, coefficients_of(a, tile.channel, statistics), [&](auto, const PlanePlace<T>& place) {
+    const Affine<Compute> affine = affine_of<Compute>(a, tile.channel);
+    normalize_tile<T, Walk>(a, tile, coefficients_of(affine, statistics), [&](auto, const PlanePlace<T>& place) {
         return load_x<T, Reuse::Once>(a, place);
     });
 }

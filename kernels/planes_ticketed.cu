@@ -104,11 +104,15 @@ template <class T, class Walk>
 DEVICE void planes_ticketed_forward(const Arguments& a) {
     typedef typename T::Compute Compute;
     each_item(
-        a, [&](const PlaneTile& tile) { return sum_tile<T, Walk, Reuse::Again>(a, tile, [](auto, const Packet<T>&) {}); },
-        [&](i64 channel, Sums sums) { finalize_statistics<T>(a, channel, sums, true); },
+        a,
+        [&](const PlaneTile& tile) {
+            return sum_tile<T, Walk, Reuse::Again>(
+                a, tile, reference_of<T>(a, tile.channel), [](auto, const Packet<T>&) {});
+        },
+        [&](i64 channel, Sums sums) { finalize_statistics<T>(a, channel, reference_of<T>(a, channel), sums, true); },
         [&](const PlaneTile& tile) {
             const Statistics<Compute> statistics = known_statistics<Compute>(a, tile.channel);
-            const Coefficients<Compute> coefficients = coefficients_of(a, tile.channel, statistics);
+            const Coefficients<Compute> coefficients = coefficients_of(affine_of<Compute>(a, tile.channel), statistics);
             normalize_tile<T, Walk>(a, tile, coefficients, [&](auto, const PlanePlace<T>& place) {
                 return load_x<T, Reuse::Once>(a, place);
             });

@@ -17,9 +17,18 @@ DEVICE Compute finite_or_zero(Compute value) {
     return value - value == static_cast<Compute>(0) ? value : static_cast<Compute>(0);
 }
 
+// A channel's first value as it lies in memory, and the reference that it is.
+template <class T>
+DEVICE typename T::Bits first_bits_of(const Arguments& a, i64 channel) {
+    return static_cast<const typename T::Bits*>(a.arrays.x)[channel * a.shape.spatial];
+}
+template <class T>
+DEVICE double reference_from(typename T::Bits first) {
+    return finite_or_zero(static_cast<double>(T::decode(first)));
+}
 template <class T>
 DEVICE double reference_of(const Arguments& a, i64 channel) {
-    return finite_or_zero(static_cast<double>(value_at<T>(a.arrays.x, channel * a.shape.spatial)));
+    return reference_from<T>(first_bits_of<T>(a, channel));
 }
 
 // Adds one value to lane sums about a pivot.
@@ -59,13 +68,14 @@ struct Statistics {
 };
 
 // From a channel's sums about its reference: writes its statistics, and has the running ones follow. One thread of one
-// block of the channel writes.
+// block of the channel writes. The reference is the caller's, who read it before any block could write y over x.
 template <class T>
-DEVICE Statistics<typename T::Compute> finalize_statistics(const Arguments& a, i64 channel, Sums sums, bool writes) {
+DEVICE Statistics<typename T::Compute> finalize_statistics(
+    const Arguments& a, i64 channel, double reference, Sums sums, bool writes) {
     typedef typename T::Compute Compute;
     const double count = static_cast<double>(a.shape.batch) * static_cast<double>(a.shape.spatial);
     // As a pair: of values of 10¹² the digits of a deviation near 1 are not in the first.
-    const double reference = reference_of<T>(a, channel), drift = sums.sum / count;
+    const double drift = sums.sum / count;
     const double exact_mean = reference + drift, of_drift = exact_mean - reference;
     const double error = (reference - (exact_mean - of_drift)) + (drift - of_drift);
     double squares = sums.product_sum - sums.sum * (sums.sum / count);

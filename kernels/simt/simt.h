@@ -88,6 +88,7 @@ inline void check_16(const void* address, Place place) {
 }
 }  // namespace simt
 
+DEVICE void prefetch(const void*) {}
 DEVICE uint4 load_16(const uint4* from, int line = __builtin_LINE(), const char* file = __builtin_FILE()) {
     simt::check_16(from, {file, line});
     return *from;

@@ -3,6 +3,7 @@
 mod conversions;
 mod execution;
 mod faults;
+mod in_place;
 mod kernels;
 mod launch;
 mod mistakes;
