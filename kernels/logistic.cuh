@@ -1,5 +1,5 @@
-// σ(v) = 1 / (1 + exp(−v)), by the same operations in the same order as src/logistic.rs: the SIMT host gives the same bits, a
-// GPU where nvcc contracts nothing of it.
+// σ(v) = 1 / (1 + exp(−v)), by the same operations in the same order as src/logistic.rs: as nothing is contracted, the SIMT
+// host and a GPU give the same bits.
 #pragma once
 #include "device.cuh"
 

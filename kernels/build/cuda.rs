@@ -197,7 +197,8 @@ impl Compiler {
             .into_owned();
         let file = self.out.join(format!("{module}_{}.ptx", job.architecture));
         let mut command = Command::new(&self.nvcc);
-        command.args(["--ptx", "-std=c++17", "-O3"]);
+        // Nothing is contracted but what the kernels say: a GPU's bits are to be those of the SIMT host.
+        command.args(["--ptx", "-std=c++17", "-O3", "-fmad=false"]);
         command.arg(format!("-arch=compute_{}", job.architecture));
         if let Some(host) = env::var_os("NVCC_CCBIN").filter(|host| !host.is_empty()) {
             command
