@@ -16,8 +16,15 @@ pub(crate) struct Usage {
     pub spilled_bytes: u32,
 }
 
+/// A module for one GPU.
+#[derive(Debug)]
+pub(crate) struct Assembled {
+    pub usages: Vec<Usage>,
+    pub code: Vec<u8>,
+}
+
 /// Assembles a text for one GPU.
-pub(crate) fn assemble(ptx: &str, device: u32) -> Result<Vec<Usage>, String> {
+pub(crate) fn assemble(ptx: &str, device: u32) -> Result<Assembled, String> {
     let ptxas = option_env!("BATCHNORM_PTXAS").ok_or("this build had no nvcc, and so no ptxas")?;
     let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
     let source = folder.path().join("kernels.ptx");
@@ -27,13 +34,18 @@ pub(crate) fn assemble(ptx: &str, device: u32) -> Result<Vec<Usage>, String> {
         .arg("-v")
         .arg(format!("-arch=sm_{device}"))
         .arg(&source);
-    command.arg("-o").arg(folder.path().join("kernels.cubin"));
+    let assembled = folder.path().join("kernels.cubin");
+    command.arg("-o").arg(&assembled);
     let output = command
         .output()
         .map_err(|error| format!("{command:?}: {error}"))?;
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     if output.status.success() {
-        Ok(read(&said))
+        let code = fs::read(&assembled).map_err(|error| error.to_string())?;
+        Ok(Assembled {
+            usages: read(&said),
+            code,
+        })
     } else {
         Err(format!("{command:?}: {}\n{said}", output.status))
     }
