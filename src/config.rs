@@ -1,10 +1,14 @@
 //! What a layer is told when it is made, and which values are allowed.
 
+use std::fmt;
+
 use crate::backend::epilogue::Activation;
 use crate::error::{Error, Result};
 
 /// How the running statistics follow the batches.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Averaging {
     /// `running = (1 - momentum) * running + momentum * batch`: momentum is the weight of the **new** batch,
@@ -20,12 +24,32 @@ pub enum Averaging {
     Off,
 }
 
+/// A momentum of 0.1, PyTorch's default.
+impl Default for Averaging {
+    fn default() -> Self {
+        Averaging::Exponential { momentum: 0.1 }
+    }
+}
+
+impl fmt::Display for Averaging {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Averaging::Exponential { momentum } => write!(f, "momentum={momentum}"),
+            Averaging::Cumulative => f.write_str("cumulative average"),
+            Averaging::Off => f.write_str("no running statistics"),
+        }
+    }
+}
+
 /// Which estimate of the batch variance the running variance follows. (The batch itself is always normalized
 /// with the biased one.)
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum RunningVariance {
     /// ÷(M−1): the paper, PyTorch, cuDNN.
+    #[default]
     Unbiased,
     /// ÷M: Keras, flax, haiku, ONNX.
     Population,
@@ -38,18 +62,51 @@ pub enum RunningVariance {
 /// let config = BatchNormConfig::new(64).epsilon(1e-3).averaging(Averaging::Cumulative).beta(false);
 /// assert_eq!(config.channels(), 64);
 /// ```
+///
+/// With the feature `serde` they can be read from and written to any of its formats, under the names of the methods that set
+/// them. What is left out is the default, all but `channels`; other names are refused, and other values when a layer is made.
+///
+/// ```
+/// # #[cfg(feature = "serde")] {
+/// use batchnorm::{Activation, BatchNormConfig};
+/// let text = r#"{ "channels": 64, "averaging": { "exponential": { "momentum": 0.01 } }, "activation": "relu" }"#;
+/// let config: BatchNormConfig = serde_json::from_str(text)?;
+/// assert_eq!(config, BatchNormConfig::new(64).momentum(0.01).activation(Activation::Relu));
+/// # }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 #[must_use]
 pub struct BatchNormConfig {
     channels: usize,
+    #[cfg_attr(feature = "serde", serde(default = "default_epsilon"))]
     epsilon: f64,
+    #[cfg_attr(feature = "serde", serde(default))]
     averaging: Averaging,
+    #[cfg_attr(feature = "serde", serde(default))]
     running_variance: RunningVariance,
+    #[cfg_attr(feature = "serde", serde(default = "default_affine"))]
     gamma: bool,
+    #[cfg_attr(feature = "serde", serde(default = "default_affine"))]
     beta: bool,
+    #[cfg_attr(feature = "serde", serde(default))]
     activation: Activation,
+    #[cfg_attr(feature = "serde", serde(default))]
     ghost_batch: Option<usize>,
+    #[cfg_attr(feature = "serde", serde(default))]
     keep_running_finite: bool,
+}
+
+/// PyTorch's.
+fn default_epsilon() -> f64 {
+    1e-5
+}
+
+/// γ and β are learned.
+fn default_affine() -> bool {
+    true
 }
 
 impl BatchNormConfig {
@@ -57,12 +114,12 @@ impl BatchNormConfig {
     pub fn new(channels: usize) -> Self {
         Self {
             channels,
-            epsilon: 1e-5,
-            averaging: Averaging::Exponential { momentum: 0.1 },
-            running_variance: RunningVariance::Unbiased,
-            gamma: true,
-            beta: true,
-            activation: Activation::None,
+            epsilon: default_epsilon(),
+            averaging: Averaging::default(),
+            running_variance: RunningVariance::default(),
+            gamma: default_affine(),
+            beta: default_affine(),
+            activation: Activation::default(),
             ghost_batch: None,
             keep_running_finite: false,
         }
@@ -247,6 +304,36 @@ impl BatchNormConfig {
     /// Checks that batch statistics may be used, which need ε above zero.
     pub(crate) fn check_epsilon_for_batch_statistics(&self) -> Result<()> {
         check_training_epsilon(self.epsilon)
+    }
+}
+
+/// The settings that a reader looks for, and those that are not the defaults: `64, epsilon=1e-5, momentum=0.1, relu`.
+impl fmt::Display for BatchNormConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}, epsilon={:e}, {}",
+            self.channels, self.epsilon, self.averaging
+        )?;
+        if self.running_variance != RunningVariance::Unbiased {
+            f.write_str(", running_variance=population")?;
+        }
+        if !self.gamma {
+            f.write_str(", gamma=false")?;
+        }
+        if !self.beta {
+            f.write_str(", beta=false")?;
+        }
+        if let Some(samples) = self.ghost_batch {
+            write!(f, ", ghost_batch={samples}")?;
+        }
+        if self.keep_running_finite {
+            f.write_str(", keep_running_finite=true")?;
+        }
+        if self.activation != Activation::None {
+            write!(f, ", {}", self.activation)?;
+        }
+        Ok(())
     }
 }
 

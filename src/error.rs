@@ -2,10 +2,21 @@
 
 use std::fmt::{self, Debug, Write};
 
+use crate::cause::Cause;
+
 /// `std::result::Result` with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Why an operation was refused. After an error nothing has changed: no output was written, no statistic followed.
+///
+/// Each message is whole by itself. Where another library or the system failed, `source()` is that library's own error:
+///
+/// ```
+/// use std::error::Error as _;
+/// let error = batchnorm::checkpoint::read_file("no such file").unwrap_err();
+/// let cause = error.source().unwrap().downcast_ref::<std::io::Error>().unwrap();
+/// assert_eq!(cause.kind(), std::io::ErrorKind::NotFound);
+/// ```
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -60,6 +71,21 @@ pub enum Error {
     /// The input's channels are not the layer's.
     #[error("the input has {found} channels but the layer was built for {needed}")]
     Channels {
+        /// Channels of the input.
+        found: usize,
+        /// Channels of the layer.
+        needed: usize,
+    },
+    /// The input's channels are not the layer's, but as many values stand along another axis: that of an array whose axes
+    /// are in another order than its shape says, or than (N, C, spatial...) for one of `ndarray`.
+    #[error(
+        "the input, {shape}, has {found} channels but the layer was built for {needed}, which is the length of dimension {axis} in memory: where the channels are there, say so (Shape::channels_first, Shape::channels_last; for ndarray, whose axes are N, C, spatial, Layout::axes_of)"
+    )]
+    ChannelAxis {
+        /// The input's shape.
+        shape: String,
+        /// The dimension that has the layer's number, counted from 0 in memory order.
+        axis: usize,
         /// Channels of the input.
         found: usize,
         /// Channels of the layer.
@@ -183,6 +209,8 @@ pub enum Error {
         operation: &'static str,
         /// What it said.
         reason: String,
+        /// The error it gave.
+        source: Option<Cause>,
     },
     /// An operand is in the memory of another device than the one that is to work on it.
     #[error(
@@ -209,6 +237,8 @@ pub enum Error {
         threads: usize,
         /// What the system said.
         reason: String,
+        /// The error it gave.
+        source: Option<Cause>,
     },
     /// The system has no room for an array.
     #[error("there is no memory for an array of {bytes} bytes")]
@@ -223,12 +253,16 @@ pub enum Error {
         kernel: String,
         /// What the device said.
         reason: String,
+        /// The error it gave.
+        source: Option<Cause>,
     },
     /// A checkpoint is not a readable safetensors file, or cannot be written.
     #[error("the checkpoint cannot be used: {reason}")]
     Checkpoint {
         /// What is wrong with it.
         reason: String,
+        /// The error of the file system, or of the library that reads and writes checkpoints.
+        source: Option<Cause>,
     },
     /// A checkpoint lacks a tensor that the layer needs.
     #[error(

@@ -10,6 +10,8 @@ mod allocate;
 pub mod backend;
 #[cfg(feature = "candle")]
 pub mod candle;
+mod cause;
+#[cfg(feature = "safetensors")]
 pub mod checkpoint;
 mod config;
 mod cpu;
@@ -30,6 +32,7 @@ mod statistics;
 mod tensor;
 
 pub use backend::epilogue::Activation;
+pub use cause::Cause;
 pub use config::{Averaging, BatchNormConfig, RunningVariance};
 pub use cpu::simd::dispatch::Level;
 pub use cpu::{Cpu, CpuMask};
@@ -45,6 +48,7 @@ pub use interop::conversion::{FlaxParameters, KerasParameters, OnnxParameters};
 pub use interop::fold::{Folded, ScaleAndShift};
 pub use layer::BatchNorm;
 pub use layer::pass::{Gradients, ParameterGradients, Pass};
+#[cfg(feature = "safetensors")]
 pub use safetensors;
 pub use shape::{Layout, Shape};
 pub use statistics::batch::BatchStatistics;

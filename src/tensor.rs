@@ -1,16 +1,17 @@
 //! Arrays: what a pass reads and writes, whoever owns the memory.
 
+use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::allocate::filled;
 use crate::backend::Backend;
+use crate::cpu::Cpu;
 use crate::element::{Compute, Element};
 use crate::error::Result;
 use crate::shape::{Shape, check_len};
 
 /// An array lent for reading: its shape and its memory.
-#[derive(Debug)]
 pub struct View<'a, T: Element, B: Backend> {
     /// Dimensions and layout.
     pub shape: Shape,
@@ -19,7 +20,6 @@ pub struct View<'a, T: Element, B: Backend> {
 }
 
 /// An array lent for writing.
-#[derive(Debug)]
 pub struct ViewMut<'a, T: Element, B: Backend> {
     /// Dimensions and layout.
     pub shape: Shape,
@@ -29,6 +29,10 @@ pub struct ViewMut<'a, T: Element, B: Backend> {
 
 /// An array that a pass on backend `B` can read in place: a [`Tensor`], on the CPU an `ndarray` array or view, and
 /// references and shared pointers to them.
+///
+/// **The axes of an `ndarray` array are (N, C, spatial...), PyTorch's logical order, whatever its memory is**: where the
+/// strides say that the channels are neighbours, it is channels last. An array whose axes stand in the order of memory,
+/// (N, spatial..., C), is to be lent as [`Layout::ChannelsLast`](crate::Layout::ChannelsLast)`.axes_of(&array)`.
 pub trait Data<B: Backend> {
     /// Its data type.
     type Element: Element;
@@ -57,7 +61,6 @@ pub trait DataMut<B: Backend>: Data<B> {
 /// assert_eq!(x.to_vec()?[4], 5.0);
 /// # Ok::<(), batchnorm::Error>(())
 /// ```
-#[derive(Debug)]
 pub struct Tensor<T: Element, B: Backend> {
     backend: B,
     shape: Shape,
@@ -75,6 +78,19 @@ impl<T: Element, B: Backend> Tensor<T, B> {
             backend: backend.clone(),
             shape,
             buffer: backend.upload(values)?,
+        })
+    }
+
+    /// A tensor of these values, in memory order, which it takes over: on the processor nothing is copied.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn from_vec(backend: &B, shape: Shape, values: Vec<T>) -> Result<Self> {
+        check_len("the data", values.len(), shape.len())?;
+        Ok(Self {
+            backend: backend.clone(),
+            shape,
+            buffer: backend.take_over(values)?,
         })
     }
 
@@ -108,6 +124,24 @@ impl<T: Element, B: Backend> Tensor<T, B> {
         self.backend.download(B::as_slice(&self.buffer))
     }
 
+    /// The values, in memory order: on the processor the tensor's own memory, elsewhere a copy.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn into_vec(self) -> Result<Vec<T>> {
+        self.backend.give_up(self.buffer)
+    }
+
+    /// A tensor of the same values, with memory of its own.
+    ///
+    /// # Errors
+    /// When the device has no room, where `clone` panics.
+    pub fn try_clone(&self) -> Result<Self> {
+        let mut copy = Self::zeros(&self.backend, self.shape)?;
+        self.backend.copy::<T>(self.slice(), copy.slice_mut())?;
+        Ok(copy)
+    }
+
     /// The values, for reading.
     pub fn slice(&self) -> B::Slice<'_, T> {
         B::as_slice(&self.buffer)
@@ -138,6 +172,47 @@ impl<T: Element, B: Backend> DataMut<B> for Tensor<T, B> {
     }
 }
 
+/// Memory that was lent, or that somebody else has: its shape beside it.
+///
+/// ```
+/// use batchnorm::{BatchNorm, BatchNormConfig, Cpu, Shape, View, ViewMut};
+/// let cpu = Cpu::new();
+/// let layer = BatchNorm::new(&cpu, BatchNormConfig::new(1))?;
+/// let shape = Shape::channels_first(&[2, 1])?;
+/// let (x, mut y) = ([1.0f32, 2.0], [0.0f32; 2]);
+/// layer.forward_inference_into(&View { shape, values: &x }, None, &mut ViewMut { shape, values: &mut y })?;
+/// assert!((y[1] - 2.0).abs() < 1e-4);
+/// # Ok::<(), batchnorm::Error>(())
+/// ```
+impl<T: Element, B: Backend> Data<B> for View<'_, T, B> {
+    type Element = T;
+    fn lend(&self) -> Result<View<'_, T, B>> {
+        Ok(View {
+            shape: self.shape,
+            values: B::shorten::<T>(self.values),
+        })
+    }
+}
+
+impl<T: Element, B: Backend> Data<B> for ViewMut<'_, T, B> {
+    type Element = T;
+    fn lend(&self) -> Result<View<'_, T, B>> {
+        Ok(View {
+            shape: self.shape,
+            values: B::reborrow::<T>(&self.values),
+        })
+    }
+}
+
+impl<T: Element, B: Backend> DataMut<B> for ViewMut<'_, T, B> {
+    fn lend_mut(&mut self) -> Result<ViewMut<'_, T, B>> {
+        Ok(ViewMut {
+            shape: self.shape,
+            values: B::reborrow_mut::<T>(&mut self.values),
+        })
+    }
+}
+
 macro_rules! data_behind {
     ($($pointer:ty),*) => {$(
         impl<D: Data<B> + ?Sized, B: Backend> Data<B> for $pointer {
@@ -158,7 +233,6 @@ impl<D: DataMut<B> + ?Sized, B: Backend> DataMut<B> for &mut D {
 }
 
 /// A per-channel array (C,): γ, β, their gradients, running statistics.
-#[derive(Debug)]
 pub struct ChannelArray<C: Compute, B: Backend> {
     backend: B,
     buffer: B::Buffer<C>,
@@ -189,6 +263,22 @@ impl<C: Compute, B: Backend> ChannelArray<C, B> {
     /// When the device fails.
     pub fn to_vec(&self) -> Result<Vec<C>> {
         self.backend.download::<C>(self.slice())
+    }
+
+    /// The values: on the processor the array's own memory, elsewhere a copy.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn into_vec(self) -> Result<Vec<C>> {
+        self.backend.give_up(self.buffer)
+    }
+
+    /// An array of the same values, with memory of its own.
+    ///
+    /// # Errors
+    /// When the device has no room, where `clone` panics.
+    pub fn try_clone(&self) -> Result<Self> {
+        Self::copied(&self.backend, self.slice())
     }
 
     /// Replaces the values.
@@ -225,11 +315,6 @@ impl<C: Compute, B: Backend> ChannelArray<C, B> {
         B::as_slice_mut(&mut self.buffer)
     }
 
-    /// Another array with the same values.
-    pub(crate) fn duplicate(&self) -> Result<Self> {
-        Self::copied(&self.backend, self.slice())
-    }
-
     /// A new array with the values of some memory.
     pub(crate) fn copied(backend: &B, values: B::Slice<'_, C>) -> Result<Self> {
         let mut copy = Self::zeros(backend, B::len::<C>(&values))?;
@@ -241,6 +326,69 @@ impl<C: Compute, B: Backend> ChannelArray<C, B> {
     #[cfg(feature = "candle")]
     pub(crate) fn into_buffer(self) -> B::Buffer<C> {
         self.buffer
+    }
+}
+
+/// A copy that cannot say that there is no room for it, for `Clone`.
+pub(crate) fn cloned<T>(copy: Result<T>) -> T {
+    copy.unwrap_or_else(|error| {
+        panic!("cannot be cloned (try_clone gives this as an error): {error}")
+    })
+}
+
+/// An independent copy. It panics where the device has no room, as [`try_clone`](Tensor::try_clone) does not.
+impl<T: Element, B: Backend> Clone for Tensor<T, B> {
+    fn clone(&self) -> Self {
+        cloned(self.try_clone())
+    }
+}
+
+/// An independent copy. It panics where the device has no room, as [`try_clone`](ChannelArray::try_clone) does not.
+impl<C: Compute, B: Backend> Clone for ChannelArray<C, B> {
+    fn clone(&self) -> Self {
+        cloned(self.try_clone())
+    }
+}
+
+/// The shape and type, and not the values.
+impl<T: Element, B: Backend> fmt::Debug for Tensor<T, B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Tensor({} {})", T::DTYPE, self.shape)
+    }
+}
+
+/// The length and type, and not the values.
+impl<C: Compute, B: Backend> fmt::Debug for ChannelArray<C, B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ChannelArray({} [{}])", C::DTYPE, self.len())
+    }
+}
+
+/// The shape and type, and not the values.
+impl<T: Element, B: Backend> fmt::Debug for View<'_, T, B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "View({} {})", T::DTYPE, self.shape)
+    }
+}
+
+/// The shape and type, and not the values.
+impl<T: Element, B: Backend> fmt::Debug for ViewMut<'_, T, B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ViewMut({} {})", T::DTYPE, self.shape)
+    }
+}
+
+/// The values, in memory order.
+impl<T: Element> From<Tensor<T, Cpu>> for Vec<T> {
+    fn from(tensor: Tensor<T, Cpu>) -> Self {
+        tensor.buffer
+    }
+}
+
+/// The values.
+impl<C: Compute> From<ChannelArray<C, Cpu>> for Vec<C> {
+    fn from(array: ChannelArray<C, Cpu>) -> Self {
+        array.buffer
     }
 }
 

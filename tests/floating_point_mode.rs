@@ -42,7 +42,7 @@ fn passes<T: Element>(level: Level, mode_of_caller: u32) -> Vec<f64> {
     let config = BatchNormConfig::new(9)
         .epsilon(1e-80)
         .activation(Activation::Silu);
-    let mut layer: BatchNorm<Cpu, T::Compute> = BatchNorm::new(&cpu, config).unwrap();
+    let mut layer: BatchNorm<Cpu, T::Compute> = BatchNorm::with_compute(&cpu, config).unwrap();
     set_mode(mode_of_caller);
     let (y, pass) = layer.forward_training(&x).unwrap();
     let gradients = pass.backward(&x).unwrap();

@@ -29,7 +29,7 @@ fn shape(samples: usize, layout: Layout) -> Shape {
 }
 
 fn layer<T: Element, B: Backend>(backend: &B, config: BatchNormConfig) -> BatchNorm<B, T::Compute> {
-    let mut layer = BatchNorm::new(backend, config).unwrap();
+    let mut layer = BatchNorm::with_compute(backend, config).unwrap();
     let channels = config.channels();
     layer
         .gamma_mut()

@@ -68,7 +68,7 @@ fn found(problem: &Problem) -> Found {
     let config = BatchNormConfig::new(problem.shape.channels())
         .epsilon(problem.epsilon)
         .activation(problem.activation);
-    let mut layer: BatchNorm<Cpu, f64> = BatchNorm::new(&cpu, config).unwrap();
+    let mut layer: BatchNorm<Cpu, f64> = BatchNorm::with_compute(&cpu, config).unwrap();
     layer.gamma_mut().unwrap().set(&problem.gamma).unwrap();
     layer.beta_mut().unwrap().set(&problem.beta).unwrap();
     if let Some((mean, variance)) = &problem.running {

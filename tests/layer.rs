@@ -353,7 +353,8 @@ fn arrays_are_used_in_place() {
 
 #[test]
 fn a_device_takes_arrays_too() {
-    let mut layer = BatchNorm::new(&Device::best_available(), BatchNormConfig::new(2)).unwrap();
+    let mut layer =
+        BatchNorm::with_compute(&Device::best_available(), BatchNormConfig::new(2)).unwrap();
     let x: Array2<f64> = array![[1.0, -2.0], [2.0, 0.0], [6.0, 5.0]];
     let (y, pass) = layer.forward_training(&x).unwrap();
     let y: Array2<f64> = Array2::from_shape_vec((3, 2), y.to_vec().unwrap()).unwrap();

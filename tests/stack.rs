@@ -18,7 +18,7 @@ fn passes<T: Element>(level: Level, shape: Shape, activation: Activation, residu
         .collect();
     let x = Tensor::new(&cpu, shape, &values).unwrap();
     let config = BatchNormConfig::new(shape.channels()).activation(activation);
-    let mut layer: BatchNorm<Cpu, T::Compute> = BatchNorm::new(&cpu, config).unwrap();
+    let mut layer: BatchNorm<Cpu, T::Compute> = BatchNorm::with_compute(&cpu, config).unwrap();
     let y = if residual {
         let (_, pass) = layer.forward_training_add(&x, &x).unwrap();
         pass.backward(&x).unwrap();

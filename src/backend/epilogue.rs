@@ -4,13 +4,18 @@
 //! `kernels/epilogue.cuh`. The numbers that a GPU knows them by are in `src/gpu/arguments.rs` and
 //! `kernels/arguments.cuh`; `src/gpu/operands.rs` translates.
 
+use std::fmt;
+
 use crate::error::{Error, Result};
 
 /// What is done to the normalized values before they are stored.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Activation {
     /// Nothing.
+    #[default]
     None,
     /// `max(0, y)`; NaN stays NaN, as in PyTorch. With a residual: `max(0, y + residual)`.
     Relu,
@@ -98,6 +103,17 @@ impl Activation {
                 needed: "a finite number",
             }),
             _ => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Activation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Activation::None => f.write_str("no activation"),
+            Activation::Relu => f.write_str("relu"),
+            Activation::LeakyRelu { slope } => write!(f, "leaky_relu(slope={slope})"),
+            Activation::Silu => f.write_str("silu"),
         }
     }
 }

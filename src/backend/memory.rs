@@ -30,6 +30,20 @@ pub trait Memory: Clone + Debug + Send + Sync + 'static {
     /// # Errors
     /// When the device fails.
     fn download<T: Element>(&self, memory: Self::Slice<'_, T>) -> Result<Vec<T>>;
+    /// Memory with the values of a vector, which is used as it is where the device can.
+    ///
+    /// # Errors
+    /// When the device has no room.
+    fn take_over<T: Element>(&self, values: Vec<T>) -> Result<Self::Buffer<T>> {
+        self.upload(&values)
+    }
+    /// The values of memory that is needed no more, which become the vector where the host can read them.
+    ///
+    /// # Errors
+    /// When the device fails.
+    fn give_up<T: Element>(&self, buffer: Self::Buffer<T>) -> Result<Vec<T>> {
+        self.download(Self::as_slice(&buffer))
+    }
     /// Copies memory to memory of the same length.
     ///
     /// # Errors

@@ -105,7 +105,7 @@ pub(super) fn shape_of(tensor: &Tensor) -> crate::error::Result<Shape> {
     }
     let strides: Vec<isize> = tensor.stride().iter().map(|s| s.cast_signed()).collect();
     let (dims, strides) = folded(dims, &strides);
-    crate::interop::ndarray::shape_of(&dims, &strides)
+    crate::interop::strides::shape_of(&dims, &strides)
 }
 
 /// The same array with so many spatial dimensions taken together that a [`Shape`] has room for the others, as far as they

@@ -21,6 +21,7 @@ pub(super) fn check_header(file: &[u8]) -> Result<()> {
                  {FILE_BYTES_PER_VALUE} bytes for each",
                 file.len()
             ),
+            source: None,
         });
     }
     reserved::<u8>(values.saturating_mul(BYTES_OF_VALUE)).map(drop)

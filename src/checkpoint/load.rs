@@ -64,7 +64,7 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
             stored.check_absent(RUNNING_VAR, "the layer keeps no running statistics")?;
             None
         };
-        self.replace_parameters(&Parameters {
+        self.replace_parameter_values(&Parameters {
             gamma,
             beta,
             running,
@@ -177,6 +177,7 @@ fn unplaced(name: &str, why: &str) -> Error {
             "tensor {} has no place in the layer: {why} (BatchNormConfig::from_tensors makes one that fits)",
             brief(name)
         ),
+        source: None,
     }
 }
 

@@ -18,15 +18,15 @@
 //! use batchnorm::{BatchNorm, BatchNormConfig, Cpu, DType, checkpoint};
 //!
 //! let cpu = Cpu::new();
-//! let first: BatchNorm<_> = BatchNorm::new(&cpu, BatchNormConfig::new(8))?;
-//! let second: BatchNorm<_> = BatchNorm::new(&cpu, BatchNormConfig::new(16))?;
+//! let first = BatchNorm::new(&cpu, BatchNormConfig::new(8))?;
+//! let second = BatchNorm::new(&cpu, BatchNormConfig::new(16))?;
 //! let mut tensors = first.to_tensors("layer1.bn1", DType::F32)?;
 //! tensors.extend(second.to_tensors("layer1.bn2", DType::BF16)?);
 //! let bytes = checkpoint::to_bytes(tensors)?;
 //!
 //! let file = checkpoint::parse(&bytes)?; // of a file: &checkpoint::read_file(path)?
 //! let config = BatchNormConfig::from_tensors(&file, "layer1.bn2")?.epsilon(1e-3);
-//! let mut again: BatchNorm<_> = BatchNorm::new(&cpu, config)?;
+//! let mut again = BatchNorm::new(&cpu, config)?;
 //! again.load_tensors(&file, "layer1.bn2")?;
 //! assert_eq!(again.config().channels(), 16);
 //! # Ok::<(), batchnorm::Error>(())
@@ -44,6 +44,7 @@ pub use tensor::CheckpointTensor;
 
 use crate::allocate::reserved;
 use crate::backend::Backend;
+use crate::cause::Cause;
 use crate::checkpoint::header::check_header;
 use crate::element::{Compute, DType};
 use crate::error::{Error, Result, brief};
@@ -71,7 +72,7 @@ fn full_name(prefix: &str, name: &str) -> String {
 pub fn to_bytes(tensors: Vec<(String, CheckpointTensor)>) -> Result<Vec<u8>> {
     check_names(&tensors)?;
     check_room(&tensors)?;
-    safetensors::serialize(tensors, None).map_err(|error| unusable(&error))
+    safetensors::serialize(tensors, None).map_err(unusable)
 }
 
 /// Writes a safetensors file with these tensors, in place of what may be there: all of it, or after an error nothing.
@@ -85,6 +86,7 @@ pub fn save_file(path: impl AsRef<Path>, tensors: Vec<(String, CheckpointTensor)
     safetensors::serialize_to_file(tensors, None, path.as_ref()).map_err(|error| {
         Error::Checkpoint {
             reason: format!("{}: {error}", path.as_ref().display()),
+            source: Some(Cause::new(error)),
         }
     })
 }
@@ -105,6 +107,7 @@ fn check_names(tensors: &[(String, CheckpointTensor)]) -> Result<()> {
                     "two tensors are named {}: give every layer its own prefix",
                     brief(name)
                 ),
+                source: None,
             });
         }
     }
@@ -119,6 +122,7 @@ pub fn read_file(path: impl AsRef<Path>) -> Result<Vec<u8>> {
     let path = path.as_ref();
     std::fs::read(path).map_err(|error| Error::Checkpoint {
         reason: format!("{}: {error}", path.display()),
+        source: Some(Cause::new(error)),
     })
 }
 
@@ -130,13 +134,16 @@ pub fn read_file(path: impl AsRef<Path>) -> Result<Vec<u8>> {
 /// memory; [`Error::OutOfMemory`].
 pub fn parse(bytes: &[u8]) -> Result<SafeTensors<'_>> {
     check_header(bytes)?;
-    SafeTensors::deserialize(bytes).map_err(|error| unusable(&error))
+    SafeTensors::deserialize(bytes).map_err(unusable)
 }
 
-fn unusable(error: &SafeTensorError) -> Error {
+fn unusable(error: SafeTensorError) -> Error {
     // It may have a name of the file's in it.
     let said = brief(&format_args!("{error}"));
-    Error::Checkpoint { reason: said }
+    Error::Checkpoint {
+        reason: said,
+        source: Some(Cause::new(error)),
+    }
 }
 
 /// Saving. Names, shapes and dtypes: [`checkpoint`](crate::checkpoint).
@@ -155,7 +162,7 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
         prefix: &str,
         weight_dtype: DType,
     ) -> Result<Vec<(String, CheckpointTensor)>> {
-        let parameters = self.parameters()?;
+        let parameters = self.parameter_values()?;
         let mut tensors = Vec::new();
         let mut add = |name, tensor| tensors.push((full_name(prefix, name), tensor));
         if let Some(gamma) = &parameters.gamma {
@@ -183,7 +190,7 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
     ///
     /// ```
     /// use batchnorm::{BatchNorm, BatchNormConfig, Cpu, DType};
-    /// let mut layer: BatchNorm<_> = BatchNorm::new(&Cpu::new(), BatchNormConfig::new(2))?;
+    /// let mut layer = BatchNorm::new(&Cpu::new(), BatchNormConfig::new(2))?;
     /// layer.beta_mut().unwrap().set(&[0.5, -1.0])?;
     /// let bytes = layer.to_bytes("bn1", DType::F16)?;
     ///

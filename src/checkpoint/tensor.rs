@@ -136,6 +136,7 @@ pub(super) fn read_count(name: &str, tensor: &TensorView<'_>) -> Result<u64> {
             "tensor {} is {said}, needed is a number of batches, 0 or more",
             brief(name)
         ),
+        source: None,
     })
 }
 

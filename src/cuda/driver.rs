@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use cudarc::driver::{CudaContext, CudaSlice, CudaStream, DevicePtr, DriverError, SyncOnDrop, sys};
 
+use crate::cause::Cause;
 use crate::cuda::kernels::Kernels;
 use crate::cuda::memory::{CudaMemory, CudaMemoryMut};
 use crate::cuda::version::{OLDEST_ARCHITECTURE, capability};
@@ -207,6 +208,7 @@ impl Driver for CudaDriver {
             error => Error::Launch {
                 kernel: launch.kernel.name(),
                 reason: error.to_string(),
+                source: Some(Cause::new(error)),
             },
         };
         // Which is where an operand without an address is noticed.

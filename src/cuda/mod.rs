@@ -40,6 +40,7 @@ use cudarc::driver::{CudaContext, CudaStream, DriverError};
 pub use driver::CudaDriver;
 pub use memory::{CudaMemory, CudaMemoryMut};
 
+use crate::cause::Cause;
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, GpuMask};
 
@@ -101,6 +102,7 @@ fn driver_error(operation: &'static str, error: DriverError) -> Error {
     Error::Driver {
         operation,
         reason: error.to_string(),
+        source: Some(Cause::new(error)),
     }
 }
 

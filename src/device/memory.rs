@@ -10,6 +10,27 @@ use crate::device::downcast::downcast;
 use crate::device::{Device, DeviceBuffer, DeviceSlice, DeviceSliceMut};
 use crate::element::Element;
 use crate::error::Result;
+use crate::tensor::{View, ViewMut};
+
+/// What the processor lends, a device that is the processor can read.
+impl<'a, T: Element> From<View<'a, T, Cpu>> for View<'a, T, Device> {
+    fn from(View { shape, values }: View<'a, T, Cpu>) -> Self {
+        View {
+            shape,
+            values: DeviceSlice::Cpu(values),
+        }
+    }
+}
+
+/// And write.
+impl<'a, T: Element> From<ViewMut<'a, T, Cpu>> for ViewMut<'a, T, Device> {
+    fn from(ViewMut { shape, values }: ViewMut<'a, T, Cpu>) -> Self {
+        ViewMut {
+            shape,
+            values: DeviceSliceMut::Cpu(values),
+        }
+    }
+}
 
 /// An arm for each backend: what the pattern holds, in what the expression makes of it.
 macro_rules! each {
@@ -44,6 +65,17 @@ impl Memory for Device {
             Device::Cpu(cpu) => cpu.download::<T>(downcast::<Cpu, _>(memory)?),
             #[cfg(feature = "cuda")]
             Device::Cuda(gpu) => gpu.download::<T>(downcast::<Cuda, _>(memory)?),
+        }
+    }
+    fn take_over<T: Element>(&self, values: Vec<T>) -> Result<DeviceBuffer<T>> {
+        Ok(each!(self, Device(backend) as On => DeviceBuffer(On::take_over(backend, values)?)))
+    }
+    fn give_up<T: Element>(&self, buffer: DeviceBuffer<T>) -> Result<Vec<T>> {
+        match buffer {
+            // Wherever it is, it is the processor's.
+            DeviceBuffer::Cpu(values) => Ok(values),
+            #[cfg(feature = "cuda")]
+            other @ DeviceBuffer::Cuda(_) => self.download(Self::as_slice(&other)),
         }
     }
     fn copy<T: Element>(&self, from: DeviceSlice<'_, T>, to: DeviceSliceMut<'_, T>) -> Result<()> {

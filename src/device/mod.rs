@@ -7,8 +7,6 @@ pub(crate) mod steps;
 
 use std::fmt;
 
-use ndarray::{ArrayBase, Dimension, RawData};
-
 use crate::cpu::{Cpu, CpuMask};
 #[cfg(feature = "cuda")]
 use crate::cuda::Cuda;
@@ -24,7 +22,6 @@ use crate::element::Element;
 #[cfg(not(feature = "cuda"))]
 use crate::error::Error;
 use crate::error::Result;
-use crate::tensor::{Data, DataMut, View, ViewMut};
 
 /// A backend chosen at run time. Use [`Cpu`] itself where the program knows.
 ///
@@ -142,36 +139,4 @@ pub enum DeviceMask {
     /// A GPU's.
     #[cfg(feature = "cuda")]
     Cuda(CudaMask),
-}
-
-/// On the processor, an array is used in place. A GPU cannot reach it ([`crate::Error::DeviceMismatch`]): upload it as
-/// a [`crate::Tensor`].
-impl<S, D> Data<Device> for ArrayBase<S, D>
-where
-    S: ndarray::Data + RawData<Elem: Element>,
-    D: Dimension,
-{
-    type Element = S::Elem;
-
-    fn lend(&self) -> Result<View<'_, S::Elem, Device>> {
-        let View { shape, values } = Data::<Cpu>::lend(self)?;
-        Ok(View {
-            shape,
-            values: DeviceSlice::Cpu(values),
-        })
-    }
-}
-
-impl<S, D> DataMut<Device> for ArrayBase<S, D>
-where
-    S: ndarray::DataMut + RawData<Elem: Element>,
-    D: Dimension,
-{
-    fn lend_mut(&mut self) -> Result<ViewMut<'_, S::Elem, Device>> {
-        let ViewMut { shape, values } = DataMut::<Cpu>::lend_mut(self)?;
-        Ok(ViewMut {
-            shape,
-            values: DeviceSliceMut::Cpu(values),
-        })
-    }
 }

@@ -235,7 +235,7 @@ impl<C: Compute> Converted<C> {
             gamma,
             beta,
             running: Some(running),
-        } = layer.parameters()?
+        } = layer.parameter_values()?
         else {
             return Err(Error::NoRunningStatistics { operation });
         };
@@ -273,8 +273,8 @@ impl<C: Compute> Converted<C> {
             .running_variance(RunningVariance::Population)
             .gamma(self.gamma.is_some())
             .beta(self.beta.is_some());
-        let mut layer = BatchNorm::new(backend, config)?;
-        layer.replace_parameters(&Parameters {
+        let mut layer = BatchNorm::with_compute(backend, config)?;
+        layer.replace_parameter_values(&Parameters {
             gamma: self.gamma,
             beta: self.beta,
             running: Some(RunningValues {

@@ -40,7 +40,7 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
     ///
     /// ```
     /// use batchnorm::{BatchNorm, BatchNormConfig, Cpu};
-    /// let mut layer: BatchNorm<_> = BatchNorm::new(&Cpu::new(), BatchNormConfig::new(1).epsilon(1.0))?;
+    /// let mut layer = BatchNorm::new(&Cpu::new(), BatchNormConfig::new(1).epsilon(1.0))?;
     /// layer.gamma_mut().unwrap().set(&[4.0])?;
     /// layer.running_mut().unwrap().set(&[3.0], &[3.0], 1)?;
     /// let folded = layer.scale_and_shift()?; // 4 / sqrt(3 + 1), 0 − 3 · 2
@@ -66,7 +66,7 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
     ///
     /// ```
     /// use batchnorm::{BatchNorm, BatchNormConfig, Cpu};
-    /// let mut layer: BatchNorm<_> = BatchNorm::new(&Cpu::new(), BatchNormConfig::new(1).epsilon(1.0))?;
+    /// let mut layer = BatchNorm::new(&Cpu::new(), BatchNormConfig::new(1).epsilon(1.0))?;
     /// layer.gamma_mut().unwrap().set(&[4.0])?;
     /// layer.running_mut().unwrap().set(&[3.0], &[3.0], 1)?;
     /// let folded = layer.fold_into_linear(&[1.0f32, 0.5], &[1, 2], Some(&[10.0]))?;
@@ -216,7 +216,7 @@ impl Constants {
             gamma,
             beta,
             running: Some(running),
-        } = layer.parameters()?
+        } = layer.parameter_values()?
         else {
             return Err(Error::NoRunningStatistics {
                 operation: "folding",

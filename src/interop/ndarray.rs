@@ -1,49 +1,71 @@
-//! `ndarray` arrays and views, used in place: logical axes (N, C, spatial...), the layout read from the strides.
+//! `ndarray` arrays and views, used in place: logical axes (N, C, spatial...), the layout read from the strides; or axes in
+//! the order of memory, where the caller says so.
 
 use ndarray::{ArrayBase, Dimension, RawData};
 
+use crate::backend::Backend;
 use crate::cpu::Cpu;
+use crate::device::{Device, DeviceSlice, DeviceSliceMut};
 use crate::element::Element;
 use crate::error::{Error, Result};
+use crate::interop::strides::shape_of;
 use crate::shape::{Layout, Shape};
 use crate::tensor::{Data, DataMut, View, ViewMut};
 
-/// The shape of an array whose logical axes are (N, C, spatial...), by its strides.
-///
-/// # Errors
-/// [`Error::Strides`] if the values are not one run of memory in either order, and what [`Shape::new`] refuses.
-pub(crate) fn shape_of(dims: &[usize], strides: &[isize]) -> Result<Shape> {
-    let mut channels_last = dims.to_vec();
-    let mut channels_last_strides = strides.to_vec();
-    if dims.len() > 1 {
-        channels_last[1..].rotate_left(1);
-        channels_last_strides[1..].rotate_left(1);
+/// `ndarray` arrays whose axes stand in the order of memory.
+impl Layout {
+    /// Lends an array whose axes are (N, C, spatial...) for [`ChannelsFirst`](Self::ChannelsFirst) and
+    /// (N, spatial..., C) for [`ChannelsLast`](Self::ChannelsLast), and whose memory is in that order. Without this an
+    /// array's axes are taken for (N, C, spatial...) whatever its memory is.
+    ///
+    /// ```
+    /// use batchnorm::{BatchNorm, BatchNormConfig, Cpu, Error, Layout};
+    /// use ndarray::Array4;
+    /// let images = Array4::<f32>::zeros((8, 16, 16, 3)); // N, H, W, C
+    /// let mut layer = BatchNorm::new(&Cpu::new(), BatchNormConfig::new(3))?;
+    /// let (y, _) = layer.forward_training(&Layout::ChannelsLast.axes_of(&images)?)?;
+    /// assert_eq!(y.shape().channels(), 3);
+    /// // Not named, the axes are N, C, H, W:
+    /// assert!(matches!(layer.forward_training(&images), Err(Error::ChannelAxis { axis: 3, .. })));
+    /// // Named, another order is noticed:
+    /// assert!(matches!(Layout::ChannelsFirst.axes_of::<Cpu, _, _>(&images.permuted_axes([0, 3, 1, 2])), Err(Error::Strides { .. })));
+    /// # Ok::<(), batchnorm::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Strides`] if the values are not one run of memory in the order of the axes, and what [`Shape::new`]
+    /// refuses.
+    pub fn axes_of<'a, B, S, D>(self, array: &'a ArrayBase<S, D>) -> Result<View<'a, S::Elem, B>>
+    where
+        B: Backend,
+        S: ndarray::Data + RawData<Elem: Element>,
+        D: Dimension,
+        View<'a, S::Elem, B>: From<View<'a, S::Elem, Cpu>>,
+    {
+        let shape = Shape::new(array.shape(), self)?;
+        let values = array.as_slice().ok_or_else(|| strides_error(array))?;
+        Ok(View { shape, values }.into())
     }
-    if is_contiguous(dims, strides) {
-        Shape::new(dims, Layout::ChannelsFirst)
-    } else if is_contiguous(&channels_last, &channels_last_strides) {
-        Shape::new(&channels_last, Layout::ChannelsLast)
-    } else {
-        Err(Error::Strides {
-            dims: dims.to_vec(),
-            strides: strides.to_vec(),
-        })
-    }
-}
 
-/// Whether the axes follow one another in memory, without gaps. The stride of an axis of one value says nothing.
-fn is_contiguous(dims: &[usize], strides: &[isize]) -> bool {
-    let mut step = 1;
-    if dims.contains(&0) {
-        return true;
+    /// Lends such an array for writing.
+    ///
+    /// # Errors
+    /// As [`axes_of`](Self::axes_of).
+    pub fn axes_of_mut<'a, B, S, D>(
+        self,
+        array: &'a mut ArrayBase<S, D>,
+    ) -> Result<ViewMut<'a, S::Elem, B>>
+    where
+        B: Backend,
+        S: ndarray::DataMut + RawData<Elem: Element>,
+        D: Dimension,
+        ViewMut<'a, S::Elem, B>: From<ViewMut<'a, S::Elem, Cpu>>,
+    {
+        let shape = Shape::new(array.shape(), self)?;
+        let error = strides_error(array);
+        let values = array.as_slice_mut().ok_or(error)?;
+        Ok(ViewMut { shape, values }.into())
     }
-    for (&dim, &stride) in dims.iter().zip(strides).rev() {
-        if dim > 1 && stride != step {
-            return false;
-        }
-        step *= dim.cast_signed();
-    }
-    true
 }
 
 impl<S, D> Data<Cpu> for ArrayBase<S, D>
@@ -81,6 +103,38 @@ fn strides_error<S: RawData, D: Dimension>(array: &ArrayBase<S, D>) -> Error {
     Error::Strides {
         dims: array.shape().to_vec(),
         strides: array.strides().to_vec(),
+    }
+}
+
+/// On the processor, an array is used in place. A GPU cannot reach it ([`crate::Error::DeviceMismatch`]): upload it as
+/// a [`crate::Tensor`].
+impl<S, D> Data<Device> for ArrayBase<S, D>
+where
+    S: ndarray::Data + RawData<Elem: Element>,
+    D: Dimension,
+{
+    type Element = S::Elem;
+
+    fn lend(&self) -> Result<View<'_, S::Elem, Device>> {
+        let View { shape, values } = Data::<Cpu>::lend(self)?;
+        Ok(View {
+            shape,
+            values: DeviceSlice::Cpu(values),
+        })
+    }
+}
+
+impl<S, D> DataMut<Device> for ArrayBase<S, D>
+where
+    S: ndarray::DataMut + RawData<Elem: Element>,
+    D: Dimension,
+{
+    fn lend_mut(&mut self) -> Result<ViewMut<'_, S::Elem, Device>> {
+        let ViewMut { shape, values } = DataMut::<Cpu>::lend_mut(self)?;
+        Ok(ViewMut {
+            shape,
+            values: DeviceSliceMut::Cpu(values),
+        })
     }
 }
 

@@ -25,7 +25,7 @@ pub(crate) struct RunningValues<C> {
 
 impl<B: Backend, C: Compute> BatchNorm<B, C> {
     /// Copies of all values.
-    pub(crate) fn parameters(&self) -> Result<Parameters<C>> {
+    pub(crate) fn parameter_values(&self) -> Result<Parameters<C>> {
         let running = match self.running() {
             None => None,
             Some(running) => Some(RunningValues {
@@ -42,7 +42,7 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
     }
 
     /// Replaces those arrays that are given and that the layer has: all of them, or after an error none.
-    pub(crate) fn replace_parameters(&mut self, new: &Parameters<C>) -> Result<()> {
+    pub(crate) fn replace_parameter_values(&mut self, new: &Parameters<C>) -> Result<()> {
         let (backend, channels) = (self.backend(), self.config().channels());
         let array = |what, values: &Option<Vec<C>>| match values {
             None => Ok(None),

@@ -29,7 +29,7 @@ impl<T: Element, B: Backend> Forward<'_, T, B> {
     /// follow them if they are given.
     ///
     /// # Errors
-    /// [`Error::Channels`], [`Error::TooFewValues`] for one value per channel, [`Error::Epsilon`] for ε = 0.
+    /// [`Error::Channels`], [`Error::ChannelAxis`], [`Error::TooFewValues`] for one value per channel, [`Error::Epsilon`] for ε = 0.
     pub(crate) fn training(
         &self,
         x: B::Slice<'_, T>,
@@ -47,7 +47,7 @@ impl<T: Element, B: Backend> Forward<'_, T, B> {
         match running {
             // A later group can fail when earlier ones have been followed.
             Some(running) if saved.groups() > 1 => {
-                let mut followed = running.duplicate()?;
+                let mut followed = running.try_clone()?;
                 self.training_groups(x, y, Some(&mut followed), &mut saved)?;
                 *running = followed;
             }
@@ -203,8 +203,20 @@ pub(crate) fn check_input_channels(config: &BatchNormConfig, shape: &Shape) -> R
     if shape.channels() == config.channels() {
         return Ok(());
     }
-    Err(Error::Channels {
-        found: shape.channels(),
-        needed: config.channels(),
+    let needed = config.channels();
+    // Axis 0 has the samples, and cannot have been meant.
+    let dims = shape.dims();
+    let axis = (1..dims.len()).find(|&axis| dims[axis] == needed);
+    Err(match axis {
+        Some(axis) => Error::ChannelAxis {
+            shape: shape.to_string(),
+            axis,
+            found: shape.channels(),
+            needed,
+        },
+        None => Error::Channels {
+            found: shape.channels(),
+            needed,
+        },
     })
 }

@@ -4,9 +4,12 @@ pub(crate) mod forward;
 pub(crate) mod frozen;
 pub(crate) mod ghost;
 pub(crate) mod inference;
+pub(crate) mod parameters;
 pub(crate) mod pass;
 pub(crate) mod saved;
 pub(crate) mod training;
+
+use std::fmt;
 
 use crate::backend::Backend;
 use crate::config::{Averaging, BatchNormConfig};
@@ -54,7 +57,11 @@ use crate::tensor::{ChannelArray, Data, Tensor, View, lent, residual_slice};
 /// assert_eq!(gradients.beta.unwrap().to_vec()?, [1.0, 0.0]);
 /// # Ok::<(), batchnorm::Error>(())
 /// ```
-#[derive(Debug)]
+///
+/// Cloned, it is an independent copy: what the one learns the other does not. `clone` panics where the device has no room,
+/// [`try_clone`](Self::try_clone) is an error then. Printed with `{}` it says its settings, with `{:?}` its arrays' sizes
+/// as well, but never their values.
+#[derive(Debug, Clone)]
 pub struct BatchNorm<B: Backend, C: Compute = f32> {
     backend: B,
     config: BatchNormConfig,
@@ -65,12 +72,30 @@ pub struct BatchNorm<B: Backend, C: Compute = f32> {
     running: Option<RunningStatistics<C, B>>,
 }
 
-impl<B: Backend, C: Compute> BatchNorm<B, C> {
-    /// A layer with γ = 1, β = 0, running mean 0 and running variance 1.
+impl<B: Backend> BatchNorm<B> {
+    /// A layer with γ = 1, β = 0, running mean 0 and running variance 1, for `f32`, `f16` and `bf16`. For `f64` there is
+    /// [`with_compute`](Self::with_compute).
     ///
     /// # Errors
     /// What [`BatchNormConfig::validate`] refuses, and when the device has no room.
     pub fn new(backend: &B, config: BatchNormConfig) -> Result<Self> {
+        Self::with_compute(backend, config)
+    }
+}
+
+impl<B: Backend, C: Compute> BatchNorm<B, C> {
+    /// As [`new`](BatchNorm::new), with per-channel arrays of `C`, in which everything is computed.
+    ///
+    /// ```
+    /// use batchnorm::{BatchNorm, BatchNormConfig, Cpu};
+    /// let layer = BatchNorm::<_, f64>::with_compute(&Cpu::new(), BatchNormConfig::new(2))?;
+    /// assert_eq!(layer.gamma().unwrap().to_vec()?, [1.0f64, 1.0]);
+    /// # Ok::<(), batchnorm::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`new`](BatchNorm::new).
+    pub fn with_compute(backend: &B, config: BatchNormConfig) -> Result<Self> {
         config.validate()?;
         let channels = config.channels();
         let running = match config.averaging_kind() {
@@ -83,6 +108,24 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
             gamma: ChannelArray::filled(backend, channels, 1.0)?,
             beta: ChannelArray::filled(backend, channels, 0.0)?,
             running,
+        })
+    }
+
+    /// The same layer, with memory of its own.
+    ///
+    /// # Errors
+    /// When the device has no room, where `clone` panics.
+    pub fn try_clone(&self) -> Result<Self> {
+        Ok(Self {
+            backend: self.backend.clone(),
+            config: self.config,
+            gamma: self.gamma.try_clone()?,
+            beta: self.beta.try_clone()?,
+            running: self
+                .running
+                .as_ref()
+                .map(RunningStatistics::try_clone)
+                .transpose()?,
         })
     }
 
@@ -156,6 +199,13 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
             beta: &self.beta,
         };
         (parts, self.running.as_mut())
+    }
+}
+
+/// Its settings, such as `BatchNorm(64, epsilon=1e-5, momentum=0.1, relu)`.
+impl<B: Backend, C: Compute> fmt::Display for BatchNorm<B, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "BatchNorm({})", self.config)
     }
 }
 

@@ -1,5 +1,7 @@
 //! What a forward pass leaves behind for its backward pass.
 
+use std::fmt;
+
 use crate::backend::Backend;
 use crate::backend::operands::InOut;
 use crate::config::BatchNormConfig;
@@ -25,7 +27,6 @@ type ComputeOf<X, B> = <<X as Data<B>>::Element as Element>::Compute;
 /// pass.backward(&y)?;
 /// # Ok::<(), batchnorm::Error>(())
 /// ```
-#[derive(Debug)]
 pub struct Pass<X: Data<B>, B: Backend> {
     backend: B,
     x: X,
@@ -34,8 +35,18 @@ pub struct Pass<X: Data<B>, B: Backend> {
     has_beta: bool,
 }
 
+/// x's shape, and no values.
+impl<X: Data<B>, B: Backend> fmt::Debug for Pass<X, B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (dtype, shape) = (X::Element::DTYPE, self.saved.shape());
+        let groups = self.saved.groups();
+        let plural = if groups == 1 { "" } else { "s" };
+        write!(f, "Pass({dtype} {shape}, {groups} group{plural})")
+    }
+}
+
 /// The gradients of one pass.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Gradients<T: Element, B: Backend> {
     /// dx, of x's shape.
@@ -49,7 +60,7 @@ pub struct Gradients<T: Element, B: Backend> {
 }
 
 /// The gradients of the parameters.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct ParameterGradients<C: Compute, B: Backend> {
     /// dγ (C,), where the layer has γ.

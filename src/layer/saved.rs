@@ -17,7 +17,6 @@ use crate::tensor::ChannelArray;
 pub(crate) type SavedOwned<T, B> = SavedActivation<<B as Steps>::Mask, <B as Memory>::Buffer<T>>;
 
 /// What a forward pass leaves behind.
-#[derive(Debug)]
 pub(crate) struct Saved<T: Element, B: Backend> {
     shape: Shape,
     source: StatisticsSource,
@@ -33,7 +32,6 @@ pub(crate) struct Saved<T: Element, B: Backend> {
 }
 
 /// Samples that were normalized together, and what their activation left.
-#[derive(Debug)]
 struct SavedGroup<T: Element, B: Backend> {
     group: Group,
     activation: SavedOwned<T, B>,

@@ -7,8 +7,8 @@ use crate::error::{Error, Result};
 use crate::shape::Shape;
 use crate::tensor::ChannelArray;
 
-/// Mean and variance of each channel of one batch.
-#[derive(Debug)]
+/// Mean and variance of each channel of one batch. Cloned, it is an independent copy.
+#[derive(Debug, Clone)]
 pub struct BatchStatistics<C: Compute, B: Backend> {
     pub(crate) mean: ChannelArray<C, B>,
     pub(crate) mean_low: ChannelArray<C, B>,
@@ -85,6 +85,20 @@ impl<C: Compute, B: Backend> BatchStatistics<C, B> {
     /// `1 / sqrt(variance + ε)` (C,).
     pub fn inv_std(&self) -> &ChannelArray<C, B> {
         &self.inv_std
+    }
+
+    /// The same statistics, with memory of their own.
+    ///
+    /// # Errors
+    /// When the device has no room, where `clone` panics.
+    pub fn try_clone(&self) -> Result<Self> {
+        Ok(Self {
+            mean: self.mean.try_clone()?,
+            mean_low: self.mean_low.try_clone()?,
+            variance: self.variance.try_clone()?,
+            inv_std: self.inv_std.try_clone()?,
+            count: self.count,
+        })
     }
 
     /// M, the values per channel.

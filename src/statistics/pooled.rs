@@ -1,5 +1,7 @@
 //! The statistics of many batches together.
 
+use std::fmt;
+
 use crate::allocate::{collected, filled, reserved};
 use crate::backend::Backend;
 use crate::config::check_training_epsilon;
@@ -28,7 +30,7 @@ use crate::tensor::ChannelArray;
 /// assert_eq!(layer.running().unwrap().variance().to_vec()?, [1.0]);
 /// # Ok::<(), batchnorm::Error>(())
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct PooledStatistics {
     channels: usize,
     /// Empty until a batch has been added.
@@ -149,6 +151,16 @@ impl PooledStatistics {
             inv_std: array(&|c| 1.0 / (variance(c) + epsilon).sqrt())?,
             count: self.count,
         })
+    }
+}
+
+/// How many channels and values, and not their statistics.
+impl fmt::Debug for PooledStatistics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            channels, count, ..
+        } = self;
+        write!(f, "PooledStatistics({channels} channels of {count} values)")
     }
 }
 

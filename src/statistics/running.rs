@@ -11,8 +11,8 @@ use crate::statistics::batch::{BatchStatistics, check_same_channels};
 use crate::statistics::pooled::PooledStatistics;
 use crate::tensor::ChannelArray;
 
-/// What inference normalizes with: averages over the batches of training.
-#[derive(Debug)]
+/// What inference normalizes with: averages over the batches of training. Cloned, it is an independent copy.
+#[derive(Debug, Clone)]
 pub struct RunningStatistics<C: Compute, B: Backend> {
     mean: ChannelArray<C, B>,
     variance: ChannelArray<C, B>,
@@ -138,7 +138,7 @@ impl<C: Compute, B: Backend> RunningStatistics<C, B> {
             return self.follow_one(backend, config, batch);
         }
         // A later batch can fail when earlier ones have been followed.
-        let mut followed = self.duplicate()?;
+        let mut followed = self.try_clone()?;
         for batch in batches {
             followed.follow_one(backend, config, batch)?;
         }
@@ -160,11 +160,14 @@ impl<C: Compute, B: Backend> RunningStatistics<C, B> {
         Ok(())
     }
 
-    /// The same statistics in other memory.
-    pub(crate) fn duplicate(&self) -> Result<Self> {
+    /// The same statistics, with memory of their own.
+    ///
+    /// # Errors
+    /// When the device has no room, where `clone` panics.
+    pub fn try_clone(&self) -> Result<Self> {
         Ok(Self {
-            mean: self.mean.duplicate()?,
-            variance: self.variance.duplicate()?,
+            mean: self.mean.try_clone()?,
+            variance: self.variance.try_clone()?,
             batches: self.batches,
         })
     }
@@ -199,7 +202,7 @@ impl<C: Compute, B: Backend> RunningStatistics<C, B> {
 
     /// As a pass normalizes with them.
     pub(crate) fn as_batch(&self, backend: &B, epsilon: f64) -> Result<BatchStatistics<C, B>> {
-        self.duplicate()?.into_batch(backend, epsilon)
+        self.try_clone()?.into_batch(backend, epsilon)
     }
 
     /// As a pass normalizes with them.

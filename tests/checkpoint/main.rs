@@ -29,7 +29,7 @@ fn state<C: Compute>(layer: &BatchNorm<Cpu, C>) -> State<C> {
 }
 
 fn new_layer<C: Compute>(config: BatchNormConfig) -> BatchNorm<Cpu, C> {
-    BatchNorm::new(&Cpu::new(), config).unwrap()
+    BatchNorm::with_compute(&Cpu::new(), config).unwrap()
 }
 
 /// A layer of values that no shorter type holds.

@@ -240,7 +240,7 @@ fn folding_is_before_the_activation() {
 #[expect(clippy::float_cmp, reason = "these values are exact")]
 fn half_weights_are_rounded_once() {
     let config = BatchNormConfig::new(1).epsilon(0.0);
-    let mut layer: BatchNorm<_, f64> = BatchNorm::new(&Cpu::new(), config).unwrap();
+    let mut layer: BatchNorm<_, f64> = BatchNorm::with_compute(&Cpu::new(), config).unwrap();
     // γ a little above the middle between two neighbours: the upper one is nearer.
     let mut fold = |gamma: f64| {
         layer.gamma_mut().unwrap().set(&[gamma]).unwrap();

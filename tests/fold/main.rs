@@ -34,7 +34,7 @@ fn widen<T: Element>(values: &[T]) -> Vec<f64> {
 
 /// A layer of positive and negative γ, away from zero so that halves keep their full precision.
 fn layer<C: Compute>(config: BatchNormConfig, values: &mut Values) -> BatchNorm<Cpu, C> {
-    let mut layer = BatchNorm::new(&Cpu::new(), config).unwrap();
+    let mut layer = BatchNorm::with_compute(&Cpu::new(), config).unwrap();
     let channels = config.channels();
     if let Some(gamma) = layer.gamma_mut() {
         gamma.set(&values.list(channels, 0.5)).unwrap();

@@ -28,7 +28,7 @@ impl<F: Float> Library<F> {
         };
         let config = BatchNormConfig::new(32).activation(activation);
         Self {
-            layer: BatchNorm::new(&Cpu::new(), config).unwrap(),
+            layer: BatchNorm::with_compute(&Cpu::new(), config).unwrap(),
             relu,
         }
     }

@@ -134,6 +134,7 @@ impl SimtDriver {
         let refused = |reason: String| Error::Launch {
             kernel: kernel.to_owned(),
             reason: format!("{reason} ({self})"),
+            source: None,
         };
         let kernels = host::kernels();
         let found = kernels.iter().find(|one| one.name == kernel);

@@ -3,6 +3,7 @@
 use std::error::Error as _;
 use std::sync::{Arc, OnceLock};
 
+use crate::cause::Cause;
 use crate::error::{Error, Result};
 
 /// Threads to give work to.
@@ -29,12 +30,14 @@ impl Pool {
             return Err(Error::Threads {
                 threads,
                 reason: "at least 1 is needed".to_owned(),
+                source: None,
             });
         }
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
         let pool = pool.map_err(|error| Error::Threads {
             threads,
             reason: error.to_string(),
+            source: Some(Cause::new(error)),
         })?;
         Ok(Self {
             own: Some(Arc::new(pool)),
@@ -63,6 +66,7 @@ impl Pool {
             GlobalPool::Refused(reason) => Err(Error::Threads {
                 threads: std::thread::available_parallelism().map_or(1, usize::from),
                 reason: reason.to_owned(),
+                source: None,
             }),
             GlobalPool::Started | GlobalPool::LeftBehind => Ok(()),
         }

@@ -39,6 +39,7 @@ impl Machine {
         let failed = |error: DriverError| batchnorm::Error::Driver {
             operation: "capture a graph",
             reason: error.to_string(),
+            source: None,
         };
         let mode = CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
         self.stream().begin_capture(mode).map_err(failed)?;

@@ -224,6 +224,7 @@ impl<'a> Bench<'a> {
             .map_err(|error| Error::Driver {
                 operation: "run a pass",
                 reason: error.to_string(),
+                source: None,
             })
     }
 }

@@ -26,6 +26,7 @@ pub(crate) fn time(
     replay(machine, &graph, calls).map_err(|error| batchnorm::Error::Driver {
         operation: "replay a graph",
         reason: error.to_string(),
+        source: None,
     })
 }
 
@@ -34,6 +35,7 @@ pub(crate) fn once(machine: &Machine, call: impl FnOnce() -> Result<()>) -> Resu
     let failed = |error: DriverError| batchnorm::Error::Driver {
         operation: "time a launch",
         reason: error.to_string(),
+        source: None,
     };
     let (start, end) = events(machine).map_err(failed)?;
     start.record(machine.stream()).map_err(failed)?;

@@ -100,7 +100,7 @@ pub(crate) fn layer<C: Stored + Compute, B: Backend>(
         config.validate()?; // A momentum that cannot be is an error even where it has no use.
         config = config.averaging(Averaging::Off);
     }
-    let mut layer = BatchNorm::new(device, config)?;
+    let mut layer = BatchNorm::with_compute(device, config)?;
     if let (Some(gamma), Some(weight)) = (layer.gamma_mut(), weight) {
         gamma.set(&weight)?;
     }

@@ -103,7 +103,7 @@ fn layer<T: Element, B: Backend>(
     } else {
         config
     };
-    let mut layer = BatchNorm::new(backend, config).unwrap();
+    let mut layer = BatchNorm::with_compute(backend, config).unwrap();
     layer.gamma_mut().unwrap().set(&inputs.gamma).unwrap();
     layer.beta_mut().unwrap().set(&inputs.beta).unwrap();
     let running = layer.running_mut().unwrap();

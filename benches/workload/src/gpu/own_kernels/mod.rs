@@ -17,6 +17,7 @@ pub(crate) fn failed(error: DriverError) -> Error {
     Error::Driver {
         operation: "measure what the GPU can do",
         reason: error.to_string(),
+        source: None,
     }
 }
 
