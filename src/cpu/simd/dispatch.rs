@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", feature = "avx2"))]
 use crate::cpu::simd::avx2;
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", feature = "avx512"))]
 use crate::cpu::simd::avx512;
 #[cfg(target_arch = "aarch64")]
 use crate::cpu::simd::neon;
@@ -27,7 +27,7 @@ pub enum Level {
 }
 
 impl Level {
-    /// The levels this machine can run, from the least to the most.
+    /// The levels that this build has (features `avx2` and `avx512`) and this machine can run, from the least to the most.
     pub fn available() -> Vec<Level> {
         Dispatch::available()
             .into_iter()
@@ -63,9 +63,9 @@ pub(crate) enum Dispatch {
     Portable(Portable),
     #[cfg(target_arch = "aarch64")]
     Neon(neon::Neon),
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(all(target_arch = "x86_64", feature = "avx2"))]
     Avx2(avx2::Avx2),
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(all(target_arch = "x86_64", feature = "avx512"))]
     Avx512(avx512::Avx512),
 }
 
@@ -78,11 +78,10 @@ impl Dispatch {
         }
         #[cfg(target_arch = "aarch64")]
         levels.extend(neon::Neon::detect().map(Dispatch::Neon));
-        #[cfg(target_arch = "x86_64")]
-        {
-            levels.extend(avx2::Avx2::detect().map(Dispatch::Avx2));
-            levels.extend(avx512::Avx512::detect().map(Dispatch::Avx512));
-        }
+        #[cfg(all(target_arch = "x86_64", feature = "avx2"))]
+        levels.extend(avx2::Avx2::detect().map(Dispatch::Avx2));
+        #[cfg(all(target_arch = "x86_64", feature = "avx512"))]
+        levels.extend(avx512::Avx512::detect().map(Dispatch::Avx512));
         levels.shrink_to_fit();
         levels
     }
@@ -114,9 +113,9 @@ impl Dispatch {
             Dispatch::Portable(_) => Level::Portable,
             #[cfg(target_arch = "aarch64")]
             Dispatch::Neon(_) => Level::Neon,
-            #[cfg(target_arch = "x86_64")]
+            #[cfg(all(target_arch = "x86_64", feature = "avx2"))]
             Dispatch::Avx2(_) => Level::Avx2,
-            #[cfg(target_arch = "x86_64")]
+            #[cfg(all(target_arch = "x86_64", feature = "avx512"))]
             Dispatch::Avx512(_) => Level::Avx512,
         }
     }
@@ -127,9 +126,9 @@ impl Dispatch {
             Dispatch::Portable(simd) => simd.vectorize(kernel),
             #[cfg(target_arch = "aarch64")]
             Dispatch::Neon(simd) => simd.vectorize(kernel),
-            #[cfg(target_arch = "x86_64")]
+            #[cfg(all(target_arch = "x86_64", feature = "avx2"))]
             Dispatch::Avx2(simd) => simd.vectorize(kernel),
-            #[cfg(target_arch = "x86_64")]
+            #[cfg(all(target_arch = "x86_64", feature = "avx512"))]
             Dispatch::Avx512(simd) => simd.vectorize(kernel),
         }
     }
