@@ -1,14 +1,19 @@
 //! Compiles every `kernels/*.cu` to PTX with nvcc and embeds the texts: `$OUT_DIR/kernels.rs`, which `src/cuda/modules.rs`
 //! includes.
 //!
-//! Without nvcc the crate builds all the same, and a GPU that is found is refused with `Error::KernelsNotBuilt`;
-//! `BATCHNORM_REQUIRE_NVCC=1` makes that a failed build. `BATCHNORM_CUDA_ARCHITECTURES` is the list of compute
-//! capabilities to compile for, such as `75,80,90`.
+//! Without nvcc, or with `BATCHNORM_SHIPPED_KERNELS=1`, the texts are those that are shipped with the crate
+//! (`shipped.rs`); `BATCHNORM_REQUIRE_NVCC=1` makes a missing nvcc a failed build. `BATCHNORM_CUDA_ARCHITECTURES` is the
+//! list of compute capabilities that nvcc compiles for, such as `75,80,90`. Where neither can be had, which takes kernels
+//! that were changed after those shipped were made, a GPU that is found is refused with `Error::KernelsNotBuilt`.
 
+#[path = "archive.rs"]
+mod archive;
 #[path = "nvcc.rs"]
 mod nvcc;
 #[path = "ptx.rs"]
 mod ptx;
+#[path = "shipped.rs"]
+mod shipped;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -38,9 +43,10 @@ struct Compiled {
 }
 
 pub(crate) fn build() {
-    for variable in nvcc::VARIABLES
-        .into_iter()
-        .chain([REQUIRE, ARCHITECTURES, "DOCS_RS"])
+    for variable in
+        nvcc::VARIABLES
+            .into_iter()
+            .chain([REQUIRE, ARCHITECTURES, shipped::ASK, "DOCS_RS"])
     {
         println!("cargo:rerun-if-env-changed={variable}");
     }
@@ -55,13 +61,34 @@ pub(crate) fn build() {
         );
         return;
     }
-    match nvcc::find() {
+    let required = env::var_os(REQUIRE).is_some_and(|value| value == "1");
+    let nvcc = if shipped::is_asked_for() {
+        Err(format!("{} is set", shipped::ASK))
+    } else {
+        nvcc::find()
+    };
+    match nvcc {
         Ok(nvcc) => compile_all(&nvcc, &out),
         Err(log) => {
-            let required = env::var_os(REQUIRE).is_some_and(|value| value == "1");
             assert!(!required, "{REQUIRE}=1, but {log}");
-            println!("cargo:warning=CUDA kernels are not compiled, and no GPU can be used: {log}");
-            embed(&out.join("kernels.rs"), &[], &log);
+            embed_shipped(&out, &log);
+        }
+    }
+}
+
+/// The kernels that are shipped; or none, with the reason, which also is why there was no nvcc.
+fn embed_shipped(out: &Path, no_nvcc: &str) {
+    // A change of any makes those that are shipped others than these.
+    sources(Path::new("kernels"));
+    let table = out.join("kernels.rs");
+    match shipped::unpack(out) {
+        Ok(compiled) => embed(&table, &compiled, ""),
+        Err(unusable) => {
+            let log = format!("{unusable}, and {no_nvcc}");
+            println!(
+                "cargo:warning=there are no CUDA kernels, and no GPU can be used: {log}"
+            );
+            embed(&table, &[], &log);
         }
     }
 }

@@ -89,8 +89,8 @@ fn faults(module: &OnDevice) -> Vec<String> {
 
 #[test]
 fn no_kernel_spills_on_any_gpu() {
-    if EMBEDDED.is_empty() {
-        eprintln!("skipped: {SEARCH_LOG}");
+    if option_env!("BATCHNORM_PTXAS").is_none() {
+        eprintln!("skipped: this build had no nvcc, and so no ptxas {SEARCH_LOG}");
         return;
     }
     let mut table: BTreeMap<&str, Vec<String>> = BTreeMap::new();
@@ -126,8 +126,8 @@ fn no_kernel_spills_on_any_gpu() {
 /// A kernel that keeps an array where only a stack can be: the check above must be able to fail.
 #[test]
 fn a_kernel_with_a_stack_is_seen() {
-    if EMBEDDED.is_empty() {
-        eprintln!("skipped: {SEARCH_LOG}");
+    if option_env!("BATCHNORM_PTXAS").is_none() {
+        eprintln!("skipped: this build had no nvcc, and so no ptxas {SEARCH_LOG}");
         return;
     }
     let ptx = include_str!("stack.ptx");
