@@ -4,7 +4,25 @@
 //!
 //! [`BatchNorm`] is the layer, [`BatchNormConfig`] what it is made from, [`Device`] where it runs, [`backend`] the steps for memory of
 //! one's own; the [`manual`] has everything else.
+//!
+//! # Features
+//!
+//! | feature | default | what it brings |
+//! |---|---|---|
+//! | `avx2`, `avx512` | yes | the SIMD levels of x86-64, taken where the processor has them; without them the portable one runs. NEON is a part of aarch64 and has no feature |
+//! | `ndarray` | yes | arrays and views of `ndarray` as what passes read and write ([`Data`]), [`Layout::axes_of`], and conversions to and from [`Tensor`] |
+//! | `safetensors` | yes | [`checkpoint`]: layers to and from safetensors files |
+//! | `serde` | no | [`BatchNormConfig`] and its parts in serde's formats |
+//! | `cuda` | no | NVIDIA GPUs (`Cuda`), with kernels that are shipped as PTX: the build needs no toolkit, running it only the driver |
+//! | `candle` | no | `batchnorm::candle`: the layer as a module of candle |
+//! | `candle-cuda` | no | both, on candle's CUDA device; candle itself then needs nvcc to build |
+//!
+//! With `cuda`, these environment variables decide about the build: `NVCC`, `CUDA_HOME`, `CUDA_PATH` and `PATH` lead to nvcc,
+//! which compiles the kernels where it is found; `BATCHNORM_SHIPPED_KERNELS=1` takes those that are shipped even then;
+//! `BATCHNORM_REQUIRE_NVCC=1` fails without nvcc; `BATCHNORM_CUDA_ARCHITECTURES=75,80,90` lists what nvcc compiles for, and
+//! `NVCC_CCBIN` names its host compiler.
 #![warn(missing_docs)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod allocate;
 pub mod backend;
