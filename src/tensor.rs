@@ -179,9 +179,10 @@ impl<T: Element, B: Backend> DataMut<B> for Tensor<T, B> {
 /// let cpu = Cpu::new();
 /// let layer = BatchNorm::new(&cpu, BatchNormConfig::new(1))?;
 /// let shape = Shape::channels_first(&[2, 1])?;
-/// let (x, mut y) = ([1.0f32, 2.0], [0.0f32; 2]);
-/// layer.forward_inference_into(&View { shape, values: &x }, None, &mut ViewMut { shape, values: &mut y })?;
-/// assert!((y[1] - 2.0).abs() < 1e-4);
+/// let (values, mut output) = ([1.0f32, 2.0], [0.0f32; 2]);
+/// let (x, mut y) = (View { shape, values: &values[..] }, ViewMut { shape, values: &mut output[..] });
+/// layer.forward_inference_into(&x, None, &mut y)?;
+/// assert!((output[1] - 2.0).abs() < 1e-4);
 /// # Ok::<(), batchnorm::Error>(())
 /// ```
 impl<T: Element, B: Backend> Data<B> for View<'_, T, B> {
