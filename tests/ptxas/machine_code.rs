@@ -52,7 +52,7 @@ impl Findings {
             reads,
             writes,
             fences: count(&|text| operation(text).starts_with("MEMBAR")),
-            untyped: count(&is_untyped),
+            untyped: count(&|text| is_untyped(text, device)),
             kernel,
         })
     }
@@ -104,10 +104,11 @@ impl Findings {
     }
 }
 
-/// Whether it is a load or store whose address may be of any memory. Shared memory of the cluster is addressed by 32 bits in
-/// the same window for all blocks: `[RZ.U32+UR6]`.
-fn is_untyped(text: &str) -> bool {
-    matches!(operation(text).split('.').next(), Some("LD" | "ST")) && !text.contains("[RZ.U32+")
+/// Whether it is a load or store whose address may be of any memory. With clusters, those without a descriptor are of shared
+/// memory: their addresses have 32 bits, in one window for all blocks of a cluster.
+fn is_untyped(text: &str, device: u32) -> bool {
+    let is_generic = matches!(operation(text).split('.').next(), Some("LD" | "ST"));
+    is_generic && (device < 90 || text.contains("desc["))
 }
 
 /// Whether a kernel does a whole pass.
