@@ -126,11 +126,17 @@ impl Shape {
 
     /// The dimensions in PyTorch's logical order (N, C, spatial...), whatever the layout.
     pub fn logical_dims(&self) -> Vec<usize> {
-        let mut dims = self.dims().to_vec();
-        if self.layout == Layout::ChannelsLast {
-            dims[1..].rotate_right(1);
-        }
-        dims
+        self.logical().collect()
+    }
+
+    /// [`logical_dims`](Self::logical_dims), of which every pass compares some and none needs a vector.
+    fn logical(&self) -> impl Iterator<Item = usize> {
+        let spatial = match self.layout {
+            Layout::ChannelsFirst => 2..self.rank,
+            Layout::ChannelsLast => 1..self.rank - 1,
+        };
+        let folded = [self.batch(), self.channels()];
+        folded.into_iter().chain(self.dims[spatial].iter().copied())
     }
 
     /// Where the channels are.
@@ -189,7 +195,7 @@ impl Shape {
     /// (An (N, C) array is the same in either layout, and so is one of no values.)
     pub fn same_memory(&self, other: &Shape) -> bool {
         let either = self.spatial <= 1 || self.channels() == 1 || self.is_empty();
-        self.logical_dims() == other.logical_dims() && (self.layout == other.layout || either)
+        self.logical().eq(other.logical()) && (self.layout == other.layout || either)
     }
 
     /// Checks that an array belongs to this shape.
