@@ -2,10 +2,11 @@
 
 use std::fmt;
 
+use bytemuck::Pod;
 use half::{bf16, f16};
 
-use crate::cpu::kernels::KernelElement;
 use crate::cpu::simd::elements::SimdElement;
+use crate::cpu::steps::compiled::{ChannelElement, StepElement};
 #[cfg(feature = "cuda")]
 use crate::cuda::memory::CudaElement;
 use crate::numeric::Real;
@@ -43,7 +44,7 @@ impl<T> CudaElement for T {}
 
 /// A data type of the values x, y, dx, dy: `f32`, `f16`, `bf16` or `f64`. Sealed.
 pub trait Element:
-    SimdElement<Scalar = <Self as Element>::Compute> + KernelElement + CudaElement
+    SimdElement<Scalar = <Self as Element>::Compute> + StepElement + CudaElement + Pod
 {
     /// What is computed in, and the type of every per-channel array: `f64` for `f64`, `f32` for the others.
     type Compute: Compute;
@@ -62,7 +63,7 @@ pub trait Element:
 }
 
 /// A type of per-channel arrays: `f32` or `f64`. Sealed.
-pub trait Compute: Element<Compute = Self> + Real {}
+pub trait Compute: Element<Compute = Self> + Real + ChannelElement {}
 
 impl Compute for f32 {}
 

@@ -52,6 +52,7 @@ mod tensor;
 pub use backend::epilogue::Activation;
 pub use cause::Cause;
 pub use config::{Averaging, BatchNormConfig, RunningVariance};
+pub use cpu::memory::buffer::CpuBuffer;
 pub use cpu::simd::dispatch::Level;
 pub use cpu::{Cpu, CpuMask};
 #[cfg(feature = "cuda")]

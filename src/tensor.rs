@@ -8,7 +8,7 @@ use crate::allocate::filled;
 use crate::backend::Backend;
 use crate::cpu::Cpu;
 use crate::element::{Compute, Element};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::shape::{Shape, check_len};
 
 /// An array lent for reading: its shape and its memory.
@@ -106,6 +106,15 @@ impl<T: Element, B: Backend> Tensor<T, B> {
         })
     }
 
+    /// A tensor for a pass to write all of.
+    pub(crate) fn unspecified(backend: &B, shape: Shape) -> Result<Self> {
+        Ok(Self {
+            backend: backend.clone(),
+            shape,
+            buffer: backend.unspecified(shape.len())?,
+        })
+    }
+
     /// Its dimensions and layout.
     pub fn shape(&self) -> Shape {
         self.shape
@@ -124,7 +133,7 @@ impl<T: Element, B: Backend> Tensor<T, B> {
         self.backend.download(B::as_slice(&self.buffer))
     }
 
-    /// The values, in memory order: on the processor the tensor's own memory, elsewhere a copy.
+    /// The values, in memory order: the vector that [`from_vec`](Self::from_vec) took over on the processor, else a copy.
     ///
     /// # Errors
     /// When the device fails.
@@ -137,7 +146,7 @@ impl<T: Element, B: Backend> Tensor<T, B> {
     /// # Errors
     /// When the device has no room, where `clone` panics.
     pub fn try_clone(&self) -> Result<Self> {
-        let mut copy = Self::zeros(&self.backend, self.shape)?;
+        let mut copy = Self::unspecified(&self.backend, self.shape)?;
         self.backend.copy::<T>(self.slice(), copy.slice_mut())?;
         Ok(copy)
     }
@@ -258,6 +267,14 @@ impl<C: Compute, B: Backend> ChannelArray<C, B> {
         })
     }
 
+    /// An array for a step to write all of.
+    pub(crate) fn unspecified(backend: &B, channels: usize) -> Result<Self> {
+        Ok(Self {
+            backend: backend.clone(),
+            buffer: backend.unspecified(channels)?,
+        })
+    }
+
     /// A copy of the values.
     ///
     /// # Errors
@@ -266,7 +283,7 @@ impl<C: Compute, B: Backend> ChannelArray<C, B> {
         self.backend.download::<C>(self.slice())
     }
 
-    /// The values: on the processor the array's own memory, elsewhere a copy.
+    /// The values, copied.
     ///
     /// # Errors
     /// When the device fails.
@@ -318,7 +335,7 @@ impl<C: Compute, B: Backend> ChannelArray<C, B> {
 
     /// A new array with the values of some memory.
     pub(crate) fn copied(backend: &B, values: B::Slice<'_, C>) -> Result<Self> {
-        let mut copy = Self::zeros(backend, B::len::<C>(&values))?;
+        let mut copy = Self::unspecified(backend, B::len::<C>(&values))?;
         backend.copy::<C>(values, copy.slice_mut())?;
         Ok(copy)
     }
@@ -379,17 +396,21 @@ impl<T: Element, B: Backend> fmt::Debug for ViewMut<'_, T, B> {
     }
 }
 
-/// The values, in memory order.
-impl<T: Element> From<Tensor<T, Cpu>> for Vec<T> {
-    fn from(tensor: Tensor<T, Cpu>) -> Self {
-        tensor.buffer
+/// The values, in memory order; [`Error::OutOfMemory`] where they are copied and there is no room.
+impl<T: Element> TryFrom<Tensor<T, Cpu>> for Vec<T> {
+    type Error = Error;
+
+    fn try_from(tensor: Tensor<T, Cpu>) -> Result<Self> {
+        tensor.into_vec()
     }
 }
 
-/// The values.
-impl<C: Compute> From<ChannelArray<C, Cpu>> for Vec<C> {
-    fn from(array: ChannelArray<C, Cpu>) -> Self {
-        array.buffer
+/// The values; [`Error::OutOfMemory`] where they are copied and there is no room.
+impl<C: Compute> TryFrom<ChannelArray<C, Cpu>> for Vec<C> {
+    type Error = Error;
+
+    fn try_from(array: ChannelArray<C, Cpu>) -> Result<Self> {
+        array.into_vec()
     }
 }
 

@@ -133,7 +133,7 @@ fn vectors_are_taken_over_and_given_back() {
     let address = values.as_ptr();
     let tensor = Tensor::from_vec(&Cpu::new(), shape, values).unwrap();
     assert_eq!(tensor.slice().as_ptr(), address);
-    let back: Vec<f32> = tensor.into();
+    let back: Vec<f32> = tensor.try_into().unwrap();
     assert_eq!((back.as_ptr(), back.as_slice()), (address, &[1.0, 2.0][..]));
     let short = Tensor::from_vec(&Cpu::new(), shape, vec![1.0f32]);
     let needed = Error::Length {
@@ -150,8 +150,8 @@ fn vectors_are_taken_over_and_given_back() {
 
     let (layer, _) = trained();
     let gamma: ChannelArray<f32, Cpu> = layer.gamma().unwrap().clone();
-    let array: Array1<f32> = gamma.clone().into();
-    assert_eq!(array.to_vec(), Vec::from(gamma.clone()));
+    let array: Array1<f32> = gamma.clone().try_into().unwrap();
+    assert_eq!(array.to_vec(), Vec::try_from(gamma.clone()).unwrap());
     assert_eq!(gamma.into_vec().unwrap(), [1.0, 1.0]);
 }
 

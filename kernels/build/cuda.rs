@@ -85,9 +85,7 @@ fn embed_shipped(out: &Path, no_nvcc: &str) {
         Ok(compiled) => embed(&table, &compiled, ""),
         Err(unusable) => {
             let log = format!("{unusable}, and {no_nvcc}");
-            println!(
-                "cargo:warning=there are no CUDA kernels, and no GPU can be used: {log}"
-            );
+            println!("cargo:warning=there are no CUDA kernels, and no GPU can be used: {log}");
             embed(&table, &[], &log);
         }
     }

@@ -15,6 +15,11 @@ pub trait Memory: Clone + Debug + Send + Sync + 'static {
     /// Memory borrowed for writing.
     type SliceMut<'a, T: Element>: Debug;
 
+    /// New memory of whatever values, for a pass that writes all of them.
+    ///
+    /// # Errors
+    /// When the device has no room.
+    fn unspecified<T: Element>(&self, len: usize) -> Result<Self::Buffer<T>>;
     /// New memory, zeroed.
     ///
     /// # Errors
@@ -80,6 +85,12 @@ pub trait Memory: Clone + Debug + Send + Sync + 'static {
     ) -> Result<Self::SliceMut<'a, T>>;
     /// The number of values.
     fn len<T: Element>(slice: &Self::Slice<'_, T>) -> usize;
+
+    /// Gives back to the system what the device retains of freed memory for passes to come.
+    ///
+    /// # Errors
+    /// When the device fails.
+    fn release_retained(&self) -> Result<()>;
 }
 
 /// That memory of so many values has all of a range.

@@ -2,9 +2,11 @@
 
 use candle_core::{CpuStorage, CudaStorage, Result, Storage, StorageRef, Tensor};
 
+use crate::backend::memory::Memory;
 use crate::candle::error::wrap;
 use crate::candle::gpu;
 use crate::candle::value::Value;
+use crate::cpu::Cpu;
 use crate::device::{Device, DeviceBuffer, DeviceSlice};
 use crate::error::Error;
 use crate::shape::{Layout, Shape};
@@ -45,13 +47,15 @@ impl<'a> Borrowed<'a> {
     }
 }
 
-/// Gives memory of this crate's to candle, on the device of candle's that it was made for.
+/// Gives memory of this crate's to candle, on the device of candle's that it was made for: a GPU's as it is, the processor's
+/// as a copy.
 pub(super) fn give<T: Value>(
     buffer: DeviceBuffer<T>,
     device: &candle_core::Device,
 ) -> Result<Storage> {
     match (buffer, device) {
         (DeviceBuffer::Cpu(values), candle_core::Device::Cpu) => {
+            let values = Cpu::new().download::<T>(&values).map_err(wrap)?;
             Ok(Storage::Cpu(T::to_cpu_storage_owned(values)))
         }
         #[cfg(feature = "candle-cuda")]

@@ -58,6 +58,7 @@ pub(crate) mod layer;
 pub(crate) mod memory;
 pub(crate) mod node;
 pub(crate) mod operation;
+mod output;
 pub(crate) mod value;
 
 pub use config::BatchNormConfig;

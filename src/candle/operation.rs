@@ -1,15 +1,19 @@
 //! Both passes on candle's tensors, of one data type each.
+#![expect(
+    unsafe_code,
+    reason = "outputs are not filled before a pass writes them"
+)]
 
 use candle_core::op::BackpropOp;
 use candle_core::{Result, Storage, Tensor};
 
-use crate::backend::memory::Memory;
 use crate::backend::operands::InOut;
 use crate::candle::error::wrap;
 use crate::candle::memory::{Borrowed, device_of, give, memory_dims};
+use crate::candle::output::written_by;
 use crate::candle::value::Value;
 use crate::config::BatchNormConfig;
-use crate::device::{Device, DeviceBuffer};
+use crate::device::{Device, DeviceBuffer, DeviceSliceMut};
 use crate::element::Compute;
 use crate::layer::forward::Forward;
 use crate::layer::saved::Saved;
@@ -85,7 +89,6 @@ pub(super) fn forward<T: Value<Compute: Value>>(
 ) -> Result<Output> {
     let candle_device = operands.x.device();
     let device = device_of(candle_device)?;
-    let mut y = device.zeros::<T>(shape.len()).map_err(wrap)?;
     let mut running = copy_running::<T>(&device, operands)?;
     // candle's variables can be set between the passes.
     let (gamma, beta) = (Borrowed::of(operands.gamma), Borrowed::of(operands.beta));
@@ -101,23 +104,27 @@ pub(super) fn forward<T: Value<Compute: Value>>(
         beta: beta.slice()?,
         residual: residual.as_ref().map(Borrowed::slice).transpose()?,
     };
-    let (x, out) = (borrowed_x.slice()?, Device::as_slice_mut(&mut y));
-    let (saved, running) = match statistics {
+    let x = borrowed_x.slice()?;
+    let forward = |y: DeviceSliceMut<'_, T>| match statistics {
         Statistics::Batch => {
             let saved = pass
-                .training(x, out, config.ghost_batch_size(), Some(&mut running))
+                .training(x, y, config.ghost_batch_size(), Some(&mut running))
                 .map_err(wrap)?;
-            (saved, Some(give_running(running, candle_device)?))
+            Ok((saved, Some(give_running(running, candle_device)?)))
         }
         Statistics::Running => {
             let running = running
                 .into_batch(&device, config.epsilon_value())
                 .map_err(wrap)?;
-            (pass.frozen(x, out, running).map_err(wrap)?, None)
+            Ok((pass.frozen(x, y, running).map_err(wrap)?, None))
         }
     };
+    // SAFETY: a forward pass reads no y and writes all of it: tests/bits holds it against NaN.
+    let made = unsafe { written_by(&device, candle_device, shape.len(), forward) };
+    let (storage, (saved, running)) = made?;
+    let dims = memory_dims(operands.x, shape.layout());
     Ok(Output {
-        y: Computed::of(y, memory_dims(operands.x, shape.layout()), candle_device)?,
+        y: Computed { storage, dims },
         running,
         backward: Box::new(Typed::<T>(saved)),
     })
@@ -168,30 +175,42 @@ impl<T: Value<Compute: Value>> Backward for Typed<T> {
         // Of this thread, which need not be the one that went forward.
         let candle_device = x.device();
         let device = device_of(candle_device)?;
-        let zeros = || device.zeros::<T>(shape.len()).map_err(wrap);
-        let mut dx = zeros()?;
-        let mut dresidual = if saved.has_residual() {
-            Some(zeros()?)
-        } else {
-            None
-        };
         let dy = dy.contiguous()?;
         let (borrowed_x, dy) = (Borrowed::of(x), Borrowed::of(&dy));
-        let affine = saved
-            .backward(
-                &device,
-                borrowed_x.slice()?,
-                InOut::Separate(dy.slice()?, Device::as_slice_mut(&mut dx)),
-                dresidual.as_mut().map(Device::as_slice_mut),
-            )
-            .map_err(wrap)?;
+        let (x_values, dy) = (borrowed_x.slice()?, dy.slice()?);
+        let backward = |dx: DeviceSliceMut<'_, T>, dresidual: Option<DeviceSliceMut<'_, T>>| {
+            let dy_to_dx = InOut::Separate(dy, dx);
+            saved
+                .backward(&device, x_values, dy_to_dx, dresidual)
+                .map_err(wrap)
+        };
+        let len = shape.len();
+        let with_residual = |dx: DeviceSliceMut<'_, T>| {
+            let both = |dresidual: DeviceSliceMut<'_, T>| backward(dx, Some(dresidual));
+            // SAFETY: as the next.
+            let (dresidual, affine) = unsafe { written_by(&device, candle_device, len, both) }?;
+            Ok((Some(dresidual), affine))
+        };
+        let without_residual = |dx: DeviceSliceMut<'_, T>| Ok((None, backward(dx, None)?));
+        // SAFETY: a backward pass reads no dx, writes all of it, and so the residual's gradient if it is asked for: tests/bits
+        // holds both against NaN.
+        let made = unsafe {
+            match saved.has_residual() {
+                true => written_by(&device, candle_device, len, with_residual),
+                false => written_by(&device, candle_device, len, without_residual),
+            }
+        };
+        let (input, (residual, affine)) = made?;
         let dims = memory_dims(x, shape.layout());
-        let like_x = |buffer| Computed::of(buffer, dims.clone(), candle_device);
+        let like_x = |storage| Computed {
+            storage,
+            dims: dims.clone(),
+        };
         let vector = |buffer| Computed::of(buffer, vec![shape.channels()], candle_device);
         Ok(Gradients {
-            input: like_x(dx)?,
+            input: like_x(input),
             layout: shape.layout(),
-            residual: dresidual.map(like_x).transpose()?,
+            residual: residual.map(like_x),
             gamma: vector(affine.gamma.into_buffer())?,
             beta: vector(affine.beta.into_buffer())?,
         })

@@ -1,6 +1,5 @@
 //! The steps on the CPU: each hands its operands to the kernel of its name.
 
-use crate::allocate::filled;
 use crate::backend::checked::Checked;
 use crate::backend::epilogue::{ActivationBackward, Epilogue};
 use crate::backend::operands::{
@@ -8,14 +7,14 @@ use crate::backend::operands::{
     StatisticsMut, StatisticsSource,
 };
 use crate::backend::steps::Steps;
+use crate::cpu::memory::buffer::CpuBuffer;
 use crate::cpu::memory::scratch::or_no_room;
-use crate::cpu::operands::{activation_of, epilogue_of, write_gradients, write_statistics};
-use crate::cpu::reduce::finalize;
-use crate::cpu::steps::fused;
-use crate::cpu::steps::separate::{self, BackwardParams};
+use crate::cpu::operands::{activation_of, epilogue_of, write_statistics};
+use crate::cpu::steps::compiled::ChannelElement;
+use crate::cpu::steps::separate::BackwardParams;
 use crate::cpu::steps::two_factors::TwoFactors;
 use crate::cpu::tiling::view::MatrixView;
-use crate::cpu::{Cpu, CpuMask, running};
+use crate::cpu::{Cpu, CpuMask};
 use crate::element::{Compute, Element};
 use crate::error::Result;
 use crate::shape::{Shape, check_len};
@@ -24,7 +23,8 @@ impl Steps for Cpu {
     type Mask = CpuMask;
 
     fn new_mask<T: Element>(&self, shape: &Shape) -> Result<CpuMask> {
-        Ok(CpuMask(filled(MatrixView::of(shape).mask_bytes(), 0)?))
+        let bytes = MatrixView::of(shape).mask_bytes();
+        CpuBuffer::unspecified(bytes).map(CpuMask)
     }
 
     fn check_mask<T: Element>(shape: &Shape, mask: &CpuMask) -> Result<()> {
@@ -42,8 +42,7 @@ impl Steps for Cpu {
     ) -> Result<()> {
         let view = MatrixView::of(shape);
         let finalized = self.attempt(size_of_val(x), || {
-            let moments = separate::moments(self, &view.for_statistics(1, size_of::<T>()), x);
-            finalize::finalize(&moments, epsilon)
+            T::statistics(self, &view.for_statistics(1, size_of::<T>()), x, epsilon)
         })?;
         write_statistics(&finalized, &mut out);
         self.update_running_of(checked, out)
@@ -56,9 +55,7 @@ impl Steps for Cpu {
         epsilon: f64,
         inv_std: &mut [C],
     ) -> Result<()> {
-        for (inv_std, variance) in inv_std.iter_mut().zip(variance) {
-            *inv_std = finalize::inverse_std(variance.to_f64(), epsilon);
-        }
+        <C as ChannelElement>::inverse_std(variance, epsilon, inv_std);
         Ok(())
     }
 
@@ -68,7 +65,7 @@ impl Steps for Cpu {
         batch: Statistics<&[C]>,
         running: RunningMut<&mut [C]>,
     ) -> Result<()> {
-        running::follow(&batch, running);
+        C::follow(&batch, running);
         Ok(())
     }
 
@@ -89,7 +86,7 @@ impl Steps for Cpu {
             None => (x_to_y, with),
         };
         self.attempt(bytes, || {
-            separate::normalize(self, &view.by_rows(), x_to_y, &with, epilogue, saved);
+            T::normalize_all(self, &view.by_rows(), x_to_y, &with, epilogue, saved);
         })
     }
 
@@ -112,9 +109,9 @@ impl Steps for Cpu {
             None => (x, with),
         };
         let sums = self.attempt(size_of_val(x), || {
-            separate::reduce(self, &tiling, dy, x, &with, activation)
+            T::reduce_all(self, &tiling, dy, x, &with, activation)
         })?;
-        write_gradients(&sums, &mut out);
+        <T::Compute as ChannelElement>::write_gradients(&sums, &mut out);
         Ok(())
     }
 
@@ -152,8 +149,8 @@ impl Steps for Cpu {
             activation,
         };
         self.attempt(size_of_val(x), || {
-            let dy_to_dx = dy_to_dx.reborrow();
-            separate::input(self, &view.by_rows(), dy_to_dx, x, params, means, dresidual);
+            let (tiling, dy_to_dx) = (view.by_rows(), dy_to_dx.reborrow());
+            T::input_all(self, &tiling, dy_to_dx, x, params, &means, dresidual);
         })?;
         if let Some(factors) = factors {
             factors.multiply(dy_to_dx.output());
@@ -175,7 +172,7 @@ impl Steps for Cpu {
         let (epilogue, mut saved) = epilogue_of(epilogue);
         let finalized = self.attempt(size_of_val(x), || {
             let saved = (saved.as_mut().map_mask(|mask| &mut **mask)).map_values(|v| &mut **v);
-            fused::forward_training(self, &view, x, affine, epilogue, saved, y)
+            T::forward_training(self, &view, x, affine, epilogue, saved, y)
         })?;
         let with = finalized.normalization(affine.gamma, affine.beta);
         if let Some(factors) = TwoFactors::of(&view, x, &with)? {
@@ -184,7 +181,7 @@ impl Steps for Cpu {
                 factors.normalization(&with),
             );
             self.attempt(size_of_val(x), || {
-                separate::normalize(self, &view.by_rows(), x_to_y, &with, epilogue, saved);
+                T::normalize_all(self, &view.by_rows(), x_to_y, &with, epilogue, saved);
             })?;
         }
         write_statistics(&finalized, &mut out);
@@ -216,13 +213,12 @@ impl Steps for Cpu {
             activation,
         };
         let sums = self.attempt(size_of_val(x), || {
-            let dy_to_dx = dy_to_dx.reborrow();
-            fused::backward(self, &view, dy_to_dx, x, params, dresidual)
+            T::backward(self, &view, dy_to_dx.reborrow(), x, params, dresidual)
         })?;
         if let Some(factors) = factors {
             factors.multiply(dy_to_dx.output());
         }
-        write_gradients(&sums, &mut out);
+        <T::Compute as ChannelElement>::write_gradients(&sums, &mut out);
         Ok(())
     }
 }

@@ -15,6 +15,7 @@ pub(crate) mod tiling;
 
 use std::fmt;
 
+use crate::cpu::memory::buffer::CpuBuffer;
 use crate::cpu::parallel::Threads;
 use crate::cpu::simd::dispatch::{Dispatch, Level};
 use crate::error::Result;
@@ -103,5 +104,5 @@ impl fmt::Display for Cpu {
 }
 
 /// One bit a value. Which bit is whose is the backend's own affair.
-#[derive(Debug, Clone)]
-pub struct CpuMask(Vec<u8>);
+#[derive(Debug)]
+pub struct CpuMask(CpuBuffer<u8>);

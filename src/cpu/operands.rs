@@ -6,7 +6,7 @@ use crate::cpu::CpuMask;
 use crate::cpu::epilogue::forward;
 use crate::cpu::kernels::backward_reduce;
 use crate::cpu::reduce::finalize;
-use crate::element::Compute;
+use crate::numeric::Real;
 
 /// What the kernels do to v, and what of it they save.
 pub(crate) fn epilogue_of<'a, T>(
@@ -20,7 +20,7 @@ pub(crate) fn epilogue_of<'a, T>(
         residual,
         saved,
     } = epilogue;
-    let saved = saved.map_mask(|mask| mask.0.as_mut_slice());
+    let saved = saved.map_mask(|mask| &mut *mask.0);
     let epilogue = forward::Epilogue {
         residual,
         activation,
@@ -34,11 +34,11 @@ pub(crate) fn activation_of<'a, T>(
 ) -> ActivationBackward<&'a [u8], &'a [T]> {
     ActivationBackward {
         activation: backward.activation,
-        saved: backward.saved.map_mask(|mask| mask.0.as_slice()),
+        saved: backward.saved.map_mask(|mask| &*mask.0),
     }
 }
 
-pub(crate) fn write_statistics<C: Compute>(
+pub(crate) fn write_statistics<C: Real>(
     finished: &finalize::Finalized<C>,
     out: &mut StatisticsMut<&mut [C]>,
 ) {
@@ -48,14 +48,14 @@ pub(crate) fn write_statistics<C: Compute>(
     out.inv_std.copy_from_slice(&finished.inv_std);
 }
 
-pub(crate) fn write_gradients<C: Compute>(
+pub(crate) fn write_gradients<C: Real>(
     sums: &backward_reduce::AffineGradients,
     out: &mut GradientSumsMut<&mut [C]>,
 ) {
     for (to, from) in out.gamma.iter_mut().zip(sums.dgamma.iter()) {
-        *to = C::from_f64(*from);
+        *to = C::nearest(*from);
     }
     for (to, from) in out.beta.iter_mut().zip(sums.dbeta.iter()) {
-        *to = C::from_f64(*from);
+        *to = C::nearest(*from);
     }
 }

@@ -4,17 +4,28 @@ use std::ops::Range;
 
 use cudarc::driver::CudaSlice;
 
+use crate::allocate::zeroed;
 use crate::backend::memory::{Memory, check_copy, check_range};
 use crate::cuda::driver::CudaDriver;
 use crate::cuda::memory::{CudaMemory, CudaMemoryMut};
-use crate::cuda::{driver_error, transfer};
+use crate::cuda::{driver_error, pool, transfer};
 use crate::element::Element;
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 impl Memory for CudaDriver {
     type Buffer<T: Element> = CudaSlice<T>;
     type Slice<'a, T: Element> = CudaMemory<'a, T>;
     type SliceMut<'a, T: Element> = CudaMemoryMut<'a, T>;
+
+    /// From the pool of the device's, in the order of the stream, where it has one.
+    fn unspecified<T: Element>(&self, len: usize) -> Result<CudaSlice<T>> {
+        let made = if len == 0 {
+            self.stream().null()
+        } else {
+            pool::unspecified(self.stream(), len)
+        };
+        made.map_err(|error| Self::out_of_memory::<T>(error, len))
+    }
 
     fn zeros<T: Element>(&self, len: usize) -> Result<CudaSlice<T>> {
         let made = if len == 0 {
@@ -39,13 +50,7 @@ impl Memory for CudaDriver {
             return Err(self.elsewhere());
         }
         let len = memory.len();
-        let mut values = Vec::new();
-        values
-            .try_reserve_exact(len)
-            .map_err(|_| Error::OutOfMemory {
-                bytes: len.saturating_mul(size_of::<T>()),
-            })?;
-        values.resize(len, T::default());
+        let mut values = zeroed::<T>(len)?;
         if len > 0 {
             let (address, guard) = memory.address(self.stream());
             let copied = transfer::to_processor(self.stream(), address, &mut values);
@@ -114,5 +119,10 @@ impl Memory for CudaDriver {
 
     fn len<T: Element>(slice: &CudaMemory<'_, T>) -> usize {
         slice.len()
+    }
+
+    fn release_retained(&self) -> Result<()> {
+        let released = pool::release(self.stream());
+        released.map_err(|error| driver_error("release freed memory", error))
     }
 }

@@ -31,6 +31,7 @@ pub(crate) mod launch;
 pub(crate) mod library;
 pub(crate) mod memory;
 pub(crate) mod modules;
+pub(crate) mod pool;
 pub(crate) mod transfer;
 pub(crate) mod version;
 
@@ -95,6 +96,17 @@ impl Cuda {
     /// [`Error::KernelsNotBuilt`], [`Error::DriverTooOld`], [`Error::Driver`].
     pub fn load_kernels(&self) -> Result<()> {
         self.driver().load_kernels()
+    }
+
+    /// Has the device's memory pool retain so many bytes of freed memory whenever the program waits for the device, instead
+    /// of none: what a pass frees, the next then has without asking the system. The pool is the one that CUDA gives every
+    /// program's allocations of this device's, other libraries' too. A device without pools has nothing to set.
+    ///
+    /// # Errors
+    /// [`Error::Driver`].
+    pub fn set_retained_limit(&self, bytes: u64) -> Result<()> {
+        let set = pool::set_retained_limit(self.stream(), bytes);
+        set.map_err(|error| driver_error("set how much freed memory is retained", error))
     }
 }
 

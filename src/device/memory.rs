@@ -54,6 +54,9 @@ impl Memory for Device {
     type Slice<'a, T: Element> = DeviceSlice<'a, T>;
     type SliceMut<'a, T: Element> = DeviceSliceMut<'a, T>;
 
+    fn unspecified<T: Element>(&self, len: usize) -> Result<DeviceBuffer<T>> {
+        Ok(each!(self, Device(backend) as On => DeviceBuffer(On::unspecified(backend, len)?)))
+    }
     fn zeros<T: Element>(&self, len: usize) -> Result<DeviceBuffer<T>> {
         Ok(each!(self, Device(backend) as On => DeviceBuffer(On::zeros(backend, len)?)))
     }
@@ -73,7 +76,7 @@ impl Memory for Device {
     fn give_up<T: Element>(&self, buffer: DeviceBuffer<T>) -> Result<Vec<T>> {
         match buffer {
             // Wherever it is, it is the processor's.
-            DeviceBuffer::Cpu(values) => Ok(values),
+            DeviceBuffer::Cpu(values) => values.into_vector(),
             #[cfg(feature = "cuda")]
             other @ DeviceBuffer::Cuda(_) => self.download(Self::as_slice(&other)),
         }
@@ -121,6 +124,13 @@ impl Memory for Device {
             DeviceSlice::Cpu(slice) => slice.len(),
             #[cfg(feature = "cuda")]
             DeviceSlice::Cuda(slice) => slice.len(),
+        }
+    }
+    fn release_retained(&self) -> Result<()> {
+        match self {
+            Device::Cpu(cpu) => cpu.release_retained(),
+            #[cfg(feature = "cuda")]
+            Device::Cuda(gpu) => gpu.release_retained(),
         }
     }
 }

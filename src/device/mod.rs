@@ -7,6 +7,7 @@ pub(crate) mod steps;
 
 use std::fmt;
 
+use crate::cpu::memory::buffer::CpuBuffer;
 use crate::cpu::{Cpu, CpuMask};
 #[cfg(feature = "cuda")]
 use crate::cuda::Cuda;
@@ -102,7 +103,7 @@ impl From<Cuda> for Device {
 #[non_exhaustive]
 pub enum DeviceBuffer<T: Element> {
     /// The processor's.
-    Cpu(Vec<T>),
+    Cpu(CpuBuffer<T>),
     /// A GPU's.
     #[cfg(feature = "cuda")]
     Cuda(CudaBuffer<T>),

@@ -13,6 +13,9 @@ impl<D: Driver> Memory for Gpu<D> {
     type Slice<'a, T: Element> = D::Slice<'a, T>;
     type SliceMut<'a, T: Element> = D::SliceMut<'a, T>;
 
+    fn unspecified<T: Element>(&self, len: usize) -> Result<D::Buffer<T>> {
+        self.driver.unspecified(len)
+    }
     fn zeros<T: Element>(&self, len: usize) -> Result<D::Buffer<T>> {
         self.driver.zeros(len)
     }
@@ -56,5 +59,8 @@ impl<D: Driver> Memory for Gpu<D> {
     }
     fn len<T: Element>(slice: &D::Slice<'_, T>) -> usize {
         D::len(slice)
+    }
+    fn release_retained(&self) -> Result<()> {
+        self.driver.release_retained()
     }
 }

@@ -34,7 +34,7 @@ impl<D: Driver> Steps for Gpu<D> {
 
     fn new_mask<T: Element>(&self, shape: &Shape) -> Result<GpuMask<D>> {
         let bytes = View::of(shape, T::DTYPE).mask_bytes();
-        let memory = self.driver.zeros(bytes.div_ceil(size_of::<f32>()))?;
+        let memory = self.driver.unspecified(bytes.div_ceil(size_of::<f32>()))?;
         Ok(GpuMask { memory, bytes })
     }
 

@@ -30,7 +30,7 @@ impl<T: Element, B: Backend> Tensor<T, B> {
         Self::from_vec(backend, shape, values)
     }
 
-    /// The values as an array: on the processor in the tensor's own memory, elsewhere in a copy.
+    /// The values as an array, in the memory that [`Tensor::into_vec`] gives.
     ///
     /// ```
     /// use batchnorm::{Cpu, Shape, Tensor};
@@ -71,7 +71,7 @@ impl<T: Element, D: Dimension> TryFrom<Array<T, D>> for Tensor<T, Cpu> {
     }
 }
 
-/// The tensor's own memory; the axes are (N, C, spatial...).
+/// The memory that [`Tensor::into_vec`] gives; the axes are (N, C, spatial...).
 impl<T: Element, D: Dimension> TryFrom<Tensor<T, Cpu>> for Array<T, D> {
     type Error = Error;
 
@@ -79,14 +79,16 @@ impl<T: Element, D: Dimension> TryFrom<Tensor<T, Cpu>> for Array<T, D> {
     /// [`Error::Value`] for an array of another number of dimensions.
     fn try_from(tensor: Tensor<T, Cpu>) -> Result<Self> {
         let shape = tensor.shape();
-        array_of(&shape, tensor.into())
+        array_of(&shape, tensor.into_vec()?)
     }
 }
 
-/// The array's own memory.
-impl<C: Compute> From<ChannelArray<C, Cpu>> for Array1<C> {
-    fn from(array: ChannelArray<C, Cpu>) -> Self {
-        Array1::from_vec(array.into())
+/// The values; [`Error::OutOfMemory`] where they are copied and there is no room.
+impl<C: Compute> TryFrom<ChannelArray<C, Cpu>> for Array1<C> {
+    type Error = Error;
+
+    fn try_from(array: ChannelArray<C, Cpu>) -> Result<Self> {
+        array.into_vec().map(Array1::from_vec)
     }
 }
 

@@ -68,7 +68,7 @@ impl<T: Element, B: Backend> Forward<'_, T, B> {
         let mut saved = self.nothing_saved(StatisticsSource::Batch, groups.len())?;
         for group in groups {
             let (channels, count) = (group.shape.channels(), group.shape.values_per_channel());
-            let statistics = BatchStatistics::zeros(self.backend, channels, count)?;
+            let statistics = BatchStatistics::room(self.backend, channels, count)?;
             let activation = self.saved_activation(&group.shape)?;
             saved.add(group, statistics, activation);
         }
@@ -181,7 +181,7 @@ impl<T: Element, B: Backend> Forward<'_, T, B> {
         let activation = self.config.activation_kind();
         activation.saves(self.residual.is_some()).try_map(
             |()| self.backend.mask::<T>(shape),
-            |()| self.backend.zeros::<T>(shape.len()),
+            |()| self.backend.unspecified::<T>(shape.len()),
         )
     }
 

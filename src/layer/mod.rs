@@ -177,7 +177,7 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
     {
         let View { shape, .. } = lent("x", x)?;
         check_input_channels(&self.config, &shape)?;
-        Tensor::zeros(&self.backend, shape)
+        Tensor::unspecified(&self.backend, shape)
     }
 
     /// What a pass reads.

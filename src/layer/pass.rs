@@ -114,9 +114,9 @@ impl<X: Data<B>, B: Backend> Pass<X, B> {
     where
         X: Data<B, Element = T>,
     {
-        let mut input = Tensor::zeros(&self.backend, *self.saved.shape())?;
+        let mut input = Tensor::unspecified(&self.backend, *self.saved.shape())?;
         let mut residual = if self.saved.has_residual() {
-            Some(Tensor::zeros(&self.backend, *self.saved.shape())?)
+            Some(Tensor::unspecified(&self.backend, *self.saved.shape())?)
         } else {
             None
         };

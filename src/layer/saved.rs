@@ -132,7 +132,7 @@ impl<T: Element, B: Backend> Saved<T, B> {
             });
         }
         let (channels, groups) = (self.shape.channels(), self.groups.len());
-        let mut sums = AffineGradients::zeros(backend, groups * channels)?;
+        let mut sums = AffineGradients::room(backend, groups * channels)?;
         for group in 0..groups {
             let range = group * channels..(group + 1) * channels;
             let (mut gamma, mut beta) = (sums.gamma.slice_mut(), sums.beta.slice_mut());
@@ -188,7 +188,7 @@ impl<T: Element, B: Backend> Saved<T, B> {
         let channels = self.shape.channels();
         let shape = Shape::channels_last(&[self.groups.len(), channels])?;
         let total = |sums: &ChannelArray<T::Compute, B>| {
-            let mut total = AffineGradients::zeros(backend, channels)?;
+            let mut total = AffineGradients::room(backend, channels)?;
             let out = GradientSumsMut {
                 gamma: total.gamma.slice_mut(),
                 beta: total.beta.slice_mut(),
@@ -211,10 +211,11 @@ impl<T: Element, B: Backend> Saved<T, B> {
 }
 
 impl<C: Compute, B: Backend> AffineGradients<C, B> {
-    fn zeros(backend: &B, len: usize) -> Result<Self> {
+    /// For a step to write.
+    fn room(backend: &B, len: usize) -> Result<Self> {
         Ok(Self {
-            gamma: ChannelArray::zeros(backend, len)?,
-            beta: ChannelArray::zeros(backend, len)?,
+            gamma: ChannelArray::unspecified(backend, len)?,
+            beta: ChannelArray::unspecified(backend, len)?,
         })
     }
 }

@@ -1,7 +1,7 @@
 //! The manual: what the front page has no room for, a chapter a module. Its code runs as tests.
 //!
 //! To use the crate, read [`passes`], [`support`] and [`rules`]; [`vocabulary`] for those who come from another library;
-//! [`candle`] and [`cuda`] for those who use these; [`steps`] to build a batch norm of one's own from. [`six_roles`] has what batch
+//! [`candle`] and [`cuda`] for those who use these; [`memory`] for what a call costs beside its kernels, in debug builds too; [`steps`] to build a batch norm of one's own from. [`six_roles`] has what batch
 //! norm is known for, measured, [`figures`] how fast and how exact this crate is, [`replay`] how to hold it against a case of one's own,
 //! and [`tests`] how it is tested.
 
@@ -17,6 +17,8 @@ pub mod vocabulary {}
 pub mod candle {}
 #[doc = include_str!("cuda.md")]
 pub mod cuda {}
+#[doc = include_str!("memory.md")]
+pub mod memory {}
 #[doc = include_str!("steps.md")]
 pub mod steps {}
 #[doc = include_str!("six_roles.md")]

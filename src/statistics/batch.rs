@@ -18,13 +18,17 @@ pub struct BatchStatistics<C: Compute, B: Backend> {
 }
 
 impl<C: Compute, B: Backend> BatchStatistics<C, B> {
-    pub(crate) fn zeros(backend: &B, channels: usize, count: usize) -> Result<Self> {
-        let zeros = || ChannelArray::zeros(backend, channels);
+    /// Zeros of an empty batch, which no step writes; of any other, room for a step to write.
+    pub(crate) fn room(backend: &B, channels: usize, count: usize) -> Result<Self> {
+        let array = || match count {
+            0 => ChannelArray::zeros(backend, channels),
+            _ => ChannelArray::unspecified(backend, channels),
+        };
         Ok(Self {
-            mean: zeros()?,
-            mean_low: zeros()?,
-            variance: zeros()?,
-            inv_std: zeros()?,
+            mean: array()?,
+            mean_low: array()?,
+            variance: array()?,
+            inv_std: array()?,
             count,
         })
     }
@@ -36,7 +40,7 @@ impl<C: Compute, B: Backend> BatchStatistics<C, B> {
         epsilon: f64,
     ) -> Result<Self> {
         crate::config::check_training_epsilon(epsilon)?;
-        let mut statistics = Self::zeros(backend, shape.channels(), shape.values_per_channel())?;
+        let mut statistics = Self::room(backend, shape.channels(), shape.values_per_channel())?;
         if !shape.is_empty() {
             backend.statistics::<T>(shape, x, epsilon, statistics.view_mut(None))?;
         }

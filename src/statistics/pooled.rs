@@ -137,7 +137,7 @@ impl PooledStatistics {
         let _mode = DefaultMode::enter();
         check_training_epsilon(epsilon)?;
         if self.count == 0 {
-            return BatchStatistics::zeros(backend, self.channels, 0);
+            return BatchStatistics::room(backend, self.channels, 0);
         }
         let array = |value: &dyn Fn(usize) -> f64| {
             let values = collected((0..self.channels).map(|c| C::from_f64(value(c))))?;

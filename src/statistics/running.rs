@@ -207,7 +207,7 @@ impl<C: Compute, B: Backend> RunningStatistics<C, B> {
 
     /// As a pass normalizes with them.
     pub(crate) fn into_batch(self, backend: &B, epsilon: f64) -> Result<BatchStatistics<C, B>> {
-        let mut inv_std = ChannelArray::zeros(backend, self.mean.len())?;
+        let mut inv_std = ChannelArray::unspecified(backend, self.mean.len())?;
         backend.inverse_std::<C>(self.variance.slice(), epsilon, inv_std.slice_mut())?;
         Ok(BatchStatistics {
             mean_low: ChannelArray::zeros(backend, self.mean.len())?,

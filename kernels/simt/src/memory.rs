@@ -73,6 +73,10 @@ impl Memory for SimtDriver {
     type Slice<'a, T: Element> = &'a [T];
     type SliceMut<'a, T: Element> = &'a mut [T];
 
+    /// NaN, so that a value which a kernel leaves out is seen.
+    fn unspecified<T: Element>(&self, len: usize) -> Result<SimtBuffer<T>> {
+        SimtBuffer::new(repeat_n(T::from_f64(f64::NAN), len))
+    }
     fn zeros<T: Element>(&self, len: usize) -> Result<SimtBuffer<T>> {
         SimtBuffer::new(repeat_n(T::default(), len))
     }
@@ -117,5 +121,8 @@ impl Memory for SimtDriver {
     }
     fn len<T: Element>(slice: &&[T]) -> usize {
         slice.len()
+    }
+    fn release_retained(&self) -> Result<()> {
+        Ok(())
     }
 }

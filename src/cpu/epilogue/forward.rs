@@ -15,9 +15,9 @@ use crate::cpu::tiling::span::Span;
 /// What is done to v. It is copied to every tile, which the backend contract's own epilogue cannot
 /// be: that one holds what is saved, which is shared out among the tiles.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Epilogue<'a, T> {
-    pub residual: Option<&'a [T]>,
-    pub activation: Activation,
+pub struct Epilogue<'a, T> {
+    pub(crate) residual: Option<&'a [T]>,
+    pub(crate) activation: Activation,
 }
 
 /// The epilogue of some spans.

@@ -1,6 +1,10 @@
-//! Memory that several threads work on: pointers that were checked once, for a tile.
+//! Memory: what is owned and retained, and pointers into it that were checked once, for a tile that several threads work on.
 
+pub(crate) mod block;
+pub(crate) mod buffer;
 pub(crate) mod heap;
+pub(crate) mod huge_pages;
+pub(crate) mod pool;
 pub(crate) mod scratch;
 pub(crate) mod slice;
 pub(crate) mod strided;

@@ -7,11 +7,11 @@ use crate::numeric::{Real, factor};
 
 /// The statistics of some channels, as a backend returns them.
 #[derive(Debug)]
-pub(crate) struct Finalized<C: Real> {
-    pub mean: Scratch<C>,
-    pub mean_low: Scratch<C>,
-    pub variance: Scratch<C>,
-    pub inv_std: Scratch<C>,
+pub struct Finalized<C: Real> {
+    pub(crate) mean: Scratch<C>,
+    pub(crate) mean_low: Scratch<C>,
+    pub(crate) variance: Scratch<C>,
+    pub(crate) inv_std: Scratch<C>,
 }
 
 impl<C: Real> Finalized<C> {

@@ -22,10 +22,10 @@ use crate::cpu::tiling::tile::Tiling;
 
 /// What a backward pass reads beside dy and x.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct BackwardParams<'w, 'g, T: KernelElement> {
-    pub with: Normalization<&'w [T::Scalar]>,
-    pub source: StatisticsSource,
-    pub activation: ActivationBackward<&'g [u8], &'g [T]>,
+pub struct BackwardParams<'w, 'g, T: KernelElement> {
+    pub(crate) with: Normalization<&'w [T::Scalar]>,
+    pub(crate) source: StatisticsSource,
+    pub(crate) activation: ActivationBackward<&'g [u8], &'g [T]>,
 }
 
 /// The moments of all channels, tile by tile.

@@ -9,8 +9,8 @@ use crate::cpu::tiling::view::MatrixView;
 
 /// A regular cut of a view: its tiles are disjoint and cover it.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Tiling {
-    pub view: MatrixView,
+pub struct Tiling {
+    pub(crate) view: MatrixView,
     pub(crate) tile_rows: usize,
     pub(crate) tile_planes: usize,
     /// Values of a plane in a tile; smaller than the width only where a tile has one plane.

@@ -20,17 +20,17 @@ pub(crate) const LINE_VALUES: usize = CACHE_LINE / NARROWEST_VALUE;
 
 /// Memory as rows of planes, each `width` neighbouring values of one channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct MatrixView {
+pub struct MatrixView {
     /// Values in all; the last row may be short.
-    pub len: usize,
+    pub(crate) len: usize,
     /// Rows, the short one included.
-    pub rows: usize,
+    pub(crate) rows: usize,
     /// Planes in a row.
-    pub planes: usize,
+    pub(crate) planes: usize,
     /// Neighbouring values of one channel: the width of a plane.
-    pub width: usize,
+    pub(crate) width: usize,
     /// C. Unit u belongs to channel u mod C.
-    pub channels: usize,
+    pub(crate) channels: usize,
 }
 
 impl MatrixView {

@@ -16,6 +16,7 @@ pub mod determinism;
 pub mod errors;
 pub mod forward;
 pub mod memory;
+pub mod outputs;
 pub mod precision;
 pub mod reference;
 pub mod run;
@@ -63,6 +64,7 @@ macro_rules! for_each_check {
             adversary::one_value_unlike_the_others_costs_no_digits,
             adversary::a_mean_of_any_size_costs_no_digits,
             memory::in_place_gives_the_same_bits,
+            outputs::nothing_is_left_of_what_was_in_memory,
             determinism::runs_change_no_bit,
             errors::wrong_lengths_are_refused_and_nothing_is_written,
             errors::bad_epsilon_is_refused,

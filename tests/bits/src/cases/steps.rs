@@ -76,6 +76,12 @@ struct Steps<'a, T: Element, B: Backend> {
     checksums: Vec<(String, u64)>,
 }
 
+/// NaN, which a step has to write over: the memory of a layer's outputs holds anything before.
+pub(super) fn poisoned<T: Element, B: Backend>(backend: &B, len: usize) -> B::Buffer<T> {
+    let poison = T::from_f64(f64::NAN);
+    backend.upload(&vec![poison; len]).unwrap()
+}
+
 /// Mean, what it rounds away, variance, inverse of the deviation.
 type FourArrays<T, B> = [<B as Memory>::Buffer<<T as Element>::Compute>; 4];
 
@@ -84,14 +90,14 @@ impl<T: Element, B: Backend> Steps<'_, T, B> {
         &self.inputs.shape
     }
 
-    /// A value per channel.
+    /// Room for a value per channel.
     fn per_channel(&self) -> B::Buffer<T::Compute> {
-        self.backend.zeros(self.shape().channels()).unwrap()
+        poisoned::<T::Compute, B>(self.backend, self.shape().channels())
     }
 
-    /// Values of the shape.
+    /// Room for values of the shape.
     fn values(&self) -> B::Buffer<T> {
-        self.backend.zeros(self.shape().len()).unwrap()
+        poisoned::<T, B>(self.backend, self.shape().len())
     }
 
     fn running(&self) -> [B::Buffer<T::Compute>; 2] {
