@@ -2,20 +2,22 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use cudarc::driver::sys::CUstreamCaptureStatus as CaptureStatus;
 use cudarc::driver::{CudaContext, CudaSlice, CudaStream, DevicePtr, DriverError, SyncOnDrop, sys};
 
 use crate::cause::Cause;
 use crate::cuda::kernels::Kernels;
 use crate::cuda::memory::{CudaMemory, CudaMemoryMut};
 use crate::cuda::version::{OLDEST_ARCHITECTURE, capability};
-use crate::cuda::{attributes, driver_error, launch, library, modules};
+use crate::cuda::{attributes, clusters, driver_error, launch, library, modules};
 use crate::element::{DType, Element};
 use crate::error::{Error, Result};
 use crate::gpu::arguments::Arguments;
-use crate::gpu::driver::{Attributes, Driver, Launch, WORKSPACE_BYTES};
+use crate::gpu::driver::{Attributes, Driver, Launch, Launched, WORKSPACE_BYTES};
 use crate::gpu::kernel;
-use crate::gpu::kernel::{Family, Kernel, Operation, Strategy};
+use crate::gpu::kernel::{Kernel, Operation};
 
 /// A stream of a device, the kernels loaded there, and the workspace that they use in this stream.
 ///
@@ -33,6 +35,8 @@ pub struct CudaDriver {
 #[derive(Debug)]
 struct Workspace {
     address: u64,
+    /// Whether it stays to the program's end.
+    kept: AtomicBool,
     /// Freed, in the order of the stream, with the last driver that uses it.
     _memory: CudaSlice<u8>,
 }
@@ -75,13 +79,13 @@ impl CudaDriver {
         }
         // After the machine: where that has no GPU to use, building the kernels would change nothing.
         modules::check_built()?;
-        let kernels = Kernels::new(context, &attributes, version);
+        let kernels = Kernels::of_context(context, &attributes, version);
         // The smallest, to see that this driver takes what nvcc made.
         kernels.get(Kernel::per_channel(Operation::InverseStd, DType::F32))?;
-        attributes.cluster_blocks = cluster_blocks(&stream, &kernels, &attributes)?;
+        clusters::ask(&stream, &kernels, &mut attributes)?;
         Ok(Self {
             workspace: Arc::new(Workspace::new(&stream)?),
-            kernels: Arc::new(kernels),
+            kernels,
             attributes,
             name: format!("cuda:{} ({name})", context.ordinal()).into(),
             stream,
@@ -117,41 +121,27 @@ impl CudaDriver {
         }
     }
 
-    /// No address, and the next launch fails: cudarc keeps an error that cannot be returned with the context, and every
-    /// use of the context begins by asking for it.
-    fn no_address(&self) -> (u64, SyncOnDrop<'_>) {
-        let code = sys::CUresult::CUDA_ERROR_INVALID_CONTEXT;
-        self.stream
-            .context()
-            .record_err::<()>(Err(DriverError(code)));
-        (0, SyncOnDrop::Record(None))
+    /// Keeps the workspace and the kernels to the program's end once a launch is captured: the graph has their addresses,
+    /// and nobody says when the last of its replays has been.
+    fn keep_for_graphs(&self) -> Result<(), DriverError> {
+        if self.workspace.kept.load(Ordering::Relaxed)
+            || self.stream.capture_status()? == CaptureStatus::CU_STREAM_CAPTURE_STATUS_NONE
+        {
+            return Ok(());
+        }
+        if !self.workspace.kept.swap(true, Ordering::Relaxed) {
+            std::mem::forget((self.workspace.clone(), self.kernels.clone()));
+        }
+        Ok(())
     }
-}
 
-/// The most blocks of a cluster: 16 where the device has room for as many of the kernel that asks for most, else what
-/// every device with clusters can run; 1 where there are none or the kernels know of none.
-fn cluster_blocks(stream: &CudaStream, kernels: &Kernels, attributes: &Attributes) -> Result<u32> {
-    let kernel = Kernel {
-        family: Family::Planes,
-        strategy: Strategy::OnChip,
-        operation: Operation::Forward,
-        dtype: DType::F32,
-    };
-    if attributes.cluster_blocks == 1 || !kernels.knows_clusters(kernel) {
-        return Ok(1);
+    fn check_here(&self, context: Option<&CudaContext>) -> Result<()> {
+        if self.is_here(context) {
+            Ok(())
+        } else {
+            Err(self.elsewhere())
+        }
     }
-    let wide = Launch {
-        kernel,
-        blocks: 16,
-        threads: 512,
-        cluster: 16,
-        // Two blocks of a multiprocessor, with what the system keeps of each.
-        shared_bytes: attributes.shared_per_multiprocessor / 2 - 2048,
-        cooperative: false,
-    };
-    // A device with smaller clusters only refuses the question.
-    let fits = launch::fits(stream, &kernels.get(kernel)?, &wide).unwrap_or(false);
-    Ok(if fits { 16 } else { attributes.cluster_blocks })
 }
 
 impl Workspace {
@@ -163,6 +153,7 @@ impl Workspace {
         drop(guard);
         Ok(Self {
             address,
+            kept: AtomicBool::new(false),
             _memory: memory,
         })
     }
@@ -177,20 +168,20 @@ impl fmt::Display for CudaDriver {
 impl Driver for CudaDriver {
     type Guard<'a> = SyncOnDrop<'a>;
 
-    fn address<'a, T: Element>(&'a self, slice: CudaMemory<'a, T>) -> (u64, SyncOnDrop<'a>) {
-        if self.is_here(slice.context()) {
-            slice.address(&self.stream)
-        } else {
-            self.no_address()
-        }
+    fn address<'a, T: Element>(
+        &'a self,
+        slice: CudaMemory<'a, T>,
+    ) -> Result<(u64, SyncOnDrop<'a>)> {
+        self.check_here(slice.context())?;
+        Ok(slice.address(&self.stream))
     }
 
-    fn address_mut<'a, T: Element>(&'a self, slice: CudaMemoryMut<'a, T>) -> (u64, SyncOnDrop<'a>) {
-        if self.is_here(slice.context()) {
-            slice.address(&self.stream)
-        } else {
-            self.no_address()
-        }
+    fn address_mut<'a, T: Element>(
+        &'a self,
+        slice: CudaMemoryMut<'a, T>,
+    ) -> Result<(u64, SyncOnDrop<'a>)> {
+        self.check_here(slice.context())?;
+        Ok(slice.address(&self.stream))
     }
 
     fn attributes(&self) -> &Attributes {
@@ -202,7 +193,7 @@ impl Driver for CudaDriver {
     }
 
     #[expect(unsafe_code, reason = "a kernel believes the addresses it is given")]
-    unsafe fn launch(&self, launch: &Launch, arguments: &Arguments) -> Result<()> {
+    unsafe fn launch(&self, launch: &Launch, arguments: &Arguments) -> Result<Launched> {
         let refused = |error: DriverError| match error {
             DriverError(sys::CUresult::CUDA_ERROR_INVALID_CONTEXT) => self.elsewhere(),
             error => Error::Launch {
@@ -211,10 +202,14 @@ impl Driver for CudaDriver {
                 source: Some(Cause::new(error)),
             },
         };
-        // Which is where an operand without an address is noticed.
         self.stream.context().bind_to_thread().map_err(refused)?;
         let function = self.kernels.get(launch.kernel)?;
+        self.keep_for_graphs().map_err(refused)?;
         // SAFETY: the caller's promise.
-        unsafe { launch::launch(&self.stream, &function, launch, arguments) }.map_err(refused)
+        match unsafe { launch::launch(&self.stream, &function, launch, arguments) } {
+            Ok(()) => Ok(Launched::InStream),
+            Err(error) if launch::lacks_room(launch, error) => Ok(Launched::NoRoom(refused(error))),
+            Err(error) => Err(refused(error)),
+        }
     }
 }

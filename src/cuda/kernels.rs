@@ -1,7 +1,7 @@
 //! THE ONLY KERNEL LOOKUP: a kernel's name to its function on the device, loaded when it is first asked for.
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 
 use cudarc::driver::sys::CUfunction_attribute as Attribute;
 use cudarc::driver::{CudaContext, CudaFunction, CudaModule, DriverError, sys};
@@ -30,11 +30,26 @@ struct Loaded {
 }
 
 impl Kernels {
-    pub(super) fn new(
+    /// Those of a context, loaded once for all of its streams and threads while any backend has them.
+    pub(super) fn of_context(
         context: &Arc<CudaContext>,
         attributes: &Attributes,
         driver: CudaVersion,
-    ) -> Self {
+    ) -> Arc<Self> {
+        static OF_CONTEXTS: Mutex<Vec<Weak<Kernels>>> = Mutex::new(Vec::new());
+        // A panic elsewhere leaves the list as it was: it is changed in one step.
+        let mut of_contexts = OF_CONTEXTS.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut living = of_contexts.iter().filter_map(Weak::upgrade);
+        if let Some(kernels) = living.find(|kernels| kernels.context == *context) {
+            return kernels;
+        }
+        of_contexts.retain(|kernels| kernels.strong_count() > 0);
+        let kernels = Arc::new(Self::new(context, attributes, driver));
+        of_contexts.push(Arc::downgrade(&kernels));
+        kernels
+    }
+
+    fn new(context: &Arc<CudaContext>, attributes: &Attributes, driver: CudaVersion) -> Self {
         Self {
             context: context.clone(),
             architecture: attributes.architecture,

@@ -62,6 +62,25 @@ pub(super) fn fits(
     Ok(clusters > 0)
 }
 
+/// Whether a launch was refused because its blocks cannot run at once, which another plan does not ask for.
+pub(super) fn lacks_room(launch: &Launch, DriverError(code): DriverError) -> bool {
+    use sys::CUresult as Code;
+    let together = launch.cooperative || launch.cluster > 1;
+    let refused = matches!(
+        code,
+        Code::CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE
+            | Code::CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES
+            | Code::CUDA_ERROR_NOT_SUPPORTED
+    );
+    together && (refused || is_invalid_cluster(code))
+}
+
+/// Whether a code is that of a cluster that the device has no room for: by number, for bindings of before CUDA 12 have
+/// no name for it.
+pub(super) fn is_invalid_cluster(code: sys::CUresult) -> bool {
+    code as u32 == 912
+}
+
 /// Only what differs from an ordinary launch, and how many that are: older devices refuse the rest.
 fn attributes(launch: &Launch) -> ([sys::CUlaunchAttribute; 2], u32) {
     let nothing = sys::CUlaunchAttribute {
@@ -135,6 +154,17 @@ mod tests {
             shared_bytes: 0,
             cooperative,
         }
+    }
+
+    #[test]
+    fn only_blocks_that_must_run_at_once_can_lack_room() {
+        let too_large = DriverError(sys::CUresult::CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE);
+        let resources = DriverError(sys::CUresult::CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES);
+        let address = DriverError(sys::CUresult::CUDA_ERROR_ILLEGAL_ADDRESS);
+        assert!(lacks_room(&launch_with(1, true), too_large));
+        assert!(lacks_room(&launch_with(16, false), resources));
+        assert!(!lacks_room(&launch_with(1, false), resources));
+        assert!(!lacks_room(&launch_with(16, true), address));
     }
 
     #[test]

@@ -21,9 +21,11 @@
 //! captured), after [`Cuda::load_kernels`] or one call of the same step, and with memory whose uses cudarc does not
 //! track (bare addresses, or slices made after `CudaContext::disable_event_tracking`): an event of before the capture
 //! must not be waited for within it. One backend's graph and its other work use the same workspace, so they must not
-//! run at the same time; another backend on another stream has its own.
+//! run at the same time; another backend on another stream has its own. A graph may outlive its backend: the workspace
+//! (7 MB) and the kernels of a backend whose launches were captured stay to the program's end. The arrays are the caller's.
 
 pub(crate) mod attributes;
+pub(crate) mod clusters;
 pub(crate) mod device_memory;
 pub(crate) mod driver;
 pub(crate) mod kernels;

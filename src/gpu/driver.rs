@@ -2,7 +2,7 @@
 
 use crate::backend::memory::Memory;
 use crate::element::Element;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::gpu::arguments::Arguments;
 use crate::gpu::kernel::Kernel;
 
@@ -12,12 +12,21 @@ pub trait Driver: Memory {
     type Guard<'a>;
 
     /// Where the device finds memory that a kernel reads.
-    fn address<'a, T: Element>(&'a self, slice: Self::Slice<'a, T>) -> (u64, Self::Guard<'a>);
+    ///
+    /// # Errors
+    /// [`Error::DeviceMismatch`] if the memory is another device's.
+    fn address<'a, T: Element>(
+        &'a self,
+        slice: Self::Slice<'a, T>,
+    ) -> Result<(u64, Self::Guard<'a>)>;
     /// Where the device finds memory that a kernel writes.
+    ///
+    /// # Errors
+    /// As [`Driver::address`].
     fn address_mut<'a, T: Element>(
         &'a self,
         slice: Self::SliceMut<'a, T>,
-    ) -> (u64, Self::Guard<'a>);
+    ) -> Result<(u64, Self::Guard<'a>)>;
 
     /// The device's numbers, asked once.
     fn attributes(&self) -> &Attributes;
@@ -27,13 +36,25 @@ pub trait Driver: Memory {
     /// Puts a kernel into the stream.
     ///
     /// # Errors
-    /// When the kernels are not in this build, cannot be loaded, or the device refuses the launch.
+    /// When the kernels are not in this build, cannot be loaded, or the device refuses the launch for another reason than
+    /// room.
     ///
     /// # Safety
     /// Whatever the kernel reads and writes through the arguments' addresses is memory that this driver lent, and its guards are held
     /// until this returns.
     #[expect(unsafe_code, reason = "a kernel believes the addresses it is given")]
-    unsafe fn launch(&self, launch: &Launch, arguments: &Arguments) -> Result<()>;
+    unsafe fn launch(&self, launch: &Launch, arguments: &Arguments) -> Result<Launched>;
+}
+
+/// What became of a launch.
+#[must_use = "a launch that found no room has not been done"]
+#[derive(Debug)]
+pub enum Launched {
+    /// It is in the stream.
+    InStream,
+    /// The device cannot have all of its blocks at once, or none of its clusters: nothing was started. The error is for
+    /// whoever has no other plan.
+    NoRoom(Error),
 }
 
 /// Bytes of workspace: first the counters, then the partial sums.
@@ -75,8 +96,14 @@ pub struct Attributes {
     pub threads_per_multiprocessor: u32,
     /// Bytes of the second-level cache.
     pub l2_bytes: u32,
-    /// The most blocks of a cluster that any kernel may ask for; 1 where there are no clusters.
+    /// Bytes a second that memory moves at the most; 0 where the driver does not say.
+    pub memory_rate: u64,
+    /// The multiprocessors' clock at its highest, in kHz.
+    pub clock_khz: u32,
+    /// The most blocks of a cluster, of kernels of which two blocks fit a multiprocessor; 1 where there are no clusters.
     pub cluster_blocks: u32,
+    /// The same of kernels of which a block has a multiprocessor's shared memory alone.
+    pub cluster_blocks_alone: u32,
     /// Whether cooperative launches work.
     pub cooperative: bool,
 }

@@ -4,20 +4,29 @@
 //! ([`Gpu::tuned`]).
 
 pub(crate) mod arguments;
+pub(crate) mod devices;
 pub(crate) mod driver;
 pub(crate) mod kernel;
 pub(crate) mod memory;
 pub(crate) mod operands;
 pub mod plan;
+pub(crate) mod plans;
 pub(crate) mod steps;
 
 use std::fmt::{self, Display, Formatter};
 
+use std::sync::Arc;
+
 pub use driver::{Attributes, Launch};
 pub use kernel::{Family, Kernel, Operation, Strategy};
 
+use crate::element::DType;
 use crate::gpu::driver::Driver;
+use crate::gpu::plan::Pass;
+use crate::gpu::plan::explanation::Explanation;
 use crate::gpu::plan::tuning::Tuning;
+use crate::gpu::plans::Plans;
+use crate::shape::Shape;
 
 /// What a driver is made of. It is visible because the host that runs the kernels on the processor to test them is a
 /// package of its own (`kernels/simt`), and for no other reason: it is no part of the interface, and changes at any time.
@@ -27,7 +36,7 @@ pub mod internal {
         Activation, Arguments, ArrayShape, Arrays, ChannelArrays, Choices, Numbers, Partition,
         Saved, Workspace, aligned,
     };
-    pub use super::driver::{COUNTER_BYTES, Driver, PARTIAL_BYTES, WORKSPACE_BYTES};
+    pub use super::driver::{COUNTER_BYTES, Driver, Launched, PARTIAL_BYTES, WORKSPACE_BYTES};
     pub use super::kernel::all as all_kernels;
 }
 
@@ -35,20 +44,28 @@ pub mod internal {
 #[derive(Debug, Clone)]
 pub struct Gpu<D: Driver> {
     driver: D,
-    tuning: Tuning,
+    plans: Arc<Plans>,
 }
 
 impl<D: Driver> Gpu<D> {
     /// The steps on a driver's device, planned as the environment variable `BATCHNORM_PLAN` says.
     pub fn on(driver: D) -> Self {
         let tuning = Tuning::of_environment().clone();
-        Self { driver, tuning }
+        let plans = Arc::new(Plans::new(*driver.attributes(), tuning));
+        Self { driver, plans }
     }
 
     /// The same device, planned as told.
     #[must_use]
     pub fn tuned(self, tuning: Tuning) -> Self {
-        Self { tuning, ..self }
+        let plans = Arc::new(Plans::new(*self.driver.attributes(), tuning));
+        Self { plans, ..self }
+    }
+
+    /// What is chosen for a pass over an array, what the other plans are predicted to take, and why. For a GPU that is not
+    /// there: [`Explanation::of`].
+    pub fn explain(&self, shape: &Shape, dtype: DType, pass: Pass) -> Explanation {
+        self.plans.explain(shape, dtype, pass)
     }
 
     /// The device's numbers, which a launch is planned by.

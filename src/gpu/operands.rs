@@ -5,7 +5,7 @@ use crate::backend::operands::{GradientSumsMut, InOut, Normalization, RunningMut
 use crate::element::{Compute, DType, Element};
 use crate::error::Result;
 use crate::gpu::arguments::{Activation as ActivationCode, Arguments, Saved, Workspace, aligned};
-use crate::gpu::driver::{COUNTER_BYTES, Driver, Launch};
+use crate::gpu::driver::{COUNTER_BYTES, Driver, Launch, Launched};
 use crate::gpu::kernel::{Kernel, Operation};
 use crate::gpu::plan::LaunchPlan;
 use crate::gpu::plan::view::View;
@@ -55,22 +55,28 @@ impl<'a, D: Driver> Operands<'a, D> {
     }
 
     /// Memory that is read.
-    pub(super) fn read<'longer: 'a, T: Element>(&mut self, slice: D::Slice<'longer, T>) -> u64 {
-        let (address, guard) = self.driver.address::<T>(D::shorten::<T>(slice));
+    pub(super) fn read<'longer: 'a, T: Element>(
+        &mut self,
+        slice: D::Slice<'longer, T>,
+    ) -> Result<u64> {
+        let (address, guard) = self.driver.address::<T>(D::shorten::<T>(slice))?;
         self.held.push(guard);
-        address
+        Ok(address)
     }
 
     /// Memory that is written.
-    pub(super) fn write<T: Element>(&mut self, slice: &'a mut D::SliceMut<'_, T>) -> u64 {
+    pub(super) fn write<T: Element>(&mut self, slice: &'a mut D::SliceMut<'_, T>) -> Result<u64> {
         self.write_reborrowed::<T>(D::reborrow_mut::<T>(slice))
     }
 
     /// Memory that is written, borrowed for as long as the operands are.
-    pub(super) fn write_reborrowed<T: Element>(&mut self, slice: D::SliceMut<'a, T>) -> u64 {
-        let (address, guard) = self.driver.address_mut::<T>(slice);
+    pub(super) fn write_reborrowed<T: Element>(
+        &mut self,
+        slice: D::SliceMut<'a, T>,
+    ) -> Result<u64> {
+        let (address, guard) = self.driver.address_mut::<T>(slice)?;
         self.held.push(guard);
-        address
+        Ok(address)
     }
 
     /// Remembers whether an array's packets are aligned.
@@ -80,135 +86,167 @@ impl<'a, D: Driver> Operands<'a, D> {
         }
     }
 
-    pub(super) fn x<'longer: 'a, T: Element>(&mut self, x: D::Slice<'longer, T>) {
-        self.arguments.arrays.x = self.read::<T>(x);
+    pub(super) fn x<'longer: 'a, T: Element>(&mut self, x: D::Slice<'longer, T>) -> Result<()> {
+        self.arguments.arrays.x = self.read::<T>(x)?;
         self.align(self.arguments.arrays.x, aligned::X);
+        Ok(())
     }
 
-    pub(super) fn out<T: Element>(&mut self, out: &'a mut D::SliceMut<'_, T>) {
-        self.arguments.arrays.out = self.write::<T>(out);
+    pub(super) fn out<T: Element>(&mut self, out: &'a mut D::SliceMut<'_, T>) -> Result<()> {
+        self.arguments.arrays.out = self.write::<T>(out)?;
         self.align(self.arguments.arrays.out, aligned::OUT);
+        Ok(())
     }
 
-    pub(super) fn residual<'longer: 'a, T: Element>(&mut self, residual: D::Slice<'longer, T>) {
-        self.arguments.arrays.residual = self.read::<T>(residual);
+    pub(super) fn residual<'longer: 'a, T: Element>(
+        &mut self,
+        residual: D::Slice<'longer, T>,
+    ) -> Result<()> {
+        self.arguments.arrays.residual = self.read::<T>(residual)?;
         self.align(self.arguments.arrays.residual, aligned::RESIDUAL);
+        Ok(())
     }
 
-    pub(super) fn dresidual<T: Element>(&mut self, dresidual: &'a mut D::SliceMut<'_, T>) {
-        self.arguments.arrays.dresidual = self.write::<T>(dresidual);
+    pub(super) fn dresidual<T: Element>(
+        &mut self,
+        dresidual: &'a mut D::SliceMut<'_, T>,
+    ) -> Result<()> {
+        self.arguments.arrays.dresidual = self.write::<T>(dresidual)?;
         self.align(self.arguments.arrays.dresidual, aligned::DRESIDUAL);
+        Ok(())
     }
 
     /// x to y.
     pub(super) fn x_to_out<'longer: 'a, T: Element>(
         &mut self,
         x_to_y: &'a mut InOut<D::Slice<'longer, T>, D::SliceMut<'_, T>>,
-    ) {
+    ) -> Result<()> {
         match x_to_y {
             InOut::Separate(x, y) => {
-                self.x::<T>(*x);
-                self.out::<T>(y);
+                self.x::<T>(*x)?;
+                self.out::<T>(y)?;
             }
             InOut::InPlace(both) => {
-                self.out::<T>(both);
+                self.out::<T>(both)?;
                 self.arguments.arrays.x = self.arguments.arrays.out;
                 self.align(self.arguments.arrays.x, aligned::X);
             }
         }
+        Ok(())
     }
 
     /// dy to dx.
     pub(super) fn dy_to_out<'longer: 'a, T: Element>(
         &mut self,
         dy_to_dx: &'a mut InOut<D::Slice<'longer, T>, D::SliceMut<'_, T>>,
-    ) {
+    ) -> Result<()> {
         match dy_to_dx {
             InOut::Separate(dy, dx) => {
-                self.dy::<T>(*dy);
-                self.out::<T>(dx);
+                self.dy::<T>(*dy)?;
+                self.out::<T>(dx)?;
             }
             InOut::InPlace(both) => {
-                self.out::<T>(both);
+                self.out::<T>(both)?;
                 self.arguments.arrays.dy = self.arguments.arrays.out;
                 self.align(self.arguments.arrays.dy, aligned::DY);
             }
         }
+        Ok(())
     }
 
-    pub(super) fn dy<'longer: 'a, T: Element>(&mut self, dy: D::Slice<'longer, T>) {
-        self.arguments.arrays.dy = self.read::<T>(dy);
+    pub(super) fn dy<'longer: 'a, T: Element>(&mut self, dy: D::Slice<'longer, T>) -> Result<()> {
+        self.arguments.arrays.dy = self.read::<T>(dy)?;
         self.align(self.arguments.arrays.dy, aligned::DY);
+        Ok(())
     }
 
     pub(super) fn normalization<'longer: 'a, C: Compute>(
         &mut self,
         with: Normalization<D::Slice<'longer, C>>,
-    ) {
-        self.arguments.channel.mean = self.read::<C>(with.mean);
-        self.arguments.channel.mean_low = self.read::<C>(with.mean_low);
-        self.arguments.channel.inv_std = self.read::<C>(with.inv_std);
-        self.arguments.channel.gamma = self.read::<C>(with.gamma);
-        self.arguments.channel.beta = self.read::<C>(with.beta);
+    ) -> Result<()> {
+        self.arguments.channel.mean = self.read::<C>(with.mean)?;
+        self.arguments.channel.mean_low = self.read::<C>(with.mean_low)?;
+        self.arguments.channel.inv_std = self.read::<C>(with.inv_std)?;
+        self.arguments.channel.gamma = self.read::<C>(with.gamma)?;
+        self.arguments.channel.beta = self.read::<C>(with.beta)?;
+        Ok(())
     }
 
     pub(super) fn statistics_out<C: Compute>(
         &mut self,
         out: &'a mut StatisticsMut<D::SliceMut<'_, C>>,
-    ) {
-        self.arguments.channel.mean = self.write::<C>(&mut out.mean);
-        self.arguments.channel.mean_low = self.write::<C>(&mut out.mean_low);
-        self.arguments.channel.variance = self.write::<C>(&mut out.variance);
-        self.arguments.channel.inv_std = self.write::<C>(&mut out.inv_std);
+    ) -> Result<()> {
+        self.arguments.channel.mean = self.write::<C>(&mut out.mean)?;
+        self.arguments.channel.mean_low = self.write::<C>(&mut out.mean_low)?;
+        self.arguments.channel.variance = self.write::<C>(&mut out.variance)?;
+        self.arguments.channel.inv_std = self.write::<C>(&mut out.inv_std)?;
         if let Some(running) = &mut out.running {
-            self.running_out::<C>(running);
+            self.running_out::<C>(running)?;
         }
+        Ok(())
     }
 
     pub(super) fn running_out<C: Compute>(
         &mut self,
         running: &'a mut RunningMut<D::SliceMut<'_, C>>,
-    ) {
-        self.arguments.channel.running_mean = self.write::<C>(&mut running.mean);
-        self.arguments.channel.running_variance = self.write::<C>(&mut running.variance);
+    ) -> Result<()> {
+        self.arguments.channel.running_mean = self.write::<C>(&mut running.mean)?;
+        self.arguments.channel.running_variance = self.write::<C>(&mut running.variance)?;
         self.arguments.numbers.running_weight = running.factor;
         self.arguments.numbers.variance_correction = running.correction;
         self.arguments.choices.only_finite = u32::from(running.only_finite);
+        Ok(())
     }
 
     pub(super) fn gradients_out<C: Compute>(
         &mut self,
         out: &'a mut GradientSumsMut<D::SliceMut<'_, C>>,
-    ) {
-        self.arguments.channel.dgamma = self.write::<C>(&mut out.gamma);
-        self.arguments.channel.dbeta = self.write::<C>(&mut out.beta);
+    ) -> Result<()> {
+        self.arguments.channel.dgamma = self.write::<C>(&mut out.gamma)?;
+        self.arguments.channel.dbeta = self.write::<C>(&mut out.beta)?;
+        Ok(())
     }
 
     /// Puts one kernel into the stream.
-    pub(super) fn launch(&mut self, plan: &LaunchPlan) -> Result<()> {
-        plan.encode(&self.view, &mut self.arguments);
-        self.start(&plan.launch)
+    pub(super) fn launch(&self, plan: &LaunchPlan) -> Result<()> {
+        done(self.try_launch(plan)?)
+    }
+
+    /// The same, or says that there is no room for it.
+    pub(super) fn try_launch(&self, plan: &LaunchPlan) -> Result<Launched> {
+        let mut arguments = self.arguments;
+        plan.encode(&self.view, &mut arguments);
+        self.start(&plan.launch, &arguments)
     }
 
     /// Puts a kernel of one value per channel into the stream.
     pub(super) fn launch_channels(
-        &mut self,
+        &self,
         operation: Operation,
         dtype: DType,
         channels: usize,
     ) -> Result<()> {
-        self.arguments.shape.channels = plan::signed(channels);
+        let mut arguments = self.arguments;
+        arguments.shape.channels = plan::signed(channels);
         let kernel = Kernel::per_channel(operation, dtype);
-        self.start(&plan::per_channel(kernel, channels))
+        done(self.start(&plan::per_channel(kernel, channels), &arguments)?)
     }
 
     #[expect(unsafe_code, reason = "a kernel believes the addresses it is given")]
-    fn start(&self, launch: &Launch) -> Result<()> {
+    fn start(&self, launch: &Launch, arguments: &Arguments) -> Result<Launched> {
         // SAFETY: the addresses are the workspace's and those that `read` and `write` were given for what they were lent, whose
         // guards are held until this is dropped. What is lent is as long as the view, or as there are channels: a step is
         // called with `Checked` only (backend/checks.rs); no plan leaves the view (plan/tests/invariants.rs), and no kernel its plan: each is run under
         // AddressSanitizer (kernels/simt/tests/contract/reach.rs).
-        unsafe { self.driver.launch(launch, &self.arguments) }
+        unsafe { self.driver.launch(launch, arguments) }
+    }
+}
+
+/// For a launch that there is no other plan for.
+fn done(launched: Launched) -> Result<()> {
+    match launched {
+        Launched::InStream => Ok(()),
+        Launched::NoRoom(error) => Err(error),
     }
 }
 
@@ -217,40 +255,42 @@ impl<'a, D: Driver> Operands<'a, D> {
     pub(super) fn epilogue<'longer: 'a, T: Element>(
         &mut self,
         epilogue: &'a mut Epilogue<D::Slice<'longer, T>, &mut GpuMask<D>, D::SliceMut<'_, T>>,
-    ) {
+    ) -> Result<()> {
         self.choose(epilogue.activation);
         if let Some(residual) = epilogue.residual {
-            self.residual::<T>(residual);
+            self.residual::<T>(residual)?;
         }
         match &mut epilogue.saved {
             SavedActivation::Nothing => {}
             SavedActivation::Mask(mask) => {
-                let mask = self.write_reborrowed(D::as_slice_mut(&mut mask.memory));
+                let mask = self.write_reborrowed(D::as_slice_mut(&mut mask.memory))?;
                 self.saved_mask(mask);
             }
             SavedActivation::PreActivation(values) => {
-                let values = self.write::<T>(values);
+                let values = self.write::<T>(values)?;
                 self.saved_values(values);
             }
         }
+        Ok(())
     }
 
     pub(super) fn activation<'longer: 'a, T: Element>(
         &mut self,
         backward: ActivationBackward<&'a GpuMask<D>, D::Slice<'longer, T>>,
-    ) {
+    ) -> Result<()> {
         self.choose(backward.activation);
         match backward.saved {
             SavedActivation::Nothing => {}
             SavedActivation::Mask(mask) => {
-                let mask = self.read(D::as_slice(&mask.memory));
+                let mask = self.read(D::as_slice(&mask.memory))?;
                 self.saved_mask(mask);
             }
             SavedActivation::PreActivation(values) => {
-                let values = self.read::<T>(values);
+                let values = self.read::<T>(values)?;
                 self.saved_values(values);
             }
         }
+        Ok(())
     }
 
     fn choose(&mut self, activation: Activation) {

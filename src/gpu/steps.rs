@@ -9,24 +9,44 @@ use crate::backend::operands::{
 use crate::backend::steps::Steps;
 use crate::element::{Compute, Element};
 use crate::error::Result;
-use crate::gpu::driver::Driver;
+use crate::gpu::driver::{Driver, Launched};
 use crate::gpu::kernel::Operation;
 use crate::gpu::operands::Operands;
 use crate::gpu::plan::split::Step;
 use crate::gpu::plan::view::View;
-use crate::gpu::plan::{LaunchPlan, Pass};
+use crate::gpu::plan::{LaunchPlan, Pass, PassPlan};
 use crate::gpu::{Gpu, GpuMask, plan};
 use crate::shape::{Shape, check_len};
 
 impl<D: Driver> Gpu<D> {
-    fn step<T: Element>(&self, step: Step, view: &View) -> LaunchPlan {
-        plan::step(step, view, T::DTYPE, self.driver.attributes())
+    /// A pass in one launch, where it is planned so; or the two launches that it is planned in, which are left to the
+    /// caller. A launch that the device has no room for is planned anew without what it lacked.
+    fn whole<T: Element>(
+        &self,
+        pass: Pass,
+        view: &View,
+        operands: &Operands<'_, D>,
+    ) -> Result<Option<[LaunchPlan; 2]>> {
+        loop {
+            let plan = match self.plans.of(pass, view, T::DTYPE) {
+                PassPlan::Whole(plan) => plan,
+                PassPlan::Steps { reduce, write } => return Ok(Some([reduce, write])),
+            };
+            match operands.try_launch(&plan)? {
+                Launched::InStream => return Ok(None),
+                Launched::NoRoom(error) => {
+                    if !self.plans.do_without(&plan.launch) {
+                        return Err(error);
+                    }
+                }
+            }
+        }
     }
+}
 
-    fn fused<T: Element>(&self, pass: Pass, view: &View) -> Option<LaunchPlan> {
-        let device = self.driver.attributes();
-        plan::fused(pass, view, T::DTYPE, device, &self.tuning)
-    }
+/// A step's launch.
+fn step<T: Element>(step: Step, view: &View) -> LaunchPlan {
+    plan::step(step, view, T::DTYPE)
 }
 
 impl<D: Driver> Steps for Gpu<D> {
@@ -53,10 +73,10 @@ impl<D: Driver> Steps for Gpu<D> {
     ) -> Result<()> {
         let view = View::of(shape, T::DTYPE);
         let mut operands = Operands::new(&self.driver, view);
-        operands.x::<T>(x);
-        operands.statistics_out::<T::Compute>(&mut out);
+        operands.x::<T>(x)?;
+        operands.statistics_out::<T::Compute>(&mut out)?;
         operands.set(|arguments| arguments.numbers.epsilon = epsilon);
-        operands.launch(&self.step::<T>(Step::Statistics, &view))
+        operands.launch(&step::<T>(Step::Statistics, &view))
     }
 
     fn run_inverse_std<C: Compute>(
@@ -68,8 +88,8 @@ impl<D: Driver> Steps for Gpu<D> {
     ) -> Result<()> {
         let channels = D::len::<C>(&variance);
         let mut operands = Operands::without_arrays(&self.driver);
-        let variance = operands.read::<C>(variance);
-        let inv_std = operands.write::<C>(&mut inv_std);
+        let variance = operands.read::<C>(variance)?;
+        let inv_std = operands.write::<C>(&mut inv_std)?;
         operands.set(|arguments| {
             arguments.channel.variance = variance;
             arguments.channel.inv_std = inv_std;
@@ -86,10 +106,10 @@ impl<D: Driver> Steps for Gpu<D> {
     ) -> Result<()> {
         let channels = D::len::<C>(&batch.mean);
         let mut operands = Operands::without_arrays(&self.driver);
-        let mean = operands.read::<C>(batch.mean);
-        let mean_low = operands.read::<C>(batch.mean_low);
-        let variance = operands.read::<C>(batch.variance);
-        operands.running_out::<C>(&mut running);
+        let mean = operands.read::<C>(batch.mean)?;
+        let mean_low = operands.read::<C>(batch.mean_low)?;
+        let variance = operands.read::<C>(batch.variance)?;
+        operands.running_out::<C>(&mut running)?;
         operands.set(|arguments| {
             (arguments.channel.mean, arguments.channel.mean_low) = (mean, mean_low);
             arguments.channel.variance = variance;
@@ -107,10 +127,10 @@ impl<D: Driver> Steps for Gpu<D> {
     ) -> Result<()> {
         let view = View::of(shape, T::DTYPE);
         let mut operands = Operands::new(&self.driver, view);
-        operands.x_to_out::<T>(&mut x_to_y);
-        operands.normalization::<T::Compute>(with);
-        operands.epilogue::<T>(&mut epilogue);
-        operands.launch(&self.step::<T>(Step::Normalize, &view))
+        operands.x_to_out::<T>(&mut x_to_y)?;
+        operands.normalization::<T::Compute>(with)?;
+        operands.epilogue::<T>(&mut epilogue)?;
+        operands.launch(&step::<T>(Step::Normalize, &view))
     }
 
     fn run_backward_reduce<T: Element>(
@@ -125,12 +145,12 @@ impl<D: Driver> Steps for Gpu<D> {
     ) -> Result<()> {
         let view = View::of(shape, T::DTYPE);
         let mut operands = Operands::new(&self.driver, view);
-        operands.dy::<T>(dy);
-        operands.x::<T>(x);
-        operands.normalization::<T::Compute>(with);
-        operands.activation::<T>(activation);
-        operands.gradients_out::<T::Compute>(&mut out);
-        operands.launch(&self.step::<T>(Step::BackwardReduce, &view))
+        operands.dy::<T>(dy)?;
+        operands.x::<T>(x)?;
+        operands.normalization::<T::Compute>(with)?;
+        operands.activation::<T>(activation)?;
+        operands.gradients_out::<T::Compute>(&mut out)?;
+        operands.launch(&step::<T>(Step::BackwardReduce, &view))
     }
 
     fn run_backward_input<T: Element>(
@@ -146,23 +166,23 @@ impl<D: Driver> Steps for Gpu<D> {
     ) -> Result<()> {
         let view = View::of(shape, T::DTYPE);
         let mut operands = Operands::new(&self.driver, view);
-        operands.dy_to_out::<T>(&mut dy_to_dx);
-        operands.x::<T>(x);
-        operands.normalization::<T::Compute>(with);
-        operands.activation::<T>(activation);
+        operands.dy_to_out::<T>(&mut dy_to_dx)?;
+        operands.x::<T>(x)?;
+        operands.normalization::<T::Compute>(with)?;
+        operands.activation::<T>(activation)?;
         if let Some(dresidual) = &mut dresidual {
-            operands.dresidual::<T>(dresidual);
+            operands.dresidual::<T>(dresidual)?;
         }
         if let Some(sums) = sums {
-            let gamma = operands.read::<T::Compute>(sums.gamma);
-            let beta = operands.read::<T::Compute>(sums.beta);
+            let gamma = operands.read::<T::Compute>(sums.gamma)?;
+            let beta = operands.read::<T::Compute>(sums.beta)?;
             operands.set(|arguments| {
                 (arguments.channel.dgamma, arguments.channel.dbeta) = (gamma, beta);
                 arguments.numbers.count = sums.count as f64;
                 arguments.choices.batch_statistics = 1;
             });
         }
-        operands.launch(&self.step::<T>(Step::BackwardInput, &view))
+        operands.launch(&step::<T>(Step::BackwardInput, &view))
     }
 
     fn run_forward_training<T: Element>(
@@ -177,22 +197,22 @@ impl<D: Driver> Steps for Gpu<D> {
     ) -> Result<()> {
         let view = View::of(shape, T::DTYPE);
         let mut operands = Operands::new(&self.driver, view);
-        operands.x::<T>(x);
-        operands.out::<T>(&mut y);
-        operands.statistics_out::<T::Compute>(&mut out);
-        operands.epilogue::<T>(&mut epilogue);
-        let gamma = operands.read::<T::Compute>(affine.gamma);
-        let beta = operands.read::<T::Compute>(affine.beta);
+        operands.x::<T>(x)?;
+        operands.out::<T>(&mut y)?;
+        operands.statistics_out::<T::Compute>(&mut out)?;
+        operands.epilogue::<T>(&mut epilogue)?;
+        let gamma = operands.read::<T::Compute>(affine.gamma)?;
+        let beta = operands.read::<T::Compute>(affine.beta)?;
         operands.set(|arguments| {
             (arguments.channel.gamma, arguments.channel.beta) = (gamma, beta);
             arguments.numbers.epsilon = affine.epsilon;
         });
-        if let Some(plan) = self.fused::<T>(Pass::Forward, &view) {
-            return operands.launch(&plan);
-        }
-        operands.launch(&self.step::<T>(Step::Statistics, &view))?;
+        let Some([reduce, write]) = self.whole::<T>(Pass::Forward, &view, &operands)? else {
+            return Ok(());
+        };
+        operands.launch(&reduce)?;
         operands.set(|arguments| arguments.choices.reverse = 1);
-        operands.launch(&self.step::<T>(Step::Normalize, &view))
+        operands.launch(&write)
     }
 
     fn run_backward<T: Element>(
@@ -209,31 +229,31 @@ impl<D: Driver> Steps for Gpu<D> {
     ) -> Result<()> {
         let view = View::of(shape, T::DTYPE);
         let mut operands = Operands::new(&self.driver, view);
-        operands.dy_to_out::<T>(&mut dy_to_dx);
-        operands.x::<T>(x);
-        operands.normalization::<T::Compute>(with);
-        operands.activation::<T>(activation);
-        operands.gradients_out::<T::Compute>(&mut out);
+        operands.dy_to_out::<T>(&mut dy_to_dx)?;
+        operands.x::<T>(x)?;
+        operands.normalization::<T::Compute>(with)?;
+        operands.activation::<T>(activation)?;
+        operands.gradients_out::<T::Compute>(&mut out)?;
         if let Some(dresidual) = &mut dresidual {
-            operands.dresidual::<T>(dresidual);
+            operands.dresidual::<T>(dresidual)?;
         }
         if source == StatisticsSource::Running {
             // The kernel that reduces writes dx in the same pass if it is told where.
-            return operands.launch(&self.step::<T>(Step::BackwardReduce, &view));
+            return operands.launch(&step::<T>(Step::BackwardReduce, &view));
         }
         operands.set(|arguments| {
             arguments.numbers.count = shape.values_per_channel() as f64;
             arguments.choices.batch_statistics = 1;
         });
-        if let Some(plan) = self.fused::<T>(Pass::Backward, &view) {
-            return operands.launch(&plan);
-        }
+        let Some([reduce, write]) = self.whole::<T>(Pass::Backward, &view, &operands)? else {
+            return Ok(());
+        };
         let out = operands.take_out();
-        operands.launch(&self.step::<T>(Step::BackwardReduce, &view))?;
+        operands.launch(&reduce)?;
         operands.set(|arguments| {
             arguments.arrays.out = out;
             arguments.choices.reverse = 1;
         });
-        operands.launch(&self.step::<T>(Step::BackwardInput, &view))
+        operands.launch(&write)
     }
 }

@@ -12,7 +12,7 @@ pub struct SimtDevice {
 }
 
 impl SimtDevice {
-    /// sm_75, as a Tesla T4 but of 10 multiprocessors: no clusters, 64 KiB of shared memory.
+    /// sm_75, as a Tesla T4 but of 10 multiprocessors and a quarter of its memory's rate: no clusters, 64 KiB of shared memory.
     pub const fn turing() -> Self {
         let attributes = Attributes {
             architecture: 75,
@@ -21,7 +21,10 @@ impl SimtDevice {
             shared_per_multiprocessor: 64 << 10,
             threads_per_multiprocessor: 1024,
             l2_bytes: 4 << 20,
+            memory_rate: 80_000_000_000,
+            clock_khz: 1_590_000,
             cluster_blocks: 1,
+            cluster_blocks_alone: 1,
             cooperative: true,
         };
         Self {
@@ -30,7 +33,7 @@ impl SimtDevice {
         }
     }
 
-    /// sm_90, as an H200 but of 8 multiprocessors: clusters of up to 16 blocks, 227 KiB of shared memory for a block.
+    /// sm_90, as an H200 but of 8 multiprocessors and as much less of its memory's rate: clusters of up to 16 blocks, 227 KiB of shared memory for a block.
     pub const fn hopper() -> Self {
         let attributes = Attributes {
             architecture: 90,
@@ -39,7 +42,10 @@ impl SimtDevice {
             shared_per_multiprocessor: 228 << 10,
             threads_per_multiprocessor: 2048,
             l2_bytes: 50 << 20,
+            memory_rate: 290_000_000_000,
+            clock_khz: 1_980_000,
             cluster_blocks: 16,
+            cluster_blocks_alone: 16,
             cooperative: true,
         };
         Self {
@@ -57,7 +63,10 @@ impl SimtDevice {
             shared_per_multiprocessor: 80 << 10,
             threads_per_multiprocessor: 1024,
             l2_bytes: 96 << 10,
+            memory_rate: 100_000_000_000,
+            clock_khz: 1_980_000,
             cluster_blocks: 1,
+            cluster_blocks_alone: 1,
             cooperative: true,
         };
         Self {

@@ -7,7 +7,7 @@ use std::iter::repeat_n;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::{fmt, thread};
 
-use batchnorm::gpu::internal::{Arguments, COUNTER_BYTES, Driver, WORKSPACE_BYTES};
+use batchnorm::gpu::internal::{Arguments, COUNTER_BYTES, Driver, Launched, WORKSPACE_BYTES};
 use batchnorm::gpu::{Attributes, Launch};
 use batchnorm::{Element, Error, Result};
 
@@ -24,6 +24,7 @@ const SEED: &str = "BATCHNORM_SIMT_SEED";
 #[derive(Debug, Clone)]
 pub struct SimtDriver {
     device: SimtDevice,
+    room: Attributes,
     seed: Arc<Seed>,
     resident_blocks: u32,
     fault: u32,
@@ -76,6 +77,7 @@ impl SimtDriver {
         let processors = thread::available_parallelism().map_or(1, usize::from);
         Ok(Self {
             device,
+            room: device.attributes,
             seed: Arc::new(Seed(seed)),
             // More than there are processors, so that the system orders them too.
             resident_blocks: u32::try_from(2 * processors).unwrap_or(u32::MAX),
@@ -99,6 +101,13 @@ impl SimtDriver {
     #[must_use]
     pub fn with_resident_blocks(mut self, blocks: u32) -> Self {
         self.resident_blocks = blocks;
+        self
+    }
+
+    /// With less room for blocks that must run at once than the device says it has, as where others use it too.
+    #[must_use]
+    pub fn with_room(mut self, room: Attributes) -> Self {
+        self.room = room;
         self
     }
 
@@ -199,12 +208,12 @@ impl Driver for SimtDriver {
     /// A launch has ended when it returns.
     type Guard<'a> = ();
 
-    fn address<'a, T: Element>(&'a self, slice: &'a [T]) -> (u64, ()) {
-        (slice.as_ptr().expose_provenance() as u64, ())
+    fn address<'a, T: Element>(&'a self, slice: &'a [T]) -> Result<(u64, ())> {
+        Ok((slice.as_ptr().expose_provenance() as u64, ()))
     }
 
-    fn address_mut<'a, T: Element>(&'a self, slice: &'a mut [T]) -> (u64, ()) {
-        (slice.as_mut_ptr().expose_provenance() as u64, ())
+    fn address_mut<'a, T: Element>(&'a self, slice: &'a mut [T]) -> Result<(u64, ())> {
+        Ok((slice.as_mut_ptr().expose_provenance() as u64, ()))
     }
 
     fn attributes(&self) -> &Attributes {
@@ -220,7 +229,7 @@ impl Driver for SimtDriver {
         workspace.as_mut_ptr().expose_provenance() as u64
     }
 
-    unsafe fn launch(&self, launch: &Launch, arguments: &Arguments) -> Result<()> {
+    unsafe fn launch(&self, launch: &Launch, arguments: &Arguments) -> Result<Launched> {
         let Launch {
             kernel,
             blocks,
@@ -236,7 +245,17 @@ impl Driver for SimtDriver {
             shared_bytes,
             cooperative,
         };
+        let name = kernel.name();
+        let found = host::kernels().into_iter().find(|one| one.name == name);
+        if let Some(reason) = found.and_then(|found| limits::room(&self.room, &found, &grid).err())
+        {
+            return Ok(Launched::NoRoom(Error::Launch {
+                kernel: name,
+                reason: format!("{reason} ({self})"),
+            }));
+        }
         // SAFETY: the caller's promise.
-        unsafe { self.run(&kernel.name(), grid, arguments) }
+        unsafe { self.run(&name, grid, arguments) }?;
+        Ok(Launched::InStream)
     }
 }

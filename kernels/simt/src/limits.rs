@@ -15,9 +15,8 @@ pub(super) fn check(device: &Attributes, kernel: &HostKernel, grid: &Grid) -> Re
         threads,
         cluster,
         shared_bytes,
-        cooperative,
+        ..
     } = *grid;
-    let clusters = 1..=device.cluster_blocks;
     if blocks == 0 || blocks > i32::MAX.unsigned_abs() {
         return Err(format!("a grid has 1 to {} blocks, got {blocks}", i32::MAX));
     }
@@ -27,16 +26,38 @@ pub(super) fn check(device: &Attributes, kernel: &HostKernel, grid: &Grid) -> Re
             kernel.threads
         ));
     }
-    if !clusters.contains(&cluster) || !blocks.is_multiple_of(cluster) {
+    if cluster == 0 || !blocks.is_multiple_of(cluster) {
         return Err(format!(
-            "clusters have 1 to {} blocks and divide the grid, got {cluster} of {blocks} blocks",
-            device.cluster_blocks
+            "clusters have at least 1 block and divide the grid, got {cluster} of {blocks} blocks"
         ));
     }
     if shared_bytes > device.shared_per_block {
         let most = device.shared_per_block;
         return Err(format!(
             "a block has at most {most} bytes of shared memory, got {shared_bytes}"
+        ));
+    }
+    room(device, kernel, grid)
+}
+
+/// Says why the device could not have a cluster, or all blocks of a cooperative launch, at once.
+pub(super) fn room(device: &Attributes, kernel: &HostKernel, grid: &Grid) -> Result<(), String> {
+    let Grid {
+        blocks,
+        cluster,
+        shared_bytes,
+        cooperative,
+        ..
+    } = *grid;
+    let alone = 2 * (shared_bytes + RESERVED_SHARED) > device.shared_per_multiprocessor;
+    let most = if alone {
+        device.cluster_blocks_alone
+    } else {
+        device.cluster_blocks
+    };
+    if cluster > most {
+        return Err(format!(
+            "clusters of such blocks have at most {most}, got {cluster}"
         ));
     }
     let room = device.multiprocessors * resident_per_multiprocessor(device, kernel, grid);

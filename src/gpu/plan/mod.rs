@@ -1,33 +1,60 @@
 //! THE ONLY CHOICE OF LAUNCH: which kernel, how many blocks, how much shared memory, which part of the work to whom.
 //!
-//! Pure: a shape, a type and a device's numbers in, a launch out. Nothing here knows a driver.
+//! Pure: a shape, a type and a device's numbers in, a launch out. Nothing here knows a driver. Every plan that is right is a
+//! candidate ([`candidates`]), each has a predicted time ([`cost`]), and [`choice`] takes one.
 
+pub(crate) mod candidates;
+pub(crate) mod choice;
 pub(crate) mod columns;
-pub(crate) mod fused;
+pub mod cost;
+pub(crate) mod explanation;
 pub(crate) mod split;
 #[cfg(test)]
 mod tests;
 pub(crate) mod tuning;
 pub(crate) mod view;
 
-pub use fused::fused;
+pub use choice::{Considered, Reason, choose};
+pub use explanation::Explanation;
 pub use split::{Step, step};
 pub use tuning::Tuning;
 pub use view::{Arrangement, View};
 
 use crate::gpu::arguments::{Arguments, ArrayShape, Partition};
-use crate::gpu::driver::Launch;
-use crate::gpu::kernel::{Kernel, Operation};
+use crate::gpu::driver::{Attributes, Launch};
+use crate::gpu::kernel::{Family, Kernel, Operation, Strategy};
 
 /// Threads of a block: `MOST_THREADS` of `kernels/sums.cuh`.
 pub(crate) const THREADS: usize = 256;
+/// Bytes of x above which every multiprocessor is to have a block.
+const BUSY_FROM: usize = 2 << 20;
+/// Shared memory of a block that is not for packets: what the driver takes for itself, and the kernels' own arrays.
+const RESERVED: usize = 2 << 10;
 /// Blocks of a launch that every device takes.
 pub(crate) const MOST_BLOCKS: usize = i32::MAX as usize;
 /// Channels of which each has its two counters of `kernels/planes_ticketed.cu`, behind those of the whole launch.
 pub(crate) const MOST_TICKETED_CHANNELS: usize = split::COUNTERS / 2;
 
-/// A pass with batch statistics.
+/// Bytes of dynamic shared memory that a block may ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SharedBudgets {
+    /// So that two blocks fit a multiprocessor.
+    pub half: usize,
+    /// So that one does.
+    pub whole: usize,
+}
+
+impl SharedBudgets {
+    pub(crate) fn of(device: &Attributes) -> Self {
+        let whole = (device.shared_per_block as usize).saturating_sub(RESERVED);
+        let of_two = device.shared_per_multiprocessor as usize / split::BLOCKS_PER_MULTIPROCESSOR;
+        let half = of_two.saturating_sub(RESERVED).min(whole);
+        Self { half, whole }
+    }
+}
+
+/// A pass with batch statistics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Pass {
     /// x to y.
     Forward,
@@ -65,6 +92,49 @@ pub struct LaunchPlan {
     pub group_channels: usize,
     /// Rows that a block keeps in shared memory.
     pub kept_rows: usize,
+}
+
+/// A whole pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PassPlan {
+    /// In one launch.
+    Whole(LaunchPlan),
+    /// In two, one after the other.
+    Steps {
+        /// The channels' sums.
+        reduce: LaunchPlan,
+        /// y, or dx.
+        write: LaunchPlan,
+    },
+}
+
+/// All that decides in which order a channel's values are added up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SumPartition {
+    strategy: Strategy,
+    threads: u32,
+    tile: usize,
+    tiles: usize,
+    /// Of a group of columns: how many rows a block walks together follows from it.
+    group_channels: usize,
+}
+
+impl PassPlan {
+    /// The order in which it adds up.
+    pub(crate) fn partition(&self) -> SumPartition {
+        let (Self::Whole(sums) | Self::Steps { reduce: sums, .. }) = self;
+        let kernel = sums.launch.kernel;
+        SumPartition {
+            strategy: kernel.strategy,
+            threads: sums.launch.threads,
+            tile: sums.tile,
+            tiles: sums.tiles,
+            group_channels: match kernel.family {
+                Family::Columns => sums.group_channels,
+                _ => 0,
+            },
+        }
+    }
 }
 
 impl LaunchPlan {

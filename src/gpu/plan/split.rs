@@ -1,11 +1,11 @@
 //! How the separate steps are cut: every tile is a block, and none waits for another.
 
 use crate::element::DType;
-use crate::gpu::driver::{Attributes, COUNTER_BYTES, Launch, PARTIAL_BYTES};
+use crate::gpu::driver::{COUNTER_BYTES, Launch, PARTIAL_BYTES};
 use crate::gpu::kernel::{Kernel, Operation, Strategy};
 use crate::gpu::plan::columns::{Group, shared_bytes};
 use crate::gpu::plan::view::{Arrangement, View};
-use crate::gpu::plan::{LaunchPlan, THREADS, unsigned};
+use crate::gpu::plan::{BUSY_FROM, LaunchPlan, THREADS, unsigned};
 
 /// A step that is a launch of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,8 +35,11 @@ impl Step {
     }
 }
 
-/// Waves of blocks that a reduction is cut into, if there is work for them: enough that the last one hardly counts.
-const WAVES: usize = 2;
+/// Blocks that a reduction is cut into, if there is work for them: four waves of the largest GPUs, so that the last one
+/// hardly counts. By shape alone, for two GPUs to add up in the same order.
+const REDUCING_BLOCKS: usize = 1056;
+/// Blocks of a launch over a large array at least: more than any GPU has multiprocessors.
+const BUSY_BLOCKS: usize = 192;
 /// Blocks of a multiprocessor, by the registers of the kernels that reduce.
 pub(super) const BLOCKS_PER_MULTIPROCESSOR: usize = 2;
 /// Terms that a thread adds up in the compute type before a block adds in `f64`: more would cost digits.
@@ -65,26 +68,18 @@ fn most_split_tiles(channels: usize) -> usize {
     most_tiles(channels, channels).max(1)
 }
 
-/// A step's launch.
-pub fn step(step: Step, view: &View, dtype: DType, device: &Attributes) -> LaunchPlan {
+/// A step's launch, the same on every device.
+pub fn step(step: Step, view: &View, dtype: DType) -> LaunchPlan {
     let kernel = Kernel {
         family: view.arrangement.family(),
         strategy: Strategy::Split,
         operation: step.operation(),
         dtype,
     };
-    let wanted = WAVES * BLOCKS_PER_MULTIPROCESSOR * device.multiprocessors as usize;
     match view.arrangement {
         Arrangement::Planes => {
             let packets = view.channel_packets();
-            let tile = tile(
-                packets,
-                view.channels,
-                wanted,
-                THREADS,
-                SHORTEST_CHAIN,
-                step,
-            );
+            let tile = tile(view, packets, view.channels, THREADS, SHORTEST_CHAIN, step);
             let tiles = packets.div_ceil(tile);
             LaunchPlan {
                 launch: launch(kernel, tiles * view.channels, 0),
@@ -99,9 +94,9 @@ pub fn step(step: Step, view: &View, dtype: DType, device: &Attributes) -> Launc
             let groups = view.channels.div_ceil(group.channels);
             let rows_at_once = THREADS / group.packets;
             let mut tile = tile(
+                view,
                 view.batch,
                 groups,
-                wanted,
                 rows_at_once,
                 SHORTEST_COLUMN,
                 step,
@@ -124,19 +119,25 @@ pub fn step(step: Step, view: &View, dtype: DType, device: &Attributes) -> Launc
 
 /// Packets or rows of a tile, of `len` that each of `units` has, `at_once` of which a block takes together.
 fn tile(
+    view: &View,
     len: usize,
     units: usize,
-    wanted: usize,
     at_once: usize,
     shortest: usize,
     step: Step,
 ) -> usize {
     let whole = |tiles: usize| len.div_ceil(tiles.max(1)).next_multiple_of(at_once);
+    let longest = if view.bytes() > BUSY_FROM {
+        whole(BUSY_BLOCKS.div_ceil(units))
+    } else {
+        whole(1)
+    };
     if !step.reduces() {
-        return (shortest * at_once).min(whole(1));
+        return (shortest * at_once).min(longest);
     }
-    whole(wanted.div_ceil(units))
+    whole(REDUCING_BLOCKS.div_ceil(units))
         .clamp(shortest * at_once, LONGEST_CHAIN * at_once)
+        .min(longest)
         .max(whole(most_split_tiles(units)))
         .min(whole(1))
 }

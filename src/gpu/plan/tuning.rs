@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `strategy=` (or `way=`) `split`, `on-chip`, `ticketed`, `persistent` | the only one a fused pass may take; split where it cannot |
 //! | `cluster=` 1, 2, 4, 8, 16 | the only cluster size an on-chip kernel may take; split where the device has none of it |
+//! | `threads=` 32, 128, 256 | the only number of threads of a block that an on-chip kernel of planes may take |
 //! | `columns=` packets, 1 to 256 | how wide a group of columns is, about: whole channels that end where a packet does |
 //! | `group=` channels, 1 to 131064 | how many channels the ticketed kernels have in flight |
 
@@ -18,7 +19,12 @@ use crate::gpu::plan::{MOST_TICKETED_CHANNELS, THREADS};
 /// The sizes of a cluster that the kernels are launched in, smallest first.
 pub(super) const CLUSTERS: [usize; 5] = [1, 2, 4, 8, 16];
 
+/// Threads of a block of an on-chip kernel of planes, fewest first: few do for small parts, of which more then fit a
+/// multiprocessor.
+pub(super) const BLOCKS_OF_THREADS: [usize; 3] = [32, 128, THREADS];
+
 const CLUSTER: &str = "1, 2, 4, 8 or 16";
+const BLOCK: &str = "32, 128 or 256";
 const COLUMNS: &str = "1 to 256 packets (a thread for each)";
 const GROUP: &str = "1 to 131064 channels (those that have counters)";
 
@@ -27,6 +33,7 @@ const GROUP: &str = "1 to 131064 channels (those that have counters)";
 pub struct Tuning {
     pub(super) strategy: Option<Strategy>,
     pub(super) cluster: Option<usize>,
+    pub(super) threads: Option<usize>,
     /// Packets of a row of a group.
     pub(super) columns: Option<usize>,
     /// Channels in flight.
@@ -65,12 +72,13 @@ impl Tuning {
         match name {
             "strategy" | "way" => Ok(self.strategy(strategy(value)?)),
             "cluster" => self.cluster(number("cluster", value, CLUSTER)?),
+            "threads" => self.threads(number("threads", value, BLOCK)?),
             "columns" => self.columns(number("columns", value, COLUMNS)?),
             "group" => self.group(number("group", value, GROUP)?),
             _ => Err(refused(
                 "a setting of the plan",
                 name,
-                "strategy (or way), cluster, columns or group",
+                "strategy (or way), cluster, threads, columns or group",
             )),
         }
     }
@@ -94,6 +102,16 @@ impl Tuning {
             CLUSTER,
         )?);
         Ok(Self { cluster, ..self })
+    }
+
+    /// The only number of threads of a block that an on-chip kernel of planes may take.
+    ///
+    /// # Errors
+    /// [`Error::Value`] if it is not 32, 128 or 256.
+    pub fn threads(self, threads: usize) -> Result<Self> {
+        let fits = BLOCKS_OF_THREADS.contains(&threads);
+        let threads = Some(allowed("threads", threads, fits, BLOCK)?);
+        Ok(Self { threads, ..self })
     }
 
     /// How wide a group of columns is, about: whole channels that end where a packet does.
@@ -171,6 +189,8 @@ mod tests {
         for text in [
             "cluster=1",
             "cluster=16",
+            "threads=32",
+            "threads=256",
             "columns=1",
             "columns=256",
             "group=1",
@@ -182,6 +202,7 @@ mod tests {
             ("cluster=0", "cluster must be 1, 2, 4, 8 or 16, got \"0\""),
             ("cluster=3", "cluster must be 1, 2, 4, 8 or 16, got \"3\""),
             ("cluster=32", "cluster must be 1, 2, 4, 8 or 16, got \"32\""),
+            ("threads=64", "threads must be 32, 128 or 256, got \"64\""),
             (
                 "columns=0",
                 "columns must be 1 to 256 packets (a thread for each), got \"0\"",
@@ -214,7 +235,7 @@ mod tests {
             ),
             (
                 "speed=9",
-                "a setting of the plan must be strategy (or way), cluster, columns or group, got \"speed\"",
+                "a setting of the plan must be strategy (or way), cluster, threads, columns or group, got \"speed\"",
             ),
             (
                 "way",

@@ -11,7 +11,7 @@ const SMALLEST_PLANE: usize = 512;
 pub(super) const PACKET_BYTES: usize = 16;
 
 /// How an array's values lie. (A kernel's [`Family`] may also be of no such array.)
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Arrangement {
     /// N·C planes of S neighbouring values.
     Planes,
@@ -29,7 +29,7 @@ impl Arrangement {
 }
 
 /// An array as the kernels see it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct View {
     /// Which kernels.
     pub arrangement: Arrangement,

@@ -1,6 +1,7 @@
 //! The contract suite on the GPU's kernels, run by the processor as two devices and told each way.
 
 mod reach;
+mod room;
 mod tunings;
 
 use batchnorm::gpu::plan::Tuning;

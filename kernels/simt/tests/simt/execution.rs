@@ -170,7 +170,10 @@ fn the_device_refuses_what_it_cannot_launch() {
     );
     refused(block_sum(0, 32), "1 to 2147483647 blocks, got 0");
     refused(block_sum(1, 544), "1 to 512 threads, got 544");
-    refused(block_sum(2, 32).cluster(2), "clusters have 1 to 1 blocks");
+    refused(
+        block_sum(2, 32).cluster(2),
+        "clusters of such blocks have at most 1",
+    );
     refused(
         block_sum(1, 32).shared(65537),
         "at most 65536 bytes of shared memory, got 65537",

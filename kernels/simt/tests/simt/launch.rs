@@ -64,10 +64,10 @@ impl<'a> Launch<'a> {
         let counters = self.driver.workspace();
         let arguments = Arguments {
             arrays: Arrays {
-                x: self.driver.address(SimtDriver::as_slice(&x)).0,
+                x: self.driver.address(SimtDriver::as_slice(&x))?.0,
                 out: self
                     .driver
-                    .address_mut(SimtDriver::as_slice_mut(&mut out))
+                    .address_mut(SimtDriver::as_slice_mut(&mut out))?
                     .0,
                 ..Arrays::default()
             },

@@ -3,11 +3,14 @@
 use crate::element::DType;
 use crate::gpu::driver::{Attributes, COUNTER_BYTES, PARTIAL_BYTES};
 use crate::gpu::kernel::{Operation, Strategy};
+use crate::gpu::plan::candidates::PlanQuery;
 use crate::gpu::plan::split::{BLOCKS_PER_MULTIPROCESSOR, Step, step};
 use crate::gpu::plan::tests::{HOPPER, TURING, view};
-use crate::gpu::plan::tuning::{CLUSTERS, Tuning};
+use crate::gpu::plan::tuning::{BLOCKS_OF_THREADS, CLUSTERS, Tuning};
 use crate::gpu::plan::view::{Arrangement, View};
-use crate::gpu::plan::{LaunchPlan, MOST_BLOCKS, MOST_TICKETED_CHANNELS, Pass, THREADS, fused};
+use crate::gpu::plan::{
+    LaunchPlan, MOST_BLOCKS, MOST_TICKETED_CHANNELS, Pass, PassPlan, SharedBudgets, THREADS,
+};
 use crate::shape::Layout;
 
 /// Holds what the kernels and the device need of a launch.
@@ -39,7 +42,8 @@ fn check_launch(plan: &LaunchPlan, view: &View, device: &Attributes) {
         launch.threads.is_multiple_of(32) && (32..=256).contains(&launch.threads),
         (1..=MOST_BLOCKS).contains(&blocks),
         launch.shared_bytes <= device.shared_per_block - 1024,
-        CLUSTERS.contains(&(launch.cluster as usize)) && launch.cluster <= device.cluster_blocks,
+        CLUSTERS.contains(&(launch.cluster as usize)),
+        launch.cluster <= most_of_cluster(launch.shared_bytes, device),
         launch.blocks.is_multiple_of(launch.cluster),
     );
     if launch.cooperative {
@@ -50,6 +54,15 @@ fn check_launch(plan: &LaunchPlan, view: &View, device: &Attributes) {
             blocks <= BLOCKS_PER_MULTIPROCESSOR * device.multiprocessors as usize,
             2 * (launch.shared_bytes + 1024) <= device.shared_per_multiprocessor,
         );
+    }
+}
+
+/// The largest cluster of blocks that take so much shared memory.
+fn most_of_cluster(shared_bytes: u32, device: &Attributes) -> u32 {
+    if shared_bytes as usize <= SharedBudgets::of(device).half {
+        device.cluster_blocks
+    } else {
+        device.cluster_blocks_alone
     }
 }
 
@@ -197,7 +210,12 @@ const SHAPES: [&[usize]; 26] = [
 /// As the test host plays it: the largest clusters there are.
 const SIXTEEN: Attributes = Attributes {
     multiprocessors: 8,
-    cluster_blocks: 16,
+    ..HOPPER
+};
+
+/// Whose GPCs have too few multiprocessors for a cluster of 16 blocks that are each alone on one.
+const SMALL_GPCS: Attributes = Attributes {
+    cluster_blocks_alone: 8,
     ..HOPPER
 };
 
@@ -214,7 +232,7 @@ fn tunings() -> Vec<Tuning> {
             .collect()
     };
     let columns = numbers(&[1, 2, 5, 31, 64, 127, 128, 129, 255, THREADS]);
-    let groups = numbers(&[1, 7, MOST_TICKETED_CHANNELS]);
+    let groups = [1, 7, MOST_TICKETED_CHANNELS];
     let mut tunings = vec![];
     for strategy in ["", "split", "on-chip", "ticketed", "persistent"] {
         let strategy = match strategy {
@@ -223,37 +241,49 @@ fn tunings() -> Vec<Tuning> {
         };
         for cluster in numbers(&CLUSTERS) {
             for &columns in &columns {
-                for &group in &groups {
-                    let mut tuning = strategy.clone();
-                    if let Some(cluster) = cluster {
-                        tuning = tuning.cluster(cluster).unwrap();
-                    }
-                    if let Some(columns) = columns {
-                        tuning = tuning.columns(columns).unwrap();
-                    }
-                    if let Some(group) = group {
-                        tuning = tuning.group(group).unwrap();
-                    }
-                    tunings.push(tuning);
+                let mut tuning = strategy.clone();
+                if let Some(cluster) = cluster {
+                    tuning = tuning.cluster(cluster).unwrap();
                 }
+                if let Some(columns) = columns {
+                    tuning = tuning.columns(columns).unwrap();
+                }
+                tunings.push(tuning);
             }
         }
+        tunings.extend(groups.map(|group| strategy.clone().group(group).unwrap()));
+        tunings.extend(BLOCKS_OF_THREADS.map(|some| strategy.clone().threads(some).unwrap()));
     }
     tunings
 }
 
-/// How many of the plans for a pass were made in one launch; all were checked.
-fn check_fused(view: &View, dtype: DType, device: &Attributes, tunings: &[Tuning]) -> usize {
-    let mut fused_passes = 0;
+/// How many of the plans that could be chosen for a pass are of one launch; all were checked.
+fn check_all(view: &View, dtype: DType, device: &Attributes, tunings: &[Tuning]) -> usize {
+    let mut whole_passes = 0;
     for pass in [Pass::Forward, Pass::Backward] {
         for tuning in tunings {
-            if let Some(plan) = fused(pass, view, dtype, device, tuning) {
-                check(&plan, view, device);
-                fused_passes += 1;
+            let query = PlanQuery {
+                pass,
+                view,
+                dtype,
+                device,
+                tuning,
+            };
+            for candidate in query.candidates() {
+                match candidate {
+                    PassPlan::Whole(plan) => {
+                        check(&plan, view, device);
+                        whole_passes += 1;
+                    }
+                    PassPlan::Steps { reduce, write } => {
+                        check(&reduce, view, device);
+                        check(&write, view, device);
+                    }
+                }
             }
         }
     }
-    fused_passes
+    whole_passes
 }
 
 #[test]
@@ -268,7 +298,7 @@ fn every_plan_covers_the_array_and_fits_the_device() {
                     Step::BackwardReduce,
                     Step::BackwardInput,
                 ] {
-                    check(&step(step_of, &view, dtype, device), &view, device);
+                    check(&step(step_of, &view, dtype), &view, device);
                 }
             }
         }
@@ -278,15 +308,21 @@ fn every_plan_covers_the_array_and_fits_the_device() {
 #[test]
 fn no_tuning_leaves_the_array_or_the_device() {
     let tunings = tunings();
-    let mut fused_passes = 0;
+    let mut whole_passes = 0;
     for dims in SHAPES {
         for (layout, dtype) in LAYOUTS.iter().flat_map(|&l| DTYPES.map(|d| (l, d))) {
-            for device in [&HOPPER, &SIXTEEN, &TURING, &WITHOUT_COOPERATION] {
-                fused_passes += check_fused(&view(dims, layout, dtype), dtype, device, &tunings);
+            for device in [
+                &HOPPER,
+                &SIXTEEN,
+                &SMALL_GPCS,
+                &TURING,
+                &WITHOUT_COOPERATION,
+            ] {
+                whole_passes += check_all(&view(dims, layout, dtype), dtype, device, &tunings);
             }
         }
     }
-    assert!(fused_passes > 100_000, "{fused_passes}");
+    assert!(whole_passes > 100_000, "{whole_passes}");
 }
 
 /// Every width that a group of columns can be told, of channels that end in a packet and of such that do not.
@@ -298,14 +334,14 @@ fn every_width_of_columns_has_a_thread_for_each_packet() {
                 .map(|text| Tuning::parse(text).unwrap().columns(packets).unwrap())
         })
         .collect();
-    let mut fused_passes = 0;
+    let mut whole_passes = 0;
     for spatial in [1, 2, 3, 4, 7, 8, 12, 49, 63, 64, 100, 127, 254, 255] {
         for (batch, channels) in [(2, 1), (5, 7), (33, 300), (700, 5000)] {
             for (layout, dtype) in LAYOUTS.iter().flat_map(|&l| DTYPES.map(|d| (l, d))) {
                 let view = view(&[batch, channels, spatial], layout, dtype);
-                fused_passes += check_fused(&view, dtype, &SIXTEEN, &widths);
+                whole_passes += check_all(&view, dtype, &SIXTEEN, &widths);
             }
         }
     }
-    assert!(fused_passes > 100_000, "{fused_passes}");
+    assert!(whole_passes > 100_000, "{whole_passes}");
 }

@@ -8,17 +8,7 @@ use crate::gpu::driver::Attributes;
 use crate::gpu::plan::view::View;
 use crate::shape::{Layout, Shape};
 
-/// An H200's numbers, as its data sheet and the CUDA programming guide have them.
-const HOPPER: Attributes = Attributes {
-    architecture: 90,
-    multiprocessors: 132,
-    shared_per_block: 227 << 10,
-    shared_per_multiprocessor: 228 << 10,
-    threads_per_multiprocessor: 2048,
-    l2_bytes: 60 << 20,
-    cluster_blocks: 8,
-    cooperative: true,
-};
+const HOPPER: Attributes = Attributes::H200;
 
 /// A T4's: no clusters, little shared memory.
 const TURING: Attributes = Attributes {
@@ -28,7 +18,10 @@ const TURING: Attributes = Attributes {
     shared_per_multiprocessor: 64 << 10,
     threads_per_multiprocessor: 1024,
     l2_bytes: 4 << 20,
+    memory_rate: 320_000_000_000,
+    clock_khz: 1_590_000,
     cluster_blocks: 1,
+    cluster_blocks_alone: 1,
     cooperative: true,
 };
 

@@ -1,0 +1,96 @@
+//! Passes over rows of columns in one launch.
+
+use crate::gpu::driver::{Attributes, Launch};
+use crate::gpu::kernel::Kernel;
+use crate::gpu::plan::candidates::{Found, PlanQuery};
+use crate::gpu::plan::columns::{Group, shared_bytes};
+use crate::gpu::plan::split::{BLOCKS_PER_MULTIPROCESSOR, launch, most_tiles};
+use crate::gpu::plan::view::PACKET_BYTES;
+use crate::gpu::plan::{LaunchPlan, MOST_BLOCKS, THREADS, unsigned};
+
+/// Packets of a row of a group of columns, about: 64 bytes to 1 KB.
+const WIDTHS: [usize; 5] = [4, 8, 16, 32, 64];
+
+impl PlanQuery<'_> {
+    pub(super) fn columns_on_chip(&self, kernel: Kernel, found: &mut Found) {
+        for group in self.column_groups() {
+            let groups = self.view.channels.div_ceil(group.channels);
+            let rows = |blocks: usize| self.view.batch.div_ceil(blocks);
+            let shared = |blocks: usize| {
+                let kept_packets = self.pass.arrays() * rows(blocks) * group.packets;
+                shared_bytes(self.view, &group, kept_packets)
+            };
+            for cluster in self.clusters(shared) {
+                if groups * cluster > MOST_BLOCKS {
+                    continue;
+                }
+                found.push(LaunchPlan {
+                    launch: Launch {
+                        cluster: unsigned(cluster),
+                        ..launch(kernel, groups * cluster, shared(cluster))
+                    },
+                    tile: rows(cluster),
+                    tiles: cluster,
+                    group_channels: group.channels,
+                    kept_rows: rows(cluster),
+                });
+            }
+        }
+    }
+
+    pub(super) fn columns_persistent(&self, kernel: Kernel, found: &mut Found) {
+        if !self.device.cooperative {
+            return;
+        }
+        // As many as this device takes, and as many as that for which every device plans, if those are fewer.
+        let reference = BLOCKS_PER_MULTIPROCESSOR * Attributes::REFERENCE.multiprocessors as usize;
+        let mut at_once = vec![self.full(), reference.min(self.full())];
+        at_once.dedup();
+        for group in self.column_groups() {
+            for &at_once in &at_once {
+                found.extend(self.persistent(kernel, &group, at_once));
+            }
+        }
+    }
+
+    /// So many blocks at once.
+    fn persistent(&self, kernel: Kernel, group: &Group, at_once: usize) -> Option<LaunchPlan> {
+        let groups = self.view.channels.div_ceil(group.channels);
+        let rows_at_once = THREADS / group.packets;
+        let parts = (at_once / groups)
+            .min(most_tiles(self.view.channels, 3 * groups))
+            .min(self.view.batch.div_ceil(4 * rows_at_once));
+        if parts == 0 {
+            return None;
+        }
+        let tile = self.view.batch.div_ceil(parts);
+        let tiles = self.view.batch.div_ceil(tile);
+        let room = self
+            .budgets()
+            .half
+            .checked_sub(shared_bytes(self.view, group, 0))?;
+        let row_packets = self.pass.arrays() * group.packets;
+        let kept_rows = (room / (row_packets * PACKET_BYTES)).min(tile);
+        let shared = shared_bytes(self.view, group, kept_rows * row_packets);
+        Some(LaunchPlan {
+            launch: Launch {
+                cooperative: true,
+                ..launch(kernel, tiles * groups, shared)
+            },
+            tile,
+            tiles,
+            group_channels: group.channels,
+            kept_rows,
+        })
+    }
+
+    /// Groups of each width, or of the one that is told.
+    fn column_groups(&self) -> Vec<Group> {
+        let mut groups: Vec<Group> = match self.tuning.columns {
+            Some(told) => vec![Group::of(self.view, told)],
+            None => WIDTHS.map(|width| Group::of(self.view, width)).to_vec(),
+        };
+        groups.dedup();
+        groups
+    }
+}

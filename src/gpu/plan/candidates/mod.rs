@@ -1,0 +1,107 @@
+//! Every plan that is right for a pass on a device, whatever it takes.
+//!
+//! | strategy | where | bytes from memory |
+//! |---|---|---|
+//! | on chip | a channel, or a group of columns, fits a block's shared memory or a cluster's | the least there are |
+//! | ticketed | planes, while there are counters and places for the sums | the least, while the second-level cache has a group |
+//! | persistent | columns, all blocks at once | what neither shared memory nor the cache keeps once more |
+//! | steps | always | what the cache does not keep once more |
+
+mod columns;
+mod planes;
+
+use crate::element::DType;
+use crate::gpu::driver::Attributes;
+use crate::gpu::kernel::{Kernel, Strategy};
+use crate::gpu::plan::split::{BLOCKS_PER_MULTIPROCESSOR, Step, step};
+use crate::gpu::plan::tuning::{CLUSTERS, Tuning};
+use crate::gpu::plan::view::{Arrangement, View};
+use crate::gpu::plan::{LaunchPlan, Pass, PassPlan, SharedBudgets};
+
+/// A pass over an array of one shape and type on one device: all that a plan depends on.
+pub(super) struct PlanQuery<'a> {
+    pub pass: Pass,
+    pub view: &'a View,
+    pub dtype: DType,
+    pub device: &'a Attributes,
+    pub tuning: &'a Tuning,
+}
+
+impl PlanQuery<'_> {
+    /// All of them that the tuning allows; the steps where it allows none.
+    pub(super) fn candidates(&self) -> Vec<PassPlan> {
+        let strategies: &[Strategy] = match (self.tuning.strategy, self.view.arrangement) {
+            (Some(strategy), _) => &[strategy],
+            (None, Arrangement::Planes) => &[Strategy::OnChip, Strategy::Ticketed],
+            (None, Arrangement::Columns) => &[Strategy::OnChip, Strategy::Persistent],
+        };
+        let mut found = Vec::new();
+        for &strategy in strategies {
+            let kernel = self.kernel(strategy);
+            if !kernel.exists() {
+                continue;
+            }
+            match (strategy, self.view.arrangement) {
+                (Strategy::OnChip, Arrangement::Planes) => self.planes_on_chip(kernel, &mut found),
+                (Strategy::OnChip, Arrangement::Columns) => {
+                    self.columns_on_chip(kernel, &mut found);
+                }
+                (Strategy::Ticketed, _) => self.planes_ticketed(kernel, &mut found),
+                (Strategy::Persistent, _) => self.columns_persistent(kernel, &mut found),
+                (Strategy::Split, _) => {}
+            }
+        }
+        let mut plans: Vec<_> = found.into_iter().map(PassPlan::Whole).collect();
+        if plans.is_empty() || self.tuning.strategy.is_none() {
+            plans.push(self.steps());
+        }
+        plans
+    }
+
+    /// The pass as two launches.
+    fn steps(&self) -> PassPlan {
+        let (reduce, write) = match self.pass {
+            Pass::Forward => (Step::Statistics, Step::Normalize),
+            Pass::Backward => (Step::BackwardReduce, Step::BackwardInput),
+        };
+        PassPlan::Steps {
+            reduce: step(reduce, self.view, self.dtype),
+            write: step(write, self.view, self.dtype),
+        }
+    }
+
+    fn kernel(&self, strategy: Strategy) -> Kernel {
+        Kernel {
+            family: self.view.arrangement.family(),
+            strategy,
+            operation: self.pass.operation(),
+            dtype: self.dtype,
+        }
+    }
+
+    fn budgets(&self) -> SharedBudgets {
+        SharedBudgets::of(self.device)
+    }
+
+    /// Clusters that may be asked for, smallest first, by the shared memory that a block of one takes.
+    fn clusters(&self, shared: impl Fn(usize) -> usize) -> Vec<usize> {
+        let budgets = self.budgets();
+        let fits = |&blocks: &usize| {
+            let most = match shared(blocks) {
+                bytes if bytes <= budgets.half => self.device.cluster_blocks,
+                bytes if bytes <= budgets.whole => self.device.cluster_blocks_alone,
+                _ => 0,
+            };
+            blocks <= most as usize && self.tuning.cluster.is_none_or(|only| only == blocks)
+        };
+        CLUSTERS.into_iter().filter(fits).collect()
+    }
+
+    /// Blocks that run at once when every multiprocessor has as many as it can.
+    fn full(&self) -> usize {
+        BLOCKS_PER_MULTIPROCESSOR * self.device.multiprocessors as usize
+    }
+}
+
+/// Launches that were found.
+type Found = Vec<LaunchPlan>;

@@ -1,0 +1,86 @@
+//! Passes over planes in one launch.
+
+use crate::gpu::driver::Launch;
+use crate::gpu::kernel::Kernel;
+use crate::gpu::plan::candidates::{Found, PlanQuery};
+use crate::gpu::plan::split::{launch, most_tiles};
+use crate::gpu::plan::tuning::BLOCKS_OF_THREADS;
+use crate::gpu::plan::view::PACKET_BYTES;
+use crate::gpu::plan::{LaunchPlan, MOST_BLOCKS, THREADS, unsigned};
+
+/// Packets of a tile of the ticketed kernels: 32 KB and 64 KB.
+const TICKET_TILES: [usize; 2] = [2048, 4096];
+/// A thread has at least so many packets, or there are fewer threads.
+const SHORTEST_CHAIN: usize = 2;
+
+impl PlanQuery<'_> {
+    pub(super) fn planes_on_chip(&self, kernel: Kernel, found: &mut Found) {
+        let packets = self.view.channel_packets();
+        let shared = |blocks: usize| self.pass.arrays() * packets.div_ceil(blocks) * PACKET_BYTES;
+        for cluster in self.clusters(shared) {
+            let (tile, blocks) = (packets.div_ceil(cluster), self.view.channels * cluster);
+            if blocks > MOST_BLOCKS {
+                continue;
+            }
+            for threads in BLOCKS_OF_THREADS {
+                let told = self.tuning.threads.is_some_and(|only| only == threads);
+                let sensible = threads == BLOCKS_OF_THREADS[0] || SHORTEST_CHAIN * threads <= tile;
+                if !told && (self.tuning.threads.is_some() || !sensible) {
+                    continue;
+                }
+                found.push(LaunchPlan {
+                    launch: Launch {
+                        threads: unsigned(threads),
+                        cluster: unsigned(cluster),
+                        ..launch(kernel, blocks, shared(cluster))
+                    },
+                    tile,
+                    tiles: cluster,
+                    group_channels: 0,
+                    kept_rows: 0,
+                });
+            }
+        }
+    }
+
+    pub(super) fn planes_ticketed(&self, kernel: Kernel, found: &mut Found) {
+        let packets = self.view.channel_packets();
+        let most = most_tiles(self.view.channels, 2 * self.view.channels);
+        if most == 0 {
+            return;
+        }
+        for tile in TICKET_TILES {
+            let tile = tile.max(packets.div_ceil(most).next_multiple_of(THREADS));
+            let tiles = packets.div_ceil(tile);
+            if tiles > most || 2 * self.view.channels * tiles > u32::MAX as usize / 2 {
+                continue;
+            }
+            let blocks = self.full().min(2 * self.view.channels * tiles);
+            for group_channels in self.groups(packets) {
+                found.push(LaunchPlan {
+                    launch: launch(kernel, blocks, 0),
+                    tile,
+                    tiles,
+                    group_channels,
+                    kept_rows: 0,
+                });
+            }
+        }
+    }
+
+    /// How many channels may be in flight: as many as leave room in the cache for those that are written and what is
+    /// written, fewer, or more, which fill the device where channels are few.
+    fn groups(&self, channel_packets: usize) -> Vec<usize> {
+        let channel_bytes = self.pass.arrays() * channel_packets * PACKET_BYTES;
+        let sixth = self.device.l2_bytes as usize / 6 / channel_bytes.max(1);
+        let mut groups = match self.tuning.group {
+            Some(told) => vec![told],
+            None => vec![sixth / 2, sixth, 2 * sixth, 4 * sixth],
+        };
+        for group in &mut groups {
+            *group = (*group).clamp(1, self.view.channels);
+        }
+        groups.dedup();
+        groups
+    }
+}

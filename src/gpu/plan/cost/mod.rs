@@ -1,0 +1,79 @@
+//! How long a plan is predicted to take: what its blocks move and wait for ([`stages`]), how they share the device
+//! ([`waves`]), by numbers that are in one table ([`constants`]).
+//!
+//! A prediction chooses between plans and says how much there is to gain; it is no measurement, and is never called one.
+
+pub mod constants;
+mod rates;
+mod stages;
+mod waves;
+
+use crate::gpu::driver::Attributes;
+use crate::gpu::plan::cost::constants::KernelConstants;
+use crate::gpu::plan::cost::rates::{NANOSECOND, Rates};
+use crate::gpu::plan::view::View;
+use crate::gpu::plan::{Pass, PassPlan};
+
+pub use waves::Bound;
+
+/// What a plan is predicted to take.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Prediction {
+    /// From the end of the work before it, in a graph.
+    pub seconds: f64,
+    /// Of the rate of a copy that moves only what must be moved.
+    pub share: f64,
+    /// Bytes from and to memory.
+    pub memory_bytes: f64,
+    /// Bytes that are read again and found in the second-level cache.
+    pub cached_bytes: f64,
+    /// Blocks of a multiprocessor that run at once, of the launch that takes longest.
+    pub resident: usize,
+    /// How often the device is full of its blocks.
+    pub waves: f64,
+    /// What most of its time is for.
+    pub bound: Bound,
+}
+
+/// Predicts a plan's time.
+pub fn predict(
+    pass: Pass,
+    view: &View,
+    plan: &PassPlan,
+    device: &Attributes,
+    kernels: &KernelConstants,
+) -> Prediction {
+    let rates = Rates::of(device);
+    let stages = stages::Query {
+        pass,
+        view,
+        device,
+        rates: &rates,
+        kernels,
+    }
+    .stages(plan);
+    let launch = rates.constants.launch.value * NANOSECOND;
+    let (mut seconds, mut memory_bytes, mut cached_bytes) = (0.0, 0.0, 0.0);
+    let mut longest = (0.0, 0, 0.0, Bound::Latency);
+    for stage in stages.iter().flatten() {
+        let timed = stage.time(&rates);
+        seconds += launch + timed.seconds;
+        memory_bytes += stage.blocks as f64 * stage.memory;
+        cached_bytes += stage.blocks as f64 * stage.cached;
+        if timed.seconds > longest.0 {
+            let (resident, waves) = (stage.resident, stage.waves(&rates));
+            longest = (timed.seconds, resident, waves, timed.bound);
+        }
+    }
+    let (_, resident, waves, bound) = longest;
+    let must = ((pass.arrays() + 1) * view.bytes()) as f64;
+    Prediction {
+        seconds,
+        share: must / rates.copy / seconds,
+        memory_bytes,
+        cached_bytes,
+        resident,
+        waves,
+        bound,
+    }
+}

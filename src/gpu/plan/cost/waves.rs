@@ -1,0 +1,213 @@
+//! How long the blocks of a launch take that compete for memory while each also waits: in waves, the first of which
+//! begins in step, so that all of it waits at once.
+
+use crate::gpu::plan::cost::rates::Rates;
+
+/// Blocks that are alike, and what each of them takes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Stage {
+    pub blocks: usize,
+    /// Blocks of a multiprocessor that run at once.
+    pub resident: usize,
+    /// Blocks that run at once, where it is fewer than all multiprocessors have room for.
+    pub most_at_once: usize,
+    /// Bytes of a block from and to memory.
+    pub memory: f64,
+    /// Bytes of a block that the second-level cache has.
+    pub cached: f64,
+    /// Clocks in which a block has its multiprocessor issue instructions.
+    pub clocks: f64,
+    /// Seconds in which a block waits and asks for nothing: a first latency, reductions, barriers.
+    pub delay: f64,
+    /// Seconds of the further latencies that a thread waits for one after the other, while others' bytes arrive: they
+    /// count as far as too few of those are on their way.
+    pub latencies: f64,
+    /// The share of what is moved that is read.
+    pub read: f64,
+}
+
+/// What most of a stage's time is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bound {
+    /// Bytes from and to memory.
+    Memory,
+    /// Bytes from the second-level cache.
+    Cache,
+    /// Instructions.
+    Instructions,
+    /// Too few bytes on their way, reductions and barriers.
+    Latency,
+}
+
+/// How long, and why.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Timed {
+    pub seconds: f64,
+    pub bound: Bound,
+}
+
+impl Stage {
+    /// Blocks that run at once.
+    pub(super) fn slots(&self, rates: &Rates) -> usize {
+        (self.resident * rates.multiprocessors)
+            .min(self.most_at_once)
+            .max(1)
+    }
+
+    pub(super) fn waves(&self, rates: &Rates) -> f64 {
+        self.blocks as f64 / self.slots(rates) as f64
+    }
+
+    /// From the first block's begin to the last one's end.
+    pub(super) fn time(&self, rates: &Rates) -> Timed {
+        let slots = self.slots(rates);
+        let (whole, rest) = (self.blocks / slots, self.blocks % slots);
+        let (full, bound) = self.busy(slots, rates);
+        let (last, _) = self.busy(rest, rates);
+        let mut seconds = 0.0;
+        if whole > 0 {
+            seconds += self.waits(full) + full;
+            seconds += (whole - 1) as f64 * self.steady(slots, full, rates);
+        }
+        if rest > 0 {
+            // Behind other waves, blocks are no longer in step.
+            seconds += if whole > 0 {
+                self.steady(rest, last, rates)
+            } else {
+                self.waits(last) + last
+            };
+        }
+        let waits = self.waits(full.max(last)) > full.max(last);
+        Timed {
+            seconds,
+            bound: if waits { Bound::Latency } else { bound },
+        }
+    }
+
+    /// Seconds in which a block waits, where a wave's bytes take `busy`.
+    fn waits(&self, busy: f64) -> f64 {
+        self.delay + (self.latencies - busy * self.read).max(0.0)
+    }
+
+    /// Seconds in which something is busy for so many blocks at once, and what.
+    fn busy(&self, blocks: usize, rates: &Rates) -> (f64, Bound) {
+        let all = blocks as f64;
+        // One multiprocessor has more than its share where the others have nothing.
+        let of_one = blocks.div_ceil(rates.multiprocessors) as f64;
+        let from_cache = self.memory + self.cached;
+        let memory = (all * self.memory / rates.copy).max(of_one * self.memory / rates.alone);
+        let cache = (all * from_cache / rates.cache).max(of_one * from_cache / rates.alone);
+        let instructions = of_one * self.clocks / rates.clock;
+        let bounds = [
+            (memory, Bound::Memory),
+            (cache, Bound::Cache),
+            (instructions, Bound::Instructions),
+        ];
+        bounds
+            .into_iter()
+            .fold((0.0, Bound::Memory), |most, bound| {
+                if bound.0 > most.0 { bound } else { most }
+            })
+    }
+
+    /// Seconds from one wave to the next when blocks are out of step: mean value analysis of a closed queue of as many
+    /// customers as a multiprocessor has blocks, each of which is served for its part of `busy` and then away.
+    fn steady(&self, blocks: usize, busy: f64, rates: &Rates) -> f64 {
+        let customers = blocks.div_ceil(rates.multiprocessors);
+        let (served, delay) = (busy / customers as f64, self.waits(busy));
+        let (mut waiting, mut cycle) = (0.0, 0.0);
+        for customer in 1..=customers {
+            let response = served * (1.0 + waiting);
+            cycle = delay + response;
+            waiting = customer as f64 * response / cycle.max(f64::MIN_POSITIVE);
+        }
+        cycle
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gpu::driver::Attributes;
+
+    /// Ten multiprocessors that move a byte a second each, together or alone.
+    fn rates() -> Rates {
+        Rates {
+            multiprocessors: 10,
+            clock: 1.0,
+            copy: 10.0,
+            cache: 1e9,
+            alone: 1.0,
+            cache_bytes: 0.0,
+            ..Rates::of(&Attributes::H200)
+        }
+    }
+
+    fn stage(blocks: usize, resident: usize, delay: f64) -> Stage {
+        Stage {
+            blocks,
+            resident,
+            most_at_once: usize::MAX,
+            memory: 1.0,
+            cached: 0.0,
+            clocks: 0.0,
+            delay,
+            latencies: 0.0,
+            read: 0.5,
+        }
+    }
+
+    #[test]
+    fn latencies_count_as_far_as_too_few_bytes_are_on_their_way() {
+        let seconds = |latencies| {
+            let stage = Stage {
+                latencies,
+                ..stage(20, 2, 3.0)
+            };
+            stage.time(&rates()).seconds
+        };
+        assert_eq!(seconds(1.0), seconds(0.0));
+        assert_eq!(seconds(5.0), seconds(0.0) + 4.0);
+    }
+
+    #[test]
+    fn one_wave_is_in_step_and_waits_at_once() {
+        assert_eq!(stage(20, 2, 3.0).time(&rates()).seconds, 3.0 + 2.0);
+        // Half of the multiprocessors take as long as all.
+        assert_eq!(stage(5, 2, 0.0).time(&rates()).seconds, 1.0);
+    }
+
+    #[test]
+    fn one_block_of_a_multiprocessor_hides_nothing_and_many_hide_all() {
+        let of_ten_waves = |resident| {
+            stage(100 * resident, resident, 1.0).time(&rates()).seconds / (10 * resident) as f64
+        };
+        assert_eq!(of_ten_waves(1), 2.0);
+        assert!(of_ten_waves(2) < 1.5 && of_ten_waves(2) > 1.0);
+        assert!(of_ten_waves(16) < 1.1);
+    }
+
+    #[test]
+    fn one_block_too_many_takes_a_wave() {
+        let fits = stage(10, 1, 1.0).time(&rates()).seconds;
+        assert_eq!(stage(11, 1, 1.0).time(&rates()).seconds, 2.0 * fits);
+    }
+
+    #[test]
+    fn what_takes_longest_is_named() {
+        let bound = |stage: Stage| stage.time(&rates()).bound;
+        assert_eq!(bound(stage(10, 1, 0.5)), Bound::Memory);
+        assert_eq!(bound(stage(10, 1, 1.5)), Bound::Latency);
+        let counts = Stage {
+            clocks: 2.0,
+            ..stage(10, 1, 0.0)
+        };
+        assert_eq!(bound(counts), Bound::Instructions);
+        let cached = Stage {
+            memory: 0.0,
+            cached: 1.0,
+            ..stage(10, 1, 0.0)
+        };
+        assert_eq!(bound(cached), Bound::Cache);
+    }
+}
