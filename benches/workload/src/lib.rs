@@ -14,3 +14,4 @@ pub mod problem;
 pub mod processor;
 pub mod shapes;
 mod stream;
+pub mod table;

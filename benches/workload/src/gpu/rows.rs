@@ -8,7 +8,8 @@ use half::{bf16, f16};
 use crate::gpu::check::Check;
 use crate::gpu::own_kernels::MemoryKernels;
 use crate::gpu::timing::{Time, time};
-use crate::gpu::wanted::{WORKS, Wanted, layout_name};
+use crate::gpu::wanted::{WORKS, Wanted};
+use crate::table;
 
 /// Calls of a graph that are many enough for any pass.
 pub const CALLS: usize = 200;
@@ -59,7 +60,7 @@ pub fn listed(wanted: &Wanted) -> Vec<Listed> {
     let (shape, dtype) = (wanted.shape, wanted.dtype);
     let row = |&(work, pass): &(Work, &'static str)| Listed {
         dims: shape.logical_dims(),
-        layout: layout_name(&shape),
+        layout: table::layout(&shape),
         dtype: dtype.to_string(),
         pass,
         bytes: bytes(work, &shape, dtype),
@@ -119,7 +120,7 @@ impl<'a> Bench<'a> {
         let shape = wanted.shape;
         let missing = |pass, why: String| Missing {
             dims: shape.logical_dims(),
-            layout: layout_name(&shape),
+            layout: table::layout(&shape),
             dtype: T::DTYPE.to_string(),
             pass,
             plan: plan(),
@@ -142,7 +143,7 @@ impl<'a> Bench<'a> {
             tell(match measured {
                 Ok(Ok(time)) => Ok(Row {
                     dims: shape.logical_dims(),
-                    layout: layout_name(&shape),
+                    layout: table::layout(&shape),
                     dtype: T::DTYPE.to_string(),
                     pass,
                     plan: plan(),

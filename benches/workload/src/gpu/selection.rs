@@ -3,7 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::gpu::wanted::{Rows, Wanted, dims_name, layout_name};
+use crate::gpu::wanted::{Rows, Wanted};
+use crate::table;
 
 /// Some of the rows: those that have what is given.
 ///
@@ -62,8 +63,8 @@ impl Only {
     fn takes(&self, row: &Wanted, pass: &str) -> bool {
         let is =
             |told: &Option<String>, found: &str| told.as_ref().is_none_or(|told| told == found);
-        is(&self.dims, &dims_name(&row.shape))
-            && is(&self.layout, layout_name(&row.shape))
+        is(&self.dims, &table::name(&row.shape))
+            && is(&self.layout, table::layout(&row.shape))
             && is(&self.dtype, &row.dtype.to_string())
             && is(&self.pass, pass)
     }

@@ -2,8 +2,10 @@
 
 use std::str::FromStr;
 
-use batchnorm::{DType, Layout, Shape};
+use batchnorm::{DType, Shape};
 use cuda_machine::arrays::Work;
+
+use crate::table;
 
 /// The passes of a row, by their names.
 pub const WORKS: [(Work, &str); 6] = [
@@ -47,19 +49,6 @@ impl FromStr for Rows {
     }
 }
 
-/// Dimensions after N of ResNet's layers: C, H, W.
-const IMAGES: [[usize; 3]; 9] = [
-    [64, 112, 112],
-    [64, 56, 56],
-    [256, 56, 56],
-    [128, 28, 28],
-    [512, 28, 28],
-    [256, 14, 14],
-    [1024, 14, 14],
-    [512, 7, 7],
-    [2048, 7, 7],
-];
-
 fn first(dims: &[usize]) -> Shape {
     Shape::channels_first(dims).expect("a shape that is allowed")
 }
@@ -89,7 +78,7 @@ impl Rows {
                 with(last(&[32, 512, 7, 7]), DType::F32, 2),
                 with(first(&[20, 6, 256, 256]), DType::F16, 2),
             ],
-            Self::Table => table()
+            Self::Table => table::shapes(&[32, 128, 256])
                 .into_iter()
                 .flat_map(|shape| {
                     [DType::F32, DType::F16, DType::BF16].map(|dtype| with(shape, dtype, 6))
@@ -101,36 +90,4 @@ impl Rows {
             ],
         }
     }
-}
-
-/// Shapes of both layouts; the last ones have few channels, no spatial dimensions, or are odd ones out.
-fn table() -> Vec<Shape> {
-    let mut dims: Vec<Vec<usize>> = Vec::new();
-    for batch in [32, 128, 256] {
-        dims.extend(IMAGES.map(|[channels, height, width]| vec![batch, channels, height, width]));
-    }
-    // Few channels of large planes.
-    dims.push(vec![20, 6, 256, 256]);
-    dims.push(vec![16, 2, 112, 112, 112]);
-    dims.push(vec![16, 64, 256, 256]);
-    dims.push(vec![4, 32, 64, 64, 64]);
-    dims.push(vec![2, 8, 4, 4]);
-    let both = dims.iter().flat_map(|dims| [first(dims), last(dims)]);
-    let rows = [[4096, 1024], [65_536, 64]].map(|dims| Shape::channels_last(&dims));
-    both.chain(rows.map(|shape| shape.expect("a shape that is allowed")))
-        .collect()
-}
-
-/// What a row's layout is called.
-pub fn layout_name(shape: &Shape) -> &'static str {
-    match (shape.spatial(), shape.layout()) {
-        (1, _) => "(N, C)",
-        (_, Layout::ChannelsFirst) => "channels first",
-        (_, Layout::ChannelsLast) => "channels last",
-    }
-}
-
-/// PyTorch's dimensions, as a word: `32x64x56x56`.
-pub fn dims_name(shape: &Shape) -> String {
-    crate::shapes::name(&shape.logical_dims())
 }

@@ -1,0 +1,38 @@
+//! No plan for a row of the table leaves a multiprocessor without a block, where x has more than 2 MB.
+
+use batchnorm::DType;
+use batchnorm::gpu::Attributes;
+use batchnorm::gpu::plan::{Explanation, Pass, PassPlan, Tuning};
+use workload::table;
+
+/// Blocks of the launch of a plan that has fewest.
+fn blocks(plan: &PassPlan) -> u32 {
+    match plan {
+        PassPlan::Whole(whole) => whole.launch.blocks,
+        PassPlan::Steps { reduce, write } => reduce.launch.blocks.min(write.launch.blocks),
+    }
+}
+
+#[test]
+fn every_multiprocessor_has_work() {
+    let mut large = 0;
+    for shape in table::shapes(&[32, 128, 256]) {
+        for dtype in [DType::F32, DType::F16, DType::BF16, DType::F64] {
+            for pass in [Pass::Forward, Pass::Backward] {
+                for device in [Attributes::H200, Attributes::H100, Attributes::A100] {
+                    let tuning = Tuning::default();
+                    let why = Explanation::of(&shape, dtype, pass, &device, &tuning);
+                    if why.view.bytes() <= 2 << 20 {
+                        continue;
+                    }
+                    large += 1;
+                    assert!(
+                        blocks(&why.chosen().plan) >= device.multiprocessors,
+                        "{shape}: {why}"
+                    );
+                }
+            }
+        }
+    }
+    assert!(large > 1000, "{large}");
+}

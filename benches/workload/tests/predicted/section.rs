@@ -1,0 +1,233 @@
+//! The section as text.
+
+use std::collections::HashMap;
+use std::fmt::Write;
+
+use batchnorm::gpu::Attributes;
+use batchnorm::gpu::plan::cost::constants::{
+    AMPERE, Constant, HOPPER, KERNELS, OTHER, SEGMENTS, Status,
+};
+use batchnorm::gpu::plan::{Considered, Explanation, Pass, Tuning};
+use batchnorm::{DType, Layout, Shape};
+use workload::table;
+
+use crate::before::{self, Row};
+
+const DEVICES: [(&str, Attributes); 2] = [("H100", Attributes::H100), ("H200", Attributes::H200)];
+const TYPES: [(&str, DType, usize); 2] = [("f32", DType::F32, 4), ("f16", DType::F16, 2)];
+const PASSES: [(&str, Pass); 2] = [("forward", Pass::Forward), ("backward", Pass::Backward)];
+
+/// One row's figures.
+struct Predicted {
+    row: Row,
+    shape: Shape,
+    bytes: usize,
+    before: Considered,
+    now: Considered,
+    told: String,
+}
+
+pub(crate) fn write(before: &HashMap<Row, (Tuning, String)>) -> String {
+    let rows = rows(before);
+    let mut text = String::from(
+        "By the model of `src/gpu/plan/cost/`, not measured: the share of a copy's rate at which each row moves the bytes that must be moved.\n\
+         Before: the plans of the time when the first that fitted was taken, with the kernels as they were then read in machine code. Now:\n\
+         the plans of today, with the kernels as they are meant to be (`KERNELS` of `src/gpu/plan/cost/constants.rs`). bf16 is as f16. A test holds\n\
+         this section against the model (`benches/workload/tests/predicted/`).\n\n",
+    );
+    goals(&mut text, &rows);
+    table_of_rows(&mut text, &rows);
+    constants(&mut text);
+    text
+}
+
+fn rows(before: &HashMap<Row, (Tuning, String)>) -> Vec<Predicted> {
+    let mut rows = Vec::new();
+    for shape in table::shapes(&[32, 128, 256]) {
+        for (type_name, dtype, value_bytes) in TYPES {
+            for (pass_name, pass) in PASSES {
+                for (device_name, device) in &DEVICES {
+                    let row = [
+                        *device_name,
+                        table::name(&shape).as_str(),
+                        table::layout(&shape),
+                        type_name,
+                        pass_name,
+                    ]
+                    .map(str::to_owned);
+                    let (tuning, told) = &before[&row];
+                    let then =
+                        Explanation::with(&shape, dtype, pass, device, tuning, &before::kernels());
+                    let now = Explanation::of(&shape, dtype, pass, device, &Tuning::default());
+                    rows.push(Predicted {
+                        row,
+                        shape,
+                        bytes: shape.len() * value_bytes,
+                        before: *then.chosen(),
+                        now: *now.chosen(),
+                        told: told.clone(),
+                    });
+                }
+            }
+        }
+    }
+    rows
+}
+
+/// A goal: of which rows, and what share.
+struct Goal {
+    name: &'static str,
+    share: [f64; 2],
+    has: fn(&Shape, usize) -> bool,
+}
+
+const LARGE: usize = 50_000_000;
+
+fn few_large_planes(shape: &Shape) -> bool {
+    shape.layout() == Layout::ChannelsFirst
+        && (shape.channels() <= 16 || shape.spatial() >= 65536)
+        && shape.spatial() >= 65536
+}
+
+const GOALS: [Goal; 3] = [
+    Goal {
+        name: "channels first, from 50 MB",
+        share: [0.90, 0.88],
+        has: |shape, bytes| {
+            shape.layout() == Layout::ChannelsFirst && bytes >= LARGE && !few_large_planes(shape)
+        },
+    },
+    Goal {
+        name: "channels last, from 50 MB",
+        share: [0.80, 0.80],
+        has: |shape, bytes| shape.layout() == Layout::ChannelsLast && bytes >= LARGE,
+    },
+    Goal {
+        name: "few channels with large planes",
+        share: [0.80, 0.80],
+        has: |shape, _| few_large_planes(shape),
+    },
+];
+
+fn goals(text: &mut String, rows: &[Predicted]) {
+    line(
+        text,
+        "| goal | device | pass | share | rows that reach it, before | now | least, before | now | rows |",
+    );
+    line(text, "|---|---|---|---|---|---|---|---|---|");
+    for goal in &GOALS {
+        for (device, _) in &DEVICES {
+            for (index, (pass, _)) in PASSES.iter().enumerate() {
+                let of_goal: Vec<&Predicted> = rows
+                    .iter()
+                    .filter(|one| one.row[0] == *device && one.row[4] == *pass)
+                    .filter(|one| (goal.has)(&one.shape, one.bytes))
+                    .collect();
+                let share = goal.share[index];
+                let reach = |of: fn(&Predicted) -> f64| {
+                    let reached = of_goal.iter().filter(|one| of(one) >= share).count();
+                    let least = of_goal
+                        .iter()
+                        .map(|one| of(one))
+                        .fold(f64::INFINITY, f64::min);
+                    (reached, least * 1e2)
+                };
+                let before = reach(|one| one.before.prediction.share);
+                let now = reach(|one| one.now.prediction.share);
+                line(
+                    text,
+                    &format!(
+                        "| {} | {device} | {pass} | {:.0} % | {} | {} | {:.0} % | {:.0} % | {} |",
+                        goal.name,
+                        share * 1e2,
+                        before.0,
+                        now.0,
+                        before.1,
+                        now.1,
+                        of_goal.len()
+                    ),
+                );
+            }
+        }
+    }
+    line(text, "");
+}
+
+fn table_of_rows(text: &mut String, rows: &[Predicted]) {
+    line(
+        text,
+        "| N x C x ... | layout | type | MB | pass | H100 before | now | H200 before | now | us on the H200 | by | planned before on the H200 | planned now |",
+    );
+    line(
+        text,
+        "|---|---|---|---|---|---|---|---|---|---|---|---|---|",
+    );
+    for pair in rows.chunks(DEVICES.len()) {
+        let [h100, h200] = pair else {
+            panic!("a row for each device");
+        };
+        let share = |considered: &Considered| format!("{:.0} %", considered.prediction.share * 1e2);
+        let [_, dims, layout, dtype, pass] = &h200.row;
+        line(
+            text,
+            &format!(
+                "| {dims} | {layout} | {dtype} | {:.1} | {pass} | {} | {} | {} | {} | {:.1} | {} | {} | {} |",
+                h200.bytes as f64 / 1e6,
+                share(&h100.before),
+                share(&h100.now),
+                share(&h200.before),
+                share(&h200.now),
+                h200.now.prediction.seconds * 1e6,
+                h200.now.prediction.bound,
+                h200.told.trim_start_matches("strategy="),
+                h200.now.plan,
+            ),
+        );
+    }
+    line(text, "");
+}
+
+fn constants(text: &mut String) {
+    line(text, "The model's numbers:\n");
+    line(text, "| of | what | value | unit | from | |");
+    line(text, "|---|---|---|---|---|---|");
+    let mut add = |of: &str, what: &str, constant: Constant| {
+        let Constant {
+            value,
+            unit,
+            source,
+            status,
+        } = constant;
+        let status = match status {
+            Status::Predicted => "predicted",
+            Status::Measured => "measured",
+        };
+        line(
+            text,
+            &format!("| {of} | {what} | {value} | {unit} | {source} | {status} |"),
+        );
+    };
+    for (what, constant) in HOPPER.table() {
+        add(HOPPER.class, what, constant);
+    }
+    for device in [AMPERE, OTHER] {
+        let others = device.table().into_iter().zip(HOPPER.table());
+        for ((what, constant), _) in others.filter(|(own, hopper)| own != hopper) {
+            add(device.class, what, constant);
+        }
+    }
+    for (what, constant) in KERNELS.table() {
+        add("kernels", what, constant);
+    }
+    for (bytes, constant) in SEGMENTS {
+        add(
+            "memory",
+            &format!("rows in pieces of {bytes} bytes or more"),
+            constant,
+        );
+    }
+}
+
+fn line(text: &mut String, line: &str) {
+    writeln!(text, "{line}").expect("a string takes everything");
+}
