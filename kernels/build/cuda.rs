@@ -5,9 +5,13 @@
 //! (`shipped.rs`); `BATCHNORM_REQUIRE_NVCC=1` makes a missing nvcc a failed build. `BATCHNORM_CUDA_ARCHITECTURES` is the
 //! list of compute capabilities that nvcc compiles for, such as `75,80,90`. Where neither can be had, which takes kernels
 //! that were changed after those shipped were made, a GPU that is found is refused with `Error::KernelsNotBuilt`.
+//! `BATCHNORM_CUDA_CUBINS` is another list, of GPUs that are not to compile the PTX at the first use: nvcc makes machine code for them
+//! too.
 
 #[path = "archive.rs"]
 mod archive;
+#[path = "cubin.rs"]
+mod cubin;
 #[path = "nvcc.rs"]
 mod nvcc;
 #[path = "ptx.rs"]
@@ -43,11 +47,13 @@ struct Compiled {
 }
 
 pub(crate) fn build() {
-    for variable in
-        nvcc::VARIABLES
-            .into_iter()
-            .chain([REQUIRE, ARCHITECTURES, shipped::ASK, "DOCS_RS"])
-    {
+    for variable in nvcc::VARIABLES.into_iter().chain([
+        REQUIRE,
+        ARCHITECTURES,
+        shipped::ASK,
+        cubin::CUBINS,
+        "DOCS_RS",
+    ]) {
         println!("cargo:rerun-if-env-changed={variable}");
     }
     // A new file is of use once a kernel in it is listed there.
@@ -56,6 +62,7 @@ pub(crate) fn build() {
     if env::var_os("DOCS_RS").is_some() {
         embed(
             &out.join("kernels.rs"),
+            &[],
             &[],
             "the kernels are not compiled for documentation",
         );
@@ -82,11 +89,11 @@ fn embed_shipped(out: &Path, no_nvcc: &str) {
     sources(Path::new("kernels"));
     let table = out.join("kernels.rs");
     match shipped::unpack(out) {
-        Ok(compiled) => embed(&table, &compiled, ""),
+        Ok(compiled) => embed(&table, &compiled, &[], ""),
         Err(unusable) => {
             let log = format!("{unusable}, and {no_nvcc}");
             println!("cargo:warning=there are no CUDA kernels, and no GPU can be used: {log}");
-            embed(&table, &[], &log);
+            embed(&table, &[], &[], &log);
         }
     }
 }
@@ -114,7 +121,8 @@ fn compile_all(nvcc: &Path, out: &Path) {
         "cargo:rustc-env=BATCHNORM_PTXAS={}",
         compiler.ptxas().display()
     );
-    embed(&out.join("kernels.rs"), &compiled, "");
+    let assembled = cubin::assemble(&compiler.ptxas(), &compiled, &cubin::asked());
+    embed(&out.join("kernels.rs"), &compiled, &assembled, "");
     let names: Vec<String> = architectures.iter().map(u32::to_string).collect();
     let log = format!(
         "{} for {} in {:.1} s",
@@ -282,7 +290,7 @@ fn run(command: &mut Command) -> String {
 }
 
 /// A table of what was compiled, as Rust.
-fn embed(table: &Path, compiled: &[Compiled], log: &str) {
+fn embed(table: &Path, compiled: &[Compiled], assembled: &[cubin::Assembled], log: &str) {
     let mut text = String::new();
     writeln!(text, "static EMBEDDED: &[Embedded] = &[").expect("a string takes everything");
     for Compiled {
@@ -296,6 +304,20 @@ fn embed(table: &Path, compiled: &[Compiled], log: &str) {
         writeln!(
             text,
             "    Embedded {{ module: {module:?}, architecture: {architecture}, version: ({major}, {minor}), ptx: include_str!({path:?}) }},",
+        )
+        .expect("a string takes everything");
+    }
+    writeln!(text, "];\nstatic ASSEMBLED: &[Assembled] = &[").expect("a string takes everything");
+    for cubin::Assembled {
+        module,
+        architecture,
+        file,
+    } in assembled
+    {
+        let path = file.display().to_string();
+        writeln!(
+            text,
+            "    Assembled {{ module: {module:?}, architecture: {architecture}, image: include_bytes!({path:?}) }},",
         )
         .expect("a string takes everything");
     }

@@ -91,9 +91,26 @@ impl Kernels {
         if let Some(module) = loaded.modules.get(&name) {
             return Ok(module.clone());
         }
-        let form = modules::of_build(&name, self.architecture, self.driver)?;
-        let module = self
-            .context
+        let module = match self.assembled(&name) {
+            Some(module) => module,
+            None => self.compiled(&name)?,
+        };
+        loaded.modules.insert(name, module.clone());
+        Ok(module)
+    }
+
+    /// A module of machine code, where the build has it and the driver takes it: an older driver than the assembler may
+    /// not, and compiles the PTX.
+    fn assembled(&self, name: &str) -> Option<Arc<CudaModule>> {
+        let form = modules::assembled(name, self.architecture)?;
+        let image = Ptx::from_binary(form.image.to_vec());
+        self.context.load_module(image).ok()
+    }
+
+    /// A module that the driver compiles.
+    fn compiled(&self, name: &str) -> Result<Arc<CudaModule>> {
+        let form = modules::of_build(name, self.architecture, self.driver)?;
+        self.context
             .load_module(Ptx::from_src(form.ptx))
             .map_err(|error| {
                 let DriverError(code) = error;
@@ -105,9 +122,7 @@ impl Kernels {
                 } else {
                     driver_error("load kernels", error)
                 }
-            })?;
-        loaded.modules.insert(name, module.clone());
-        Ok(module)
+            })
     }
 
     fn function(

@@ -1,4 +1,4 @@
-//! The kernels that this build has, as PTX, and which of them a device can run.
+//! The kernels that this build has, as PTX and, where that was asked for, as machine code, and which of them a device can run.
 
 use crate::cuda::version::{CudaVersion, capability};
 use crate::error::{Error, Result};
@@ -15,7 +15,15 @@ pub(super) struct Embedded {
     pub(super) ptx: &'static str,
 }
 
-// `EMBEDDED`, and `SEARCH_LOG` for why it is empty: written by kernels/build/cuda.rs.
+/// The same as machine code for one GPU, compressed as drivers unpack it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Assembled {
+    pub(super) module: &'static str,
+    pub(super) architecture: u32,
+    pub(super) image: &'static [u8],
+}
+
+// `EMBEDDED`, `ASSEMBLED`, and `SEARCH_LOG` for why it is empty: written by kernels/build/cuda.rs.
 include!(concat!(env!("OUT_DIR"), "/kernels.rs"));
 
 /// The newest form of a module that the device and its driver can run.
@@ -28,6 +36,28 @@ pub(super) fn of_build(
     driver: CudaVersion,
 ) -> Result<&'static Embedded> {
     choose(EMBEDDED, SEARCH_LOG, module, architecture, driver)
+}
+
+/// Machine code of a module that the device runs, if the build has any: it must be of the device's generation, and of no
+/// newer member of it.
+pub(super) fn assembled(module: &str, architecture: u32) -> Option<&'static Assembled> {
+    assembled_of(ASSEMBLED, module, architecture)
+}
+
+fn assembled_of<'a>(
+    assembled: &'a [Assembled],
+    module: &str,
+    architecture: u32,
+) -> Option<&'a Assembled> {
+    let runs = |one: &&Assembled| {
+        one.module == module
+            && one.architecture / 10 == architecture / 10
+            && one.architecture <= architecture
+    };
+    assembled
+        .iter()
+        .filter(runs)
+        .max_by_key(|one| one.architecture)
 }
 
 /// # Errors
@@ -158,6 +188,30 @@ mod tests {
         assert!(other.contains("9.0") && other.contains("8.0"), "{other}");
     }
 
+    #[test]
+    fn machine_code_is_for_its_own_generation() {
+        let of = |architecture| Assembled {
+            module: "channels",
+            architecture,
+            image: &[],
+        };
+        let all = [of(80), of(86), of(90)];
+        let chosen = |module, device| {
+            assembled_of(&all, module, device).map(|assembled| assembled.architecture)
+        };
+        for (device, expected) in [
+            (75, None),
+            (80, Some(80)),
+            (86, Some(86)),
+            (87, Some(86)),
+            (90, Some(90)),
+            (100, None),
+        ] {
+            assert_eq!(chosen("channels", device), expected, "on {device}");
+        }
+        assert_eq!(chosen("planes_split", 90), None);
+    }
+
     /// Whatever this build has: nothing with the reason, or each module for the same architectures.
     #[test]
     fn the_embedded_table_is_whole() {
@@ -180,6 +234,10 @@ mod tests {
                 "{}",
                 one.module
             );
+        }
+        for one in ASSEMBLED {
+            // The mark of a fat binary.
+            assert_eq!(one.image[..4], [0x50, 0xed, 0x55, 0xba], "{}", one.module);
         }
     }
 }
