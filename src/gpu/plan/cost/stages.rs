@@ -46,7 +46,7 @@ impl Query<'_> {
 
     /// Blocks that each have a channel's part in shared memory.
     fn planes_on_chip(&self, plan: &LaunchPlan) -> Stage {
-        let rounds = self.rounds(plan.tile, plan.launch.threads as usize, self.plane_loads());
+        let rounds = rounds_of(plan.tile, plan.launch.threads as usize, self.plane_loads());
         let constants = self.rates.constants;
         let delay = constants.plane_reduction.value + self.cluster_exchange(plan);
         let latencies = rounds * constants.memory_latency.value;
@@ -62,7 +62,7 @@ impl Query<'_> {
     fn columns_resident(&self, plan: &LaunchPlan) -> Stage {
         let constants = self.rates.constants;
         let rows_at_once = self.rows_at_once(plan);
-        let rounds = |rows: usize, loads| self.rounds(rows, rows_at_once, loads);
+        let rounds = |rows: usize, loads| rounds_of(rows, rows_at_once, loads);
         let loads = self.kernels.resident_loads[self.index()].value;
         let kept = plan.kept_rows.min(plan.tile) as f64 / plan.tile as f64;
         let again = self.bytes(self.arrays()) * (1.0 - kept);
@@ -93,7 +93,7 @@ impl Query<'_> {
     fn ticketed(&self, plan: &LaunchPlan) -> Stage {
         let constants = self.rates.constants;
         let pairs = self.view.channels * plan.tiles;
-        let rounds = self.rounds(plan.tile, plan.launch.threads as usize, self.plane_loads());
+        let rounds = rounds_of(plan.tile, plan.launch.threads as usize, self.plane_loads());
         // A group is written while the next is read: both and what is written are in the cache.
         let channel_bytes = self.bytes(1.0) / self.view.channels as f64;
         let group_bytes = channel_bytes * plan.group_channels.min(self.view.channels) as f64;
@@ -148,7 +148,7 @@ impl Query<'_> {
             constants.cache_latency
         };
         let reducing = self.kernels.issue_share_of_reduction.value;
-        let latencies = self.rounds(plan.tile, at_once, self.plane_loads()) * latency.value;
+        let latencies = rounds_of(plan.tile, at_once, self.plane_loads()) * latency.value;
         let (delay, memory, cached, share) = if reduces {
             // The last block of a channel finds the sums of the others.
             let publish = if plan.tiles > 1 {
@@ -236,12 +236,6 @@ impl Query<'_> {
         self.kernels.plane_loads[self.index()].value
     }
 
-    /// How often a thread waits for memory: `len` packets or rows of a block, `at_once` together, of each thread `loads`
-    /// on their way.
-    fn rounds(&self, len: usize, at_once: usize, loads: f64) -> f64 {
-        (len as f64 / (at_once as f64 * loads)).ceil()
-    }
-
     /// Clocks in which one multiprocessor would issue the whole pass.
     fn clocks(&self) -> f64 {
         /// Warps that a multiprocessor issues for in a clock.
@@ -299,6 +293,12 @@ impl Query<'_> {
             blocks => constants.cluster.value + f64::from(blocks) * constants.cluster_block.value,
         }
     }
+}
+
+/// How often a thread waits for memory: `len` packets or rows of a block, `at_once` together, of each thread `loads` on their
+/// way.
+fn rounds_of(len: usize, at_once: usize, loads: f64) -> f64 {
+    (len as f64 / (at_once as f64 * loads)).ceil()
 }
 
 /// A small count.
