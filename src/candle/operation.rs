@@ -195,9 +195,10 @@ impl<T: Value<Compute: Value>> Backward for Typed<T> {
         // SAFETY: a backward pass reads no dx, writes all of it, and so the residual's gradient if it is asked for: tests/bits
         // holds both against NaN.
         let made = unsafe {
-            match saved.has_residual() {
-                true => written_by(&device, candle_device, len, with_residual),
-                false => written_by(&device, candle_device, len, without_residual),
+            if saved.has_residual() {
+                written_by(&device, candle_device, len, with_residual)
+            } else {
+                written_by(&device, candle_device, len, without_residual)
             }
         };
         let (input, (residual, affine)) = made?;
