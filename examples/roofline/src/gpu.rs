@@ -10,7 +10,6 @@ use workload::gpu::rows::{self, Bench};
 use workload::gpu::wanted::{WORKS, Wanted};
 use workload::passes::Pass;
 
-use crate::floats::Type;
 use crate::options::Options;
 use crate::row::Row;
 
