@@ -49,7 +49,7 @@ impl<T: Element<Compute = f32>> Loop<T> {
         Ok(())
     }
 
-    fn into(&mut self) -> Result<()> {
+    fn in_given_memory(&mut self) -> Result<()> {
         let Self {
             layer,
             x,
@@ -69,7 +69,7 @@ fn of_type<T: Element<Compute = f32>>(criterion: &mut Criterion) {
         let name = format!("{}/{}", T::DTYPE, name(&dims));
         let mut group = criterion.benchmark_group("training_loop");
         group.bench_function(BenchmarkId::new("into", &name), |bencher| {
-            bencher.iter(|| calls.into().expect("a pass"));
+            bencher.iter(|| calls.in_given_memory().expect("a pass"));
         });
         group.bench_function(BenchmarkId::new("allocating", &name), |bencher| {
             bencher.iter(|| calls.allocating().expect("a pass"));

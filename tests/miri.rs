@@ -67,7 +67,7 @@ fn threads_share_an_array() {
             let cpu = portable(threads);
             let x = Tensor::new(&cpu, shape, &values).unwrap();
             let mut layer: BatchNorm<Cpu, f64> =
-                BatchNorm::new(&cpu, BatchNormConfig::new(shape.channels())).unwrap();
+                BatchNorm::with_compute(&cpu, BatchNormConfig::new(shape.channels())).unwrap();
             let (y, pass) = layer.forward_training(&x).unwrap();
             let gradients = pass.backward(&y).unwrap();
             [y.to_vec().unwrap(), gradients.input.to_vec().unwrap()]

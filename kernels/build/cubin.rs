@@ -11,7 +11,7 @@ use super::{Compiled, run};
 pub(super) const CUBINS: &str = "BATCHNORM_CUDA_CUBINS";
 
 /// One module for one GPU.
-pub(super) struct Assembled {
+pub(super) struct Cubin {
     pub(super) module: String,
     pub(super) architecture: u32,
     pub(super) file: PathBuf,
@@ -29,11 +29,7 @@ pub(super) fn asked() -> Vec<u32> {
 }
 
 /// Assembles every module for each architecture, from its newest PTX that the architecture runs, and packs it.
-pub(super) fn assemble(
-    ptxas: &Path,
-    compiled: &[Compiled],
-    architectures: &[u32],
-) -> Vec<Assembled> {
+pub(super) fn assemble(ptxas: &Path, compiled: &[Compiled], architectures: &[u32]) -> Vec<Cubin> {
     let modules: BTreeSet<&str> = compiled.iter().map(|one| one.module.as_str()).collect();
     let mut assembled = Vec::new();
     for module in modules {
@@ -54,7 +50,7 @@ pub(super) fn assemble(
             let file = cubin.with_extension("fatbin");
             pack(ptxas, &cubin, architecture, &file);
             let module = module.to_owned();
-            assembled.push(Assembled {
+            assembled.push(Cubin {
                 module,
                 architecture,
                 file,

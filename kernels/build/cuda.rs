@@ -290,7 +290,7 @@ fn run(command: &mut Command) -> String {
 }
 
 /// A table of what was compiled, as Rust.
-fn embed(table: &Path, compiled: &[Compiled], assembled: &[cubin::Assembled], log: &str) {
+fn embed(table: &Path, compiled: &[Compiled], assembled: &[cubin::Cubin], log: &str) {
     let mut text = String::new();
     writeln!(text, "static EMBEDDED: &[Embedded] = &[").expect("a string takes everything");
     for Compiled {
@@ -307,8 +307,8 @@ fn embed(table: &Path, compiled: &[Compiled], assembled: &[cubin::Assembled], lo
         )
         .expect("a string takes everything");
     }
-    writeln!(text, "];\nstatic ASSEMBLED: &[Assembled] = &[").expect("a string takes everything");
-    for cubin::Assembled {
+    writeln!(text, "];\n#[allow(dead_code, reason = \"tests look at the PTX alone\")]\nstatic EMBEDDED_CUBINS: &[Cubin] = &[").expect("a string takes everything");
+    for cubin::Cubin {
         module,
         architecture,
         file,
@@ -317,7 +317,7 @@ fn embed(table: &Path, compiled: &[Compiled], assembled: &[cubin::Assembled], lo
         let path = file.display().to_string();
         writeln!(
             text,
-            "    Assembled {{ module: {module:?}, architecture: {architecture}, image: include_bytes!({path:?}) }},",
+            "    Cubin {{ module: {module:?}, architecture: {architecture}, image: include_bytes!({path:?}) }},",
         )
         .expect("a string takes everything");
     }

@@ -17,13 +17,13 @@ pub(super) struct Embedded {
 
 /// The same as machine code for one GPU, compressed as drivers unpack it.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Assembled {
+pub(super) struct Cubin {
     pub(super) module: &'static str,
     pub(super) architecture: u32,
     pub(super) image: &'static [u8],
 }
 
-// `EMBEDDED`, `ASSEMBLED`, and `SEARCH_LOG` for why it is empty: written by kernels/build/cuda.rs.
+// `EMBEDDED`, `EMBEDDED_CUBINS`, and `SEARCH_LOG` for why it is empty: written by kernels/build/cuda.rs.
 include!(concat!(env!("OUT_DIR"), "/kernels.rs"));
 
 /// The newest form of a module that the device and its driver can run.
@@ -40,16 +40,12 @@ pub(super) fn of_build(
 
 /// Machine code of a module that the device runs, if the build has any: it must be of the device's generation, and of no
 /// newer member of it.
-pub(super) fn assembled(module: &str, architecture: u32) -> Option<&'static Assembled> {
-    assembled_of(ASSEMBLED, module, architecture)
+pub(super) fn assembled(module: &str, architecture: u32) -> Option<&'static Cubin> {
+    assembled_of(EMBEDDED_CUBINS, module, architecture)
 }
 
-fn assembled_of<'a>(
-    assembled: &'a [Assembled],
-    module: &str,
-    architecture: u32,
-) -> Option<&'a Assembled> {
-    let runs = |one: &&Assembled| {
+fn assembled_of<'a>(assembled: &'a [Cubin], module: &str, architecture: u32) -> Option<&'a Cubin> {
+    let runs = |one: &&Cubin| {
         one.module == module
             && one.architecture / 10 == architecture / 10
             && one.architecture <= architecture
@@ -190,7 +186,7 @@ mod tests {
 
     #[test]
     fn machine_code_is_for_its_own_generation() {
-        let of = |architecture| Assembled {
+        let of = |architecture| Cubin {
             module: "channels",
             architecture,
             image: &[],
@@ -235,7 +231,7 @@ mod tests {
                 one.module
             );
         }
-        for one in ASSEMBLED {
+        for one in EMBEDDED_CUBINS {
             // The mark of a fat binary.
             assert_eq!(one.image[..4], [0x50, 0xed, 0x55, 0xba], "{}", one.module);
         }

@@ -29,7 +29,7 @@ struct Embedded {
 
 /// As there, too.
 #[expect(dead_code, reason = "what is assembled here is the PTX")]
-struct Assembled {
+struct Cubin {
     module: &'static str,
     architecture: u32,
     image: &'static [u8],

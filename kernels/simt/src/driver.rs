@@ -252,6 +252,7 @@ impl Driver for SimtDriver {
             return Ok(Launched::NoRoom(Error::Launch {
                 kernel: name,
                 reason: format!("{reason} ({self})"),
+                source: None,
             }));
         }
         // SAFETY: the caller's promise.

@@ -164,7 +164,9 @@ mod tests {
     fn freed(pool: &Pool, sizes: &[usize]) -> Vec<usize> {
         let blocks: Vec<_> = sizes.iter().map(|&size| pool.take(size).unwrap()).collect();
         let addresses = blocks.iter().map(address).collect();
-        blocks.into_iter().for_each(|block| pool.put(block));
+        for block in blocks {
+            pool.put(block);
+        }
         addresses
     }
 

@@ -76,7 +76,7 @@ impl Threads {
         let done = Mutex::new(Vec::with_capacity(count));
         // Much can be done here while the other threads wake up.
         do_together(threads - 1, |part| self.pool.spawn(part), &|thread| {
-            work_off(&shares, thread, &work, &done)
+            work_off(&shares, thread, &work, &done);
         });
         let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
         done.sort_unstable_by_key(|(index, _)| *index);

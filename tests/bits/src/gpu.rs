@@ -26,7 +26,10 @@ const HOPPER: Attributes = Attributes {
     shared_per_multiprocessor: 228 << 10,
     threads_per_multiprocessor: 2048,
     l2_bytes: 50 << 20,
+    memory_rate: 290_000_000_000,
+    clock_khz: 1_980_000,
     cluster_blocks: 16,
+    cluster_blocks_alone: 16,
     cooperative: true,
 };
 
@@ -37,7 +40,9 @@ const TINY: Attributes = Attributes {
     shared_per_multiprocessor: 80 << 10,
     threads_per_multiprocessor: 1024,
     l2_bytes: 96 << 10,
+    memory_rate: 100_000_000_000,
     cluster_blocks: 1,
+    cluster_blocks_alone: 1,
     ..HOPPER
 };
 

@@ -30,7 +30,7 @@ fn of_type<T: Element, B: Backend>(backend: &B, shape: Shape) {
         Activation::Silu,
     ] {
         let config = BatchNormConfig::new(shape.channels()).activation(activation);
-        let ghosts = config.clone().ghost_batch(shape.batch() / 2);
+        let ghosts = config.ghost_batch(shape.batch() / 2);
         for (config, residual) in [(config, false), (ghosts, true)] {
             let what = format!("{shape} {} {config:?} {residual}", T::DTYPE);
             let after_zeros = passes::<T, B>(backend, &config, &tensors, residual, 0.0);
@@ -50,7 +50,7 @@ fn passes<T: Element, B: Backend>(
     before: f64,
 ) -> Vec<f64> {
     let (shape, added) = (x.shape(), residual.then_some(added));
-    let mut layer = BatchNorm::<B, T::Compute>::new(backend, config.clone()).unwrap();
+    let mut layer = BatchNorm::<B, T::Compute>::with_compute(backend, *config).unwrap();
     let mut found = vec![];
     let mut note = |tensor: &Tensor<T, B>| {
         let values = tensor.to_vec().unwrap();

@@ -80,11 +80,20 @@ fn run(pass: &Pass, seed: u64, in_place: bool) -> (Vec<f32>, Vec<f32>) {
     let of_channels = |value| driver.upload(&vec![value; channels]).expect("memory");
     let (gamma, beta) = (of_channels(1.0_f32), of_channels(0.0_f32));
     let mut written = [0.0_f32; 4].map(of_channels);
-    let x_address = driver.address_mut(SimtDriver::as_slice_mut(&mut x)).0;
-    let y_address = driver.address_mut(SimtDriver::as_slice_mut(&mut y)).0;
-    let [mean, mean_low, variance, inv_std] = written
-        .each_mut()
-        .map(|array| driver.address_mut(SimtDriver::as_slice_mut(array)).0);
+    let x_address = driver
+        .address_mut(SimtDriver::as_slice_mut(&mut x))
+        .unwrap()
+        .0;
+    let y_address = driver
+        .address_mut(SimtDriver::as_slice_mut(&mut y))
+        .unwrap()
+        .0;
+    let [mean, mean_low, variance, inv_std] = written.each_mut().map(|array| {
+        driver
+            .address_mut(SimtDriver::as_slice_mut(array))
+            .unwrap()
+            .0
+    });
     let arguments = Arguments {
         arrays: Arrays {
             x: x_address,
@@ -92,8 +101,8 @@ fn run(pass: &Pass, seed: u64, in_place: bool) -> (Vec<f32>, Vec<f32>) {
             ..Arrays::default()
         },
         channel: ChannelArrays {
-            gamma: driver.address(SimtDriver::as_slice(&gamma)).0,
-            beta: driver.address(SimtDriver::as_slice(&beta)).0,
+            gamma: driver.address(SimtDriver::as_slice(&gamma)).unwrap().0,
+            beta: driver.address(SimtDriver::as_slice(&beta)).unwrap().0,
             mean,
             mean_low,
             variance,

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use batchnorm::backend::Memory;
 use batchnorm::cuda::CudaDriver;
-use batchnorm::gpu::internal::{Arguments, Driver};
+use batchnorm::gpu::internal::{Arguments, Driver, Launched};
 use batchnorm::gpu::{Attributes, Gpu, Launch};
 use batchnorm::{Cuda, Element, Result};
 
@@ -27,13 +27,16 @@ impl PlannedFor {
 impl Driver for PlannedFor {
     type Guard<'a> = <CudaDriver as Driver>::Guard<'a>;
 
-    fn address<'a, T: Element>(&'a self, slice: Self::Slice<'a, T>) -> (u64, Self::Guard<'a>) {
+    fn address<'a, T: Element>(
+        &'a self,
+        slice: Self::Slice<'a, T>,
+    ) -> Result<(u64, Self::Guard<'a>)> {
         self.driver.address(slice)
     }
     fn address_mut<'a, T: Element>(
         &'a self,
         slice: Self::SliceMut<'a, T>,
-    ) -> (u64, Self::Guard<'a>) {
+    ) -> Result<(u64, Self::Guard<'a>)> {
         self.driver.address_mut(slice)
     }
     fn attributes(&self) -> &Attributes {
@@ -42,7 +45,7 @@ impl Driver for PlannedFor {
     fn workspace(&self) -> u64 {
         self.driver.workspace()
     }
-    unsafe fn launch(&self, launch: &Launch, arguments: &Arguments) -> Result<()> {
+    unsafe fn launch(&self, launch: &Launch, arguments: &Arguments) -> Result<Launched> {
         // SAFETY: the caller's promise, which is the same.
         unsafe { self.driver.launch(launch, arguments) }
     }
@@ -53,6 +56,9 @@ impl Memory for PlannedFor {
     type Slice<'a, T: Element> = <CudaDriver as Memory>::Slice<'a, T>;
     type SliceMut<'a, T: Element> = <CudaDriver as Memory>::SliceMut<'a, T>;
 
+    fn unspecified<T: Element>(&self, len: usize) -> Result<Self::Buffer<T>> {
+        self.driver.unspecified(len)
+    }
     fn zeros<T: Element>(&self, len: usize) -> Result<Self::Buffer<T>> {
         self.driver.zeros(len)
     }
@@ -96,5 +102,8 @@ impl Memory for PlannedFor {
     }
     fn len<T: Element>(slice: &Self::Slice<'_, T>) -> usize {
         CudaDriver::len(slice)
+    }
+    fn release_retained(&self) -> Result<()> {
+        self.driver.release_retained()
     }
 }
