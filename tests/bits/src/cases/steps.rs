@@ -285,7 +285,12 @@ impl<T: Element, B: Backend> Steps<'_, T, B> {
         } else {
             self.values()
         };
-        let mut dresidual = self.values();
+        // Left as it is where it is not asked for.
+        let mut dresidual = if in_place {
+            self.values()
+        } else {
+            self.backend.zeros(self.shape().len()).unwrap()
+        };
         let dy_to_dx = if in_place {
             InOut::InPlace(B::as_slice_mut(&mut dx))
         } else {
