@@ -103,10 +103,7 @@ impl PooledStatistics {
     /// [`Error::TooFewValues`] where nothing has been added: no values have no variance.
     pub fn variance(&self) -> Result<impl ExactSizeIterator<Item = f64>> {
         self.check_not_empty()?;
-        Ok(self.m2.iter().map(|m2| {
-            let _mode = DefaultMode::enter();
-            m2 / self.count as f64
-        }))
+        Ok((self.m2.iter()).map(|m2| DefaultMode::number(|| m2 / self.count as f64)))
     }
 
     fn check_not_empty(&self) -> Result<()> {

@@ -178,16 +178,16 @@ impl<C: Compute, B: Backend> RunningStatistics<C, B> {
         config: &BatchNormConfig,
         count: usize,
     ) -> RunningMut<B::SliceMut<'_, C>> {
-        let _mode = DefaultMode::enter();
         let factor = match config.averaging_kind() {
             Averaging::Exponential { momentum } => momentum,
-            _ => 1.0 / (self.batches as f64 + 1.0),
+            _ => DefaultMode::number(|| 1.0 / (self.batches as f64 + 1.0)),
         };
+        let estimate = config.running_variance_kind();
         RunningMut {
             mean: self.mean.slice_mut(),
             variance: self.variance.slice_mut(),
             factor,
-            correction: correction(config.running_variance_kind(), count),
+            correction: DefaultMode::number(|| correction(estimate, count)),
             only_finite: config.keeps_running_finite(),
         }
     }

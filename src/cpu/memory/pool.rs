@@ -125,12 +125,14 @@ impl Retained {
     /// Returns what there is no room for: of what is retained, the first freed.
     fn put(&mut self, block: Block) -> Vec<Block> {
         let bytes = block.len();
-        if bytes > self.limit {
-            return vec![block];
+        let mut given_back = Vec::new();
+        if bytes > self.limit || self.blocks.try_reserve(1).is_err() {
+            give_back(block, &mut given_back);
+            return given_back;
         }
-        let mut given_back = self.shrink_to(self.limit - bytes);
+        given_back = self.shrink_to(self.limit - bytes);
         if self.blocks.len() == MAX_RETAINED_BLOCKS {
-            given_back.push(self.remove_first());
+            give_back(self.remove_first(), &mut given_back);
         }
         self.blocks.push(block);
         self.bytes += bytes;
@@ -140,7 +142,7 @@ impl Retained {
     fn shrink_to(&mut self, bytes: usize) -> Vec<Block> {
         let mut given_back = Vec::new();
         while self.bytes > bytes {
-            given_back.push(self.remove_first());
+            give_back(self.remove_first(), &mut given_back);
         }
         given_back
     }
@@ -149,6 +151,13 @@ impl Retained {
         let block = self.blocks.remove(0);
         self.bytes -= block.len();
         block
+    }
+}
+
+/// Leaves a block to be given back after the lock; at once where there is no memory to note it in.
+fn give_back(block: Block, later: &mut Vec<Block>) {
+    if later.try_reserve(1).is_ok() {
+        later.push(block);
     }
 }
 

@@ -31,6 +31,14 @@ impl DefaultMode {
             before: (!is_default).then_some(found),
         }
     }
+
+    /// A number that is computed in the default mode. What is written to memory is written before the mode is left; a number that
+    /// stays in a register the optimizer would be free to compute when it is used.
+    #[inline(always)]
+    pub(crate) fn number(compute: impl FnOnce() -> f64) -> f64 {
+        let _mode = Self::enter();
+        std::hint::black_box(compute())
+    }
 }
 
 impl Drop for DefaultMode {
