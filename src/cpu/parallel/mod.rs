@@ -69,7 +69,7 @@ impl Threads {
         } else {
             self.count().min(count).max(1)
         };
-        if threads == 1 {
+        if threads == 1 || !has_room_to_share() {
             return in_turn(count, order, work);
         }
         let shares = Shares::new(threads, count, order);
@@ -82,6 +82,16 @@ impl Threads {
         done.sort_unstable_by_key(|(index, _)| *index);
         done.into_iter().map(|(_, result)| result).collect()
     }
+}
+
+/// Whether there is some memory left: to ask a pool's threads for anything takes a little, and where there is none rayon ends the program.
+fn has_room_to_share() -> bool {
+    const BYTES: usize = 1 << 13;
+    let mut room = Vec::<u8>::new();
+    let is_there = room.try_reserve_exact(BYTES).is_ok();
+    // Memory that is not used for anything would not be asked for.
+    std::hint::black_box(&mut room);
+    is_there
 }
 
 /// Everything on the caller's thread.

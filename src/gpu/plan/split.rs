@@ -43,7 +43,7 @@ const BUSY_BLOCKS: usize = 192;
 /// Blocks of a multiprocessor, by the registers of the kernels that reduce.
 pub(super) const BLOCKS_PER_MULTIPROCESSOR: usize = 2;
 /// Terms that a thread adds up in the compute type before a block adds in `f64`: more would cost digits.
-const LONGEST_CHAIN: usize = 128;
+pub(super) const LONGEST_CHAIN: usize = 128;
 /// Packets or rows that a thread takes at least, so that a block's beginning and end do not count.
 const SHORTEST_CHAIN: usize = 4;
 /// The same for a thread by columns, which begins with the numbers of each of its columns.

@@ -13,8 +13,8 @@
 //!   of several (`SHORT_ROW` of `tiling/view.rs`).
 //! - GPU: a thread has a sum for each lane of its packets, so k packets or rows are n = k − 1. Of a split step k is at most 128
 //!   (`LONGEST_CHAIN` of `src/gpu/plan/split.rs`), of the passes in one launch no more at the suite's sizes: those on chip keep
-//!   all of their packets in shared memory (57 a thread), a ticketed tile has 8 a thread (`TICKET_TILE` of
-//!   `src/gpu/plan/fused/planes.rs`), and a persistent block has its part of the rows. No plan gives a thread more than one
+//!   all of their packets in shared memory (57 a thread of 256), a ticketed tile has 8 or 16 a thread (`TICKET_TILES` of
+//!   `src/gpu/plan/candidates/planes.rs`), and a persistent block has its part of the rows. No plan gives a thread more than one
 //!   block would give it that had the whole channel, which is what [`Additions`] counts. In f64: lanes, rebasing, threads,
 //!   warps, blocks of a cluster and tiles, each a few.
 //!
@@ -86,7 +86,8 @@ impl Additions {
         }
     }
 
-    /// Of a block of 256 threads that has a whole channel: `src/gpu/plan/view.rs`, `columns.rs`, `split.rs`.
+    /// Of a block that has a whole channel, by columns of 256 threads, by planes of as few as a plan may take:
+    /// `src/gpu/plan/view.rs`, `columns.rs`, `split.rs`, `tuning.rs`.
     fn on_gpu(shape: &Shape, value_bytes: usize) -> Self {
         let (lanes, values) = (16 / value_bytes, shape.values_per_channel());
         let (rows, spatial) = if shape.channels() == 1 {
@@ -102,8 +103,7 @@ impl Additions {
             let group = row.min(16).max(spatial);
             rows.div_ceil(256 / group)
         } else {
-            // Small channels have fewer threads, with 4 packets each.
-            (rows * (spatial / lanes + 2)).div_ceil(256).max(4)
+            (rows * (spatial / lanes + 2)).div_ceil(32)
         };
         Self {
             narrow: of_a_thread.min(128).saturating_sub(1),

@@ -3,7 +3,7 @@
 use crate::gpu::driver::Launch;
 use crate::gpu::kernel::Kernel;
 use crate::gpu::plan::candidates::{Found, PlanQuery};
-use crate::gpu::plan::split::{launch, most_tiles};
+use crate::gpu::plan::split::{LONGEST_CHAIN, launch, most_tiles};
 use crate::gpu::plan::tuning::BLOCKS_OF_THREADS;
 use crate::gpu::plan::view::PACKET_BYTES;
 use crate::gpu::plan::{LaunchPlan, MOST_BLOCKS, THREADS, unsigned};
@@ -24,7 +24,10 @@ impl PlanQuery<'_> {
             }
             for threads in BLOCKS_OF_THREADS {
                 let told = self.tuning.threads.is_some_and(|only| only == threads);
-                let sensible = threads == BLOCKS_OF_THREADS[0] || SHORTEST_CHAIN * threads <= tile;
+                let is_long_enough =
+                    threads == BLOCKS_OF_THREADS[0] || SHORTEST_CHAIN * threads <= tile;
+                let is_short_enough = threads == THREADS || tile <= LONGEST_CHAIN * threads;
+                let sensible = is_long_enough && is_short_enough;
                 if !told && (self.tuning.threads.is_some() || !sensible) {
                     continue;
                 }
