@@ -190,20 +190,27 @@ DEVICE Sums sum_tile(const Arguments& a, const PlaneTile& tile, double reference
     return block_sum(sums);
 }
 
+// When the residual of a packet is read.
+enum class Residual {
+    WithX,  // as many on their way as packets of x
+    AtUse,  // where there are no registers for it to wait in
+};
+
 // Normalizes a tile; load(slot, place) gives its packets of x.
-template <class T, class Walk, class Load>
+template <class T, class Walk, Residual RESIDUAL, class Load>
 DEVICE void normalize_tile(
     const Arguments& a, const PlaneTile& tile, Coefficients<typename T::Compute> coefficients, Load load) {
-    // Where planes begin anywhere, their places take the registers that the residual would wait in.
-    each_packet<T, Walk, 4>(
+    // Where planes begin anywhere, their places take those registers.
+    constexpr bool WITH_X = Walk::WHOLE && RESIDUAL == Residual::WithX;
+    each_packet<T, Walk, Walk::WHOLE ? 4 : 2>(
         a, tile,
         [&](auto slot, const PlanePlace<T>& place) {
             const Packet<T> x = load(slot, place);
-            return Walk::WHOLE ? with_residual(a, place, x) : ForwardPacket<T>{x, Packet<T>::zero()};
+            return WITH_X ? with_residual(a, place, x) : ForwardPacket<T>{x, Packet<T>::zero()};
         },
         [&](auto, const PlanePlace<T>& place, const ForwardPacket<T>& from, bool) {
             write_normalized(
-                a, Walk::WHOLE ? from : with_residual(a, place, from.x), [&](int) { return coefficients; }, place);
+                a, WITH_X ? from : with_residual(a, place, from.x), [&](int) { return coefficients; }, place);
         });
 }
 

@@ -46,7 +46,7 @@ DEVICE void planes_on_chip_forward(const Arguments& a) {
             affine, finalize_statistics<T>(a, tile.channel, reference, sums, cluster_block_rank() == 0));
     __syncthreads();
     if (cluster_num_blocks() > 1) cluster_arrive_relaxed();
-    normalize_tile<T, Walk>(
+    normalize_tile<T, Walk, Residual::WithX>(
         a, tile, coefficients[0], [&](auto slot, const PlanePlace<T>&) { return Packet<T>::of(kept[slot]); });
     // A block's shared memory must last until the others have read its sums.
     if (cluster_num_blocks() > 1) cluster_wait();

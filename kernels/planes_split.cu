@@ -48,7 +48,7 @@ DEVICE void planes_normalize(const Arguments& a) {
     const PlaneTile tile = tile_of_block<T>(a, index);
     const Statistics<Compute> statistics = known_statistics<Compute>(a, tile.channel);
     const Affine<Compute> affine = affine_of<Compute>(a, tile.channel);
-    normalize_tile<T, Walk>(a, tile, coefficients_of(affine, statistics), [&](auto, const PlanePlace<T>& place) {
+    normalize_tile<T, Walk, Residual::WithX>(a, tile, coefficients_of(affine, statistics), [&](auto, const PlanePlace<T>& place) {
         return load_x<T, Reuse::Once>(a, place);
     });
 }

@@ -113,7 +113,7 @@ DEVICE void planes_ticketed_forward(const Arguments& a) {
         [&](const PlaneTile& tile) {
             const Statistics<Compute> statistics = known_statistics<Compute>(a, tile.channel);
             const Coefficients<Compute> coefficients = coefficients_of(affine_of<Compute>(a, tile.channel), statistics);
-            normalize_tile<T, Walk>(a, tile, coefficients, [&](auto, const PlanePlace<T>& place) {
+            normalize_tile<T, Walk, Residual::AtUse>(a, tile, coefficients, [&](auto, const PlanePlace<T>& place) {
                 return load_x<T, Reuse::Once>(a, place);
             });
         });
