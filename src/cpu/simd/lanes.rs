@@ -1,4 +1,4 @@
-//! A vector out of many registers: where there are two, it is a [`Pair`](crate::cpu::simd::pair::Pair).
+//! A vector out of several registers: where there are two, `pair.rs` has it.
 
 use crate::cpu::simd::vector::Vector;
 

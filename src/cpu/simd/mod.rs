@@ -11,7 +11,6 @@ pub(crate) mod elements;
 pub(crate) mod floating_point_mode;
 pub(crate) mod lanes;
 pub(crate) mod opaque;
-pub(crate) mod pair;
 pub(crate) mod portable;
 pub(crate) mod tail_mask;
 pub(crate) mod vector;
@@ -22,6 +21,8 @@ pub(crate) mod avx2;
 pub(crate) mod avx512;
 #[cfg(target_arch = "aarch64")]
 pub(crate) mod neon;
+#[cfg(all(target_arch = "x86_64", feature = "avx2"))]
+pub(crate) mod pair;
 
 use half::{bf16, f16};
 

@@ -22,7 +22,7 @@ struct Channel<'a, T: Element> {
     inputs: &'a Inputs<T>,
     shape: Shape,
     seed: u64,
-    channel: usize,
+    index: usize,
     mean: f64,
     inv_std: f64,
     gamma: f64,
@@ -38,7 +38,7 @@ impl<'a, T: Element> Channel<'a, T> {
             inputs,
             shape,
             seed,
-            channel,
+            index: channel,
             mean: 0.0,
             inv_std: 0.0,
             gamma: given(seed::GAMMA),
@@ -65,7 +65,7 @@ impl<'a, T: Element> Channel<'a, T> {
 
     /// Where its values are.
     fn indices(&self) -> impl Iterator<Item = usize> + use<T> {
-        let (shape, channel) = (self.shape, self.channel);
+        let (shape, channel) = (self.shape, self.index);
         (0..shape.batch())
             .flat_map(move |n| (0..shape.spatial()).map(move |s| shape.index(n, channel, s)))
     }
@@ -191,7 +191,7 @@ impl<'a, T: Element> Check<'a, T> {
                 if !near {
                     return Ok(Some(format!(
                         "{name} at {at}, channel {}, is {found}, the textbook has {expected}",
-                        channel.channel
+                        channel.index
                     )));
                 }
             }
