@@ -1,5 +1,5 @@
-//! How long a plan is predicted to take: what its blocks move and wait for ([`stages`]), how they share the device
-//! ([`waves`]), by numbers that are in one table ([`constants`]).
+//! How long a plan is predicted to take: what its blocks move and wait for (`stages`), how they share the device
+//! (`waves`), by numbers that are in one table (`constants`).
 //!
 //! A prediction chooses between plans and says how much there is to gain; it is no measurement, and is never called one.
 
