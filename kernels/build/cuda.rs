@@ -240,7 +240,7 @@ impl Compiler {
                 .arg(host);
         }
         run(command.arg(&job.source).arg("-o").arg(&file));
-        let text = fs::read_to_string(&file).expect("nvcc wrote it");
+        let text = ptx::without_place(&fs::read_to_string(&file).expect("nvcc wrote it"));
         let written = ptx::version(&text).expect("PTX begins with its version");
         let version = ptx::candidates(job.architecture, written)
             .find(|&version| {

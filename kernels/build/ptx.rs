@@ -48,3 +48,43 @@ pub(super) fn with_version(ptx: &str, (major, minor): Version) -> String {
         })
         .collect()
 }
+
+/// What the name of something in a file's unnamed namespace begins with, once it is mangled; eight digits follow that nvcc
+/// makes of where the file is, the file's name after its length, and eight more digits.
+const UNNAMED: &str = "_GLOBAL__N__";
+const DIGITS: usize = 8;
+
+/// The same text with those digits zero: what is compiled in two places is the same.
+pub(super) fn without_place(ptx: &str) -> String {
+    let mut pieces = ptx.split(UNNAMED);
+    let mut text = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        text.push_str(UNNAMED);
+        match place(piece) {
+            Some((file, rest)) => {
+                text.extend([&"0".repeat(DIGITS), file, &"0".repeat(DIGITS), rest]);
+            }
+            None => text.push_str(piece),
+        }
+    }
+    text
+}
+
+/// What is between the digits and what is after them, where they are there.
+fn place(name: &str) -> Option<(&str, &str)> {
+    let after = digits(name)?;
+    let (length, file) = after.strip_prefix('_')?.split_once('_')?;
+    let length: usize = length.parse().ok()?;
+    let rest = file.get(length..)?.strip_prefix('_')?;
+    let between = after.len() - rest.len();
+    Some((&after[..between], digits(rest)?))
+}
+
+/// What follows the digits that a text begins with.
+fn digits(text: &str) -> Option<&str> {
+    let (digits, rest) = text.split_at_checked(DIGITS)?;
+    digits
+        .bytes()
+        .all(|byte| byte.is_ascii_hexdigit())
+        .then_some(rest)
+}

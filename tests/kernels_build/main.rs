@@ -1,4 +1,4 @@
-//! What the build does before and after nvcc: looks for it, and lowers the version of the PTX that it wrote.
+//! What the build does before and after nvcc: looks for it, and lowers the version of the PTX that it wrote, and takes from it where it was made.
 
 #[path = "../../kernels/build/nvcc.rs"]
 #[expect(dead_code, reason = "only the build asks this machine")]
@@ -95,4 +95,23 @@ fn versions_are_tried_from_the_oldest_up() {
     assert!(turing.is_sorted(), "{turing:?}");
     // A compiler older than the oldest version needed is taken as it is.
     assert_eq!(tried(90, (7, 8)), [(7, 8)]);
+}
+
+#[test]
+fn what_is_compiled_in_two_places_is_the_same() {
+    let at = |place: &str| {
+        format!(
+            ".b8 _ZN34_GLOBAL__N__{place}_4_a_cu_{place}7dynamicE[];\nld _ZN34_GLOBAL__N__{place}_4_a_cu_{place}4keptE;\n"
+        )
+    };
+    let text = ptx::without_place(&at("dce0d86d"));
+    assert_eq!(text, at("00000000"));
+    assert_eq!(ptx::without_place(&at("baa2d5ff")), text);
+    for other in [
+        "_GLOBAL__N__",
+        "_GLOBAL__N__dce0d86d_9_a_cu",
+        "_GLOBAL__N__dce0d86g_4_a_cu_00000000",
+    ] {
+        assert_eq!(ptx::without_place(other), other);
+    }
 }
