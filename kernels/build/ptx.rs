@@ -49,17 +49,22 @@ pub(super) fn with_version(ptx: &str, (major, minor): Version) -> String {
         .collect()
 }
 
-/// What the name of something in a file's unnamed namespace begins with, once it is mangled; eight digits follow that nvcc
-/// makes of where the file is, the file's name after its length, and eight more digits.
-const UNNAMED: &str = "_GLOBAL__N__";
+/// What begins the part of a mangled name that says which file something is in, where other files may have another of that name.
+/// Eight digits follow that nvcc makes of where the file is, the file's name after its length, and eight more digits.
+const OF_FILE: [&str; 2] = ["_INTERNAL_", "_GLOBAL__N__"];
 const DIGITS: usize = 8;
 
 /// The same text with those digits zero: what is compiled in two places is the same.
 pub(super) fn without_place(ptx: &str) -> String {
-    let mut pieces = ptx.split(UNNAMED);
+    let without = |text: String, beginning: &&str| without_digits(&text, beginning);
+    OF_FILE.iter().fold(ptx.to_owned(), without)
+}
+
+fn without_digits(ptx: &str, beginning: &str) -> String {
+    let mut pieces = ptx.split(beginning);
     let mut text = pieces.next().unwrap_or_default().to_owned();
     for piece in pieces {
-        text.push_str(UNNAMED);
+        text.push_str(beginning);
         match place(piece) {
             Some((file, rest)) => {
                 text.extend([&"0".repeat(DIGITS), file, &"0".repeat(DIGITS), rest]);

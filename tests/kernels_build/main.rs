@@ -100,9 +100,9 @@ fn versions_are_tried_from_the_oldest_up() {
 #[test]
 fn what_is_compiled_in_two_places_is_the_same() {
     let at = |place: &str| {
-        format!(
-            ".b8 _ZN34_GLOBAL__N__{place}_4_a_cu_{place}7dynamicE[];\nld _ZN34_GLOBAL__N__{place}_4_a_cu_{place}4keptE;\n"
-        )
+        let unnamed = format!("_GLOBAL__N__{place}_4_a_cu_{place}");
+        let nested = format!("_ZZN27_INTERNAL_{place}_4_a_cu_{place}34{unnamed}3sumE3one");
+        format!(".b8 _ZN34{unnamed}7dynamicE[];\n// {nested} has been demoted\n\tld {nested};\n")
     };
     let text = ptx::without_place(&at("dce0d86d"));
     assert_eq!(text, at("00000000"));
@@ -110,7 +110,7 @@ fn what_is_compiled_in_two_places_is_the_same() {
     for other in [
         "_GLOBAL__N__",
         "_GLOBAL__N__dce0d86d_9_a_cu",
-        "_GLOBAL__N__dce0d86g_4_a_cu_00000000",
+        "_INTERNAL_dce0d86g_4_a_cu_00000000",
     ] {
         assert_eq!(ptx::without_place(other), other);
     }
