@@ -5,6 +5,10 @@ pub(crate) const LANES: usize = 16;
 
 /// Values that are computed with together: those of a register (for `f64`, of two), or [`LANES`] of them in as many registers as
 /// that takes.
+#[allow(
+    unreachable_pub,
+    reason = "the bounds of what `Element` is lead here, which Rust 1.89 does not see"
+)]
 pub trait Vector: Copy {
     /// One value.
     type Scalar: Copy + Default;
