@@ -58,7 +58,15 @@ impl<D: Driver> Gpu<D> {
     /// The same device, planned as told.
     #[must_use]
     pub fn tuned(self, tuning: Tuning) -> Self {
-        let plans = Arc::new(Plans::new(*self.driver.attributes(), tuning));
+        let device = *self.driver.attributes();
+        self.planned_for(device, tuning)
+    }
+
+    /// The same device, planned as told and as if it were another, of which it should have no less of anything. Sums are then cut
+    /// as they are there, so that they have the bits that they have there.
+    #[must_use]
+    pub fn planned_for(self, device: Attributes, tuning: Tuning) -> Self {
+        let plans = Arc::new(Plans::new(device, tuning));
         Self { plans, ..self }
     }
 

@@ -1,8 +1,9 @@
 //! The GPUs that the host can be.
 
 use batchnorm::gpu::Attributes;
+use bits_suite::gpu::{HOPPER, TINY};
 
-/// A GPU that is played: what a plan finds when it asks, and what launches are held to.
+/// A GPU that the host is run as: what a plan finds when it asks, and what launches are held to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SimtDevice {
     /// Its name, for messages.
@@ -33,45 +34,19 @@ impl SimtDevice {
         }
     }
 
-    /// sm_90, as an H200 but of 8 multiprocessors and as much less of its memory's rate: clusters of up to 16 blocks, 227 KiB of shared memory for a block.
+    /// That for which passes are planned in the table of bits.
     pub const fn hopper() -> Self {
-        let attributes = Attributes {
-            architecture: 90,
-            multiprocessors: 8,
-            shared_per_block: 227 << 10,
-            shared_per_multiprocessor: 228 << 10,
-            threads_per_multiprocessor: 2048,
-            l2_bytes: 50 << 20,
-            memory_rate: 290_000_000_000,
-            clock_khz: 1_980_000,
-            cluster_blocks: 16,
-            cluster_blocks_alone: 16,
-            cooperative: true,
-        };
         Self {
             name: "hopper",
-            attributes,
+            attributes: HOPPER,
         }
     }
 
-    /// No GPU there is: so little shared memory and cache that arrays of a test's size are large to it.
+    /// The table's other one, to which arrays of a test's size are large.
     pub const fn tiny() -> Self {
-        let attributes = Attributes {
-            architecture: 90,
-            multiprocessors: 3,
-            shared_per_block: 40 << 10,
-            shared_per_multiprocessor: 80 << 10,
-            threads_per_multiprocessor: 1024,
-            l2_bytes: 96 << 10,
-            memory_rate: 100_000_000_000,
-            clock_khz: 1_980_000,
-            cluster_blocks: 1,
-            cluster_blocks_alone: 1,
-            cooperative: true,
-        };
         Self {
             name: "tiny",
-            attributes,
+            attributes: TINY,
         }
     }
 }

@@ -118,7 +118,7 @@ impl SimtDriver {
         self
     }
 
-    /// The device that is played.
+    /// The device that the host is run as.
     pub fn device(&self) -> SimtDevice {
         self.device
     }

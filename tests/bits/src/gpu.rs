@@ -1,6 +1,6 @@
-//! The ways that a GPU's passes are planned, which each have a column of `kernels/simt/tests/bits/simt.txt`.
+//! The columns of `kernels/simt/tests/bits/simt.txt`: for which device a GPU's passes are planned, and by which strategy.
 //!
-//! Sums are cut as the work is planned, so that each way has bits of its own; and the plan follows from the device's numbers. So
+//! Sums are cut as the work is planned, so that each plan has bits of its own; and the plan follows from the device's numbers. So
 //! these devices are the table's: a GPU that is planned for as if it were one of them gives the bits of its column.
 
 use batchnorm::Shape;
@@ -10,16 +10,17 @@ use crate::cases::Scope;
 
 /// A column of the table.
 #[derive(Debug, Clone, Copy)]
-pub struct Way {
-    pub column: &'static str,
+pub struct Column {
+    pub name: &'static str,
     /// What is planned for.
     pub device: Attributes,
     /// What the plan is told, as in `BATCHNORM_PLAN`.
-    pub told: &'static str,
+    pub tuning: &'static str,
 }
 
-/// sm_90, of 8 multiprocessors: clusters of up to 16 blocks, 227 KiB of shared memory for a block.
-const HOPPER: Attributes = Attributes {
+/// sm_90, as an H200 but of 8 multiprocessors and as much less of its memory's rate: clusters of up to 16 blocks, 227 KiB of
+/// shared memory for a block.
+pub const HOPPER: Attributes = Attributes {
     architecture: 90,
     multiprocessors: 8,
     shared_per_block: 227 << 10,
@@ -33,8 +34,8 @@ const HOPPER: Attributes = Attributes {
     cooperative: true,
 };
 
-/// So little shared memory and cache that arrays of a test's size are large to it.
-const TINY: Attributes = Attributes {
+/// No GPU there is: so little shared memory and cache that arrays of a test's size are large to it.
+pub const TINY: Attributes = Attributes {
     multiprocessors: 3,
     shared_per_block: 40 << 10,
     shared_per_multiprocessor: 80 << 10,
@@ -47,26 +48,26 @@ const TINY: Attributes = Attributes {
 };
 
 /// All columns, in the order of the table.
-pub const WAYS: [Way; 6] = [
-    way("planned", HOPPER, ""),
-    way("planned_for_tiny", TINY, ""),
-    way("split", HOPPER, "way=split"),
-    way("on_chip", HOPPER, "way=on-chip,cluster=4"),
-    way("ticketed", HOPPER, "way=ticketed,group=2"),
-    way("persistent", HOPPER, "way=persistent"),
+pub const COLUMNS: [Column; 6] = [
+    column("planned", HOPPER, ""),
+    column("planned_for_tiny", TINY, ""),
+    column("split", HOPPER, "strategy=split"),
+    column("on_chip", HOPPER, "strategy=on-chip,cluster=4"),
+    column("ticketed", HOPPER, "strategy=ticketed,group=2"),
+    column("persistent", HOPPER, "strategy=persistent"),
 ];
 
-const fn way(column: &'static str, device: Attributes, told: &'static str) -> Way {
-    Way {
-        column,
+const fn column(name: &'static str, device: Attributes, tuning: &'static str) -> Column {
+    Column {
+        name,
         device,
-        told,
+        tuning,
     }
 }
 
 /// The names of the columns.
-pub fn columns() -> [&'static str; WAYS.len()] {
-    WAYS.map(|way| way.column)
+pub fn names() -> [&'static str; COLUMNS.len()] {
+    COLUMNS.map(|column| column.name)
 }
 
 /// Shapes by how the plan cuts them: see `src/gpu/plan/`.

@@ -1,4 +1,4 @@
-//! The contract suite on the GPU's kernels, run by the processor as two devices and told each way.
+//! The contract suite on the GPU's kernels, run by the processor as two devices and told each strategy.
 
 mod reach;
 mod room;
@@ -7,7 +7,7 @@ mod tunings;
 use batchnorm::gpu::plan::Tuning;
 use batchnorm_simt::{Simt, SimtDevice, SimtDriver};
 
-fn played(device: SimtDevice) -> Simt {
+fn run_as(device: SimtDevice) -> Simt {
     Simt::on(SimtDriver::new(device).expect("memory"))
 }
 
@@ -16,12 +16,12 @@ macro_rules! on_every_device {
     ($($module:ident::$check:ident),* $(,)?) => {
         mod simt_hopper {
             $(#[test] fn $check() {
-                contract_suite::$module::$check(&super::played(super::SimtDevice::hopper()));
+                contract_suite::$module::$check(&super::run_as(super::SimtDevice::hopper()));
             })*
         }
         mod simt_tiny {
             $(#[test] fn $check() {
-                contract_suite::$module::$check(&super::played(super::SimtDevice::tiny()));
+                contract_suite::$module::$check(&super::run_as(super::SimtDevice::tiny()));
             })*
         }
     };
@@ -29,22 +29,23 @@ macro_rules! on_every_device {
 
 contract_suite::for_each_check!(on_every_device);
 
-/// Makes a test of each check, with the plan told the way.
-macro_rules! on_every_way {
+/// Makes a test of each check, with the plan told the strategy.
+macro_rules! by_every_strategy {
     ($($module:ident::$check:ident),* $(,)?) => {
-        mod simt_ways {
-            use super::{SimtDevice, Tuning, played};
+        mod simt_strategies {
+            use super::{SimtDevice, Tuning, run_as};
             $(#[test] fn $check() {
-                for way in ["split", "on-chip,cluster=4", "ticketed,group=2", "persistent"] {
-                    let tuning = Tuning::parse(&format!("way={way}")).expect("a way");
-                    contract_suite::$module::$check(&played(SimtDevice::hopper()).tuned(tuning));
+                for strategy in ["split", "on-chip,cluster=4", "ticketed,group=2", "persistent"] {
+                    let tuning = Tuning::parse(&format!("strategy={strategy}"));
+                    let tuning = tuning.expect("settings of the plan");
+                    contract_suite::$module::$check(&run_as(SimtDevice::hopper()).tuned(tuning));
                 }
             })*
         }
     };
 }
 
-on_every_way!(
+by_every_strategy!(
     forward::forward_of_large_arrays_matches_the_textbook,
     backward::backward_training_matches_the_textbook_in_f32,
     backward::backward_training_matches_the_textbook_in_bf16,

@@ -1,4 +1,4 @@
-//! The suite's shapes and ways reach every kernel there is: none is right for want of having been run.
+//! The suite's shapes and all strategies reach every kernel there is: none is right for want of having been run.
 
 use std::collections::BTreeSet;
 
@@ -28,9 +28,9 @@ fn check<T: Element>(simt: &Simt) {
 #[test]
 fn every_kernel_is_reached() {
     let mut reached = BTreeSet::new();
-    for way in ["split", "on-chip", "ticketed", "persistent"] {
+    for strategy in ["split", "on-chip", "ticketed", "persistent"] {
         let driver = SimtDriver::new(SimtDevice::hopper()).expect("memory");
-        let tuning = Tuning::parse(&format!("way={way}")).expect("a way");
+        let tuning = Tuning::parse(&format!("strategy={strategy}")).expect("a strategy");
         let simt = Simt::on(driver.clone()).tuned(tuning);
         check::<f32>(&simt);
         check::<f16>(&simt);

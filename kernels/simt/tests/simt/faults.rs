@@ -68,7 +68,7 @@ fn shapes() -> [Shape; 4] {
 #[ignore = "each_in_the_crate_s_own_kernels_is_found runs it"]
 fn passes_with_a_fault() {
     for seed in 0..4 {
-        for way in [
+        for strategy in [
             "split",
             "on-chip,cluster=2",
             "ticketed,group=1",
@@ -76,7 +76,7 @@ fn passes_with_a_fault() {
         ] {
             let driver = SimtDriver::new(SimtDevice::hopper()).expect("a driver");
             let driver = driver.with_seed(seed).with_fault(number(FAULT));
-            let tuning = Tuning::parse(&format!("way={way}")).expect("a way");
+            let tuning = Tuning::parse(&format!("strategy={strategy}")).expect("a strategy");
             let gpu = Simt::on(driver).tuned(tuning);
             for shape in shapes() {
                 // Twice: the first must leave the workspace as it was.

@@ -1,4 +1,4 @@
-//! The GPU that is played, as the driver describes it.
+//! The GPU that the library stands for, as the driver describes it.
 
 use std::env;
 

@@ -3,10 +3,8 @@
 
 use batchnorm::gpu::plan::Tuning;
 use bits_suite::cases;
-use bits_suite::gpu::{SCOPE, WAYS, columns};
+use bits_suite::gpu::{COLUMNS, SCOPE, names};
 use bits_suite::table::{self, Run};
-
-use crate::planned_for::PlannedFor;
 
 /// With the program, which may run where this source is not.
 const TABLE: &str = include_str!("../../../../kernels/simt/tests/bits/simt.txt");
@@ -15,16 +13,15 @@ fn hold(column: &str) {
     let Some(gpu) = crate::gpu(column) else {
         return;
     };
-    let way = WAYS.into_iter().find(|way| way.column == column);
-    let way = way.expect("a column of the table");
-    let planned = PlannedFor::device(&gpu, way.device);
-    let planned = planned.tuned(Tuning::parse(way.told).expect("settings of the plan"));
+    let column = COLUMNS.into_iter().find(|of| of.name == column);
+    let column = column.expect("a column of the table");
+    let tuning = Tuning::parse(column.tuning).expect("settings of the plan");
     let run = Run {
-        by: format!("{gpu}, {column}"),
-        column: way.column,
-        checksums: cases::checksums(&planned, &SCOPE),
+        by: format!("{gpu}, {}", column.name),
+        column: column.name,
+        checksums: cases::checksums(&gpu.planned_for(column.device, tuning), &SCOPE),
     };
-    table::compare("the SIMT host", TABLE, &columns(), &[run]);
+    table::compare("the SIMT host", TABLE, &names(), &[run]);
 }
 
 macro_rules! columns_of_the_table {
@@ -33,7 +30,7 @@ macro_rules! columns_of_the_table {
 
         #[test]
         fn every_column_is_held() {
-            assert_eq!(columns(), [$(stringify!($column)),*]);
+            assert_eq!(names(), [$(stringify!($column)),*]);
         }
     };
 }

@@ -6,7 +6,6 @@ mod contract;
 mod graph;
 mod large;
 mod outputs;
-mod planned_for;
 mod streams;
 
 use std::io::Write;
