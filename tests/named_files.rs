@@ -20,7 +20,9 @@ fn root() -> &'static Path {
 fn names(line: &str) -> impl Iterator<Item = &str> {
     let quoted = line.split('`').skip(1).step_by(2);
     quoted.filter(|name| {
-        let ending = Path::new(name).extension().and_then(|ending| ending.to_str());
+        let ending = Path::new(name)
+            .extension()
+            .and_then(|ending| ending.to_str());
         let is_file = ["rs", "cu", "cuh", "md", "sh", "txt", "toml", "lzma", "py"];
         let looks_like_one =
             name.contains('/') || ending.is_some_and(|ending| is_file.contains(&ending));
@@ -63,7 +65,11 @@ fn every_file_that_is_named_exists() {
     for document in DOCUMENTS {
         let text = fs::read_to_string(root().join(document)).unwrap();
         let (_, missing) = named(&text);
-        assert!(missing.is_empty(), "{document} names\n{}", missing.join("\n"));
+        assert!(
+            missing.is_empty(),
+            "{document} names\n{}",
+            missing.join("\n")
+        );
     }
 }
 

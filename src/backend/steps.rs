@@ -14,99 +14,100 @@ use crate::element::{Compute, Element};
 use crate::error::Result;
 use crate::shape::Shape;
 
-/// The steps of a backend, unchecked. Sealed: a [`Backend`](super::Backend) is whoever has them, and nobody else can call
-/// them, for want of a [`Checked`].
-#[expect(
-    clippy::too_many_arguments,
-    reason = "inputs, outputs and what lies between"
-)]
-pub trait Steps: Memory {
-    /// One bit a value, in the backend's own order.
-    type Mask: Debug + Send + Sync;
+/// Gives a macro every step and its operands: the trait is made of them, and what hands steps on to another backend
+/// (`src/device/steps.rs`).
+macro_rules! for_each_step {
+    ($make:ident) => {
+        $make! {
+            fn run_statistics<T: Element>(
+                shape: &Shape,
+                x: Self::Slice<'_, T>,
+                epsilon: f64,
+                out: StatisticsMut<Self::SliceMut<'_, T::Compute>>,
+            );
 
-    /// See [`Backend::mask`](super::Backend::mask).
-    fn new_mask<T: Element>(&self, shape: &Shape) -> Result<Self::Mask>;
+            fn run_inverse_std<C: Compute>(
+                variance: Self::Slice<'_, C>,
+                epsilon: f64,
+                inv_std: Self::SliceMut<'_, C>,
+            );
 
-    /// That a mask was made for arrays of `T` of this shape.
-    fn check_mask<T: Element>(shape: &Shape, mask: &Self::Mask) -> Result<()>;
+            fn run_update_running<C: Compute>(
+                batch: Statistics<Self::Slice<'_, C>>,
+                running: RunningMut<Self::SliceMut<'_, C>>,
+            );
 
-    fn run_statistics<T: Element>(
-        &self,
-        checked: Checked,
-        shape: &Shape,
-        x: Self::Slice<'_, T>,
-        epsilon: f64,
-        out: StatisticsMut<Self::SliceMut<'_, T::Compute>>,
-    ) -> Result<()>;
+            fn run_normalize<T: Element>(
+                shape: &Shape,
+                x_to_y: InOut<Self::Slice<'_, T>, Self::SliceMut<'_, T>>,
+                with: Normalization<Self::Slice<'_, T::Compute>>,
+                epilogue: Epilogue<Self::Slice<'_, T>, &mut Self::Mask, Self::SliceMut<'_, T>>,
+            );
 
-    fn run_inverse_std<C: Compute>(
-        &self,
-        checked: Checked,
-        variance: Self::Slice<'_, C>,
-        epsilon: f64,
-        inv_std: Self::SliceMut<'_, C>,
-    ) -> Result<()>;
+            fn run_backward_reduce<T: Element>(
+                shape: &Shape,
+                dy: Self::Slice<'_, T>,
+                x: Self::Slice<'_, T>,
+                with: Normalization<Self::Slice<'_, T::Compute>>,
+                activation: ActivationBackward<&Self::Mask, Self::Slice<'_, T>>,
+                out: GradientSumsMut<Self::SliceMut<'_, T::Compute>>,
+            );
 
-    fn run_update_running<C: Compute>(
-        &self,
-        checked: Checked,
-        batch: Statistics<Self::Slice<'_, C>>,
-        running: RunningMut<Self::SliceMut<'_, C>>,
-    ) -> Result<()>;
+            fn run_backward_input<T: Element>(
+                shape: &Shape,
+                dy_to_dx: InOut<Self::Slice<'_, T>, Self::SliceMut<'_, T>>,
+                x: Self::Slice<'_, T>,
+                with: Normalization<Self::Slice<'_, T::Compute>>,
+                activation: ActivationBackward<&Self::Mask, Self::Slice<'_, T>>,
+                sums: Option<GradientSums<Self::Slice<'_, T::Compute>>>,
+                dresidual: Option<Self::SliceMut<'_, T>>,
+            );
 
-    fn run_normalize<T: Element>(
-        &self,
-        checked: Checked,
-        shape: &Shape,
-        x_to_y: InOut<Self::Slice<'_, T>, Self::SliceMut<'_, T>>,
-        with: Normalization<Self::Slice<'_, T::Compute>>,
-        epilogue: Epilogue<Self::Slice<'_, T>, &mut Self::Mask, Self::SliceMut<'_, T>>,
-    ) -> Result<()>;
+            fn run_forward_training<T: Element>(
+                shape: &Shape,
+                x: Self::Slice<'_, T>,
+                affine: Affine<Self::Slice<'_, T::Compute>>,
+                epilogue: Epilogue<Self::Slice<'_, T>, &mut Self::Mask, Self::SliceMut<'_, T>>,
+                y: Self::SliceMut<'_, T>,
+                out: StatisticsMut<Self::SliceMut<'_, T::Compute>>,
+            );
 
-    fn run_backward_reduce<T: Element>(
-        &self,
-        checked: Checked,
-        shape: &Shape,
-        dy: Self::Slice<'_, T>,
-        x: Self::Slice<'_, T>,
-        with: Normalization<Self::Slice<'_, T::Compute>>,
-        activation: ActivationBackward<&Self::Mask, Self::Slice<'_, T>>,
-        out: GradientSumsMut<Self::SliceMut<'_, T::Compute>>,
-    ) -> Result<()>;
-
-    fn run_backward_input<T: Element>(
-        &self,
-        checked: Checked,
-        shape: &Shape,
-        dy_to_dx: InOut<Self::Slice<'_, T>, Self::SliceMut<'_, T>>,
-        x: Self::Slice<'_, T>,
-        with: Normalization<Self::Slice<'_, T::Compute>>,
-        activation: ActivationBackward<&Self::Mask, Self::Slice<'_, T>>,
-        sums: Option<GradientSums<Self::Slice<'_, T::Compute>>>,
-        dresidual: Option<Self::SliceMut<'_, T>>,
-    ) -> Result<()>;
-
-    fn run_forward_training<T: Element>(
-        &self,
-        checked: Checked,
-        shape: &Shape,
-        x: Self::Slice<'_, T>,
-        affine: Affine<Self::Slice<'_, T::Compute>>,
-        epilogue: Epilogue<Self::Slice<'_, T>, &mut Self::Mask, Self::SliceMut<'_, T>>,
-        y: Self::SliceMut<'_, T>,
-        out: StatisticsMut<Self::SliceMut<'_, T::Compute>>,
-    ) -> Result<()>;
-
-    fn run_backward<T: Element>(
-        &self,
-        checked: Checked,
-        shape: &Shape,
-        dy_to_dx: InOut<Self::Slice<'_, T>, Self::SliceMut<'_, T>>,
-        x: Self::Slice<'_, T>,
-        with: Normalization<Self::Slice<'_, T::Compute>>,
-        source: StatisticsSource,
-        activation: ActivationBackward<&Self::Mask, Self::Slice<'_, T>>,
-        dresidual: Option<Self::SliceMut<'_, T>>,
-        out: GradientSumsMut<Self::SliceMut<'_, T::Compute>>,
-    ) -> Result<()>;
+            fn run_backward<T: Element>(
+                shape: &Shape,
+                dy_to_dx: InOut<Self::Slice<'_, T>, Self::SliceMut<'_, T>>,
+                x: Self::Slice<'_, T>,
+                with: Normalization<Self::Slice<'_, T::Compute>>,
+                source: StatisticsSource,
+                activation: ActivationBackward<&Self::Mask, Self::Slice<'_, T>>,
+                dresidual: Option<Self::SliceMut<'_, T>>,
+                out: GradientSumsMut<Self::SliceMut<'_, T::Compute>>,
+            );
+        }
+    };
 }
+pub(crate) use for_each_step;
+
+macro_rules! trait_of_steps {
+    ($(fn $step:ident<$element:ident: $bound:ident>($($operand:ident: $is:ty),* $(,)?);)*) => {
+        /// The steps of a backend, unchecked. Sealed: a [`Backend`](super::Backend) is whoever has them, and nobody else can
+        /// call them, for want of a [`Checked`].
+        #[expect(
+            clippy::too_many_arguments,
+            reason = "inputs, outputs and what lies between"
+        )]
+        pub trait Steps: Memory {
+            /// One bit a value, in the backend's own order.
+            type Mask: Debug + Send + Sync;
+
+            /// See [`Backend::mask`](super::Backend::mask).
+            fn new_mask<T: Element>(&self, shape: &Shape) -> Result<Self::Mask>;
+
+            /// That a mask was made for arrays of `T` of this shape.
+            fn check_mask<T: Element>(shape: &Shape, mask: &Self::Mask) -> Result<()>;
+
+            $(fn $step<$element: $bound>(&self, checked: Checked, $($operand: $is),*) -> Result<()>;)*
+        }
+    };
+}
+
+for_each_step!(trait_of_steps);

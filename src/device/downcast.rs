@@ -3,7 +3,7 @@
 use crate::backend::epilogue::{ActivationBackward, Epilogue, SavedActivation};
 use crate::backend::operands::{
     Affine, GradientSums, GradientSumsMut, InOut, Normalization, RunningMut, Statistics,
-    StatisticsMut,
+    StatisticsMut, StatisticsSource,
 };
 use crate::cpu::{Cpu, CpuMask};
 #[cfg(feature = "cuda")]
@@ -15,6 +15,7 @@ use crate::element::Element;
 #[cfg(feature = "cuda")]
 use crate::error::Error;
 use crate::error::Result;
+use crate::shape::Shape;
 
 /// What may be memory of backend `B`.
 pub(super) trait Downcast<B> {
@@ -67,6 +68,20 @@ memory!(DeviceSlice, DeviceSlice<'a, T>, ['a, T: Element] => &'a [T], CudaMemory
 memory!(DeviceSliceMut, DeviceSliceMut<'a, T>, ['a, T: Element] => &'a mut [T], CudaMemoryMut<'a, T>);
 memory!(DeviceMask, &'a DeviceMask, ['a] => &'a CpuMask, &'a CudaMask);
 memory!(DeviceMask, &'a mut DeviceMask, ['a] => &'a mut CpuMask, &'a mut CudaMask);
+
+/// Operands without memory, which are the same everywhere.
+macro_rules! without_memory {
+    ($($operand:ty),*) => {$(
+        impl<B> Downcast<B> for $operand {
+            type Concrete = Self;
+            fn downcast(self) -> Result<Self> {
+                Ok(self)
+            }
+        }
+    )*};
+}
+
+without_memory!(&Shape, f64, StatisticsSource);
 
 /// Operands that are arrays with names.
 macro_rules! arrays {

@@ -10,15 +10,9 @@ use std::fmt;
 use crate::cpu::memory::buffer::CpuBuffer;
 use crate::cpu::{Cpu, CpuMask};
 #[cfg(feature = "cuda")]
-use crate::cuda::Cuda;
+use crate::cuda::memory::{CudaMemory, CudaMemoryMut};
 #[cfg(feature = "cuda")]
-use crate::cuda::CudaBuffer;
-#[cfg(feature = "cuda")]
-use crate::cuda::CudaMask;
-#[cfg(feature = "cuda")]
-use crate::cuda::memory::CudaMemory;
-#[cfg(feature = "cuda")]
-use crate::cuda::memory::CudaMemoryMut;
+use crate::cuda::{Cuda, CudaBuffer, CudaMask};
 use crate::element::Element;
 #[cfg(not(feature = "cuda"))]
 use crate::error::Error;
