@@ -7,6 +7,7 @@ pub(crate) mod kernels;
 pub(crate) mod memory;
 pub(crate) mod operands;
 pub(crate) mod parallel;
+pub(crate) mod per_type;
 pub(crate) mod reduce;
 pub(crate) mod running;
 pub(crate) mod simd;

@@ -15,43 +15,33 @@ use crate::cpu::kernels::backward_reduce::{AffineGradients, ReduceTile};
 use crate::cpu::kernels::centred_statistics::CentredMoments;
 use crate::cpu::kernels::normalize::NormalizeTile;
 use crate::cpu::kernels::statistics::TileMoments;
+use crate::cpu::per_type::per_type;
 use crate::cpu::reduce::moments::Moments;
 use crate::cpu::simd::elements::SimdElement;
 
-/// A data type that the kernels are compiled for. Sealed: only this crate can name it.
-pub trait KernelElement: SimdElement {
-    /// Moments of a tile's channels.
-    fn moments(cpu: &Cpu, kernel: TileMoments<'_, Self>) -> Moments;
-    /// The same once more, where these are doubtful.
-    fn centred_moments(cpu: &Cpu, kernel: CentredMoments<'_, Self>) -> Moments;
-    /// y of a tile, and the moments of the next.
-    fn normalize(cpu: &Cpu, kernel: NormalizeTile<'_, '_, Self>) -> Option<Moments>;
-    /// Gradient sums of a tile's channels.
-    fn reduce(cpu: &Cpu, kernel: ReduceTile<'_, '_, Self>) -> AffineGradients;
-    /// dx of a tile, and the gradient sums of the next.
-    fn input(cpu: &Cpu, kernel: InputTile<'_, '_, Self>) -> Option<AffineGradients>;
-}
-
-macro_rules! kernels_of {
-    ($($element:ty),*) => {$(
-        impl KernelElement for $element {
-            fn moments(cpu: &Cpu, kernel: TileMoments<'_, Self>) -> Moments {
-                cpu.dispatch.run(kernel)
-            }
-            fn centred_moments(cpu: &Cpu, kernel: CentredMoments<'_, Self>) -> Moments {
-                cpu.dispatch.run(kernel)
-            }
-            fn normalize(cpu: &Cpu, kernel: NormalizeTile<'_, '_, Self>) -> Option<Moments> {
-                cpu.dispatch.run(kernel)
-            }
-            fn reduce(cpu: &Cpu, kernel: ReduceTile<'_, '_, Self>) -> AffineGradients {
-                cpu.dispatch.run(kernel)
-            }
-            fn input(cpu: &Cpu, kernel: InputTile<'_, '_, Self>) -> Option<AffineGradients> {
-                cpu.dispatch.run(kernel)
-            }
+per_type! {
+    [f32, f64, f16, bf16];
+    /// A data type that the kernels are compiled for. Sealed: only this crate can name it.
+    pub trait KernelElement: SimdElement {
+        /// Moments of a tile's channels.
+        fn moments(cpu: &Cpu, kernel: TileMoments<'_, Self>) -> Moments {
+            cpu.dispatch.run(kernel)
         }
-    )*};
+        /// The same once more, where these are doubtful.
+        fn centred_moments(cpu: &Cpu, kernel: CentredMoments<'_, Self>) -> Moments {
+            cpu.dispatch.run(kernel)
+        }
+        /// y of a tile, and the moments of the next.
+        fn normalize(cpu: &Cpu, kernel: NormalizeTile<'_, '_, Self>) -> Option<Moments> {
+            cpu.dispatch.run(kernel)
+        }
+        /// Gradient sums of a tile's channels.
+        fn reduce(cpu: &Cpu, kernel: ReduceTile<'_, '_, Self>) -> AffineGradients {
+            cpu.dispatch.run(kernel)
+        }
+        /// dx of a tile, and the gradient sums of the next.
+        fn input(cpu: &Cpu, kernel: InputTile<'_, '_, Self>) -> Option<AffineGradients> {
+            cpu.dispatch.run(kernel)
+        }
+    }
 }
-
-kernels_of!(f32, f64, f16, bf16);

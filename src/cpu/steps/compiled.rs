@@ -10,7 +10,8 @@ use crate::backend::operands::{
 use crate::cpu::epilogue::forward::Epilogue;
 use crate::cpu::kernels::KernelElement;
 use crate::cpu::kernels::backward_reduce::AffineGradients;
-use crate::cpu::operands::write_gradients;
+use crate::cpu::operands;
+use crate::cpu::per_type::per_type;
 use crate::cpu::reduce::finalize::{self, Finalized};
 use crate::cpu::steps::separate::BackwardParams;
 use crate::cpu::steps::{fused, separate};
@@ -19,157 +20,91 @@ use crate::cpu::tiling::view::MatrixView;
 use crate::cpu::{Cpu, running};
 use crate::numeric::{Numeric, Real};
 
-/// A data type that the steps over values are compiled for. Sealed: only this crate can name it.
-pub trait StepElement: KernelElement {
-    /// Of each channel.
-    fn statistics(cpu: &Cpu, tiling: &Tiling, x: &[Self], epsilon: f64) -> Finalized<Self::Scalar>;
-    /// y.
-    fn normalize_all(
-        cpu: &Cpu,
-        tiling: &Tiling,
-        x_to_y: InOut<&[Self], &mut [Self]>,
-        with: &Normalization<&[Self::Scalar]>,
-        epilogue: Epilogue<'_, Self>,
-        saved: SavedActivation<&mut [u8], &mut [Self]>,
-    );
-    /// dγ and dβ.
-    fn reduce_all(
-        cpu: &Cpu,
-        tiling: &Tiling,
-        dy: &[Self],
-        x: &[Self],
-        with: &Normalization<&[Self::Scalar]>,
-        activation: ActivationBackward<&[u8], &[Self]>,
-    ) -> AffineGradients;
-    /// dx.
-    fn input_all(
-        cpu: &Cpu,
-        tiling: &Tiling,
-        dy_to_dx: InOut<&[Self], &mut [Self]>,
-        x: &[Self],
-        params: BackwardParams<'_, '_, Self>,
-        means: &dyn Fn(usize) -> Option<[f64; 2]>,
-        dresidual: Option<&mut [Self]>,
-    );
-    /// y and the batch's statistics.
-    fn forward_training(
-        cpu: &Cpu,
-        view: &MatrixView,
-        x: &[Self],
-        affine: Affine<&[Self::Scalar]>,
-        epilogue: Epilogue<'_, Self>,
-        saved: SavedActivation<&mut [u8], &mut [Self]>,
-        y: &mut [Self],
-    ) -> Finalized<Self::Scalar>;
-    /// dx, dγ and dβ.
-    fn backward(
-        cpu: &Cpu,
-        view: &MatrixView,
-        dy_to_dx: InOut<&[Self], &mut [Self]>,
-        x: &[Self],
-        params: BackwardParams<'_, '_, Self>,
-        dresidual: Option<&mut [Self]>,
-    ) -> AffineGradients;
+per_type! {
+    [f32, f64, f16, bf16];
+    /// A data type that the steps over values are compiled for. Sealed: only this crate can name it.
+    pub trait StepElement: KernelElement {
+        /// Of each channel.
+        fn statistics(cpu: &Cpu, tiling: &Tiling, x: &[Self], epsilon: f64) -> Finalized<Self::Scalar> {
+            finalize::finalize(&separate::moments(cpu, tiling, x), epsilon)
+        }
+        /// y.
+        fn normalize_all(
+            cpu: &Cpu,
+            tiling: &Tiling,
+            x_to_y: InOut<&[Self], &mut [Self]>,
+            with: &Normalization<&[Self::Scalar]>,
+            epilogue: Epilogue<'_, Self>,
+            saved: SavedActivation<&mut [u8], &mut [Self]>,
+        ) {
+            separate::normalize(cpu, tiling, x_to_y, with, epilogue, saved);
+        }
+        /// dγ and dβ.
+        fn reduce_all(
+            cpu: &Cpu,
+            tiling: &Tiling,
+            dy: &[Self],
+            x: &[Self],
+            with: &Normalization<&[Self::Scalar]>,
+            activation: ActivationBackward<&[u8], &[Self]>,
+        ) -> AffineGradients {
+            separate::reduce(cpu, tiling, dy, x, with, activation)
+        }
+        /// dx.
+        fn input_all(
+            cpu: &Cpu,
+            tiling: &Tiling,
+            dy_to_dx: InOut<&[Self], &mut [Self]>,
+            x: &[Self],
+            params: BackwardParams<'_, '_, Self>,
+            means: &dyn Fn(usize) -> Option<[f64; 2]>,
+            dresidual: Option<&mut [Self]>,
+        ) {
+            separate::input(cpu, tiling, dy_to_dx, x, params, means, dresidual);
+        }
+        /// y and the batch's statistics.
+        fn forward_training(
+            cpu: &Cpu,
+            view: &MatrixView,
+            x: &[Self],
+            affine: Affine<&[Self::Scalar]>,
+            epilogue: Epilogue<'_, Self>,
+            saved: SavedActivation<&mut [u8], &mut [Self]>,
+            y: &mut [Self],
+        ) -> Finalized<Self::Scalar> {
+            fused::forward_training(cpu, view, x, affine, epilogue, saved, y)
+        }
+        /// dx, dγ and dβ.
+        fn backward(
+            cpu: &Cpu,
+            view: &MatrixView,
+            dy_to_dx: InOut<&[Self], &mut [Self]>,
+            x: &[Self],
+            params: BackwardParams<'_, '_, Self>,
+            dresidual: Option<&mut [Self]>,
+        ) -> AffineGradients {
+            fused::backward(cpu, view, dy_to_dx, x, params, dresidual)
+        }
+    }
 }
 
-/// A data type that the steps over channels are compiled for. Sealed: only this crate can name it.
-pub trait ChannelElement: Real {
-    /// 1 / sqrt(variance + ε).
-    fn inverse_std(variance: &[Self], epsilon: f64, inv_std: &mut [Self]);
-    /// The running statistics follow a batch's.
-    fn follow(batch: &Statistics<&[Self]>, running: RunningMut<&mut [Self]>);
-    /// The sums as the caller has them.
-    fn write_gradients(sums: &AffineGradients, out: &mut GradientSumsMut<&mut [Self]>);
-}
-
-macro_rules! steps_of_values {
-    ($($element:ty),*) => {$(
-        impl StepElement for $element {
-            fn statistics(
-                cpu: &Cpu,
-                tiling: &Tiling,
-                x: &[Self],
-                epsilon: f64,
-            ) -> Finalized<Self::Scalar> {
-                finalize::finalize(&separate::moments(cpu, tiling, x), epsilon)
-            }
-            fn normalize_all(
-                cpu: &Cpu,
-                tiling: &Tiling,
-                x_to_y: InOut<&[Self], &mut [Self]>,
-                with: &Normalization<&[Self::Scalar]>,
-                epilogue: Epilogue<'_, Self>,
-                saved: SavedActivation<&mut [u8], &mut [Self]>,
-            ) {
-                separate::normalize(cpu, tiling, x_to_y, with, epilogue, saved);
-            }
-            fn reduce_all(
-                cpu: &Cpu,
-                tiling: &Tiling,
-                dy: &[Self],
-                x: &[Self],
-                with: &Normalization<&[Self::Scalar]>,
-                activation: ActivationBackward<&[u8], &[Self]>,
-            ) -> AffineGradients {
-                separate::reduce(cpu, tiling, dy, x, with, activation)
-            }
-            fn input_all(
-                cpu: &Cpu,
-                tiling: &Tiling,
-                dy_to_dx: InOut<&[Self], &mut [Self]>,
-                x: &[Self],
-                params: BackwardParams<'_, '_, Self>,
-                means: &dyn Fn(usize) -> Option<[f64; 2]>,
-                dresidual: Option<&mut [Self]>,
-            ) {
-                separate::input(cpu, tiling, dy_to_dx, x, params, means, dresidual);
-            }
-            fn forward_training(
-                cpu: &Cpu,
-                view: &MatrixView,
-                x: &[Self],
-                affine: Affine<&[Self::Scalar]>,
-                epilogue: Epilogue<'_, Self>,
-                saved: SavedActivation<&mut [u8], &mut [Self]>,
-                y: &mut [Self],
-            ) -> Finalized<Self::Scalar> {
-                fused::forward_training(cpu, view, x, affine, epilogue, saved, y)
-            }
-            fn backward(
-                cpu: &Cpu,
-                view: &MatrixView,
-                dy_to_dx: InOut<&[Self], &mut [Self]>,
-                x: &[Self],
-                params: BackwardParams<'_, '_, Self>,
-                dresidual: Option<&mut [Self]>,
-            ) -> AffineGradients {
-                fused::backward(cpu, view, dy_to_dx, x, params, dresidual)
+per_type! {
+    [f32, f64];
+    /// A data type that the steps over channels are compiled for. Sealed: only this crate can name it.
+    pub trait ChannelElement: Real {
+        /// 1 / sqrt(variance + ε).
+        fn inverse_std(variance: &[Self], epsilon: f64, inv_std: &mut [Self]) {
+            for (inv_std, variance) in inv_std.iter_mut().zip(variance) {
+                *inv_std = finalize::inverse_std(variance.value(), epsilon);
             }
         }
-    )*};
-}
-
-steps_of_values!(f32, f64, f16, bf16);
-
-macro_rules! steps_of_channels {
-    ($($element:ty),*) => {$(
-        impl ChannelElement for $element {
-            fn inverse_std(variance: &[Self], epsilon: f64, inv_std: &mut [Self]) {
-                for (inv_std, variance) in inv_std.iter_mut().zip(variance) {
-                    *inv_std = finalize::inverse_std(variance.value(), epsilon);
-                }
-            }
-            fn follow(batch: &Statistics<&[Self]>, running: RunningMut<&mut [Self]>) {
-                running::follow(batch, running);
-            }
-            fn write_gradients(
-                sums: &AffineGradients,
-                out: &mut GradientSumsMut<&mut [Self]>,
-            ) {
-                write_gradients(sums, out);
-            }
+        /// The running statistics follow a batch's.
+        fn follow(batch: &Statistics<&[Self]>, running: RunningMut<&mut [Self]>) {
+            running::follow(batch, running);
         }
-    )*};
+        /// The sums as the caller has them.
+        fn write_gradients(sums: &AffineGradients, out: &mut GradientSumsMut<&mut [Self]>) {
+            operands::write_gradients(sums, out);
+        }
+    }
 }
-
-steps_of_channels!(f32, f64);
