@@ -25,10 +25,10 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod allocate;
+mod arrays;
 pub mod backend;
 #[cfg(feature = "candle")]
 pub mod candle;
-mod cause;
 #[cfg(feature = "safetensors")]
 pub mod checkpoint;
 mod config;
@@ -47,11 +47,13 @@ pub mod manual;
 mod numeric;
 mod shape;
 mod statistics;
-mod tensor;
 
-pub use backend::epilogue::Activation;
-pub use cause::Cause;
-pub use config::{Averaging, BatchNormConfig, RunningVariance};
+pub use arrays::channel_array::ChannelArray;
+pub use arrays::tensor::Tensor;
+pub use arrays::view::{Data, DataMut, View, ViewMut};
+pub use backend::activation::Activation;
+pub use config::BatchNormConfig;
+pub use config::averaging::{Averaging, RunningVariance};
 pub use cpu::memory::buffer::CpuBuffer;
 pub use cpu::simd::dispatch::Level;
 pub use cpu::{Cpu, CpuMask};
@@ -62,6 +64,7 @@ pub use cudarc;
 pub use device::explain::Explanation;
 pub use device::{Device, DeviceBuffer, DeviceMask, DeviceSlice, DeviceSliceMut};
 pub use element::{Compute, DType, Element};
+pub use error::cause::Cause;
 pub use error::{Error, Result};
 pub use interop::conversion::{FlaxParameters, KerasParameters, OnnxParameters};
 pub use interop::fold::{Folded, ScaleAndShift};
@@ -73,4 +76,3 @@ pub use shape::{Layout, Shape};
 pub use statistics::batch::BatchStatistics;
 pub use statistics::pooled::PooledStatistics;
 pub use statistics::running::RunningStatistics;
-pub use tensor::{ChannelArray, Data, DataMut, Tensor, View, ViewMut};

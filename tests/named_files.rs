@@ -5,13 +5,6 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const DOCUMENTS: [&str; 4] = [
-    "README.md",
-    "ARCHITECTURE.md",
-    "CONTRIBUTING.md",
-    "SECURITY.md",
-];
-
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -26,12 +19,15 @@ fn names(line: &str) -> impl Iterator<Item = &str> {
         let is_file = ["rs", "cu", "cuh", "md", "sh", "txt", "toml", "lzma", "py"];
         let looks_like_one =
             name.contains('/') || ending.is_some_and(|ending| is_file.contains(&ending));
-        looks_like_one && !name.contains([' ', '*']) && !name.contains("::")
+        looks_like_one
+            && !name.starts_with('/')
+            && !name.contains([' ', '*'])
+            && !name.contains("::")
     })
 }
 
-/// The files that a document names, and those that it names in vain. A name can go on from one before it in its paragraph, or in its
-/// row of a table: `src/cpu/tiling/plan.rs` and then `view.rs`.
+/// The files that a document names, and those that it names in vain. A name can go on from one before it in its paragraph or
+/// table, the nearest: `src/cpu/tiling/plan.rs` and then `view.rs`.
 fn named(document: &str) -> (BTreeSet<PathBuf>, Vec<String>) {
     let (mut found, mut missing) = (BTreeSet::new(), vec![]);
     let mut folders = vec![];
@@ -41,7 +37,7 @@ fn named(document: &str) -> (BTreeSet<PathBuf>, Vec<String>) {
         if in_code {
             continue;
         }
-        if line.trim().is_empty() || line.starts_with('|') {
+        if line.trim().is_empty() {
             folders.clear();
         }
         for name in names(line) {
@@ -51,7 +47,7 @@ fn named(document: &str) -> (BTreeSet<PathBuf>, Vec<String>) {
                 None => missing.push(format!("{name}, in: {line}")),
                 Some(base) => {
                     let path: PathBuf = base.join(name).components().collect();
-                    folders.extend(path.ancestors().map(Path::to_owned));
+                    folders.splice(..0, path.ancestors().map(Path::to_owned));
                     found.insert(path);
                 }
             }
@@ -62,15 +58,27 @@ fn named(document: &str) -> (BTreeSet<PathBuf>, Vec<String>) {
 
 #[test]
 fn every_file_that_is_named_exists() {
-    for document in DOCUMENTS {
-        let text = fs::read_to_string(root().join(document)).unwrap();
-        let (_, missing) = named(&text);
-        assert!(
-            missing.is_empty(),
-            "{document} names\n{}",
-            missing.join("\n")
-        );
+    let mut documents = 0;
+    for folder in [root().to_owned(), root().join("src/manual")] {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            // The changelog names what was.
+            if path.extension().is_none_or(|ending| ending != "md")
+                || path.ends_with("CHANGELOG.md")
+            {
+                continue;
+            }
+            let (_, missing) = named(&fs::read_to_string(&path).unwrap());
+            assert!(
+                missing.is_empty(),
+                "{} names\n{}",
+                path.display(),
+                missing.join("\n")
+            );
+            documents += 1;
+        }
     }
+    assert!(documents > 10, "{documents} documents");
 }
 
 #[test]

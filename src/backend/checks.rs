@@ -1,10 +1,12 @@
 //! Every length is checked here, once, in front of every backend, before anything is written.
 
-use crate::backend::epilogue::{Activation, ActivationBackward, Epilogue, SavedActivation};
+use crate::backend::activation::Activation;
+use crate::backend::epilogue::{ActivationBackward, Epilogue};
 use crate::backend::operands::{
     Affine, GradientSums, GradientSumsMut, InOut, Normalization, RunningMut, Statistics,
     StatisticsMut,
 };
+use crate::backend::saved_activation::SavedActivation;
 use crate::backend::steps::Steps;
 use crate::element::{Compute, Element};
 use crate::error::{Error, Result};

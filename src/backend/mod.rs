@@ -14,20 +14,24 @@
 //!
 //! Every method checks every length before it writes anything.
 
+pub(crate) mod activation;
 pub(crate) mod checked;
 pub(crate) mod checks;
 pub mod composed;
 pub(crate) mod epilogue;
 pub(crate) mod memory;
 pub(crate) mod operands;
+pub(crate) mod saved_activation;
 pub(crate) mod steps;
 
-pub use epilogue::{Activation, ActivationBackward, Epilogue, SavedActivation};
+pub use activation::Activation;
+pub use epilogue::{ActivationBackward, Epilogue};
 pub use memory::{Memory, check_copy, check_range};
 pub use operands::{
     Affine, GradientSums, GradientSumsMut, InOut, Normalization, RunningMut, Statistics,
     StatisticsMut, StatisticsSource,
 };
+pub use saved_activation::SavedActivation;
 
 use crate::backend::checked::Checked;
 use crate::backend::checks::{
@@ -36,7 +40,7 @@ use crate::backend::checks::{
     check_sums, check_values,
 };
 use crate::backend::steps::Steps;
-use crate::config::{check_inference_epsilon, check_training_epsilon};
+use crate::config::checks::{check_inference_epsilon, check_training_epsilon};
 use crate::element::{Compute, Element};
 use crate::error::Result;
 use crate::shape::Shape;

@@ -2,7 +2,7 @@
 
 use candle_core::Result;
 
-use crate::backend::epilogue::Activation;
+use crate::backend::activation::Activation;
 use crate::candle::error::wrap;
 use crate::error::Error;
 

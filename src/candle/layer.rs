@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 
-use crate::backend::epilogue::Activation;
+use crate::backend::activation::Activation;
 use crate::candle::config::BatchNormConfig;
 
 /// A batch normalization layer on candle's tensors.

@@ -10,9 +10,11 @@ use crate::checkpoint::tensor::{read_count, read_floats};
 use crate::checkpoint::{
     BIAS, NUM_BATCHES_TRACKED, RUNNING_MEAN, RUNNING_VAR, WEIGHT, full_name, parse, read_file,
 };
-use crate::config::{Averaging, BatchNormConfig};
+use crate::config::BatchNormConfig;
+use crate::config::averaging::Averaging;
 use crate::element::Compute;
-use crate::error::{Error, Result, brief};
+use crate::error::brief::brief;
+use crate::error::{Error, Result};
 use crate::interop::parameters::{Parameters, RunningValues};
 use crate::layer::BatchNorm;
 

@@ -44,10 +44,11 @@ pub use tensor::CheckpointTensor;
 
 use crate::allocate::reserved;
 use crate::backend::Backend;
-use crate::cause::Cause;
 use crate::checkpoint::header::check_header;
 use crate::element::{Compute, DType};
-use crate::error::{Error, Result, brief};
+use crate::error::brief::brief;
+use crate::error::cause::Cause;
+use crate::error::{Error, Result};
 use crate::layer::BatchNorm;
 
 const WEIGHT: &str = "weight";

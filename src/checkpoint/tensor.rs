@@ -9,7 +9,8 @@ use safetensors::{Dtype, View};
 use crate::allocate::{collected, reserved};
 use crate::cpu::simd::floating_point_mode::DefaultMode;
 use crate::element::{Compute, DType, Element};
-use crate::error::{Error, Result, brief};
+use crate::error::brief::brief;
+use crate::error::{Error, Result};
 
 /// A tensor to be written to a checkpoint: dtype, shape and little-endian bytes.
 ///

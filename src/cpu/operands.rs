@@ -1,7 +1,8 @@
 //! The operands in the words of the CPU's kernels; and the results on their way to the caller's memory.
 
-use crate::backend::epilogue::{ActivationBackward, Epilogue, SavedActivation};
+use crate::backend::epilogue::{ActivationBackward, Epilogue};
 use crate::backend::operands::{GradientSumsMut, StatisticsMut};
+use crate::backend::saved_activation::SavedActivation;
 use crate::cpu::CpuMask;
 use crate::cpu::epilogue::forward;
 use crate::cpu::kernels::backward_reduce;

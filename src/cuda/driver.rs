@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use cudarc::driver::sys::CUstreamCaptureStatus as CaptureStatus;
 use cudarc::driver::{CudaContext, CudaSlice, CudaStream, DevicePtr, DriverError, SyncOnDrop, sys};
 
-use crate::cause::Cause;
 use crate::cuda::kernels::Kernels;
 use crate::cuda::memory::{CudaMemory, CudaMemoryMut};
 use crate::cuda::version::{OLDEST_ARCHITECTURE, capability};
 use crate::cuda::{attributes, clusters, driver_error, launch, library, modules};
 use crate::element::{DType, Element};
+use crate::error::cause::Cause;
 use crate::error::{Error, Result};
 use crate::gpu::arguments::Arguments;
 use crate::gpu::driver::{Attributes, Driver, Launch, Launched, WORKSPACE_BYTES};

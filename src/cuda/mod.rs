@@ -43,7 +43,7 @@ use cudarc::driver::{CudaContext, CudaStream, DriverError};
 pub use driver::CudaDriver;
 pub use memory::{CudaMemory, CudaMemoryMut};
 
-use crate::cause::Cause;
+use crate::error::cause::Cause;
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, GpuMask};
 

@@ -1,10 +1,11 @@
 //! A device's operands as those of a concrete backend, or the error that they are elsewhere.
 
-use crate::backend::epilogue::{ActivationBackward, Epilogue, SavedActivation};
+use crate::backend::epilogue::{ActivationBackward, Epilogue};
 use crate::backend::operands::{
     Affine, GradientSums, GradientSumsMut, InOut, Normalization, RunningMut, Statistics,
     StatisticsMut, StatisticsSource,
 };
+use crate::backend::saved_activation::SavedActivation;
 use crate::cpu::{Cpu, CpuMask};
 #[cfg(feature = "cuda")]
 use crate::cuda::memory::{CudaMemory, CudaMemoryMut};

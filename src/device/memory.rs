@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use crate::arrays::view::{View, ViewMut};
 use crate::backend::memory::Memory;
 use crate::cpu::Cpu;
 #[cfg(feature = "cuda")]
@@ -10,7 +11,6 @@ use crate::device::downcast::downcast;
 use crate::device::{Device, DeviceBuffer, DeviceSlice, DeviceSliceMut};
 use crate::element::Element;
 use crate::error::Result;
-use crate::tensor::{View, ViewMut};
 
 /// What the processor lends, a device that is the processor can read.
 impl<'a, T: Element> From<View<'a, T, Cpu>> for View<'a, T, Device> {

@@ -1,21 +1,20 @@
 //! A launch's arguments from a step's operands.
 
-use crate::backend::epilogue::{Activation, ActivationBackward, Epilogue, SavedActivation};
 use crate::backend::operands::{GradientSumsMut, InOut, Normalization, RunningMut, StatisticsMut};
 use crate::element::{Compute, DType, Element};
 use crate::error::Result;
-use crate::gpu::arguments::{Activation as ActivationCode, Arguments, Saved, Workspace, aligned};
+use crate::gpu::arguments::{Arguments, Workspace, aligned};
 use crate::gpu::driver::{COUNTER_BYTES, Driver, Launch, Launched};
 use crate::gpu::kernel::{Kernel, Operation};
+use crate::gpu::plan;
 use crate::gpu::plan::LaunchPlan;
 use crate::gpu::plan::view::View;
-use crate::gpu::{GpuMask, plan};
 
 /// The arguments of one or more launches on the same operands, and what must be held until they are in the stream.
 pub(super) struct Operands<'a, D: Driver> {
     driver: &'a D,
     view: View,
-    arguments: Arguments,
+    pub(super) arguments: Arguments,
     held: Vec<D::Guard<'a>>,
 }
 
@@ -80,7 +79,7 @@ impl<'a, D: Driver> Operands<'a, D> {
     }
 
     /// Remembers whether an array's packets are aligned.
-    fn align(&mut self, address: u64, bit: u32) {
+    pub(super) fn align(&mut self, address: u64, bit: u32) {
         if address.is_multiple_of(16) && self.view.keeps_alignment() {
             self.arguments.choices.aligned |= bit;
         }
@@ -247,72 +246,5 @@ fn done(launched: Launched) -> Result<()> {
     match launched {
         Launched::InStream => Ok(()),
         Launched::NoRoom(error) => Err(error),
-    }
-}
-
-/// The activations and what is saved of them, as `kernels/arguments.cuh` numbers them.
-impl<'a, D: Driver> Operands<'a, D> {
-    pub(super) fn epilogue<'longer: 'a, T: Element>(
-        &mut self,
-        epilogue: &'a mut Epilogue<D::Slice<'longer, T>, &mut GpuMask<D>, D::SliceMut<'_, T>>,
-    ) -> Result<()> {
-        self.choose(epilogue.activation);
-        if let Some(residual) = epilogue.residual {
-            self.residual::<T>(residual)?;
-        }
-        match &mut epilogue.saved {
-            SavedActivation::Nothing => {}
-            SavedActivation::Mask(mask) => {
-                let mask = self.write_reborrowed(D::as_slice_mut(&mut mask.memory))?;
-                self.saved_mask(mask);
-            }
-            SavedActivation::PreActivation(values) => {
-                let values = self.write::<T>(values)?;
-                self.saved_values(values);
-            }
-        }
-        Ok(())
-    }
-
-    pub(super) fn activation<'longer: 'a, T: Element>(
-        &mut self,
-        backward: ActivationBackward<&'a GpuMask<D>, D::Slice<'longer, T>>,
-    ) -> Result<()> {
-        self.choose(backward.activation);
-        match backward.saved {
-            SavedActivation::Nothing => {}
-            SavedActivation::Mask(mask) => {
-                let mask = self.read(D::as_slice(&mask.memory))?;
-                self.saved_mask(mask);
-            }
-            SavedActivation::PreActivation(values) => {
-                let values = self.read::<T>(values)?;
-                self.saved_values(values);
-            }
-        }
-        Ok(())
-    }
-
-    fn choose(&mut self, activation: Activation) {
-        self.arguments.choices.activation = match activation {
-            Activation::None => ActivationCode::None,
-            Activation::Relu => ActivationCode::Relu,
-            Activation::Silu => ActivationCode::Silu,
-            Activation::LeakyRelu { slope } => {
-                self.arguments.numbers.slope = slope;
-                ActivationCode::LeakyRelu
-            }
-        };
-    }
-
-    fn saved_mask(&mut self, mask: u64) {
-        self.arguments.choices.saved = Saved::Mask;
-        self.arguments.arrays.mask = mask;
-    }
-
-    fn saved_values(&mut self, values: u64) {
-        self.arguments.choices.saved = Saved::PreActivation;
-        self.arguments.arrays.preactivation = values;
-        self.align(values, aligned::PREACTIVATION);
     }
 }

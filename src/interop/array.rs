@@ -3,13 +3,14 @@
 use ndarray::{Array, Array1, ArrayBase, ArrayD, Dimension, RawData};
 
 use crate::allocate::collected;
+use crate::arrays::channel_array::ChannelArray;
+use crate::arrays::tensor::Tensor;
 use crate::backend::Backend;
 use crate::cpu::Cpu;
 use crate::element::{Compute, Element};
 use crate::error::{Error, Result};
 use crate::interop::strides::shape_of;
 use crate::shape::{Layout, Shape};
-use crate::tensor::{ChannelArray, Tensor};
 
 /// To and from `ndarray`, whose axes are (N, C, spatial...) whatever the memory is.
 impl<T: Element, B: Backend> Tensor<T, B> {

@@ -9,7 +9,8 @@
 
 use crate::allocate::{collected, filled};
 use crate::backend::Backend;
-use crate::config::{Averaging, BatchNormConfig, RunningVariance};
+use crate::config::BatchNormConfig;
+use crate::config::averaging::{Averaging, RunningVariance};
 use crate::cpu::simd::floating_point_mode::DefaultMode;
 use crate::element::Compute;
 use crate::error::{Error, Result};

@@ -3,6 +3,7 @@
 
 use ndarray::{ArrayBase, Dimension, RawData};
 
+use crate::arrays::view::{Data, DataMut, View, ViewMut};
 use crate::backend::Backend;
 use crate::cpu::Cpu;
 use crate::device::{Device, DeviceSlice, DeviceSliceMut};
@@ -10,7 +11,6 @@ use crate::element::Element;
 use crate::error::{Error, Result};
 use crate::interop::strides::shape_of;
 use crate::shape::{Layout, Shape};
-use crate::tensor::{Data, DataMut, View, ViewMut};
 
 /// `ndarray` arrays whose axes stand in the order of memory.
 impl Layout {

@@ -1,12 +1,12 @@
 //! All per-channel arrays of a layer together: what checkpoints and other frameworks store.
 
+use crate::arrays::channel_array::ChannelArray;
 use crate::backend::Backend;
 use crate::element::Compute;
 use crate::error::Result;
 use crate::layer::BatchNorm;
 use crate::shape::check_len;
 use crate::statistics::running::RunningStatistics;
-use crate::tensor::ChannelArray;
 
 /// The values of a layer's arrays, each (C,), and `None` for those it does not have.
 #[derive(Debug)]

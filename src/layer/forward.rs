@@ -2,8 +2,9 @@
 
 use crate::allocate::filled;
 use crate::backend::Backend;
-use crate::backend::epilogue::{Epilogue, SavedActivation};
+use crate::backend::epilogue::Epilogue;
 use crate::backend::operands::{Affine, InOut, StatisticsSource};
+use crate::backend::saved_activation::SavedActivation;
 use crate::config::BatchNormConfig;
 use crate::element::Element;
 use crate::error::{Error, Result};

@@ -1,11 +1,13 @@
 //! The frozen pass: running statistics, as constants, with gradients.
 
+use crate::arrays::lent::{lent, output_slice};
+use crate::arrays::tensor::Tensor;
+use crate::arrays::view::{Data, DataMut, View};
 use crate::backend::Backend;
 use crate::element::{Compute, Element};
 use crate::error::Result;
 use crate::layer::BatchNorm;
 use crate::layer::pass::Pass;
-use crate::tensor::{Data, DataMut, Tensor, View, lent, output_slice};
 
 impl<B: Backend, C: Compute> BatchNorm<B, C> {
     /// Normalizes with the running statistics, with gradients: for layers that are fine-tuned with frozen statistics.

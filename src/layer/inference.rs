@@ -1,5 +1,8 @@
 //! The inference pass: running statistics, no gradients, nothing changed.
 
+use crate::arrays::lent::{lent, output_slice};
+use crate::arrays::tensor::Tensor;
+use crate::arrays::view::{Data, DataMut, View};
 use crate::backend::Backend;
 use crate::backend::operands::InOut;
 use crate::element::{Compute, Element};
@@ -8,7 +11,6 @@ use crate::layer::BatchNorm;
 use crate::layer::forward::check_input_channels;
 use crate::shape::Shape;
 use crate::statistics::batch::BatchStatistics;
-use crate::tensor::{Data, DataMut, Tensor, View, lent, output_slice};
 
 impl<B: Backend, C: Compute> BatchNorm<B, C> {
     /// Normalizes with the running statistics. Changes nothing.

@@ -11,14 +11,18 @@ pub(crate) mod training;
 
 use std::fmt;
 
+use crate::arrays::channel_array::ChannelArray;
+use crate::arrays::lent::{lent, residual_slice};
+use crate::arrays::tensor::Tensor;
+use crate::arrays::view::{Data, View};
 use crate::backend::Backend;
-use crate::config::{Averaging, BatchNormConfig};
+use crate::config::BatchNormConfig;
+use crate::config::averaging::Averaging;
 use crate::element::{Compute, Element};
 use crate::error::Result;
 use crate::layer::forward::{Forward, check_input_channels};
 use crate::shape::Shape;
 use crate::statistics::running::RunningStatistics;
-use crate::tensor::{ChannelArray, Data, Tensor, View, lent, residual_slice};
 
 /// A batch normalization layer.
 ///

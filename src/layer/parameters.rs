@@ -1,10 +1,10 @@
 //! What a layer learns, and the gradients of it, one after the other by name: what an optimizer goes through.
 
+use crate::arrays::channel_array::ChannelArray;
 use crate::backend::Backend;
 use crate::element::{Compute, Element};
 use crate::layer::BatchNorm;
 use crate::layer::pass::{Gradients, ParameterGradients};
-use crate::tensor::ChannelArray;
 
 const GAMMA: &str = "gamma";
 const BETA: &str = "beta";

@@ -2,6 +2,10 @@
 
 use std::fmt;
 
+use crate::arrays::channel_array::ChannelArray;
+use crate::arrays::lent::{lent, output_slice};
+use crate::arrays::tensor::Tensor;
+use crate::arrays::view::{Data, DataMut, View};
 use crate::backend::Backend;
 use crate::backend::operands::InOut;
 use crate::config::BatchNormConfig;
@@ -9,7 +13,6 @@ use crate::element::{Compute, Element};
 use crate::error::Result;
 use crate::layer::saved::{AffineGradients, Saved};
 use crate::statistics::batch::BatchStatistics;
-use crate::tensor::{ChannelArray, Data, DataMut, Tensor, View, lent, output_slice};
 
 type ComputeOf<X, B> = <<X as Data<B>>::Element as Element>::Compute;
 

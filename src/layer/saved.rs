@@ -1,17 +1,19 @@
 //! WHAT A PASS KEEPS for its backward pass, beside x; and the backward pass itself, on memory lent by whoever has it.
 
 use crate::allocate::reserved;
+use crate::arrays::channel_array::ChannelArray;
 use crate::backend::Backend;
-use crate::backend::epilogue::{Activation, ActivationBackward, SavedActivation};
+use crate::backend::activation::Activation;
+use crate::backend::epilogue::ActivationBackward;
 use crate::backend::memory::Memory;
 use crate::backend::operands::{GradientSumsMut, InOut, Normalization, StatisticsSource};
+use crate::backend::saved_activation::SavedActivation;
 use crate::backend::steps::Steps;
 use crate::element::{Compute, Element};
 use crate::error::{Error, Result};
 use crate::layer::ghost::Group;
 use crate::shape::Shape;
 use crate::statistics::batch::BatchStatistics;
-use crate::tensor::ChannelArray;
 
 /// What is saved of an activation, owned.
 pub(crate) type SavedOwned<T, B> = SavedActivation<<B as Steps>::Mask, <B as Memory>::Buffer<T>>;

@@ -1,5 +1,8 @@
 //! The training pass: the batch's own statistics, which the running ones follow.
 
+use crate::arrays::lent::{lent, output_slice};
+use crate::arrays::tensor::Tensor;
+use crate::arrays::view::{Data, DataMut, View};
 use crate::backend::Backend;
 use crate::element::{Compute, Element};
 use crate::error::Result;
@@ -8,7 +11,6 @@ use crate::layer::pass::Pass;
 use crate::layer::{BatchNorm, Parts};
 use crate::statistics::batch::BatchStatistics;
 use crate::statistics::running::RunningStatistics;
-use crate::tensor::{Data, DataMut, Tensor, View, lent, output_slice};
 
 impl<B: Backend, C: Compute> BatchNorm<B, C> {
     /// Normalizes with the batch's statistics; the running ones follow at once.

@@ -1,11 +1,11 @@
 //! The statistics of one batch.
 
+use crate::arrays::channel_array::ChannelArray;
 use crate::backend::Backend;
 use crate::backend::operands::{RunningMut, Statistics, StatisticsMut};
 use crate::element::{Compute, Element};
 use crate::error::{Error, Result};
 use crate::shape::Shape;
-use crate::tensor::ChannelArray;
 
 /// Mean and variance of each channel of one batch. Cloned, it is an independent copy.
 #[derive(Debug, Clone)]
@@ -39,7 +39,7 @@ impl<C: Compute, B: Backend> BatchStatistics<C, B> {
         x: B::Slice<'_, T>,
         epsilon: f64,
     ) -> Result<Self> {
-        crate::config::check_training_epsilon(epsilon)?;
+        crate::config::checks::check_training_epsilon(epsilon)?;
         let mut statistics = Self::room(backend, shape.channels(), shape.values_per_channel())?;
         if !shape.is_empty() {
             backend.statistics::<T>(shape, x, epsilon, statistics.view_mut(None))?;

@@ -3,13 +3,13 @@
 use std::fmt;
 
 use crate::allocate::{collected, filled, reserved};
+use crate::arrays::channel_array::ChannelArray;
 use crate::backend::Backend;
-use crate::config::check_training_epsilon;
+use crate::config::checks::check_training_epsilon;
 use crate::cpu::simd::floating_point_mode::DefaultMode;
 use crate::element::Compute;
 use crate::error::{Error, Result};
 use crate::statistics::batch::{BatchStatistics, check_same_channels};
-use crate::tensor::ChannelArray;
 
 /// The exact statistics of many batches together, each weighted by its number of values: for precise batch norm, and
 /// for batches whose gradients are gathered.

@@ -1,15 +1,16 @@
 //! The statistics of batches, and the running ones that follow them.
 
 use crate::allocate::{collected, filled};
+use crate::arrays::channel_array::ChannelArray;
 use crate::backend::Backend;
 use crate::backend::operands::RunningMut;
-use crate::config::{Averaging, BatchNormConfig, RunningVariance};
+use crate::config::BatchNormConfig;
+use crate::config::averaging::{Averaging, RunningVariance};
 use crate::cpu::simd::floating_point_mode::DefaultMode;
 use crate::element::Compute;
 use crate::error::{Error, Result};
 use crate::statistics::batch::{BatchStatistics, check_same_channels};
 use crate::statistics::pooled::PooledStatistics;
-use crate::tensor::ChannelArray;
 
 /// What inference normalizes with: averages over the batches of training. Cloned, it is an independent copy.
 #[derive(Debug, Clone)]

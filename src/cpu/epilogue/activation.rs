@@ -3,7 +3,7 @@
 //! The one file of the processor's kernels to edit for a new activation. Which one it is does not change in a loop, and is asked in it all the same: through
 //! [`opaque`], which says why.
 
-use crate::backend::epilogue::Activation;
+use crate::backend::activation::Activation;
 use crate::cpu::simd::elements::SimdElement;
 use crate::cpu::simd::opaque::opaque;
 use crate::cpu::simd::vector::{LANES, Vector};

@@ -1,6 +1,8 @@
 //! dv from dy, with what the forward pass saved or with v recomputed from x.
 
-use crate::backend::epilogue::{Activation, ActivationBackward, SavedActivation};
+use crate::backend::activation::Activation;
+use crate::backend::epilogue::ActivationBackward;
+use crate::backend::saved_activation::SavedActivation;
 use crate::cpu::epilogue::activation::VectorActivation;
 use crate::cpu::memory::slice::RawSlice;
 use crate::cpu::memory::strided::StridedSpans;

@@ -1,6 +1,6 @@
 //! y from v: the residual is added, what backward needs is saved, and the activation is applied.
 
-use crate::backend::epilogue::Activation;
+use crate::backend::activation::Activation;
 use crate::cpu::epilogue::activation::VectorActivation;
 use crate::cpu::epilogue::mask_writer::MaskWriter;
 use crate::cpu::memory::slice::RawSlice;

@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use crate::backend::epilogue::{Activation, ActivationBackward};
+use crate::backend::activation::Activation;
+use crate::backend::epilogue::ActivationBackward;
 use crate::backend::operands::Normalization;
 use crate::cpu::elementwise::coefficients::Coefficients;
 use crate::cpu::epilogue::backward::BackwardStreams;

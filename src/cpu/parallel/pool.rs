@@ -3,7 +3,7 @@
 use std::error::Error as _;
 use std::sync::{Arc, OnceLock};
 
-use crate::cause::Cause;
+use crate::error::cause::Cause;
 use crate::error::{Error, Result};
 
 /// Threads to give work to.

@@ -3,10 +3,11 @@
 
 use half::{bf16, f16};
 
-use crate::backend::epilogue::{ActivationBackward, SavedActivation};
+use crate::backend::epilogue::ActivationBackward;
 use crate::backend::operands::{
     Affine, GradientSumsMut, InOut, Normalization, RunningMut, Statistics,
 };
+use crate::backend::saved_activation::SavedActivation;
 use crate::cpu::epilogue::forward::Epilogue;
 use crate::cpu::kernels::KernelElement;
 use crate::cpu::kernels::backward_reduce::AffineGradients;

@@ -4,8 +4,9 @@
 //! once and writes dx once; and what a thread takes next is read while it writes. Where channels are cut (channels last, or
 //! few and large ones) the passes are the steps.
 
-use crate::backend::epilogue::{ActivationBackward, SavedActivation};
+use crate::backend::epilogue::ActivationBackward;
 use crate::backend::operands::{Affine, InOut, StatisticsSource};
+use crate::backend::saved_activation::SavedActivation;
 use crate::cpu::Cpu;
 use crate::cpu::elementwise::coefficients::Coefficients;
 use crate::cpu::epilogue::forward::Epilogue;

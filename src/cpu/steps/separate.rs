@@ -1,7 +1,8 @@
 //! Each step over a whole array, tile by tile.
 
-use crate::backend::epilogue::{ActivationBackward, SavedActivation};
+use crate::backend::epilogue::ActivationBackward;
 use crate::backend::operands::{InOut, Normalization, StatisticsSource};
+use crate::backend::saved_activation::SavedActivation;
 use crate::cpu::Cpu;
 use crate::cpu::elementwise::coefficients::Coefficients;
 use crate::cpu::epilogue::forward::Epilogue;

@@ -1,59 +1,12 @@
-//! What a layer is told when it is made, and which values are allowed.
+//! What a layer is told when it is made.
+
+pub(crate) mod averaging;
+pub(crate) mod checks;
 
 use std::fmt;
 
-use crate::backend::epilogue::Activation;
-use crate::error::{Error, Result};
-
-/// How the running statistics follow the batches.
-#[derive(Debug, Clone, Copy, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
-#[non_exhaustive]
-pub enum Averaging {
-    /// `running = (1 - momentum) * running + momentum * batch`: momentum is the weight of the **new** batch,
-    /// PyTorch's convention. (Keras, flax and ONNX give the weight of the old value.)
-    Exponential {
-        /// From 0 (never moves) to 1 (keeps the last batch only).
-        momentum: f64,
-    },
-    /// The plain average over every batch seen that is not empty: PyTorch's `momentum=None`.
-    Cumulative,
-    /// No running statistics. Every pass normalizes with the batch's own, as PyTorch's
-    /// `track_running_stats=False` does.
-    Off,
-}
-
-/// A momentum of 0.1, PyTorch's default.
-impl Default for Averaging {
-    fn default() -> Self {
-        Averaging::Exponential { momentum: 0.1 }
-    }
-}
-
-impl fmt::Display for Averaging {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Averaging::Exponential { momentum } => write!(f, "momentum={momentum}"),
-            Averaging::Cumulative => f.write_str("cumulative average"),
-            Averaging::Off => f.write_str("no running statistics"),
-        }
-    }
-}
-
-/// Which estimate of the batch variance the running variance follows. (The batch itself is always normalized
-/// with the biased one.)
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
-#[non_exhaustive]
-pub enum RunningVariance {
-    /// ÷(M−1): the paper, PyTorch, cuDNN.
-    #[default]
-    Unbiased,
-    /// ÷M: Keras, flax, haiku, ONNX.
-    Population,
-}
+use crate::backend::activation::Activation;
+use crate::config::averaging::{Averaging, RunningVariance};
 
 /// A layer's settings. The defaults are PyTorch's.
 ///
@@ -266,45 +219,6 @@ impl BatchNormConfig {
     pub fn keeps_running_finite(&self) -> bool {
         self.keep_running_finite
     }
-
-    /// Checks every value.
-    ///
-    /// # Errors
-    /// [`Error::NoChannels`], [`Error::Epsilon`] (not finite or negative), [`Error::Momentum`] (outside 0 to 1),
-    /// [`Error::Value`] (a ghost batch of no samples; [`Averaging::Cumulative`] where the running statistics are to be kept
-    /// finite).
-    pub fn validate(&self) -> Result<()> {
-        if self.channels == 0 {
-            return Err(Error::NoChannels);
-        }
-        check_inference_epsilon(self.epsilon)?;
-        self.activation.check()?;
-        if self.ghost_batch == Some(0) {
-            return Err(Error::Value {
-                what: "a ghost batch",
-                found: "0 samples".to_owned(),
-                needed: "at least 1 sample",
-            });
-        }
-        if self.keep_running_finite && self.averaging == Averaging::Cumulative {
-            return Err(Error::Value {
-                what: "the averaging of running statistics that are kept finite",
-                found: "cumulative".to_owned(),
-                needed: "exponential: a channel that did not follow a batch would weigh the next one wrongly",
-            });
-        }
-        match self.averaging {
-            Averaging::Exponential { momentum } if !(0.0..=1.0).contains(&momentum) => {
-                Err(Error::Momentum { found: momentum })
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Checks that batch statistics may be used, which need ε above zero.
-    pub(crate) fn check_epsilon_for_batch_statistics(&self) -> Result<()> {
-        check_training_epsilon(self.epsilon)
-    }
 }
 
 /// The settings that a reader looks for, and those that are not the defaults: `64, epsilon=1e-5, momentum=0.1, relu`.
@@ -335,26 +249,4 @@ impl fmt::Display for BatchNormConfig {
         }
         Ok(())
     }
-}
-
-/// A variance of zero must not divide by zero: batch statistics need ε finite and above zero.
-pub(crate) fn check_training_epsilon(epsilon: f64) -> Result<()> {
-    if epsilon.is_finite() && epsilon > 0.0 {
-        return Ok(());
-    }
-    Err(Error::Epsilon {
-        found: epsilon,
-        needed: "above zero with batch statistics",
-    })
-}
-
-/// With statistics that are given, ε may be zero.
-pub(crate) fn check_inference_epsilon(epsilon: f64) -> Result<()> {
-    if epsilon.is_finite() && epsilon >= 0.0 {
-        return Ok(());
-    }
-    Err(Error::Epsilon {
-        found: epsilon,
-        needed: "not negative",
-    })
 }

@@ -1,0 +1,77 @@
+//! Activations, and what is saved of them, as `kernels/arguments.cuh` numbers them.
+
+use crate::backend::activation::Activation;
+use crate::backend::epilogue::{ActivationBackward, Epilogue};
+use crate::backend::saved_activation::SavedActivation;
+use crate::element::Element;
+use crate::error::Result;
+use crate::gpu::GpuMask;
+use crate::gpu::arguments::{Activation as ActivationCode, Saved, aligned};
+use crate::gpu::driver::Driver;
+use crate::gpu::operands::Operands;
+
+impl<'a, D: Driver> Operands<'a, D> {
+    pub(super) fn epilogue<'longer: 'a, T: Element>(
+        &mut self,
+        epilogue: &'a mut Epilogue<D::Slice<'longer, T>, &mut GpuMask<D>, D::SliceMut<'_, T>>,
+    ) -> Result<()> {
+        self.choose(epilogue.activation);
+        if let Some(residual) = epilogue.residual {
+            self.residual::<T>(residual)?;
+        }
+        match &mut epilogue.saved {
+            SavedActivation::Nothing => {}
+            SavedActivation::Mask(mask) => {
+                let mask = self.write_reborrowed(D::as_slice_mut(&mut mask.memory))?;
+                self.saved_mask(mask);
+            }
+            SavedActivation::PreActivation(values) => {
+                let values = self.write::<T>(values)?;
+                self.saved_values(values);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn activation<'longer: 'a, T: Element>(
+        &mut self,
+        backward: ActivationBackward<&'a GpuMask<D>, D::Slice<'longer, T>>,
+    ) -> Result<()> {
+        self.choose(backward.activation);
+        match backward.saved {
+            SavedActivation::Nothing => {}
+            SavedActivation::Mask(mask) => {
+                let mask = self.read(D::as_slice(&mask.memory))?;
+                self.saved_mask(mask);
+            }
+            SavedActivation::PreActivation(values) => {
+                let values = self.read::<T>(values)?;
+                self.saved_values(values);
+            }
+        }
+        Ok(())
+    }
+
+    fn choose(&mut self, activation: Activation) {
+        self.arguments.choices.activation = match activation {
+            Activation::None => ActivationCode::None,
+            Activation::Relu => ActivationCode::Relu,
+            Activation::Silu => ActivationCode::Silu,
+            Activation::LeakyRelu { slope } => {
+                self.arguments.numbers.slope = slope;
+                ActivationCode::LeakyRelu
+            }
+        };
+    }
+
+    fn saved_mask(&mut self, mask: u64) {
+        self.arguments.choices.saved = Saved::Mask;
+        self.arguments.arrays.mask = mask;
+    }
+
+    fn saved_values(&mut self, values: u64) {
+        self.arguments.choices.saved = Saved::PreActivation;
+        self.arguments.arrays.preactivation = values;
+        self.align(values, aligned::PREACTIVATION);
+    }
+}
