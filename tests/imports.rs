@@ -1,4 +1,5 @@
-//! The rooms of the house: every import names the file that defines a thing, and no two files need each other.
+//! The rooms of the house: every import names the file that defines a thing, no two files need each other, and all go the one way
+//! that ARCHITECTURE.md says.
 //!
 //! A circle of imports means that neither file can be read without the other; an import through `lib.rs` hides where a thing
 //! lives. Both creep in one line at a time, so they are looked for here.
@@ -151,6 +152,57 @@ fn no_two_files_need_each_other() {
         })
         .collect();
     assert!(left.is_empty(), "files in circles:\n{}", circle.join("\n"));
+}
+
+/// The files and folders of the list in ARCHITECTURE.md, and on which floor each stands. A name without `src/` is beside the one
+/// before it.
+fn floors(document: &str) -> Vec<(String, usize)> {
+    let chapter = document.split("## The order of imports").nth(1).unwrap();
+    let list = chapter.split("\n## ").next().unwrap();
+    let list = &list[list.find("\n1. ").unwrap()..];
+    let (mut floors, mut floor, mut folder) = (vec![], 0, "");
+    for (i, piece) in list.split('`').enumerate() {
+        if i % 2 == 0 {
+            let is_next = piece.contains("then") || piece.contains(|c: char| c.is_ascii_digit());
+            floor += usize::from(is_next);
+        } else if let Some(path) = piece.strip_prefix("src/") {
+            folder = &path[..path.rfind('/').map_or(0, |slash| slash + 1)];
+            floors.push((path.to_owned(), floor));
+        } else {
+            floors.push((format!("{folder}{piece}"), floor));
+        }
+    }
+    floors
+}
+
+#[test]
+fn imports_go_the_way_that_the_document_says() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let floors = floors(&fs::read_to_string(root.join("ARCHITECTURE.md")).unwrap());
+    let modules = modules();
+    let floor_of = |name: &str| {
+        let file = modules[name].file.strip_prefix(root.join("src")).unwrap();
+        let file = file.to_str().unwrap().replace('\\', "/");
+        let stands = floors.iter().filter(|(path, _)| file.starts_with(path));
+        stands
+            .max_by_key(|(path, _)| path.len())
+            .map(|(_, floor)| *floor)
+    };
+    for (name, module) in &modules {
+        let file = module.file.display();
+        // The root exports, and the manual's chapters are text.
+        if name.is_empty() || name == "manual" {
+            continue;
+        }
+        let floor = floor_of(name).unwrap_or_else(|| panic!("{file} is not in the list"));
+        for path in &module.imports {
+            let above = floor_of(target(path, &modules)).is_none_or(|of_it| of_it <= floor);
+            assert!(
+                above,
+                "{file} imports crate::{path}, which the list has below it"
+            );
+        }
+    }
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use batchnorm::{
     BatchNorm, BatchNormConfig, Cpu, Data, DataMut, Error, Result, Shape, Tensor, View, ViewMut,
 };
+use contract_suite::layers::{column, running};
 
 /// Memory that says it has another shape, or panics when it is lent for the `panics`th time.
 struct Lender {
@@ -59,24 +60,10 @@ impl DataMut<Cpu> for Lender {
     }
 }
 
-fn column(values: &[f32]) -> Tensor<f32, Cpu> {
-    let shape = Shape::channels_first(&[values.len(), 1]).unwrap();
-    Tensor::new(&Cpu::new(), shape, values).unwrap()
-}
-
 fn layer(config: BatchNormConfig) -> BatchNorm<Cpu> {
     let mut layer = BatchNorm::new(&Cpu::new(), config).unwrap();
     layer.forward_training(&column(&[1.0, 5.0])).unwrap();
     layer
-}
-
-fn running(layer: &BatchNorm<Cpu>) -> (Vec<f32>, Vec<f32>, u64) {
-    let running = layer.running().unwrap();
-    (
-        running.mean().to_vec().unwrap(),
-        running.variance().to_vec().unwrap(),
-        running.num_batches_tracked(),
-    )
 }
 
 const X: [f32; 4] = [1.0, 2.0, 3.0, 4.0];

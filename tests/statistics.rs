@@ -7,6 +7,7 @@ use batchnorm::{
     Activation, Averaging, BatchNorm, BatchNormConfig, BatchStatistics, Cpu, Error, FlaxParameters,
     KerasParameters, OnnxParameters, PooledStatistics, RunningVariance, Shape, Tensor,
 };
+use contract_suite::layers::{column, running};
 
 fn cpu() -> Cpu {
     Cpu::with_threads(1).unwrap()
@@ -14,11 +15,6 @@ fn cpu() -> Cpu {
 
 fn layer(channels: usize) -> BatchNorm<Cpu> {
     BatchNorm::new(&cpu(), BatchNormConfig::new(channels)).unwrap()
-}
-
-fn column(values: &[f32]) -> Tensor<f32, Cpu> {
-    let shape = Shape::channels_first(&[values.len(), 1]).unwrap();
-    Tensor::new(&cpu(), shape, values).unwrap()
 }
 
 fn statistics(values: &[f32]) -> BatchStatistics<f32, Cpu> {
@@ -29,16 +25,6 @@ fn pooled(values: &[f32]) -> PooledStatistics {
     let mut pooled = PooledStatistics::new(1);
     pooled.add(&statistics(values)).unwrap();
     pooled
-}
-
-/// Mean, variance and count.
-fn running(layer: &BatchNorm<Cpu>) -> (Vec<f32>, Vec<f32>, u64) {
-    let running = layer.running().unwrap();
-    (
-        running.mean().to_vec().unwrap(),
-        running.variance().to_vec().unwrap(),
-        running.num_batches_tracked(),
-    )
 }
 
 const NO_VARIANCES: [f32; 4] = [-1.0, -1e-6, f32::NEG_INFINITY, f32::NAN];
