@@ -86,17 +86,28 @@ impl Additions {
         }
     }
 
+    /// Of a GPU that is told how many packets wide a group of columns is: its rows are shared by so many fewer threads.
+    pub fn in_groups_of(packets: usize, shape: &Shape, value_bytes: usize) -> Self {
+        let (rows, spatial) = rows_and_spatial(shape);
+        Self {
+            narrow: rows.div_ceil((256 / packets.max(spatial)).max(1)).min(128) - 1,
+            wide: 48,
+        }
+        .larger(Self::on_gpu(shape, value_bytes))
+    }
+
+    fn larger(self, other: Self) -> Self {
+        Self {
+            narrow: self.narrow.max(other.narrow),
+            wide: self.wide.max(other.wide),
+        }
+    }
+
     /// Of a block that has a whole channel, by columns of 256 threads, by planes of as few as a plan may take:
     /// `src/gpu/plan/view.rs`, `columns.rs`, `split.rs`, `tuning.rs`.
     fn on_gpu(shape: &Shape, value_bytes: usize) -> Self {
-        let (lanes, values) = (16 / value_bytes, shape.values_per_channel());
-        let (rows, spatial) = if shape.channels() == 1 {
-            (1, values)
-        } else if shape.layout() == Layout::ChannelsLast || shape.spatial() == 1 {
-            (values, 1)
-        } else {
-            (shape.batch(), shape.spatial())
-        };
+        let lanes = 16 / value_bytes;
+        let (rows, spatial) = rows_and_spatial(shape);
         let of_a_thread = if spatial * value_bytes < 512 {
             // A group of channels is 16 packets wide, or as wide as channels take that end where a packet does.
             let row = (shape.channels() * spatial).div_ceil(lanes);
@@ -119,6 +130,18 @@ impl Additions {
     /// The error of a sum of products, of the sum of their magnitudes: p.
     pub fn of_products<T: Element>(self) -> f64 {
         self.of_sum::<T>() + compute_roundoff::<T>()
+    }
+}
+
+/// As a GPU's kernels see an array: so many rows, in each so many neighbouring values of a channel.
+fn rows_and_spatial(shape: &Shape) -> (usize, usize) {
+    let values = shape.values_per_channel();
+    if shape.channels() == 1 {
+        (1, values)
+    } else if shape.layout() == Layout::ChannelsLast || shape.spatial() == 1 {
+        (values, 1)
+    } else {
+        (shape.batch(), shape.spatial())
     }
 }
 
