@@ -25,7 +25,7 @@ pub struct ViewMut<'a, T: Element, B: Backend> {
     pub values: B::SliceMut<'a, T>,
 }
 
-/// An array that a pass on backend `B` can read in place: a [`Tensor`], on the CPU an `ndarray` array or view, and
+/// An array that a pass on backend `B` can read in place: a [`Tensor`](crate::Tensor), on the CPU an `ndarray` array or view, and
 /// references and shared pointers to them.
 ///
 /// **The axes of an `ndarray` array are (N, C, spatial...), PyTorch's logical order, whatever its memory is**: where the
