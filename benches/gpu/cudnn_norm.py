@@ -108,6 +108,13 @@ def backward_of(handle, arrays):
 def calls_of(name, sets):
     if name not in ("forward", "backward"):
         raise NotHere("only plain passes are measured through cuDNN's graphs")
+    try:
+        return calls_of_graphs(name, sets)
+    except cudnn.cudnnGraphNotSupportedError as error:
+        raise NotHere(f"cuDNN has no such graph: {error}") from error
+
+
+def calls_of_graphs(name, sets):
     handle = cudnn.create_handle()
     dimensions = sets[0].x.dim()
     number = lambda value: torch.full([1] * dimensions, value)

@@ -16,10 +16,11 @@ class Arrays:
         generator = torch.Generator("cuda").manual_seed(seed)
 
         def random():
-            array = torch.empty(dims, dtype=dtype, device="cuda")
             if layout == "channels last":
-                last = torch.channels_last_3d if len(dims) == 5 else torch.channels_last
-                array = array.to(memory_format=last)
+                # Of any number of dimensions, which PyTorch's memory formats are not.
+                array = torch.empty((dims[0], *dims[2:], dims[1]), dtype=dtype, device="cuda").movedim(-1, 1)
+            else:
+                array = torch.empty(dims, dtype=dtype, device="cuda")
             return array.normal_(1.0, 2.0, generator=generator)
 
         channels = dims[1]

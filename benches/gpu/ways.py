@@ -2,6 +2,7 @@
 
 import torch
 import torch._dynamo
+import torch._functorch.config
 from torch._dynamo.utils import counters
 
 import passes
@@ -30,6 +31,8 @@ def compile(name, sets):
     torch._dynamo.config.accumulated_recompile_limit = 1 << 20
     # Past a limit it would run eagerly without a word.
     torch._dynamo.config.fail_on_recompile_limit_hit = True
+    # A backward pass that is called again and again cannot give away what the forward pass kept for it.
+    torch._functorch.config.donated_buffer = False
     forward = torch.compile(passes.PASSES[name][0], dynamic=False, fullgraph=True)
     calls = list(passes.calls_of(name, forward, sets))
     calls[0]()

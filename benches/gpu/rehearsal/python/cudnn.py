@@ -6,6 +6,10 @@ data_type = types.SimpleNamespace(FLOAT=0, HALF=1, BFLOAT16=2)
 heur_mode = types.SimpleNamespace(A=0, FALLBACK=1)
 
 
+class cudnnGraphNotSupportedError(RuntimeError):
+    pass
+
+
 class Described:
     def set_output(self, is_output):
         return self

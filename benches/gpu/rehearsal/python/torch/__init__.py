@@ -11,7 +11,6 @@ MODE = os.environ.get("TORCH_STAND_IN", "")
 
 __version__ = "a stand-in"
 float32, float16, bfloat16, float64, bool, uint8 = "float32", "float16", "bfloat16", "float64", "bool", "uint8"
-channels_last, channels_last_3d = "channels_last", "channels_last_3d"
 
 
 class Size(tuple):
@@ -31,9 +30,10 @@ class Tensor:
 
     detach = normal_ = add_ = requires_grad_ = abs = max = __sub__ = __add__ = __radd__ = __truediv__ = __gt__ = __getitem__ = same
 
-    def to(self, memory_format):
-        assert memory_format in (channels_last, channels_last_3d)
-        return self
+    def movedim(self, source, destination):
+        shape = list(self.shape)
+        shape.insert(destination, shape.pop(source))
+        return Tensor(shape, self.dtype)
 
     def double(self):
         return Tensor(self.shape, float64, self.worst)
@@ -148,9 +148,6 @@ class Event:
 class Stream:
     cuda_stream = 1
 
-    def wait_stream(self, stream):
-        assert isinstance(stream, Stream)
-
     def synchronize(self):
         pass
 
@@ -193,3 +190,4 @@ functional = module("nn.functional", batch_norm=batch_norm, relu=lambda v: v)
 nn = module("nn", functional=functional)
 _dynamo = module("_dynamo", reset=lambda: None, config=types.SimpleNamespace())
 _dynamo.utils = module("_dynamo.utils", counters=counters)
+_functorch = module("_functorch", config=module("_functorch.config"))
