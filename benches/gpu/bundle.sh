@@ -16,9 +16,9 @@ build() {
     export BATCHNORM_REQUIRE_NVCC=1 BATCHNORM_CUDA_ARCHITECTURES=${ARCHITECTURE:-90}
     # Bindings that need nothing of the driver that came after CUDA 12.0.
     export CUDARC_CUDA_VERSION=${CUDARC_CUDA_VERSION:-12000}
-    # In one run, so that what they share is compiled once.
+    # In one run, so that what they share is compiled once; and without the library that draws charts.
     cargo build --profile "$profile" --message-format=json-render-diagnostics \
-        -p batchnorm -p cuda-machine -p benches -p roofline --features batchnorm/cuda,benches/cuda \
+        -p batchnorm -p cuda-machine -p gpu-bench -p roofline --no-default-features --features batchnorm/default,batchnorm/cuda \
         --test golden --test cuda --bench gpu --bin roofline >"$folder/built.json"
     for name in golden cuda gpu roofline; do
         cp "$(executable "$name" "$folder/built.json")" "$contents/bin/$name"
@@ -30,7 +30,9 @@ build() {
         "$contents/bin/gpu" list --rows "$name" >"$contents/$name.jsonl"
     done
     cp -r benches/gpu.sh benches/gpu "$contents/"
-    git rev-parse HEAD >"$contents/commit" 2>/dev/null || echo "not in a repository" >"$contents/commit"
+    git describe --always --abbrev=40 --exclude='*' --dirty >"$contents/commit" 2>/dev/null ||
+        echo "not in a repository" >"$contents/commit"
+    toolkit "$folder/built.json" >"$contents/toolkit"
     tar -czf "$folder/bundle.tar.gz" -C "$contents" .
     printf 'glibc that it needs: %s\n' "$(newest_glibc "$contents"/bin/*)"
     ls -l "$contents/bin" "$folder/bundle.tar.gz"
@@ -43,6 +45,13 @@ build() {
 # The path of a program, by what cargo said that it made.
 executable() {
     grep -F "\"name\":\"$1\"" "$2" | grep -o '"executable":"[^"]*"' | tail -n 1 | cut -d '"' -f 4
+}
+
+# Which nvcc made kernels, as the text that it wrote for the benchmark says.
+toolkit() {
+    local out
+    out=$(grep -o '"out_dir":"[^"]*/workload-[^"]*"' "$1" | tail -n 1 | cut -d '"' -f 4)
+    grep -m 1 -o 'Cuda compilation tools, release.*' "$out/ceilings.ptx"
 }
 
 # The newest version of glibc's functions that programs call.

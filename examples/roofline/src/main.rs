@@ -12,6 +12,7 @@
 //! cargo run --release -p roofline -- --sizes --chart target/roofline
 //! ```
 
+#[cfg(feature = "charts")]
 mod charts;
 mod floats;
 #[cfg(feature = "cuda")]
@@ -25,7 +26,6 @@ mod row;
 mod sizes;
 
 use std::error::Error;
-use std::fs;
 use std::process::ExitCode;
 
 use batchnorm::Cpu;
@@ -72,8 +72,9 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         let beside = json!({ "rounds": options.rounds(), "gpu_missing": gpu_missing });
         tables::json::write(path, &processor, &rows, beside)?;
     }
+    #[cfg(feature = "charts")]
     if let Some(folder) = &options.chart {
-        fs::create_dir_all(folder)
+        std::fs::create_dir_all(folder)
             .map_err(|error| format!("cannot write to {}: {error}", folder.display()))?;
         charts::save(&rows, options.sizes, &processor.model, folder)?;
         println!("\ncharts are in {}", folder.display());

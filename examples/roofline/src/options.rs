@@ -49,6 +49,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
     /// Where charts go, as SVG and PNG
+    #[cfg(feature = "charts")]
     #[arg(long, value_name = "FOLDER")]
     pub(crate) chart: Option<PathBuf>,
 }
