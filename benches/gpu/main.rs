@@ -21,7 +21,7 @@ use report::Head;
 use workload::gpu::rows::{Bench, CALLS, listed};
 use workload::gpu::selection::{Only, select};
 use workload::gpu::wanted::{Rows, Wanted};
-use workload::gpu::{barriers, ceilings};
+use workload::gpu::{barriers, ceilings, latencies};
 
 /// Times the passes on GPU 0, and what it can do.
 #[derive(Debug, Parser)]
@@ -180,6 +180,7 @@ fn limits(machine: &Machine, json: &Json) -> Done {
         written = std::mem::replace(&mut written, Ok(())).and(lines.write("ceiling", &ceiling));
     };
     ceilings::measure(machine, &mut tell)?;
+    latencies::measure(machine, &mut tell)?;
     if machine.gpu.attributes().cluster_blocks > 1 {
         barriers::latencies(machine, &mut tell)?;
         written?;

@@ -13,6 +13,9 @@ pub(crate) struct Head {
     device: String,
     compute_capability: u32,
     multiprocessors: u32,
+    /// The multiprocessors' clock at its highest, and the rate of the memory, as the driver reports them; 0: it does not.
+    clock_khz: u32,
+    memory_rate: u64,
     l2_bytes: u32,
     shared_bytes_per_block: u32,
     shared_bytes_per_multiprocessor: u32,
@@ -29,6 +32,8 @@ impl Head {
             device: machine.context.name()?,
             compute_capability: attributes.architecture,
             multiprocessors: attributes.multiprocessors,
+            clock_khz: attributes.clock_khz,
+            memory_rate: attributes.memory_rate,
             l2_bytes: attributes.l2_bytes,
             shared_bytes_per_block: attributes.shared_per_block,
             shared_bytes_per_multiprocessor: attributes.shared_per_multiprocessor,
@@ -68,6 +73,7 @@ pub(crate) fn ceiling(ceiling: &Ceiling) -> String {
     let Ceiling { what, value, unit } = ceiling;
     match *unit {
         "seconds" => format!("| {what} | {:.3} us |", value * 1e6),
+        "clocks a second" => format!("| {what} | {:.3} GHz |", value / 1e9),
         _ => format!("| {what} | {:.0} GB/s |", value / 1e9),
     }
 }

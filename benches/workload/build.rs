@@ -13,9 +13,14 @@ struct Source {
     version: &'static str,
 }
 
-const SOURCES: [Source; 2] = [
+const SOURCES: [Source; 3] = [
     Source {
         name: "ceilings",
+        architecture: "75",
+        version: ".version 6.3",
+    },
+    Source {
+        name: "latencies",
         architecture: "75",
         version: ".version 6.3",
     },

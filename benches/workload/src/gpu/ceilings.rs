@@ -12,6 +12,8 @@ use crate::gpu::timing::{Time, time};
 /// Bytes of each of the arrays that are read and written: far more than any cache.
 const BYTES: usize = 1 << 30;
 const CALLS: usize = 10;
+/// One multiprocessor reads so many times fewer.
+const ALONE: usize = 16;
 
 /// What was measured, in units a second or in seconds.
 #[derive(Debug, Clone, serde::Serialize)]
@@ -85,6 +87,13 @@ pub fn measure(machine: &Machine, mut tell: impl FnMut(Ceiling)) -> Result<()> {
     let mut never = random.array(&machine.gpu, 4, 3)?;
     let read = time(machine, CALLS, |_| kernels.read(&array, &mut never))?;
     tell(Ceiling::rate("read", bytes, read));
+    let few = random.array(&machine.gpu, bytes / 4 / ALONE, 2)?;
+    let alone = time(machine, CALLS, |_| kernels.read_alone(&few, &mut never))?;
+    tell(Ceiling::rate(
+        "read by one multiprocessor",
+        bytes / ALONE,
+        alone,
+    ));
     let l2_bytes = machine.gpu.attributes().l2_bytes as usize;
     for eighths in [1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 24] {
         let bytes = (l2_bytes / 8 * eighths).next_multiple_of(16);

@@ -3,6 +3,7 @@
 pub mod barriers;
 pub mod ceilings;
 mod check;
+pub mod latencies;
 mod own_kernels;
 pub mod rows;
 pub mod selection;

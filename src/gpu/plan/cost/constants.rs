@@ -1,5 +1,6 @@
 //! THE ONLY NUMBERS OF THE MODEL: what a device and the kernels take for what a plan asks of them, each with its unit,
-//! where it is from, and whether it was measured. None has been yet: a figure of `benches/gpu/` replaces its line here.
+//! where it is from, and whether it was measured. None has been yet: `benches/gpu/constants.py` writes those that were into
+//! [`HOPPER`].
 
 /// One number.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -25,6 +26,17 @@ pub enum Status {
 
 const fn predicted(value: f64, unit: &'static str, source: &'static str) -> Constant {
     let status = Status::Predicted;
+    Constant {
+        value,
+        unit,
+        source,
+        status,
+    }
+}
+
+/// What was timed on a device, of which the source names the run.
+pub const fn measured(value: f64, unit: &'static str, source: &'static str) -> Constant {
+    let status = Status::Measured;
     Constant {
         value,
         unit,
@@ -76,7 +88,10 @@ pub struct DeviceConstants {
 }
 
 /// H100 and H200, and what comes after them until it is known better.
-pub const HOPPER: DeviceConstants = DeviceConstants {
+pub const HOPPER: DeviceConstants = PREDICTED_OF_HOPPER;
+
+/// What was known of them before one was at hand.
+const PREDICTED_OF_HOPPER: DeviceConstants = DeviceConstants {
     class: "H100, H200",
     peak_rate: predicted(3.35e12, "bytes a second", "data sheet of the H100 SXM"),
     copy_share: predicted(
@@ -147,7 +162,7 @@ pub const AMPERE: DeviceConstants = DeviceConstants {
     cache_rate: predicted(24.0, BYTES_PER_CLOCK, "published reads: 3.5 TB/s of 108"),
     plane_reduction: predicted(1300.0, NANOSECONDS, "as Hopper's, at its clock"),
     column_reduction: predicted(2200.0, NANOSECONDS, "as Hopper's, at its clock"),
-    ..HOPPER
+    ..PREDICTED_OF_HOPPER
 };
 
 /// Every other: what is known of Hopper, with a memory that reports how fast it is.
@@ -163,7 +178,7 @@ pub const OTHER: DeviceConstants = DeviceConstants {
         "of the cache",
         "one piece, unlike that of the large ones",
     ),
-    ..HOPPER
+    ..PREDICTED_OF_HOPPER
 };
 
 impl DeviceConstants {

@@ -18,6 +18,12 @@ pub(crate) const DEVICE: SimtDevice = SimtDevice {
 /// CUDA's version that this says it supports: 13.0.
 pub(crate) const DRIVER_VERSION: i32 = 13_000;
 
+/// Bytes of a transfer of the memory, and how often there are two a second, in kHz.
+const BUS_BYTES: u32 = 768;
+fn memory_khz(rate: u64) -> u32 {
+    u32::try_from(rate / (2000 * u64::from(BUS_BYTES))).unwrap_or(0)
+}
+
 /// A device's number, or none for one that nobody here asks for.
 pub(crate) fn attribute(which: u32) -> Option<u32> {
     const HAS: u32 = 1;
@@ -48,6 +54,15 @@ pub(crate) fn attribute(which: u32) -> Option<u32> {
             of.threads_per_multiprocessor,
         ),
         (Attribute::CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE, of.l2_bytes),
+        (Attribute::CU_DEVICE_ATTRIBUTE_CLOCK_RATE, of.clock_khz),
+        (
+            Attribute::CU_DEVICE_ATTRIBUTE_GLOBAL_MEMORY_BUS_WIDTH,
+            8 * BUS_BYTES,
+        ),
+        (
+            Attribute::CU_DEVICE_ATTRIBUTE_MEMORY_CLOCK_RATE,
+            memory_khz(of.memory_rate),
+        ),
         (Attribute::CU_DEVICE_ATTRIBUTE_CLUSTER_LAUNCH, HAS),
         (Attribute::CU_DEVICE_ATTRIBUTE_COOPERATIVE_LAUNCH, HAS),
         (Attribute::CU_DEVICE_ATTRIBUTE_MEMORY_POOLS_SUPPORTED, HAS),

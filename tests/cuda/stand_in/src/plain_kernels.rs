@@ -1,5 +1,8 @@
 //! The benchmark's own kernels (`benches/workload/src/gpu/*.cu`), which are no part of the library and not known to the SIMT host.
 
+use std::hint;
+use std::time::{Duration, Instant};
+
 use batchnorm::cudarc::driver::sys::CUresult;
 
 use crate::memory;
@@ -19,7 +22,7 @@ pub(crate) fn find(name: &str) -> Option<&'static PlainKernel> {
     KERNELS.iter().find(|kernel| kernel.name == name)
 }
 
-static KERNELS: [PlainKernel; 7] = [
+static KERNELS: [PlainKernel; 9] = [
     PlainKernel {
         name: "empty",
         parameters: &[],
@@ -48,17 +51,38 @@ static KERNELS: [PlainKernel; 7] = [
     PlainKernel {
         name: "grid_barriers",
         parameters: &[8, 4],
-        run: nothing,
+        run: |parameters| wait(parameters, 1, 1000),
     },
     PlainKernel {
         name: "cluster_barriers",
         parameters: &[4],
-        run: nothing,
+        run: |parameters| wait(parameters, 0, 200),
+    },
+    PlainKernel {
+        name: "follow_lines",
+        parameters: &[8, 4, 4, 8],
+        run: |parameters| wait(parameters, 2, 100),
+    },
+    PlainKernel {
+        name: "wait_clocks",
+        parameters: &[8],
+        run: |parameters| wait(parameters, 0, 1),
     },
 ];
 
 #[expect(clippy::unnecessary_wraps, reason = "as the others")]
 fn nothing(_: &[u64]) -> Result<(), CUresult> {
+    Ok(())
+}
+
+/// Waits as long as a GPU might: so many nanoseconds for each of a count, which is the parameter of this place.
+fn wait(parameters: &[u64], place: usize, nanoseconds: u64) -> Result<(), CUresult> {
+    let count = parameters.get(place);
+    let count = count.ok_or(CUresult::CUDA_ERROR_INVALID_VALUE)?;
+    let end = Instant::now() + Duration::from_nanos(count * nanoseconds);
+    while Instant::now() < end {
+        hint::spin_loop();
+    }
     Ok(())
 }
 

@@ -48,13 +48,29 @@ impl<'a> MemoryKernels<'a> {
     }
 
     pub(crate) fn read(&self, from: &CudaBuffer<f32>, never: &mut CudaBuffer<f32>) -> Result<()> {
+        self.read_by(self.everywhere(), from, never)
+    }
+
+    /// By one multiprocessor, which has as many loads on their way as the library's kernels have.
+    pub(crate) fn read_alone(
+        &self,
+        from: &CudaBuffer<f32>,
+        never: &mut CudaBuffer<f32>,
+    ) -> Result<()> {
+        self.read_by(of_blocks(1), from, never)
+    }
+
+    fn read_by(
+        &self,
+        blocks: LaunchConfig,
+        from: &CudaBuffer<f32>,
+        never: &mut CudaBuffer<f32>,
+    ) -> Result<()> {
         let packets = from.len() as u64 / 4;
         let mut launch = self.machine.stream().launch_builder(&self.read);
         launch.arg(from).arg(never).arg(&packets);
         // SAFETY: the kernel reads so many packets of 16 bytes of the first array, and writes at most one to the second.
-        unsafe { launch.launch(self.everywhere()) }
-            .map_err(failed)
-            .map(drop)
+        unsafe { launch.launch(blocks) }.map_err(failed).map(drop)
     }
 
     pub(crate) fn write(&self, to: &mut CudaBuffer<f32>) -> Result<()> {

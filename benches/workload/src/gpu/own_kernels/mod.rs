@@ -1,6 +1,7 @@
-//! Kernels of the benchmark's own (`ceilings.cu`, `barriers.cu`), each started by a function of its name.
+//! Kernels of the benchmark's own (`ceilings.cu`, `barriers.cu`, `latencies.cu`), each started by a function of its name.
 
 mod barrier_kernels;
+mod latency_kernels;
 mod memory_kernels;
 
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use batchnorm::{Error, Result};
 use cuda_machine::machine::Machine;
 
 pub(crate) use barrier_kernels::{BarrierKernels, Blocks};
+pub(crate) use latency_kernels::{LINE_BYTES, LatencyKernels, Lines};
 pub(crate) use memory_kernels::MemoryKernels;
 
 pub(crate) fn failed(error: DriverError) -> Error {
