@@ -6,7 +6,7 @@ source "$here/gpu/steps.sh"
 pack_every=${PACK_EVERY:-20}
 
 run() {
-    local bundle=$1 device number
+    local bundle=$1 device steps number
     mkdir -p "$2" && out=$(cd "$2" && pwd) || exit 64
     scratch=$(mktemp -d) || exit 64
     trap 'rm -rf "$scratch"' EXIT
@@ -24,22 +24,39 @@ run() {
         printf '%s is no bundle: it has no bin/gpu. Make one: benches/gpu.sh build FOLDER\n' "$bundle" >&2
         exit 64
     fi
-    # What the driver compiles for this is forgotten: the first process that wants kernels is step 1's.
-    if ! device=$(CUDA_CACHE_DISABLE=1 timeout 60 "$folder/bin/gpu" device 2>"$work/device.log"); then
-        say "no usable GPU: $(cat "$work/device.log")"
-        say "nothing was checked on one and nothing measured"
-        pack
-        exit 2
+    if ! device=$(ask_device); then
+        # Where containers have the driver, should the loader not look there.
+        export LD_LIBRARY_PATH=${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}/usr/local/nvidia/lib64:/usr/local/nvidia/lib
+        if ! device=$(ask_device); then
+            say "no usable GPU: $(cat "$work/device.log")"
+            say "nothing was checked on one and nothing measured"
+            pack
+            exit 2
+        fi
     fi
-    say "on $device, $(date -u +%F), commit $(cat "$folder/commit")"
+    say "on $device, $(date -u +%F), commit $(cat "$folder/commit"), kernels by $(cat "$folder/toolkit")"
+    steps=${ONLY:-1,2,3,4,5,6,7,8}
+    case ,$steps, in
+    *,1,*) ;;
+    # Without step 1, which times that, the driver compiles the kernels here and not in another step's time.
+    *) limited "${STEP_SECONDS:-60}" "$folder/bin/gpu" load >"$work/load.log" 2>&1 ;;
+    esac
     failures=0
-    for number in $(tr ',' ' ' <<<"${ONLY:-1,2,3,4,5,6,7,8}"); do
+    for number in $(tr ',' ' ' <<<"$steps"); do
         take "$number"
         pack
     done
     say "$failures failed, $SECONDS s"
     pack
+    # What is wanted first, should only the end of what this prints come back.
+    tail -n 40 "$work/limits.md" "$work/pytorch-twelve.md" 2>/dev/null
     [ "$failures" -eq 0 ]
+}
+
+# The device, or why there is none. What the driver compiles for this is forgotten: the first process that wants kernels is
+# step 1's.
+ask_device() {
+    CUDA_CACHE_DISABLE=1 timeout 60 "$folder/bin/gpu" device 2>"$work/device.log"
 }
 
 # One step, in the time that it has; STEP_SECONDS gives all the same.

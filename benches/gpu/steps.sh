@@ -16,23 +16,25 @@ step_name=(
     "memcheck, racecheck, synccheck"
     "candle, and this machine's processor"
 )
-step_seconds=(0 30 60 20 20 90 60 120 60 45 90 120 120)
+step_seconds=(0 30 60 20 20 90 60 120 60 45 90 120 60)
 
 # With SMALL=1, little enough for a stand-in for the GPU (benches/gpu/rehearsal): every line runs, and no figure means anything.
 if [ "${SMALL:-0}" = 1 ]; then
     twelve=small table=small calls=2
     contract=contract::a_constant_gives_exactly_beta bits=bits::split golden=(three_steps)
     sanitized=$contract plans=(way=split way=on-chip,cluster=4)
-    processor=(--shape 8x16x8x8 --quick)
-    profiled=(--only 'pass=forward')
+    processor=(--shape 8x16x8x8 --rounds 2)
+    profiled=(dims=2x8x4x4)
 else
     twelve=twelve table=table calls=200
     contract=contract:: bits=bits:: golden=()
     sanitized=contract::backward_of_large_arrays_matches_the_textbook
     plans=(way=split way=on-chip,cluster={1,2,4,8,16} way=ticketed,group={1,4,16} way=persistent
         way=on-chip,columns={8,32} way=persistent,columns={8,32})
-    processor=(--dtype f32,f16,bf16)
-    profiled=(--only 'dims=32x64x112x112' --only 'dims=32x256x56x56' --only 'dims=32x1024x14x14;layout=channels first')
+    # A forward and a backward pass each.
+    profiled=(dims=32x64x112x112 dims=32x256x56x56 'dims=32x1024x14x14;layout=channels first')
+    # The shapes of the twelve rows that an image network has.
+    processor=(--shape 32x64x112x112,32x256x56x56,32x1024x14x14,32x512x7x7 --rounds 9)
 fi
 python=${PYTHON:-python3}
 
@@ -61,17 +63,30 @@ all_of_them() {
     return $failed
 }
 
+# One of NVIDIA's tools, which may be installed beside the PATH.
+tool() {
+    local found
+    for found in "$(command -v "$1")" /usr/local/cuda/bin/"$1" /opt/nvidia/nsight-compute/*/"$1"; do
+        if [ -x "$found" ]; then
+            printf '%s\n' "$found"
+            return
+        fi
+    done
+    echo "skipped: $1 is not on this machine" >&2
+    return 1
+}
+
 step_1() {
     local which failed=0
-    if command -v nvidia-smi >/dev/null; then
-        nvidia-smi >"$work/nvidia-smi.txt" 2>&1
-        nvidia-smi -q >"$work/nvidia-smi-q.txt" 2>&1
-    fi
     # The driver compiles the kernels for the first process, and keeps them for the second.
     for which in first second; do
         "$folder/bin/gpu" load --json "$work/load-$which.jsonl" || failed=1
     done
     "$folder/bin/gpu" limits --json "$work/limits.jsonl" | tee "$work/limits.md" || failed=1
+    if command -v nvidia-smi >/dev/null; then
+        nvidia-smi >"$work/nvidia-smi.txt" 2>&1
+        nvidia-smi -q >"$work/nvidia-smi-q.txt" 2>&1
+    fi
     return $failed
 }
 
@@ -96,22 +111,22 @@ step_4() {
     return $failed
 }
 
-# A set of rows through some ways of PyTorch's, beside ours if they were measured.
+# A set of rows through some ways of PyTorch's, beside ours of the same name if they were measured.
 peers() {
-    local name=$1 set=$2
-    shift 2
-    if ! "$python" -c 'import torch; assert torch.cuda.is_available()'; then
-        echo "skipped: $python has no PyTorch that sees the GPU"
-        return 1
-    fi
+    local name=$1 of=$2 set=$3
+    shift 3
     # Nothing is compiled in processes that outlive this one.
     TORCHINDUCTOR_CACHE_DIR=$CUDA_CACHE_PATH/inductor TRITON_CACHE_DIR=$CUDA_CACHE_PATH/triton TORCHINDUCTOR_COMPILE_THREADS=1 \
-        "$python" "$here/gpu/pytorch.py" "$folder/$set.jsonl" --ours "$work/$name.jsonl" --calls $calls \
-        --json "$work/pytorch-$name.jsonl" "$@" | tee "$work/pytorch-$name.md"
+        "$python" "$here/gpu/pytorch.py" "$folder/$set.jsonl" --ours "$work/$of.jsonl" --calls $calls \
+        --json "$work/$name.jsonl" "$@" | tee "$work/$name.md"
 }
 
 step_5() {
-    peers twelve $twelve --ways eager,benchmark,cudnn,triton,compile --seconds 80
+    local failed=0
+    peers pytorch-twelve twelve $twelve --ways eager,benchmark,cudnn,triton --seconds 30 || failed=1
+    # Last, since a row takes its compiler seconds.
+    peers inductor-twelve twelve $twelve --ways compile --seconds 40 || failed=1
+    return $failed
 }
 
 step_6() {
@@ -126,7 +141,7 @@ step_6() {
 step_7() {
     local failed=0
     rows table --rows $table --seconds 55 || failed=1
-    peers table $table --ways eager --seconds 50 || failed=1
+    peers pytorch-table table $table --ways eager --seconds 50 || failed=1
     return $failed
 }
 
@@ -139,13 +154,15 @@ step_8() {
 }
 
 step_9() {
-    if ! command -v ncu >/dev/null; then
-        echo "skipped: ncu is not on this machine"
-        return 1
-    fi
-    # The clocks stay as they are.
-    ncu --clock-control none --set full --kernel-name-base function --kernel-name 'regex:(forward|backward)' --csv --page raw \
-        --log-file "$work/ncu.csv" "$folder/bin/gpu" once --rows $twelve "${profiled[@]}"
+    local ncu only number=0 failed=0
+    ncu=$(tool ncu) || return 1
+    # A run for each, which leaves its figures should the time end in the next. The clocks stay as they are.
+    for only in "${profiled[@]}"; do
+        number=$((number + 1))
+        "$ncu" --clock-control none --set full --kernel-name-base function --kernel-name 'regex:(forward|backward)' \
+            --csv --page raw --log-file "$work/ncu-$number.csv" "$folder/bin/gpu" once --rows $twelve --only "$only" || failed=1
+    done
+    return $failed
 }
 
 step_10() {
@@ -153,15 +170,14 @@ step_10() {
 }
 
 step_11() {
-    local tool way failed=0
-    if ! command -v compute-sanitizer >/dev/null; then
-        echo "skipped: compute-sanitizer is not on this machine"
-        return 1
-    fi
-    for tool in memcheck racecheck synccheck; do
+    local sanitizer which way options failed=0
+    sanitizer=$(tool compute-sanitizer) || return 1
+    for which in memcheck racecheck synccheck; do
+        options=(--tool $which --error-exitcode 9)
+        # What the driver refuses (a cluster of 16, say) the program hears of itself.
+        [ $which = memcheck ] && options+=(--report-api-errors no)
         for way in split on-chip ticketed persistent; do
-            BATCHNORM_PLAN=way=$way check "$tool-$way" compute-sanitizer --tool $tool --error-exitcode 9 \
-                "$folder/bin/cuda" "$sanitized" &
+            BATCHNORM_PLAN=way=$way check "$which-$way" "$sanitizer" "${options[@]}" "$folder/bin/cuda" "$sanitized" &
         done
         all_of_them || failed=1
     done
@@ -169,12 +185,15 @@ step_11() {
 }
 
 step_12() {
-    local failed=0
+    local dtype failed=0
     if [ -x "$folder/bin/candle" ]; then
         check candle "$folder/bin/candle" cuda || failed=1
     else
         echo "candle is not compared: the bundle was built without CANDLE"
     fi
-    "$folder/bin/roofline" "${processor[@]}" --json "$work/processor.json" | tee "$work/processor.md" || failed=1
+    for dtype in f32 f16; do
+        "$folder/bin/roofline" "${processor[@]}" --dtype $dtype --json "$work/processor-$dtype.json" |
+            tee "$work/processor-$dtype.md" || failed=1
+    done
     return $failed
 }

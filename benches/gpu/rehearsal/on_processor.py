@@ -30,6 +30,23 @@ def given_to_the_processor(function):
     return called
 
 
+class Generator(torch.Generator):
+    def __new__(cls, device):
+        return super().__new__(cls, "cpu")
+
+
+class Stream:
+    cuda_stream = 0
+
+    def synchronize(self):
+        pass
+
+
+class Graph:
+    def replay(self):
+        pass
+
+
 class Event:
     def __init__(self, enable_timing):
         assert enable_timing
@@ -52,13 +69,11 @@ def nothing(*_, **__):
 def play_a_gpu():
     for name in ("empty", "ones", "rand", "randn", "full"):
         setattr(torch, name, given_to_the_processor(getattr(torch, name)))
-    generator = torch.Generator
-    torch.Generator = lambda device: generator("cpu")
-    stream = types.SimpleNamespace(cuda_stream=0, synchronize=lambda: None)
+    torch.Generator = Generator
     torch.cuda.get_device_properties = lambda ordinal: types.SimpleNamespace(L2_cache_size=1 << 10)
-    torch.cuda.Stream = torch.cuda.current_stream = lambda: stream
+    torch.cuda.Stream = torch.cuda.current_stream = Stream
     torch.cuda.Event = Event
-    torch.cuda.CUDAGraph = lambda: types.SimpleNamespace(replay=lambda: None)
+    torch.cuda.CUDAGraph = Graph
     torch.cuda.stream = torch.cuda.graph = nothing
     torch.cuda.empty_cache = lambda: None
 
