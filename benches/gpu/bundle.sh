@@ -14,6 +14,8 @@ build() {
     cd "$here/.."
     need_nvcc
     export BATCHNORM_REQUIRE_NVCC=1 BATCHNORM_CUDA_ARCHITECTURES=${ARCHITECTURE:-90}
+    # Machine code too: the assembler takes most of a minute for all kernels, and so would the driver, where every second counts.
+    export BATCHNORM_CUDA_CUBINS=$BATCHNORM_CUDA_ARCHITECTURES
     # Bindings that need nothing of the driver that came after CUDA 12.0.
     export CUDARC_CUDA_VERSION=${CUDARC_CUDA_VERSION:-12000}
     # In one run, so that what they share is compiled once; and without the library that draws charts.

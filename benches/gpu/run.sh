@@ -38,7 +38,7 @@ run() {
     steps=${ONLY:-1,2,3,4,5,6,7,8}
     case ,$steps, in
     *,1,*) ;;
-    # Without step 1, which times that, the driver compiles the kernels here and not in another step's time.
+    # Should the driver refuse the machine code, it compiles the kernels here and not in the time of a step.
     *) limited "${STEP_SECONDS:-60}" "$folder/bin/gpu" load >"$work/load.log" 2>&1 ;;
     esac
     failures=0

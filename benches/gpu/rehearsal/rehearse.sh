@@ -82,7 +82,7 @@ with_stand_ins() {
     # The stand-in has no room for large arrays, which a GPU has.
     expect "a test that was skipped is a failure" summary_has complete "^FAILED   step 10,"
     expect "the exit code says that one failed" grep -qx 1 "$scratch/complete.status"
-    for file in load-first limits load-second twelve table pytorch-twelve inductor-twelve pytorch-table plan-way=split; do
+    for file in load limits load-first load-second twelve table pytorch-twelve inductor-twelve pytorch-table plan-way=split; do
         expect "$file.jsonl has figures" test -s "$scratch/complete.results/$file.jsonl"
         expect "$file.jsonl is JSON" python3 -c \
             'import json, sys; [json.loads(line) for line in open(sys.argv[1])]' "$scratch/complete.results/$file.jsonl"
