@@ -50,9 +50,10 @@ impl Lines {
         })
     }
 
-    /// The line behind a line: an odd number further, so that each comes once before the first comes again.
+    /// The line behind a line: an odd number further, so that each comes once before the first comes again; and near the golden
+    /// section of all, so that those that follow each other soon are nowhere near.
     fn behind(count: usize, line: usize) -> usize {
-        (line + (count / 8 * 5 | 1)) % count
+        (line + ((count / 1000 * 618) | 1)) % count
     }
 
     /// Where the chain is after so many steps.
