@@ -37,6 +37,8 @@ pub trait Real: Numeric + Logistic + ScratchElement {
     const ENLARGES: f64;
     /// One that makes those small enough of which squares, or the deviations themselves, overflow.
     const REDUCES: f64;
+    /// A power of two that enlarges products of a subnormal number so far that what they lose is not seen in their sum.
+    const ENLARGES_PRODUCTS: f64;
 }
 
 impl Real for f32 {
@@ -44,6 +46,7 @@ impl Real for f32 {
     const SMALLEST_SURE_SQUARE: f64 = 1e-30;
     const ENLARGES: f64 = f64::from_bits((1023 + 100) << 52);
     const REDUCES: f64 = f64::from_bits((1023 - 70) << 52);
+    const ENLARGES_PRODUCTS: f64 = f64::from_bits((1023 + 32) << 52);
 }
 
 impl Real for f64 {
@@ -51,6 +54,7 @@ impl Real for f64 {
     const SMALLEST_SURE_SQUARE: f64 = 1e-280;
     const ENLARGES: f64 = f64::from_bits((1023 + 600) << 52);
     const REDUCES: f64 = f64::from_bits((1023 - 540) << 52);
+    const ENLARGES_PRODUCTS: f64 = f64::from_bits((1023 + 64) << 52);
 }
 
 impl Numeric for f32 {

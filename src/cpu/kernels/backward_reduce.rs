@@ -80,14 +80,18 @@ pub(crate) const fn sum_coefficients(recompute_v: bool) -> usize {
 /// All of them.
 pub(crate) const ALL_SUM_COEFFICIENTS: usize = 4;
 
-/// Center and inv_std, and scale and shift as [`super::normalize`] has them, whether or not v is recomputed.
+/// Center and inv_std, and scale and shift as [`super::normalize`] has them, whether or not v is recomputed. inv_std is enlarged, and
+/// so is Σ dv·x̂, by what `enlargement_of` it gives.
 pub(crate) fn coefficients<C: Real>(
     with: &Normalization<&[C]>,
     channels: Range<usize>,
+    enlargement_of: impl Fn(C) -> f64,
 ) -> Coefficients<C, ALL_SUM_COEFFICIENTS> {
     Coefficients::new(channels, |c| {
         let [center, scale, shift] = affine_of(with, c);
-        [center, with.inv_std[c], scale, shift]
+        let inv_std = with.inv_std[c];
+        let enlarged = C::nearest(inv_std.value() * enlargement_of(inv_std));
+        [center, enlarged, scale, shift]
     })
 }
 

@@ -7,46 +7,13 @@
 use crate::cpu::elementwise::coefficients::Coefficients;
 use crate::cpu::kernels::statistics::{Deviations, TileMoments};
 use crate::cpu::memory::scratch::Scratch;
+use crate::cpu::reduce::centres::Centres;
 use crate::cpu::reduce::columns::{ColumnSums, add_columns, gather_columns};
-use crate::cpu::reduce::moments::{Doubt, Moments};
+use crate::cpu::reduce::moments::Moments;
 use crate::cpu::reduce::planes::PlaneSums;
 use crate::cpu::simd::elements::SimdElement;
 use crate::cpu::simd::{Kernel, Simd};
-use crate::numeric::{Numeric, Real};
-
-/// From where, and on what scale, the deviations of each channel of a tile are taken.
-pub(crate) struct Centres {
-    pivots: Scratch<f64>,
-    scales: Scratch<f64>,
-}
-
-impl Centres {
-    /// Those that doubtful moments of finite values call for, the second time with what the first time left.
-    pub(crate) fn of<C: Real>(moments: &Moments, before: Option<&Self>) -> Self {
-        let channels = moments.mean.len();
-        let mut centres = Self {
-            pivots: Scratch::zeros(channels),
-            scales: Scratch::of_len(channels),
-        };
-        for c in 0..channels {
-            let mean = C::nearest(moments.mean[c]).value();
-            let variance = moments.m2[c] / moments.count;
-            let scale_before = before.map_or(1.0, |before| before.scales[c]);
-            let is_small = variance < C::SMALLEST_SURE_SQUARE && variance != 0.0;
-            // From the second time on about the mean, and not what is left of far larger squares.
-            let is_sure = before.is_some() || moments.doubts[c] == Doubt::SmallSquares;
-            centres.pivots[c] = if mean.is_finite() { mean } else { 0.0 };
-            centres.scales[c] = if !(mean.is_finite() && variance.is_finite()) {
-                C::REDUCES
-            } else if scale_before == 1.0 && is_small && is_sure {
-                C::ENLARGES
-            } else {
-                scale_before
-            };
-        }
-        centres
-    }
-}
+use crate::numeric::Numeric;
 
 /// Takes the moments of a tile's channels about given numbers.
 pub struct CentredMoments<'a, T> {
@@ -91,11 +58,9 @@ impl<T: SimdElement> Kernel for CentredMoments<'_, T> {
             sum[c] /= scales[c];
             sum_of_squares[c] = sum_of_squares[c] / scales[c] / scales[c];
         }
-        let whole = tile.columns(view).len();
-        let short = whole - tile.span(view, tile.rows.end - 1).len();
-        let count = (tile.rows.len() * whole - short) / channels.len();
+        let count = tile.values_per_channel(view) as f64;
         let mut moments = Moments::none(channels.len());
-        moments.add_about_pivot::<T::Scalar>(count as f64, pivots, &sum, &sum_of_squares);
+        moments.add_scaled::<T::Scalar>(count, pivots, scales, &sum, &sum_of_squares);
         moments
     }
 }

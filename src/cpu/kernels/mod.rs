@@ -4,6 +4,7 @@ pub(crate) mod affine;
 pub(crate) mod backward_input;
 pub(crate) mod backward_reduce;
 pub(crate) mod centred_statistics;
+pub(crate) mod few_values;
 pub(crate) mod normalize;
 pub(crate) mod statistics;
 
@@ -14,7 +15,7 @@ use crate::cpu::kernels::backward_input::InputTile;
 use crate::cpu::kernels::backward_reduce::{AffineGradients, ReduceTile};
 use crate::cpu::kernels::centred_statistics::CentredMoments;
 use crate::cpu::kernels::normalize::NormalizeTile;
-use crate::cpu::kernels::statistics::TileMoments;
+use crate::cpu::kernels::statistics::{FirstLook, TileMoments};
 use crate::cpu::per_type::per_type;
 use crate::cpu::reduce::moments::Moments;
 use crate::cpu::simd::elements::SimdElement;
@@ -23,8 +24,8 @@ per_type! {
     [f32, f64, f16, bf16];
     /// A data type that the kernels are compiled for. Sealed: only this crate can name it.
     pub trait KernelElement: SimdElement {
-        /// Moments of a tile's channels.
-        fn moments(cpu: &Cpu, kernel: TileMoments<'_, Self>) -> Moments {
+        /// Moments of a tile's channels, or how to take them.
+        fn moments(cpu: &Cpu, kernel: TileMoments<'_, Self>) -> FirstLook {
             cpu.dispatch.run(kernel)
         }
         /// The same once more, where these are doubtful.

@@ -37,20 +37,25 @@ impl<T: SimdElement> Kernel for NormalizeTile<'_, '_, T> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) -> Option<Moments> {
         let mut pivots = Scratch::of_len(0);
-        let sums;
-        let next = match &self.next {
-            Some(next) => {
-                pivots = next.pivots(simd);
-                sums = pivots_as_coefficients::<T>(next.tile.planes.clone(), &pivots);
+        let pivots_of_planes;
+        let mut sums = PlaneSums::nothing(Deviations(RawSlice::new(&[])));
+        let mut overlapped = None;
+        if let Some(next) = &self.next {
+            let sampled = next.sample(simd);
+            // Those with small squares get a pass of their own.
+            if !sampled.have_small_squares::<T::Scalar>() {
+                pivots = sampled.pivots;
+                let planes = next.tile.planes.clone();
+                pivots_of_planes = pivots_as_coefficients::<T>(planes, &pivots);
                 let deviations = Deviations(next.x);
-                PlaneSums::of::<S, 1>(self.view, next.tile, &sums, deviations)
+                sums = PlaneSums::of::<S, 1>(self.view, next.tile, &pivots_of_planes, deviations);
+                overlapped = Some(next);
             }
-            None => PlaneSums::nothing(Deviations(RawSlice::new(&[]))),
-        };
+        }
         let mut pass = NormalizePass {
             memory: self.memory,
             epilogue: self.epilogue,
-            next,
+            next: sums,
         };
         let order = order_of_writing(self.next.as_ref().map(|next| next.tile));
         drive::<S, T, _, 3>(
@@ -61,8 +66,7 @@ impl<T: SimdElement> Kernel for NormalizeTile<'_, '_, T> {
             &mut pass,
             order,
         );
-        let next = self.next.as_ref()?;
-        Some(next.moments(&pivots, pass.next.end()))
+        Some(overlapped?.moments(&pivots, pass.next.end()))
     }
 }
 

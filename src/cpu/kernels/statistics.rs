@@ -10,9 +10,10 @@ use crate::cpu::elementwise::coefficients::Coefficients;
 use crate::cpu::memory::scratch::Scratch;
 use crate::cpu::memory::slice::{RawSlice, Rows};
 use crate::cpu::memory::strided::StridedSpans;
+use crate::cpu::reduce::centres::Centres;
 use crate::cpu::reduce::columns::{ColumnSums, add_columns, gather_columns};
 use crate::cpu::reduce::moments::Moments;
-use crate::cpu::reduce::pivot::{pivots_of_columns, pivots_of_planes};
+use crate::cpu::reduce::pivot::{Sampled, sample_columns, sample_planes};
 use crate::cpu::reduce::planes::PlaneSums;
 use crate::cpu::reduce::terms::{Terms, TermsOf};
 use crate::cpu::simd::elements::SimdElement;
@@ -35,21 +36,36 @@ pub struct TileMoments<'a, T> {
     pub(crate) x: RawSlice<'a, T>,
 }
 
+/// What the first look at a tile gives.
+#[derive(Debug)]
+pub enum FirstLook {
+    Moments(Moments),
+    /// Where deviations are to be taken from, and on what scale: all of those of a channel seem to be so small that their squares
+    /// are subnormal numbers, which are slow, or zero.
+    Centres(Centres),
+}
+
 impl<T: SimdElement> Kernel for TileMoments<'_, T> {
-    type Output = Moments;
+    type Output = FirstLook;
 
     #[inline(always)]
-    fn run<S: Simd>(self, simd: S) -> Moments {
-        if self.view.has_planes() {
-            let pivots = self.pivots(simd);
-            let coefficients = pivots_as_coefficients::<T>(self.tile.planes.clone(), &pivots);
+    fn run<S: Simd>(self, simd: S) -> FirstLook {
+        if self.are_of_few() {
+            FirstLook::Moments(self.of_few(simd))
+        } else if self.view.has_planes() {
+            let sampled = self.sample(simd);
+            if sampled.have_small_squares::<T::Scalar>() {
+                return FirstLook::Centres(Centres::of_sampled::<T::Scalar>(sampled));
+            }
+            let pivots = &sampled.pivots;
+            let coefficients = pivots_as_coefficients::<T>(self.tile.planes.clone(), pivots);
             let sums = PlaneSums::<T, _, 1>::of::<S, 1>(
                 self.view,
                 self.tile,
                 &coefficients,
                 Deviations(self.x),
             );
-            self.moments(&pivots, sums.all(simd))
+            FirstLook::Moments(self.moments(pivots, sums.all(simd)))
         } else {
             self.of_columns(simd)
         }
@@ -64,10 +80,8 @@ impl<'a, T: SimdElement> TileMoments<'a, T> {
 
     /// The pivot of every channel, where neighbouring values are of one.
     #[inline(always)]
-    pub(crate) fn pivots<S: Simd>(&self, simd: S) -> Scratch<f64> {
-        let mut pivots = Scratch::of_len(self.tile.planes.len());
-        pivots_of_planes(simd, self.view, self.tile, self.x, &mut pivots);
-        pivots
+    pub(crate) fn sample<S: Simd>(&self, simd: S) -> Sampled {
+        sample_planes(simd, self.view, self.tile, self.x)
     }
 
     /// The moments of every channel, from the sums of the deviations from their pivots.
@@ -78,26 +92,30 @@ impl<'a, T: SimdElement> TileMoments<'a, T> {
         [sum, sum_of_squares]: [Scratch<f64>; 2],
     ) -> Moments {
         let mut moments = Moments::none(pivots.len());
-        let count = self.tile.rows.len() * self.tile.within.len();
-        moments.add_about_pivot::<T::Scalar>(count as f64, pivots, &sum, &sum_of_squares);
+        let count = self.tile.values_per_channel(self.view) as f64;
+        moments.add_about_pivot::<T::Scalar>(count, pivots, &sum, &sum_of_squares);
         moments
     }
 
     #[inline(always)]
-    fn of_columns<S: Simd>(&self, simd: S) -> Moments {
+    fn of_columns<S: Simd>(&self, simd: S) -> FirstLook {
         let channels = self.tile.channels(self.view);
         let mut moments = Moments::none(channels.len());
         let mut sums = ColumnSums::zero(self.tile.columns(self.view).len());
         let of_channels = || Scratch::of_len(channels.len());
-        let (mut pivots, mut sum, mut sum_of_squares) =
-            (of_channels(), of_channels(), of_channels());
+        let (mut sum, mut sum_of_squares) = (of_channels(), of_channels());
+        let mut sampled = Sampled::of_len(channels.len());
         for rows in self.tile.rows.clone().step_by(BLOCK_ROWS) {
             let block = Tile {
                 rows: rows..(rows + BLOCK_ROWS).min(self.tile.rows.end),
                 ..self.tile.clone()
             };
-            pivots_of_columns(simd, self.view, &block, self.x, &mut pivots);
-            let coefficients = pivots_as_coefficients::<T>(channels.clone(), &pivots);
+            sample_columns(simd, self.view, &block, self.x, &mut sampled);
+            if sampled.have_small_squares::<T::Scalar>() {
+                return FirstLook::Centres(Centres::of_sampled::<T::Scalar>(sampled));
+            }
+            let pivots = &sampled.pivots;
+            let coefficients = pivots_as_coefficients::<T>(channels.clone(), pivots);
             let columns = coefficients.of_columns(self.view, &block);
             let deviations = Deviations(self.x);
             sums.clear();
@@ -116,12 +134,10 @@ impl<'a, T: SimdElement> TileMoments<'a, T> {
                 &mut sums.sum_of_products,
                 &mut sum_of_squares,
             );
-            let whole = self.tile.columns(self.view).len();
-            let short = whole - self.tile.span(self.view, block.rows.end - 1).len();
-            let count = (block.rows.len() * whole - short) / channels.len();
-            moments.add_about_pivot::<T::Scalar>(count as f64, &pivots, &sum, &sum_of_squares);
+            let count = block.values_per_channel(self.view) as f64;
+            moments.add_about_pivot::<T::Scalar>(count, pivots, &sum, &sum_of_squares);
         }
-        moments
+        FirstLook::Moments(moments)
     }
 }
 

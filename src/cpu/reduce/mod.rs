@@ -1,5 +1,6 @@
 //! Sums over the values of each channel, and what becomes of them.
 
+pub(crate) mod centres;
 pub(crate) mod columns;
 pub(crate) mod finalize;
 pub(crate) mod moments;

@@ -61,6 +61,32 @@ impl Moments {
         sum: &[f64],
         sum_of_squares: &[f64],
     ) {
+        let scale_of = |_| 1.0;
+        self.add_taken_in::<C>(count, pivot, scale_of, sum, sum_of_squares);
+    }
+
+    /// The same, of terms that were multiplied by a scale of their channel's before they were squared.
+    #[inline(always)]
+    pub(crate) fn add_scaled<C: Real>(
+        &mut self,
+        count: f64,
+        pivot: &[f64],
+        scales: &[f64],
+        sum: &[f64],
+        sum_of_squares: &[f64],
+    ) {
+        self.add_taken_in::<C>(count, pivot, |c| scales[c], sum, sum_of_squares);
+    }
+
+    #[inline(always)]
+    fn add_taken_in<C: Real>(
+        &mut self,
+        count: f64,
+        pivot: &[f64],
+        scale_of: impl Fn(usize) -> f64,
+        sum: &[f64],
+        sum_of_squares: &[f64],
+    ) {
         let is_first = self.count == 0.0;
         let total = self.count + count;
         let (inverse, weight, spread) = (1.0 / count, count / total, self.count * count / total);
@@ -78,6 +104,7 @@ impl Moments {
         );
         let least = count * C::SMALLEST_SURE_SQUARE;
         for c in 0..channels {
+            let least = least / scale_of(c) / scale_of(c);
             let drift = sum[c] * inverse;
             let of_drift = sum[c] * drift;
             let about_mean = sum_of_squares[c] - of_drift;
@@ -108,6 +135,16 @@ impl Moments {
     /// Whether some channel's are doubtful.
     pub(crate) fn are_doubtful(&self) -> bool {
         self.doubts.iter().any(|&doubt| doubt != Doubt::None)
+    }
+
+    /// Has no doubt of channels that are finite: `f64` has more digits than any pivot costs values narrower than it.
+    #[inline(always)]
+    pub(crate) fn trust_finite(&mut self) {
+        for (doubt, m2) in self.doubts.iter_mut().zip(self.m2.iter()) {
+            if m2.is_finite() {
+                *doubt = Doubt::None;
+            }
+        }
     }
 
     /// Says that a channel has values that are not finite, which add up to this.
@@ -153,7 +190,7 @@ impl Moments {
 
 /// a + b, and what rounding took from it (Knuth). Without a finite sum there is no error to speak of.
 #[inline(always)]
-fn sum_and_error(a: f64, b: f64) -> (f64, f64) {
+pub(crate) fn sum_and_error(a: f64, b: f64) -> (f64, f64) {
     let sum = a + b;
     let of_b = sum - a;
     let error = (a - (sum - of_b)) + (b - of_b);

@@ -4,7 +4,6 @@
 //! once and writes dx once; and what a thread takes next is read while it writes. Where channels are cut (channels last, or
 //! few and large ones) the passes are the steps.
 
-use crate::backend::epilogue::ActivationBackward;
 use crate::backend::operands::{Affine, InOut, StatisticsSource};
 use crate::backend::saved_activation::SavedActivation;
 use crate::cpu::Cpu;
@@ -12,18 +11,17 @@ use crate::cpu::elementwise::coefficients::Coefficients;
 use crate::cpu::epilogue::forward::Epilogue;
 use crate::cpu::kernels::affine::affine_of;
 use crate::cpu::kernels::backward_input::InputTile;
-use crate::cpu::kernels::backward_reduce::{
-    ALL_SUM_COEFFICIENTS, AffineGradients, Gradient, ReduceTile,
-};
+use crate::cpu::kernels::backward_reduce::{AffineGradients, Gradient};
 use crate::cpu::kernels::normalize::NormalizeTile;
 use crate::cpu::kernels::statistics::TileMoments;
 use crate::cpu::kernels::{KernelElement, backward_input, backward_reduce};
 use crate::cpu::memory::slice::RawSlice;
-use crate::cpu::memory::tile_memory::{Outputs, TileMemory, for_each_tile};
+use crate::cpu::memory::tile_memory::{Outputs, for_each_tile};
 use crate::cpu::reduce::finalize::{Finalized, finalize};
 use crate::cpu::reduce::moments::Moments;
 use crate::cpu::reduce::planes::can_overlap;
 use crate::cpu::steps::separate::{self, BackwardParams};
+use crate::cpu::steps::tile_gradients::Reduction;
 use crate::cpu::steps::tile_moments;
 use crate::cpu::tiling::view::MatrixView;
 
@@ -78,7 +76,8 @@ pub(crate) fn forward_training<T: KernelElement>(
                     memory,
                     next: next
                         .filter(|next| can_overlap(view, next.tile, tile))
-                        .map(|next| TileMoments::of(view, next.tile, x)),
+                        .map(|next| TileMoments::of(view, next.tile, x))
+                        .filter(|next| !next.are_of_few()),
                 },
             );
             finalized
@@ -93,27 +92,6 @@ pub(crate) fn forward_training<T: KernelElement>(
         first += part.mean.len();
     }
     whole
-}
-
-/// What the reduction of a tile takes beside dy.
-struct Reduction<'a, T: KernelElement> {
-    view: &'a MatrixView,
-    x: &'a [T],
-    coefficients: &'a Coefficients<T::Scalar, ALL_SUM_COEFFICIENTS>,
-    activation: ActivationBackward<&'a [u8], &'a [T]>,
-}
-
-impl<'a, T: KernelElement> Reduction<'a, T> {
-    fn of<'m>(&self, memory: &'a TileMemory<'m, T>) -> ReduceTile<'a, 'm, T> {
-        ReduceTile {
-            view: self.view,
-            tile: memory.tile,
-            dy: Gradient::Tile(memory),
-            x: RawSlice::new(self.x),
-            coefficients: self.coefficients,
-            activation: self.activation,
-        }
-    }
 }
 
 /// All gradients; returns dγ and dβ.
@@ -145,13 +123,7 @@ pub(crate) fn backward<T: KernelElement>(
         second: dresidual,
         mask: None,
     };
-    let coefficients = backward_reduce::coefficients(&with, 0..view.channels);
-    let reduction = Reduction {
-        view,
-        x,
-        coefficients: &coefficients,
-        activation,
-    };
+    let reduction = Reduction::new(view, x, with, activation);
     let mut parts = for_each_tile(
         &cpu.threads,
         &tiling,
@@ -160,9 +132,7 @@ pub(crate) fn backward<T: KernelElement>(
             let tile = memory.tile;
             let channels = tile.channels(view);
             let first = channels.start;
-            let mut sums = taken
-                .take()
-                .unwrap_or_else(|| T::reduce(cpu, reduction.of(memory)));
+            let mut sums = reduction.of_tile(cpu, tile, Gradient::Tile(memory), taken.take());
             backward_reduce::correct_for_center(&mut sums, &with, first);
             let totals = |c: usize| {
                 of_batch.then(|| {
@@ -185,7 +155,7 @@ pub(crate) fn backward<T: KernelElement>(
                     memory,
                     next: next
                         .filter(|next| can_overlap(view, next.tile, tile))
-                        .map(|next| reduction.of(next)),
+                        .map(|next| reduction.enlarged(next.tile, Gradient::Tile(next))),
                 },
             );
             sums

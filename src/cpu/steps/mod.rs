@@ -3,5 +3,6 @@
 pub(crate) mod compiled;
 pub(crate) mod fused;
 pub(crate) mod separate;
+pub(crate) mod tile_gradients;
 pub(crate) mod tile_moments;
 pub(crate) mod two_factors;

@@ -9,15 +9,14 @@ use crate::cpu::epilogue::forward::Epilogue;
 use crate::cpu::kernels::KernelElement;
 use crate::cpu::kernels::affine::affine_of;
 use crate::cpu::kernels::backward_input::{self, InputTile};
-use crate::cpu::kernels::backward_reduce::{
-    self, AffineGradients, Gradient, ReduceTile, correct_for_center,
-};
+use crate::cpu::kernels::backward_reduce::{AffineGradients, Gradient, correct_for_center};
 use crate::cpu::kernels::normalize::NormalizeTile;
 use crate::cpu::kernels::statistics::TileMoments;
 use crate::cpu::memory::scratch::Scratch;
 use crate::cpu::memory::slice::RawSlice;
 use crate::cpu::memory::tile_memory::{Outputs, for_each_tile};
 use crate::cpu::reduce::moments::Moments;
+use crate::cpu::steps::tile_gradients::Reduction;
 use crate::cpu::steps::tile_moments;
 use crate::cpu::tiling::tile::Tiling;
 
@@ -94,7 +93,7 @@ pub(crate) fn reduce<T: KernelElement>(
     activation: ActivationBackward<&[u8], &[T]>,
 ) -> AffineGradients {
     let view = &tiling.view;
-    let coefficients = backward_reduce::coefficients(with, 0..view.channels);
+    let reduction = Reduction::new(view, x, *with, activation);
     let bytes = size_of_val(dy) + size_of_val(x);
     let parts = cpu.threads.map(
         tiling.count(),
@@ -102,18 +101,8 @@ pub(crate) fn reduce<T: KernelElement>(
         tiling.order,
         |index, _, (): &mut ()| {
             let tile = tiling.tile(index);
-            let (dy, x) = (Gradient::Array(RawSlice::new(dy)), RawSlice::new(x));
-            let sums = T::reduce(
-                cpu,
-                ReduceTile {
-                    view,
-                    tile: &tile,
-                    dy,
-                    x,
-                    coefficients: &coefficients,
-                    activation,
-                },
-            );
+            let dy = Gradient::Array(RawSlice::new(dy));
+            let sums = reduction.of_tile(cpu, &tile, dy, None);
             (tile.channels(view).start, sums)
         },
     );

@@ -2,8 +2,9 @@
 
 use crate::cpu::Cpu;
 use crate::cpu::kernels::KernelElement;
-use crate::cpu::kernels::centred_statistics::{CentredMoments, Centres};
-use crate::cpu::kernels::statistics::TileMoments;
+use crate::cpu::kernels::centred_statistics::CentredMoments;
+use crate::cpu::kernels::statistics::{FirstLook, TileMoments};
+use crate::cpu::reduce::centres::Centres;
 use crate::cpu::reduce::moments::Moments;
 
 /// The moments of a tile's channels, which may have been taken while the tile before was written. Where they are doubtful the
@@ -13,22 +14,21 @@ pub(crate) fn of_tile<T: KernelElement>(
     of: TileMoments<'_, T>,
     taken: Option<Moments>,
 ) -> Moments {
-    let mut moments = taken.unwrap_or_else(|| T::moments(cpu, of));
-    if !moments.are_doubtful() {
-        return moments;
-    }
-    let mut before = None;
+    let about = |centres: &Centres| T::centred_moments(cpu, CentredMoments { of, centres });
+    let first = taken.map_or_else(|| T::moments(cpu, of), FirstLook::Moments);
+    let (mut moments, mut before) = match first {
+        FirstLook::Moments(moments) => (moments, None),
+        FirstLook::Centres(centres) => (about(&centres), Some(centres)),
+    };
     for _ in 0..2 {
-        set_not_finite(&mut moments, of);
+        if moments.are_doubtful() {
+            set_not_finite(&mut moments, of);
+        }
         if !moments.are_doubtful() {
             break;
         }
         let centres = Centres::of::<T::Scalar>(&moments, before.as_ref());
-        let centred = CentredMoments {
-            of,
-            centres: &centres,
-        };
-        moments.replace_doubtful(&T::centred_moments(cpu, centred));
+        moments.replace_doubtful(&about(&centres));
         before = Some(centres);
     }
     moments

@@ -95,6 +95,14 @@ impl Tile {
         }
     }
 
+    /// How many values it has of each of its channels.
+    pub(crate) fn values_per_channel(&self, view: &MatrixView) -> usize {
+        let whole = self.columns(view).len();
+        // The view's last row may be short.
+        let short = whole - self.span(view, self.rows.end - 1).len();
+        (self.rows.len() * whole - short) / self.channels(view).len()
+    }
+
     /// Whether another tile has as many rows and planes, as wide.
     pub(crate) fn has_form_of(&self, other: &Tile) -> bool {
         let form = |tile: &Tile| (tile.rows.len(), tile.planes.len(), tile.within.len());

@@ -15,6 +15,7 @@ pub mod data;
 pub mod determinism;
 pub mod errors;
 pub mod forward;
+pub mod gradient_sums;
 pub mod layers;
 pub mod memory;
 pub mod outputs;

@@ -1,0 +1,106 @@
+//! Σ dv·x̂ and Σ dv of a tile, as good as the data type allows.
+//!
+//! The products are taken enlarged by a power of two, which rounds nothing: those of subnormal dv would lose bits, or vanish. Where
+//! that has overflowed, they are taken again as they are.
+
+use crate::backend::epilogue::ActivationBackward;
+use crate::backend::operands::Normalization;
+use crate::cpu::Cpu;
+use crate::cpu::elementwise::coefficients::Coefficients;
+use crate::cpu::kernels::KernelElement;
+use crate::cpu::kernels::backward_reduce::{
+    self, ALL_SUM_COEFFICIENTS, AffineGradients, Gradient, ReduceTile,
+};
+use crate::cpu::memory::slice::RawSlice;
+use crate::cpu::tiling::tile::Tile;
+use crate::cpu::tiling::view::MatrixView;
+use crate::numeric::Real;
+
+/// What the reduction of a tile takes beside dy.
+pub(crate) struct Reduction<'a, T: KernelElement> {
+    view: &'a MatrixView,
+    x: &'a [T],
+    with: Normalization<&'a [T::Scalar]>,
+    activation: ActivationBackward<&'a [u8], &'a [T]>,
+    /// With products enlarged.
+    coefficients: Coefficients<T::Scalar, ALL_SUM_COEFFICIENTS>,
+}
+
+impl<'a, T: KernelElement> Reduction<'a, T> {
+    pub(crate) fn new(
+        view: &'a MatrixView,
+        x: &'a [T],
+        with: Normalization<&'a [T::Scalar]>,
+        activation: ActivationBackward<&'a [u8], &'a [T]>,
+    ) -> Self {
+        let coefficients =
+            backward_reduce::coefficients(&with, 0..view.channels, enlargement_of::<T::Scalar>);
+        Self {
+            view,
+            x,
+            with,
+            activation,
+            coefficients,
+        }
+    }
+
+    /// The kernel whose sums [`Reduction::of_tile`] takes.
+    pub(crate) fn enlarged<'s, 'm>(
+        &'s self,
+        tile: &'s Tile,
+        dy: Gradient<'s, 'm, T>,
+    ) -> ReduceTile<'s, 'm, T> {
+        self.kernel(tile, dy, &self.coefficients)
+    }
+
+    fn kernel<'s, 'm>(
+        &'s self,
+        tile: &'s Tile,
+        dy: Gradient<'s, 'm, T>,
+        coefficients: &'s Coefficients<T::Scalar, ALL_SUM_COEFFICIENTS>,
+    ) -> ReduceTile<'s, 'm, T> {
+        ReduceTile {
+            view: self.view,
+            tile,
+            dy,
+            x: RawSlice::new(self.x),
+            coefficients,
+            activation: self.activation,
+        }
+    }
+
+    /// The sums of a tile's channels, which may have been taken, enlarged, while the tile before was written.
+    pub(crate) fn of_tile(
+        &self,
+        cpu: &Cpu,
+        tile: &Tile,
+        dy: Gradient<'_, '_, T>,
+        taken: Option<AffineGradients>,
+    ) -> AffineGradients {
+        let mut sums = taken.unwrap_or_else(|| T::reduce(cpu, self.enlarged(tile, dy)));
+        let channels = tile.channels(self.view);
+        for (dgamma, c) in sums.dgamma.iter_mut().zip(channels.clone()) {
+            *dgamma /= enlargement_of(self.with.inv_std[c]);
+        }
+        if sums.dgamma.iter().all(|dgamma| dgamma.is_finite()) {
+            return sums;
+        }
+        let coefficients = backward_reduce::coefficients(&self.with, channels, |_| 1.0);
+        let again = T::reduce(cpu, self.kernel(tile, dy, &coefficients));
+        for (dgamma, again) in sums.dgamma.iter_mut().zip(again.dgamma.iter()) {
+            if !dgamma.is_finite() {
+                *dgamma = *again;
+            }
+        }
+        sums
+    }
+}
+
+/// What the products of a channel are enlarged by: by nothing, where inv_std has no room for it.
+fn enlargement_of<C: Real>(inv_std: C) -> f64 {
+    if inv_std.value() * C::ENLARGES_PRODUCTS <= C::LARGEST {
+        C::ENLARGES_PRODUCTS
+    } else {
+        1.0
+    }
+}
