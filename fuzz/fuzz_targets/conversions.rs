@@ -4,6 +4,7 @@
 
 use arbitrary::{Arbitrary, Result, Unstructured};
 use batchnorm::{BatchNorm, Cpu, FlaxParameters, KerasParameters, OnnxParameters};
+use batchnorm_fuzz::CPU;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -45,7 +46,7 @@ fn same(a: &[f32], b: &[f32]) -> bool {
 }
 
 fn conversions(bytes: &mut Unstructured<'_>) -> Result<()> {
-    let cpu = Cpu::with_threads(1).expect("a thread");
+    let cpu = &*CPU;
     let len = bytes.int_in_range(0..=9)?;
     let (mean, variance) = (array(bytes, len)?, array(bytes, len)?);
     let (gamma, beta) = (optional(bytes, len)?, optional(bytes, len)?);
@@ -66,8 +67,8 @@ fn conversions(bytes: &mut Unstructured<'_>) -> Result<()> {
         momentum,
         epsilon,
     };
-    let from_keras = BatchNorm::from_keras(&cpu, &keras);
-    let from_flax = BatchNorm::from_flax(&cpu, &flax);
+    let from_keras = BatchNorm::from_keras(cpu, &keras);
+    let from_flax = BatchNorm::from_flax(cpu, &flax);
     assert_eq!(from_keras.is_ok(), from_flax.is_ok());
     if let (Some(scale), Some(b)) = (gamma, beta) {
         let onnx = OnnxParameters {
@@ -78,7 +79,7 @@ fn conversions(bytes: &mut Unstructured<'_>) -> Result<()> {
             momentum,
             epsilon,
         };
-        let from_onnx = BatchNorm::from_onnx(&cpu, &onnx);
+        let from_onnx = BatchNorm::from_onnx(cpu, &onnx);
         assert_eq!(from_onnx.is_ok(), from_keras.is_ok());
         if let Ok(layer) = from_onnx {
             let again = layer.to_onnx().expect("as it came");
@@ -99,7 +100,10 @@ fn conversions(bytes: &mut Unstructured<'_>) -> Result<()> {
 fn fold(bytes: &mut Unstructured<'_>, layer: &BatchNorm<Cpu>) -> Result<()> {
     let channels = layer.config().channels();
     let folded = layer.scale_and_shift().expect("running statistics");
-    assert_eq!((folded.scale.len(), folded.shift.len()), (channels, channels));
+    assert_eq!(
+        (folded.scale.len(), folded.shift.len()),
+        (channels, channels)
+    );
     let rank = bytes.int_in_range(0..=5)?;
     let dims: Vec<usize> = (0..rank)
         .map(|_| match bytes.int_in_range(0..=12)? {
@@ -118,7 +122,10 @@ fn fold(bytes: &mut Unstructured<'_>, layer: &BatchNorm<Cpu>) -> Result<()> {
         layer.fold_into_transposed_convolution(&weight, &dims, groups, bias.as_deref()),
     ];
     for folded in results.into_iter().flatten() {
-        assert_eq!((folded.weight.len(), folded.bias.len()), (weight.len(), channels));
+        assert_eq!(
+            (folded.weight.len(), folded.bias.len()),
+            (weight.len(), channels)
+        );
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 
 use arbitrary::{Arbitrary, Result, Unstructured};
 use batchnorm::{Cpu, Element, Level};
+use batchnorm_fuzz::CPU;
 use contract_suite::data::{round, with_x};
 use contract_suite::reference::Problem;
 use contract_suite::run::{How, check_backward};
@@ -23,8 +24,8 @@ fn check<T: Element>(bytes: &mut Unstructured<'_>) -> Result<()> {
     let problem = problem::<T>(bytes)?;
     let level = *bytes.choose(&Level::available())?;
     let how = *bytes.choose(&[How::Fused, How::Composed])?;
-    let cpu = Cpu::with_threads(1).and_then(|cpu| cpu.at_level(level));
-    check_backward::<T, Cpu>(&cpu.expect("a level that there is"), &problem, how);
+    let cpu = CPU.clone().at_level(level).expect("a level that there is");
+    check_backward::<T, Cpu>(&cpu, &problem, how);
     Ok(())
 }
 

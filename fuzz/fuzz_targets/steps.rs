@@ -6,7 +6,8 @@ use batchnorm::backend::{
     ActivationBackward, Affine, Backend, Epilogue, GradientSums, GradientSumsMut, InOut,
     Normalization, RunningMut, Statistics, StatisticsMut, StatisticsSource,
 };
-use batchnorm::{Cpu, Error, Shape};
+use batchnorm::{Error, Shape};
+use batchnorm_fuzz::CPU;
 use libfuzzer_sys::fuzz_target;
 
 /// What no step writes.
@@ -75,7 +76,7 @@ fn steps(bytes: &mut Unstructured<'_>) -> Result<()> {
     let (factor, correction) = (f64::arbitrary(bytes)?, f64::arbitrary(bytes)?);
     let (count, only_finite) = (usize::arbitrary(bytes)?, bool::arbitrary(bytes)?);
     let in_place = bool::arbitrary(bytes)?;
-    let cpu = Cpu::with_threads(1).expect("a thread");
+    let cpu = &*CPU;
     let mut operands = Operands {
         bytes,
         shape,
@@ -163,10 +164,7 @@ fn steps(bytes: &mut Unstructured<'_>) -> Result<()> {
             StatisticsSource::Batch,
             ActivationBackward::of(activation),
             Some(second),
-            GradientSumsMut {
-                gamma: a,
-                beta: b,
-            },
+            GradientSumsMut { gamma: a, beta: b },
         ),
         _ => {
             let sums = GradientSums {

@@ -1,7 +1,12 @@
 //! What the fuzz targets make of bytes.
 
-use arbitrary::{Arbitrary, Result, Unstructured};
-use batchnorm::{Activation, Layout, Shape};
+use std::sync::LazyLock;
+
+use arbitrary::{Result, Unstructured};
+use batchnorm::{Activation, Cpu, Layout, Shape};
+
+/// One thread of the processor for all inputs: to start a thread takes longer than most of them do.
+pub static CPU: LazyLock<Cpu> = LazyLock::new(|| Cpu::with_threads(1).expect("a thread"));
 
 /// A shape of at most so many values, in any layout; some dimensions may be zero.
 pub fn shape(bytes: &mut Unstructured<'_>, most: usize) -> Result<Shape> {
@@ -13,12 +18,13 @@ pub fn shape(bytes: &mut Unstructured<'_>, most: usize) -> Result<Shape> {
         room /= size.max(1);
         dims.push(size);
     }
-    let layout = if bool::arbitrary(bytes)? {
-        Layout::ChannelsFirst
-    } else {
-        Layout::ChannelsLast
-    };
+    let layout = layout(bytes)?;
     Shape::new(&dims, layout).map_err(|_| arbitrary::Error::IncorrectFormat)
+}
+
+/// Either layout.
+pub fn layout(bytes: &mut Unstructured<'_>) -> Result<Layout> {
+    Ok(*bytes.choose(&[Layout::ChannelsFirst, Layout::ChannelsLast])?)
 }
 
 /// Any activation there is.
