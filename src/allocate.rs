@@ -43,7 +43,8 @@ mod tests {
 
     #[test]
     fn what_there_is_no_room_for_is_an_error() {
-        for len in [1 << 59, 1 << 61, usize::MAX] {
+        for len in [1u64 << 59, 1 << 61, u64::MAX] {
+            let len = usize::try_from(len).unwrap_or(usize::MAX);
             let bytes = len.saturating_mul(8);
             assert_eq!(filled(len, 0.0f64), Err(Error::OutOfMemory { bytes }));
             assert_eq!(zeroed::<f64>(len), Err(Error::OutOfMemory { bytes }));

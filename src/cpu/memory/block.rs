@@ -100,7 +100,8 @@ mod tests {
 
     #[test]
     fn what_there_is_no_room_for_is_an_error() {
-        for bytes in [1 << 60, usize::MAX - 3, usize::MAX] {
+        let enormous = usize::try_from(1u64 << 60).unwrap_or(usize::MAX);
+        for bytes in [enormous, usize::MAX - 3, usize::MAX] {
             let found = Block::new(bytes).map(drop);
             assert_eq!(found, Err(Error::OutOfMemory { bytes }));
         }
