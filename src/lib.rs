@@ -69,10 +69,12 @@ pub use error::{Error, Result};
 pub use interop::conversion::{FlaxParameters, KerasParameters, OnnxParameters};
 pub use interop::fold::{Folded, ScaleAndShift};
 pub use layer::BatchNorm;
+pub use layer::part::PartPass;
 pub use layer::pass::{Gradients, ParameterGradients, Pass};
 #[cfg(feature = "safetensors")]
 pub use safetensors;
 pub use shape::{Layout, Shape};
 pub use statistics::batch::BatchStatistics;
+pub use statistics::gradients::PooledGradients;
 pub use statistics::pooled::PooledStatistics;
 pub use statistics::running::RunningStatistics;

@@ -3,8 +3,8 @@
 use crate::backend::activation::Activation;
 use crate::backend::epilogue::{ActivationBackward, Epilogue};
 use crate::backend::operands::{
-    Affine, GradientSums, GradientSumsMut, InOut, Normalization, RunningMut, Statistics,
-    StatisticsMut,
+    Affine, GradientSums, GradientSumsMut, InOut, MomentsMut, Normalization, RunningMut,
+    Statistics, StatisticsMut,
 };
 use crate::backend::saved_activation::SavedActivation;
 use crate::backend::steps::Steps;
@@ -166,9 +166,30 @@ pub(super) fn check_sums<B: Steps, C: Compute>(
     shape: &Shape,
     sums: &GradientSums<B::Slice<'_, C>>,
 ) -> Result<()> {
-    shape.check_per_channel("the gradient sum of gamma", B::len::<C>(&sums.gamma))?;
-    shape.check_per_channel("the gradient sum of beta", B::len::<C>(&sums.beta))?;
-    if sums.count > 0 || shape.is_empty() {
+    let (gamma, beta) = (B::len::<C>(&sums.gamma), B::len::<C>(&sums.beta));
+    check_sum_lengths(shape, gamma, beta)?;
+    check_count(shape, sums.count)
+}
+
+pub(super) fn check_sums_in_f64(shape: &Shape, sums: &GradientSums<&[f64]>) -> Result<()> {
+    check_sum_lengths(shape, sums.gamma.len(), sums.beta.len())?;
+    check_count(shape, sums.count)
+}
+
+pub(super) fn check_sums_out_in_f64(
+    shape: &Shape,
+    out: &GradientSumsMut<&mut [f64]>,
+) -> Result<()> {
+    check_sum_lengths(shape, out.gamma.len(), out.beta.len())
+}
+
+fn check_sum_lengths(shape: &Shape, gamma: usize, beta: usize) -> Result<()> {
+    shape.check_per_channel("the gradient sum of gamma", gamma)?;
+    shape.check_per_channel("the gradient sum of beta", beta)
+}
+
+fn check_count(shape: &Shape, count: usize) -> Result<()> {
+    if count > 0 || shape.is_empty() {
         return Ok(());
     }
     Err(Error::Value {
@@ -176,6 +197,12 @@ pub(super) fn check_sums<B: Steps, C: Compute>(
         found: "0".to_owned(),
         needed: "the number of values per channel that were summed",
     })
+}
+
+pub(super) fn check_moments_out(shape: &Shape, out: &MomentsMut<'_>) -> Result<()> {
+    shape.check_per_channel("the output mean", out.mean.len())?;
+    shape.check_per_channel("the output mean_low", out.mean_low.len())?;
+    shape.check_per_channel("the output m2", out.m2.len())
 }
 
 pub(super) fn check_inverse_std<B: Steps, C: Compute>(

@@ -10,7 +10,9 @@
 //!
 //! [`Backend::forward_training`] and [`Backend::backward`] are the steps in order; [`composed`] is that composition,
 //! which is their meaning and what they are tested against. Every backend has fused forms of them that read memory fewer
-//! times. The steps stay public: synchronized, masked and other batch norms are built from them.
+//! times. The steps stay public: synchronized, masked and other batch norms are built from them. The three whose results several
+//! may have to put together come in another form, which rounds nothing to the compute type: [`Backend::statistics_in_f64`],
+//! [`Backend::backward_reduce_in_f64`] and [`Backend::backward_input_in_f64`].
 //!
 //! Every method checks every length before it writes anything.
 
@@ -28,16 +30,16 @@ pub use activation::Activation;
 pub use epilogue::{ActivationBackward, Epilogue};
 pub use memory::{Memory, check_copy, check_range};
 pub use operands::{
-    Affine, GradientSums, GradientSumsMut, InOut, Normalization, RunningMut, Statistics,
-    StatisticsMut, StatisticsSource,
+    Affine, GradientSums, GradientSumsMut, InOut, MomentsMut, Normalization, RunningMut,
+    Statistics, StatisticsMut, StatisticsSource,
 };
 pub use saved_activation::SavedActivation;
 
 use crate::backend::checked::Checked;
 use crate::backend::checks::{
     check_activation, check_affine, check_backward, check_epilogue, check_gradients_out,
-    check_in_out, check_inverse_std, check_normalization, check_running, check_statistics_out,
-    check_sums, check_values,
+    check_in_out, check_inverse_std, check_moments_out, check_normalization, check_running,
+    check_statistics_out, check_sums, check_sums_in_f64, check_sums_out_in_f64, check_values,
 };
 use crate::backend::steps::Steps;
 use crate::config::checks::{check_inference_epsilon, check_training_epsilon};
@@ -80,6 +82,24 @@ pub trait Backend: Steps {
         check_training_epsilon(epsilon)?;
         check_values(shape, 1)?;
         self.run_statistics::<T>(Checked::new(), shape, x, epsilon, out)
+    }
+
+    /// Step 1, for statistics that are still to be merged with others': mean and Σ(x − mean)² of each channel, in `f64` on the
+    /// host. Of x that is not cut into parts these are the moments that [`forward_training`](Self::forward_training) makes its
+    /// statistics of. (A GPU's kernels round them to the compute type; the call then waits for the device.)
+    ///
+    /// # Errors
+    /// [`crate::Error::Length`]; [`crate::Error::TooFewValues`] for no values.
+    fn statistics_in_f64<T: Element>(
+        &self,
+        shape: &Shape,
+        x: Self::Slice<'_, T>,
+        out: MomentsMut<'_>,
+    ) -> Result<()> {
+        shape.check_len("x", Self::len::<T>(&x))?;
+        check_moments_out(shape, &out)?;
+        check_values(shape, 1)?;
+        self.run_statistics_in_f64::<T>(Checked::new(), shape, x, out)
     }
 
     /// `inv_std = 1 / sqrt(variance + ε)`, for running statistics.
@@ -162,6 +182,33 @@ pub trait Backend: Steps {
         self.run_backward_reduce::<T>(Checked::new(), shape, dy, x, with, activation, out)
     }
 
+    /// Step 4, for sums that are still to be merged with others': in `f64` on the host, zeros of an empty array. (A GPU's kernels
+    /// round them to the compute type; the call then waits for the device.)
+    ///
+    /// # Errors
+    /// As [`backward_reduce`](Self::backward_reduce).
+    fn backward_reduce_in_f64<T: Element>(
+        &self,
+        shape: &Shape,
+        dy: Self::Slice<'_, T>,
+        x: Self::Slice<'_, T>,
+        with: Normalization<Self::Slice<'_, T::Compute>>,
+        activation: ActivationBackward<&Self::Mask, Self::Slice<'_, T>>,
+        out: GradientSumsMut<&mut [f64]>,
+    ) -> Result<()> {
+        shape.check_len("dy", Self::len::<T>(&dy))?;
+        shape.check_len("x", Self::len::<T>(&x))?;
+        check_normalization::<Self, T::Compute>(shape, &with)?;
+        check_activation::<Self, T>(shape, &activation)?;
+        check_sums_out_in_f64(shape, &out)?;
+        if shape.is_empty() {
+            out.gamma.fill(0.0);
+            out.beta.fill(0.0);
+            return Ok(());
+        }
+        self.run_backward_reduce_in_f64::<T>(Checked::new(), shape, dy, x, with, activation, out)
+    }
+
     /// Step 5: dx, by [`StatisticsSource::Batch`]'s formula if sums are given and by
     /// [`StatisticsSource::Running`]'s if not; and on request the residual's gradient, which is dv.
     ///
@@ -186,6 +233,40 @@ pub trait Backend: Steps {
             return Ok(());
         }
         self.run_backward_input::<T>(
+            Checked::new(),
+            shape,
+            dy_to_dx,
+            x,
+            with,
+            activation,
+            sums,
+            dresidual,
+        )
+    }
+
+    /// Step 5, with sums that were merged in `f64` on the host.
+    ///
+    /// # Errors
+    /// As [`backward_input`](Self::backward_input).
+    fn backward_input_in_f64<T: Element>(
+        &self,
+        shape: &Shape,
+        dy_to_dx: InOut<Self::Slice<'_, T>, Self::SliceMut<'_, T>>,
+        x: Self::Slice<'_, T>,
+        with: Normalization<Self::Slice<'_, T::Compute>>,
+        activation: ActivationBackward<&Self::Mask, Self::Slice<'_, T>>,
+        sums: Option<GradientSums<&[f64]>>,
+        dresidual: Option<Self::SliceMut<'_, T>>,
+    ) -> Result<()> {
+        let also = dresidual.as_ref();
+        check_backward::<Self, T>(shape, &dy_to_dx, &x, &with, &activation, also)?;
+        if let Some(sums) = &sums {
+            check_sums_in_f64(shape, sums)?;
+        }
+        if shape.is_empty() {
+            return Ok(());
+        }
+        self.run_backward_input_in_f64::<T>(
             Checked::new(),
             shape,
             dy_to_dx,

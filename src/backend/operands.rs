@@ -40,6 +40,17 @@ pub struct StatisticsMut<W> {
     pub running: Option<RunningMut<W>>,
 }
 
+/// Moments to be written on the host, all (C,): what [`Backend::statistics_in_f64`](super::Backend::statistics_in_f64) finds.
+#[derive(Debug)]
+pub struct MomentsMut<'a> {
+    /// Σx / M.
+    pub mean: &'a mut [f64],
+    /// What `mean` rounds away.
+    pub mean_low: &'a mut [f64],
+    /// Σ(x − mean)².
+    pub m2: &'a mut [f64],
+}
+
 /// Running statistics to follow a batch, both (C,). See [`Backend::update_running`](super::Backend::update_running).
 #[derive(Debug)]
 pub struct RunningMut<W> {

@@ -7,8 +7,8 @@ use crate::backend::checked::Checked;
 use crate::backend::epilogue::{ActivationBackward, Epilogue};
 use crate::backend::memory::Memory;
 use crate::backend::operands::{
-    Affine, GradientSums, GradientSumsMut, InOut, Normalization, RunningMut, Statistics,
-    StatisticsMut, StatisticsSource,
+    Affine, GradientSums, GradientSumsMut, InOut, MomentsMut, Normalization, RunningMut,
+    Statistics, StatisticsMut, StatisticsSource,
 };
 use crate::element::{Compute, Element};
 use crate::error::Result;
@@ -24,6 +24,12 @@ macro_rules! for_each_step {
                 x: Self::Slice<'_, T>,
                 epsilon: f64,
                 out: StatisticsMut<Self::SliceMut<'_, T::Compute>>,
+            );
+
+            fn run_statistics_in_f64<T: Element>(
+                shape: &Shape,
+                x: Self::Slice<'_, T>,
+                out: MomentsMut<'_>,
             );
 
             fn run_inverse_std<C: Compute>(
@@ -53,6 +59,15 @@ macro_rules! for_each_step {
                 out: GradientSumsMut<Self::SliceMut<'_, T::Compute>>,
             );
 
+            fn run_backward_reduce_in_f64<T: Element>(
+                shape: &Shape,
+                dy: Self::Slice<'_, T>,
+                x: Self::Slice<'_, T>,
+                with: Normalization<Self::Slice<'_, T::Compute>>,
+                activation: ActivationBackward<&Self::Mask, Self::Slice<'_, T>>,
+                out: GradientSumsMut<&mut [f64]>,
+            );
+
             fn run_backward_input<T: Element>(
                 shape: &Shape,
                 dy_to_dx: InOut<Self::Slice<'_, T>, Self::SliceMut<'_, T>>,
@@ -60,6 +75,16 @@ macro_rules! for_each_step {
                 with: Normalization<Self::Slice<'_, T::Compute>>,
                 activation: ActivationBackward<&Self::Mask, Self::Slice<'_, T>>,
                 sums: Option<GradientSums<Self::Slice<'_, T::Compute>>>,
+                dresidual: Option<Self::SliceMut<'_, T>>,
+            );
+
+            fn run_backward_input_in_f64<T: Element>(
+                shape: &Shape,
+                dy_to_dx: InOut<Self::Slice<'_, T>, Self::SliceMut<'_, T>>,
+                x: Self::Slice<'_, T>,
+                with: Normalization<Self::Slice<'_, T::Compute>>,
+                activation: ActivationBackward<&Self::Mask, Self::Slice<'_, T>>,
+                sums: Option<GradientSums<&[f64]>>,
                 dresidual: Option<Self::SliceMut<'_, T>>,
             );
 

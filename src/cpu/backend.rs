@@ -3,16 +3,19 @@
 use crate::backend::checked::Checked;
 use crate::backend::epilogue::{ActivationBackward, Epilogue};
 use crate::backend::operands::{
-    Affine, GradientSums, GradientSumsMut, InOut, Normalization, RunningMut, Statistics,
-    StatisticsMut, StatisticsSource,
+    Affine, GradientSums, GradientSumsMut, InOut, MomentsMut, Normalization, RunningMut,
+    Statistics, StatisticsMut, StatisticsSource,
 };
 use crate::backend::steps::Steps;
+use crate::cpu::kernels::backward_reduce::AffineGradients;
 use crate::cpu::memory::buffer::CpuBuffer;
 use crate::cpu::memory::scratch::or_no_room;
 use crate::cpu::operands::{activation_of, epilogue_of, write_statistics};
 use crate::cpu::steps::compiled::ChannelElement;
+use crate::cpu::steps::fused::{BACKWARD_ARRAYS, FORWARD_ARRAYS};
 use crate::cpu::steps::separate::BackwardParams;
 use crate::cpu::steps::two_factors::TwoFactors;
+use crate::cpu::tiling::tile::Tiling;
 use crate::cpu::tiling::view::MatrixView;
 use crate::cpu::{Cpu, CpuMask};
 use crate::element::{Compute, Element};
@@ -46,6 +49,22 @@ impl Steps for Cpu {
         })?;
         write_statistics(&finalized, &mut out);
         self.update_running_of(checked, out)
+    }
+
+    /// Cut as the fused pass cuts, so that the moments are the same bits.
+    fn run_statistics_in_f64<T: Element>(
+        &self,
+        _: Checked,
+        shape: &Shape,
+        x: &[T],
+        out: MomentsMut<'_>,
+    ) -> Result<()> {
+        let tiling = MatrixView::of(shape).for_statistics(FORWARD_ARRAYS, size_of::<T>());
+        let moments = self.attempt(size_of_val(x), || T::moments_all(self, &tiling, x))?;
+        out.mean.copy_from_slice(&moments.mean);
+        out.mean_low.copy_from_slice(&moments.mean_low);
+        out.m2.copy_from_slice(&moments.m2);
+        Ok(())
     }
 
     fn run_inverse_std<C: Compute>(
@@ -101,17 +120,28 @@ impl Steps for Cpu {
         mut out: GradientSumsMut<&mut [T::Compute]>,
     ) -> Result<()> {
         let view = MatrixView::of(shape);
-        let activation = activation_of(activation);
         let tiling = view.for_statistics(2, size_of::<T>());
-        let factors = TwoFactors::of(&view, x, &with)?;
-        let (x, with) = match &factors {
-            Some(factors) => (factors.x(), factors.normalization(&with)),
-            None => (x, with),
-        };
-        let sums = self.attempt(size_of_val(x), || {
-            T::reduce_all(self, &tiling, dy, x, &with, activation)
-        })?;
+        let sums = self.reduce_by(&tiling, dy, x, with, activation)?;
         <T::Compute as ChannelElement>::write_gradients(&sums, &mut out);
+        Ok(())
+    }
+
+    /// Cut as the fused pass cuts, so that the sums are the same bits.
+    fn run_backward_reduce_in_f64<T: Element>(
+        &self,
+        _: Checked,
+        shape: &Shape,
+        dy: &[T],
+        x: &[T],
+        with: Normalization<&[T::Compute]>,
+        activation: ActivationBackward<&CpuMask, &[T]>,
+        out: GradientSumsMut<&mut [f64]>,
+    ) -> Result<()> {
+        let view = MatrixView::of(shape);
+        let tiling = view.for_statistics(BACKWARD_ARRAYS, size_of::<T>());
+        let sums = self.reduce_by(&tiling, dy, x, with, activation)?;
+        out.gamma.copy_from_slice(&sums.dgamma);
+        out.beta.copy_from_slice(&sums.dbeta);
         Ok(())
     }
 
@@ -119,43 +149,30 @@ impl Steps for Cpu {
         &self,
         _: Checked,
         shape: &Shape,
-        mut dy_to_dx: InOut<&[T], &mut [T]>,
+        dy_to_dx: InOut<&[T], &mut [T]>,
         x: &[T],
         with: Normalization<&[T::Compute]>,
         activation: ActivationBackward<&CpuMask, &[T]>,
         sums: Option<GradientSums<&[T::Compute]>>,
         dresidual: Option<&mut [T]>,
     ) -> Result<()> {
-        let view = MatrixView::of(shape);
-        let activation = activation_of(activation);
-        let source = if sums.is_some() {
-            StatisticsSource::Batch
-        } else {
-            StatisticsSource::Running
-        };
-        let means = |c: usize| {
-            sums.as_ref().map(|sums| {
-                [sums.gamma[c], sums.beta[c]].map(|sum| sum.to_f64() / sums.count as f64)
-            })
-        };
-        let factors = TwoFactors::of(&view, x, &with)?;
-        let (x, with) = match &factors {
-            Some(factors) => (factors.x(), factors.normalization(&with)),
-            None => (x, with),
-        };
-        let params = BackwardParams {
-            with,
-            source,
-            activation,
-        };
-        self.attempt(size_of_val(x), || {
-            let (tiling, dy_to_dx) = (view.by_rows(), dy_to_dx.reborrow());
-            T::input_all(self, &tiling, dy_to_dx, x, params, &means, dresidual);
-        })?;
-        if let Some(factors) = factors {
-            factors.multiply(dy_to_dx.output());
-        }
-        Ok(())
+        let means = |c: usize| sums.as_ref().map(|sums| means_of(sums, c));
+        self.input_about(shape, dy_to_dx, x, with, activation, &means, dresidual)
+    }
+
+    fn run_backward_input_in_f64<T: Element>(
+        &self,
+        _: Checked,
+        shape: &Shape,
+        dy_to_dx: InOut<&[T], &mut [T]>,
+        x: &[T],
+        with: Normalization<&[T::Compute]>,
+        activation: ActivationBackward<&CpuMask, &[T]>,
+        sums: Option<GradientSums<&[f64]>>,
+        dresidual: Option<&mut [T]>,
+    ) -> Result<()> {
+        let means = |c: usize| sums.as_ref().map(|sums| means_of(sums, c));
+        self.input_about(shape, dy_to_dx, x, with, activation, &means, dresidual)
     }
 
     fn run_forward_training<T: Element>(
@@ -230,6 +247,67 @@ impl Cpu {
         or_no_room(work)
     }
 
+    /// Step 4, cut so.
+    fn reduce_by<T: Element>(
+        &self,
+        tiling: &Tiling,
+        dy: &[T],
+        x: &[T],
+        with: Normalization<&[T::Compute]>,
+        activation: ActivationBackward<&CpuMask, &[T]>,
+    ) -> Result<AffineGradients> {
+        let activation = activation_of(activation);
+        let factors = TwoFactors::of(&tiling.view, x, &with)?;
+        let (x, with) = match &factors {
+            Some(factors) => (factors.x(), factors.normalization(&with)),
+            None => (x, with),
+        };
+        self.attempt(size_of_val(x), || {
+            T::reduce_all(self, tiling, dy, x, &with, activation)
+        })
+    }
+
+    /// Step 5. `means` gives Σ(dv·x̂)/M and Σdv/M of a channel where the statistics are the batch's.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "inputs, outputs and what lies between"
+    )]
+    fn input_about<T: Element>(
+        &self,
+        shape: &Shape,
+        mut dy_to_dx: InOut<&[T], &mut [T]>,
+        x: &[T],
+        with: Normalization<&[T::Compute]>,
+        activation: ActivationBackward<&CpuMask, &[T]>,
+        means: &dyn Fn(usize) -> Option<[f64; 2]>,
+        dresidual: Option<&mut [T]>,
+    ) -> Result<()> {
+        let view = MatrixView::of(shape);
+        let activation = activation_of(activation);
+        let source = match means(0) {
+            Some(_) => StatisticsSource::Batch,
+            None => StatisticsSource::Running,
+        };
+        let factors = TwoFactors::of(&view, x, &with)?;
+        let (x, with) = match &factors {
+            Some(factors) => (factors.x(), factors.normalization(&with)),
+            None => (x, with),
+        };
+        let params = BackwardParams {
+            with,
+            source,
+            activation,
+        };
+        self.attempt(size_of_val(x), || {
+            let (tiling, dy_to_dx) = (view.by_rows(), dy_to_dx.reborrow());
+            T::input_all(self, &tiling, dy_to_dx, x, params, means, dresidual);
+        })?;
+        if let Some(factors) = factors {
+            factors.multiply(dy_to_dx.output());
+        }
+        Ok(())
+    }
+
     /// Has the running statistics follow what was written, if any are to.
     fn update_running_of<C: Compute>(
         &self,
@@ -247,4 +325,9 @@ impl Cpu {
         };
         self.run_update_running(checked, batch, running)
     }
+}
+
+/// Σ(dv·x̂)/M and Σdv/M of a channel.
+fn means_of<C: Compute>(sums: &GradientSums<&[C]>, channel: usize) -> [f64; 2] {
+    [sums.gamma[channel], sums.beta[channel]].map(|sum| sum.to_f64() / sums.count as f64)
 }

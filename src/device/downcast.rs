@@ -2,8 +2,8 @@
 
 use crate::backend::epilogue::{ActivationBackward, Epilogue};
 use crate::backend::operands::{
-    Affine, GradientSums, GradientSumsMut, InOut, Normalization, RunningMut, Statistics,
-    StatisticsMut, StatisticsSource,
+    Affine, GradientSums, GradientSumsMut, InOut, MomentsMut, Normalization, RunningMut,
+    Statistics, StatisticsMut, StatisticsSource,
 };
 use crate::backend::saved_activation::SavedActivation;
 use crate::cpu::{Cpu, CpuMask};
@@ -70,8 +70,8 @@ memory!(DeviceSliceMut, DeviceSliceMut<'a, T>, ['a, T: Element] => &'a mut [T], 
 memory!(DeviceMask, &'a DeviceMask, ['a] => &'a CpuMask, &'a CudaMask);
 memory!(DeviceMask, &'a mut DeviceMask, ['a] => &'a mut CpuMask, &'a mut CudaMask);
 
-/// Operands without memory, which are the same everywhere.
-macro_rules! without_memory {
+/// Operands that are the same everywhere: without memory, or with the host's.
+macro_rules! the_same {
     ($($operand:ty),*) => {$(
         impl<B> Downcast<B> for $operand {
             type Concrete = Self;
@@ -82,7 +82,14 @@ macro_rules! without_memory {
     )*};
 }
 
-without_memory!(&Shape, f64, StatisticsSource);
+the_same!(
+    &Shape,
+    f64,
+    StatisticsSource,
+    MomentsMut<'_>,
+    &[f64],
+    &mut [f64]
+);
 
 /// Operands that are arrays with names.
 macro_rules! arrays {

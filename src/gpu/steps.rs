@@ -3,13 +3,14 @@
 use crate::backend::checked::Checked;
 use crate::backend::epilogue::{ActivationBackward, Epilogue};
 use crate::backend::operands::{
-    Affine, GradientSums, GradientSumsMut, InOut, Normalization, RunningMut, Statistics,
-    StatisticsMut, StatisticsSource,
+    Affine, GradientSums, GradientSumsMut, InOut, MomentsMut, Normalization, RunningMut,
+    Statistics, StatisticsMut, StatisticsSource,
 };
 use crate::backend::steps::Steps;
 use crate::element::{Compute, Element};
 use crate::error::Result;
 use crate::gpu::driver::{Driver, Launched};
+use crate::gpu::in_f64;
 use crate::gpu::kernel::Operation;
 use crate::gpu::operands::Operands;
 use crate::gpu::plan::split::Step;
@@ -77,6 +78,16 @@ impl<D: Driver> Steps for Gpu<D> {
         operands.statistics_out::<T::Compute>(&mut out)?;
         operands.set(|arguments| arguments.numbers.epsilon = epsilon);
         operands.launch(&step::<T>(Step::Statistics, &view))
+    }
+
+    fn run_statistics_in_f64<T: Element>(
+        &self,
+        checked: Checked,
+        shape: &Shape,
+        x: D::Slice<'_, T>,
+        out: MomentsMut<'_>,
+    ) -> Result<()> {
+        in_f64::statistics::<T, D>(self, checked, shape, x, out)
     }
 
     fn run_inverse_std<C: Compute>(
@@ -153,6 +164,21 @@ impl<D: Driver> Steps for Gpu<D> {
         operands.launch(&step::<T>(Step::BackwardReduce, &view))
     }
 
+    fn run_backward_reduce_in_f64<T: Element>(
+        &self,
+        checked: Checked,
+        shape: &Shape,
+        dy: D::Slice<'_, T>,
+        x: D::Slice<'_, T>,
+        with: Normalization<D::Slice<'_, T::Compute>>,
+        activation: ActivationBackward<&GpuMask<D>, D::Slice<'_, T>>,
+        out: GradientSumsMut<&mut [f64]>,
+    ) -> Result<()> {
+        in_f64::backward_reduce::<T::Compute, D>(self, out, |out| {
+            self.run_backward_reduce::<T>(checked, shape, dy, x, with, activation, out)
+        })
+    }
+
     fn run_backward_input<T: Element>(
         &self,
         _: Checked,
@@ -183,6 +209,28 @@ impl<D: Driver> Steps for Gpu<D> {
             });
         }
         operands.launch(&step::<T>(Step::BackwardInput, &view))
+    }
+
+    fn run_backward_input_in_f64<T: Element>(
+        &self,
+        checked: Checked,
+        shape: &Shape,
+        dy_to_dx: InOut<D::Slice<'_, T>, D::SliceMut<'_, T>>,
+        x: D::Slice<'_, T>,
+        with: Normalization<D::Slice<'_, T::Compute>>,
+        activation: ActivationBackward<&GpuMask<D>, D::Slice<'_, T>>,
+        sums: Option<GradientSums<&[f64]>>,
+        dresidual: Option<D::SliceMut<'_, T>>,
+    ) -> Result<()> {
+        let uploaded = in_f64::upload::<T::Compute, D>(self, sums)?;
+        let sums = uploaded.as_ref().map(|sums| GradientSums {
+            gamma: D::as_slice(&sums.gamma),
+            beta: D::as_slice(&sums.beta),
+            count: sums.count,
+        });
+        self.run_backward_input::<T>(
+            checked, shape, dy_to_dx, x, with, activation, sums, dresidual,
+        )
     }
 
     fn run_forward_training<T: Element>(

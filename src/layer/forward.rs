@@ -25,6 +25,12 @@ pub(crate) struct Forward<'a, T: Element, B: Backend> {
     pub(crate) residual: Option<B::Slice<'a, T>>,
 }
 
+/// What a pass with given statistics leaves behind, to be written.
+pub(crate) struct GivenRoom<T: Element, B: Backend> {
+    saved: Saved<T, B>,
+    activation: SavedOwned<T, B>,
+}
+
 impl<T: Element, B: Backend> Forward<'_, T, B> {
     /// Normalizes with the statistics of the batch, or of groups of `ghost_batch` samples, and has the running statistics
     /// follow them if they are given.
@@ -137,12 +143,37 @@ impl<T: Element, B: Backend> Forward<'_, T, B> {
         y: B::SliceMut<'_, T>,
         running: BatchStatistics<T::Compute, B>,
     ) -> Result<Saved<T, B>> {
-        check_input_channels(self.config, &self.shape)?;
-        let mut saved = self.nothing_saved(StatisticsSource::Running, 1)?;
-        let mut activation = self.saved_activation(&self.shape)?;
-        self.normalize(InOut::Separate(x, y), &running, &mut activation)?;
-        saved.add(Group::whole(&self.shape), running, activation);
+        let room = self.room_for_given(StatisticsSource::Running)?;
+        self.given(x, y, running, room)
+    }
+
+    /// Normalizes with statistics that are given: running ones, as constants, or those of a batch that this is a part of.
+    ///
+    /// # Errors
+    /// [`Error::Channels`].
+    pub(crate) fn given(
+        &self,
+        x: B::Slice<'_, T>,
+        y: B::SliceMut<'_, T>,
+        statistics: BatchStatistics<T::Compute, B>,
+        room: GivenRoom<T, B>,
+    ) -> Result<Saved<T, B>> {
+        let GivenRoom {
+            mut saved,
+            mut activation,
+        } = room;
+        self.normalize(InOut::Separate(x, y), &statistics, &mut activation)?;
+        saved.add(Group::whole(&self.shape), statistics, activation);
         Ok(saved)
+    }
+
+    /// All memory that [`given`](Self::given) leaves something in.
+    pub(crate) fn room_for_given(&self, source: StatisticsSource) -> Result<GivenRoom<T, B>> {
+        check_input_channels(self.config, &self.shape)?;
+        Ok(GivenRoom {
+            saved: self.nothing_saved(source, 1)?,
+            activation: self.saved_activation(&self.shape)?,
+        })
     }
 
     /// Normalizes with these statistics and keeps nothing.

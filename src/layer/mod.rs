@@ -5,6 +5,7 @@ pub(crate) mod frozen;
 pub(crate) mod ghost;
 pub(crate) mod inference;
 pub(crate) mod parameters;
+pub(crate) mod part;
 pub(crate) mod pass;
 pub(crate) mod saved;
 pub(crate) mod training;
@@ -174,7 +175,7 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
     }
 
     /// Room for the output of an input, which must be as large as it says.
-    fn output_for<T, X>(&self, x: &X) -> Result<Tensor<T, B>>
+    pub(crate) fn output_for<T, X>(&self, x: &X) -> Result<Tensor<T, B>>
     where
         T: Element<Compute = C>,
         X: Data<B, Element = T> + ?Sized,
@@ -182,6 +183,15 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
         let View { shape, .. } = lent("x", x)?;
         check_input_channels(&self.config, &shape)?;
         Tensor::unspecified(&self.backend, shape)
+    }
+
+    /// A forward pass over an input of this shape.
+    pub(crate) fn forward_of<'r, T: Element<Compute = C>>(
+        &'r self,
+        shape: &Shape,
+        residual: Option<&'r dyn Data<B, Element = T>>,
+    ) -> Result<Forward<'r, T, B>> {
+        self.parts().forward(shape, residual)
     }
 
     /// What a pass reads.

@@ -31,11 +31,11 @@ type ComputeOf<X, B> = <<X as Data<B>>::Element as Element>::Compute;
 /// # Ok::<(), batchnorm::Error>(())
 /// ```
 pub struct Pass<X: Data<B>, B: Backend> {
-    backend: B,
-    x: X,
-    saved: Saved<X::Element, B>,
-    has_gamma: bool,
-    has_beta: bool,
+    pub(super) backend: B,
+    pub(super) x: X,
+    pub(super) saved: Saved<X::Element, B>,
+    pub(super) has_gamma: bool,
+    pub(super) has_beta: bool,
 }
 
 /// x's shape, and no values.
@@ -117,15 +117,8 @@ impl<X: Data<B>, B: Backend> Pass<X, B> {
     where
         X: Data<B, Element = T>,
     {
-        let mut input = Tensor::unspecified(&self.backend, *self.saved.shape())?;
-        let mut residual = if self.saved.has_residual() {
-            Some(Tensor::unspecified(&self.backend, *self.saved.shape())?)
-        } else {
-            None
-        };
-        let dresidual = residual
-            .as_mut()
-            .map(|residual| residual as &mut dyn DataMut<B, Element = T>);
+        let (mut input, mut residual) = self.room()?;
+        let dresidual = asked_for(&mut residual);
         let ParameterGradients { gamma, beta } = self.backward_into(dy, &mut input, dresidual)?;
         Ok(Gradients {
             input,
@@ -171,6 +164,16 @@ impl<X: Data<B>, B: Backend> Pass<X, B> {
         self.run(InOut::InPlace(both), dresidual)
     }
 
+    /// Room for dx, and for the residual's gradient where there was one.
+    pub(super) fn room<T: Element>(&self) -> Result<(Tensor<T, B>, Option<Tensor<T, B>>)>
+    where
+        X: Data<B, Element = T>,
+    {
+        let array = || Tensor::unspecified(&self.backend, *self.saved.shape());
+        let residual = self.saved.has_residual().then(array).transpose()?;
+        Ok((array()?, residual))
+    }
+
     fn run<T: Element>(
         &self,
         dy_to_dx: InOut<B::Slice<'_, T>, B::SliceMut<'_, T>>,
@@ -196,4 +199,12 @@ impl<X: Data<B>, B: Backend> Pass<X, B> {
             beta: self.has_beta.then_some(beta),
         })
     }
+}
+
+/// The residual's gradient as a pass is asked for it.
+pub(crate) fn asked_for<T: Element, B: Backend>(
+    residual: &mut Option<Tensor<T, B>>,
+) -> Option<&mut dyn DataMut<B, Element = T>> {
+    let residual = residual.as_mut();
+    residual.map(|residual| residual as &mut dyn DataMut<B, Element = T>)
 }

@@ -6,7 +6,9 @@ use crate::backend::Backend;
 use crate::backend::activation::Activation;
 use crate::backend::epilogue::ActivationBackward;
 use crate::backend::memory::Memory;
-use crate::backend::operands::{GradientSumsMut, InOut, Normalization, StatisticsSource};
+use crate::backend::operands::{
+    GradientSums, GradientSumsMut, InOut, Normalization, StatisticsSource,
+};
 use crate::backend::saved_activation::SavedActivation;
 use crate::backend::steps::Steps;
 use crate::element::{Compute, Element};
@@ -115,6 +117,11 @@ impl<T: Element, B: Backend> Saved<T, B> {
         self.has_residual
     }
 
+    /// Whether the statistics are a batch's, which dx depends on.
+    pub(super) fn is_of_batch(&self) -> bool {
+        self.source == StatisticsSource::Batch
+    }
+
     /// All gradients.
     ///
     /// # Errors
@@ -127,12 +134,7 @@ impl<T: Element, B: Backend> Saved<T, B> {
         mut dy_to_dx: InOut<B::Slice<'_, T>, B::SliceMut<'_, T>>,
         mut dresidual: Option<B::SliceMut<'_, T>>,
     ) -> Result<AffineGradients<T::Compute, B>> {
-        if dresidual.is_some() && !self.has_residual {
-            return Err(Error::Residual {
-                found: "the gradient of a residual was asked for",
-                needed: "the forward pass had none",
-            });
-        }
+        self.check_residual_is_asked_for(dresidual.is_some())?;
         let (channels, groups) = (self.shape.channels(), self.groups.len());
         let mut sums = AffineGradients::room(backend, groups * channels)?;
         for group in 0..groups {
@@ -150,6 +152,60 @@ impl<T: Element, B: Backend> Saved<T, B> {
         }
     }
 
+    /// That no residual's gradient is asked for where there was no residual.
+    pub(super) fn check_residual_is_asked_for(&self, is_asked_for: bool) -> Result<()> {
+        if !is_asked_for || self.has_residual {
+            return Ok(());
+        }
+        Err(Error::Residual {
+            found: "the gradient of a residual was asked for",
+            needed: "the forward pass had none",
+        })
+    }
+
+    /// dγ and dβ of a pass of one group, for sums over more than it.
+    pub(super) fn gradient_sums(
+        &self,
+        backend: &B,
+        x: B::Slice<'_, T>,
+        dy: B::Slice<'_, T>,
+        out: GradientSumsMut<&mut [f64]>,
+    ) -> Result<()> {
+        let (with, activation) = (self.normalization(0), self.activation_backward(0));
+        backend.backward_reduce_in_f64::<T>(&self.shape, dy, x, with, activation, out)
+    }
+
+    /// dx, and the residual's gradient, of a pass of one group, by sums over more than it.
+    pub(super) fn backward_input(
+        &self,
+        backend: &B,
+        x: B::Slice<'_, T>,
+        dy_to_dx: InOut<B::Slice<'_, T>, B::SliceMut<'_, T>>,
+        dresidual: Option<B::SliceMut<'_, T>>,
+        sums: GradientSums<&[f64]>,
+    ) -> Result<()> {
+        self.check_residual_is_asked_for(dresidual.is_some())?;
+        let (with, activation) = (self.normalization(0), self.activation_backward(0));
+        let sums = self.is_of_batch().then_some(sums);
+        backend.backward_input_in_f64::<T>(
+            &self.shape,
+            dy_to_dx,
+            x,
+            with,
+            activation,
+            sums,
+            dresidual,
+        )
+    }
+
+    fn activation_backward(&self, group: usize) -> ActivationBackward<&B::Mask, B::Slice<'_, T>> {
+        let saved = self.groups[group].activation.as_ref();
+        ActivationBackward {
+            activation: self.activation,
+            saved: saved.map_values(|v| B::as_slice::<T>(v)),
+        }
+    }
+
     fn backward_group(
         &self,
         backend: &B,
@@ -159,14 +215,10 @@ impl<T: Element, B: Backend> Saved<T, B> {
         dresidual: Option<&mut B::SliceMut<'_, T>>,
         out: GradientSumsMut<B::SliceMut<'_, T::Compute>>,
     ) -> Result<()> {
-        let SavedGroup { group, activation } = &self.groups[index];
+        let group = &self.groups[index].group;
         let dresidual = match dresidual {
             Some(dresidual) => Some(B::subslice_mut::<T>(dresidual, group.values.clone())?),
             None => None,
-        };
-        let activation = ActivationBackward {
-            activation: self.activation,
-            saved: activation.as_ref().map_values(|v| B::as_slice::<T>(v)),
         };
         backend.backward::<T>(
             &group.shape,
@@ -174,7 +226,7 @@ impl<T: Element, B: Backend> Saved<T, B> {
             B::subslice::<T>(x, group.values.clone())?,
             self.normalization(index),
             self.source,
-            activation,
+            self.activation_backward(index),
             dresidual,
             out,
         )

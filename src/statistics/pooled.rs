@@ -1,20 +1,26 @@
-//! The statistics of many batches together.
+//! The statistics of many batches, or of parts of one, together.
 
 use std::fmt;
 
 use crate::allocate::{collected, filled, reserved};
 use crate::arrays::channel_array::ChannelArray;
 use crate::backend::Backend;
+use crate::backend::operands::MomentsMut;
 use crate::config::checks::check_training_epsilon;
+use crate::cpu::reduce::finalize::FinalizedChannel;
 use crate::cpu::simd::floating_point_mode::DefaultMode;
 use crate::element::Compute;
 use crate::error::{Error, Result};
+use crate::shape::check_len;
 use crate::statistics::batch::{BatchStatistics, check_same_channels};
+use crate::statistics::merge::{Part, merge, total_count};
 
-/// The exact statistics of many batches together, each weighted by its number of values: for precise batch norm, and
-/// for batches whose gradients are gathered.
+/// The exact statistics of many batches together, each weighted by its number of values: for precise batch norm,
+/// for batches whose gradients are gathered, and for the parts of a batch that several devices or processes have.
 ///
-/// Merged by Chan's formula in `f64`, so that the result is that of one large batch.
+/// In `f64`. With the parts' counts nᵣ and n = Σ nᵣ, `mean = Σ nᵣ·meanᵣ / n` and
+/// `variance = (Σ nᵣ·varianceᵣ + Σ nᵣ·(meanᵣ − mean)²) / n`, where each sum is rounded once: the result is that of one large batch, and
+/// what is merged together has the same bits in any order. Source: Chan, Golub & LeVeque 1979, of any number of parts.
 ///
 /// ```
 /// use batchnorm::{BatchNorm, BatchNormConfig, Cpu, PooledStatistics, RunningVariance, Shape, Tensor};
@@ -35,7 +41,9 @@ pub struct PooledStatistics {
     channels: usize,
     /// Empty until a batch has been added.
     mean: Vec<f64>,
-    /// As the mean.
+    /// What the mean rounds away.
+    mean_low: Vec<f64>,
+    /// Σ(x − mean)².
     m2: Vec<f64>,
     count: usize,
 }
@@ -46,8 +54,88 @@ impl PooledStatistics {
         Self {
             channels,
             mean: Vec::new(),
+            mean_low: Vec::new(),
             m2: Vec::new(),
             count: 0,
+        }
+    }
+
+    /// Of `count` values per channel with these means and biased variances, both (C,), from wherever they are known.
+    ///
+    /// # Errors
+    /// [`Error::NoChannels`], [`Error::Length`] for arrays of different lengths, [`Error::Value`] for a mean that is not finite, a
+    /// variance that is not finite or negative, no values at all or 2⁵² and more; when there is no room.
+    pub fn from_parts(count: usize, mean: &[f64], variance: &[f64]) -> Result<Self> {
+        let _mode = DefaultMode::enter();
+        if mean.is_empty() {
+            return Err(Error::NoChannels);
+        }
+        check_len("the variance", variance.len(), mean.len())?;
+        total_count([count].into_iter())?;
+        if count == 0 {
+            return Err(Error::Value {
+                what: "the number of values per channel",
+                found: "0".to_owned(),
+                needed: "at least 1",
+            });
+        }
+        check_each(mean, "a mean", "finite", f64::is_finite)?;
+        let is_variance = |variance: f64| variance.is_finite() && variance >= 0.0;
+        check_each(
+            variance,
+            "a variance",
+            "finite and not negative",
+            is_variance,
+        )?;
+        Ok(Self {
+            channels: mean.len(),
+            mean: collected(mean.iter().copied())?,
+            mean_low: filled(mean.len(), 0.0)?,
+            m2: collected(variance.iter().map(|variance| variance * count as f64))?,
+            count,
+        })
+    }
+
+    /// Of so many values, to be written.
+    pub(crate) fn room(channels: usize, count: usize) -> Result<Self> {
+        let array = || filled(channels, 0.0);
+        Ok(Self {
+            channels,
+            mean: array()?,
+            mean_low: array()?,
+            m2: array()?,
+            count,
+        })
+    }
+
+    /// Of parts with as many channels.
+    pub(crate) fn of_parts(channels: usize, parts: &[Part<'_>]) -> Result<Self> {
+        let _mode = DefaultMode::enter();
+        let count = total_count(parts.iter().map(|part| part.count))?;
+        if count == 0 {
+            return Ok(Self::new(channels));
+        }
+        let mut whole = Self::room(channels, count)?;
+        merge(parts, count, whole.view_mut());
+        Ok(whole)
+    }
+
+    /// To be written.
+    pub(crate) fn view_mut(&mut self) -> MomentsMut<'_> {
+        MomentsMut {
+            mean: &mut self.mean,
+            mean_low: &mut self.mean_low,
+            m2: &mut self.m2,
+        }
+    }
+
+    /// As what is merged.
+    pub(crate) fn as_part(&self) -> Part<'_> {
+        Part {
+            count: self.count,
+            mean: &self.mean,
+            mean_low: &self.mean_low,
+            m2: &self.m2,
         }
     }
 
@@ -63,29 +151,46 @@ impl PooledStatistics {
         check_same_channels(batches.as_ref(), self.channels)?;
         let mut downloaded = reserved(batches.as_ref().len())?;
         for batch in batches.as_ref().iter().filter(|batch| batch.count > 0) {
-            downloaded.push(Downloaded::of(batch)?);
+            downloaded.push(Self::of_batch(batch)?);
         }
-        if self.mean.is_empty() {
-            let (mean, m2) = (filled(self.channels, 0.0)?, filled(self.channels, 0.0)?);
-            (self.mean, self.m2) = (mean, m2);
-        }
-        for batch in &downloaded {
-            self.add_one(batch);
-        }
-        Ok(())
+        self.merge(&downloaded)
     }
 
-    fn add_one<C: Compute>(&mut self, batch: &Downloaded<C>) {
-        let (before, added) = (self.count as f64, batch.count as f64);
-        let total = before + added;
-        for c in 0..self.channels {
-            let mean = batch.mean[c].to_f64() + batch.mean_low[c].to_f64();
-            let delta = mean - self.mean[c];
-            self.mean[c] += delta * (added / total);
-            self.m2[c] +=
-                batch.variance[c].to_f64() * added + delta * delta * (before * added / total);
+    fn of_batch<C: Compute, B: Backend>(batch: &BatchStatistics<C, B>) -> Result<Self> {
+        let wide = |array: &ChannelArray<C, B>| {
+            let values = array.to_vec()?;
+            collected(values.iter().map(|value| value.to_f64()))
+        };
+        let mut variance = wide(&batch.variance)?;
+        for variance in &mut variance {
+            *variance *= batch.count as f64;
         }
-        self.count += batch.count;
+        Ok(Self {
+            channels: variance.len(),
+            mean: wide(&batch.mean)?,
+            mean_low: wide(&batch.mean_low)?,
+            m2: variance,
+            count: batch.count,
+        })
+    }
+
+    /// Adds what others have: all of them, or after an error none. In whatever order they come, the bits are the same.
+    ///
+    /// # Errors
+    /// [`crate::Error::Channels`] for another number of channels; [`crate::Error::Value`] for 2⁵² values per channel and more; when
+    /// there is no room.
+    pub fn merge(&mut self, others: &[Self]) -> Result<()> {
+        if let Some(other) = others.iter().find(|other| other.channels != self.channels) {
+            return Err(Error::Channels {
+                found: other.channels,
+                needed: self.channels,
+            });
+        }
+        let mut parts = reserved(others.len() + 1)?;
+        parts.push(self.as_part());
+        parts.extend(others.iter().map(Self::as_part));
+        *self = Self::of_parts(self.channels, &parts)?;
+        Ok(())
     }
 
     /// The mean of each channel.
@@ -136,16 +241,19 @@ impl PooledStatistics {
         if self.count == 0 {
             return BatchStatistics::room(backend, self.channels, 0);
         }
-        let array = |value: &dyn Fn(usize) -> f64| {
-            let values = collected((0..self.channels).map(|c| C::from_f64(value(c))))?;
-            ChannelArray::new(backend, &values)
+        let channel = |c: usize| {
+            let variance = self.m2[c] / self.count as f64;
+            FinalizedChannel::of([self.mean[c], self.mean_low[c]], variance, epsilon)
         };
-        let variance = |c: usize| self.m2[c] / self.count as f64;
+        let channels = collected((0..self.channels).map(channel))?;
+        let array = |value: &dyn Fn(&FinalizedChannel<C>) -> C| {
+            ChannelArray::new(backend, &collected(channels.iter().map(value))?)
+        };
         Ok(BatchStatistics {
-            mean: array(&|c| self.mean[c])?,
-            mean_low: array(&|c| self.mean[c] - C::from_f64(self.mean[c]).to_f64())?,
-            variance: array(&variance)?,
-            inv_std: array(&|c| 1.0 / (variance(c) + epsilon).sqrt())?,
+            mean: array(&|channel| channel.mean)?,
+            mean_low: array(&|channel| channel.mean_low)?,
+            variance: array(&|channel| channel.variance)?,
+            inv_std: array(&|channel| channel.inv_std)?,
             count: self.count,
         })
     }
@@ -161,21 +269,19 @@ impl fmt::Debug for PooledStatistics {
     }
 }
 
-/// What is added of a batch.
-struct Downloaded<C> {
-    mean: Vec<C>,
-    mean_low: Vec<C>,
-    variance: Vec<C>,
-    count: usize,
-}
-
-impl<C: Compute> Downloaded<C> {
-    fn of<B: Backend>(batch: &BatchStatistics<C, B>) -> Result<Self> {
-        Ok(Self {
-            mean: batch.mean.to_vec()?,
-            mean_low: batch.mean_low.to_vec()?,
-            variance: batch.variance.to_vec()?,
-            count: batch.count,
-        })
+/// Whether each value is one: the error names the first channel where it is not.
+fn check_each(
+    values: &[f64],
+    what: &'static str,
+    needed: &'static str,
+    is_one: impl Fn(f64) -> bool,
+) -> Result<()> {
+    match values.iter().position(|&value| !is_one(value)) {
+        None => Ok(()),
+        Some(channel) => Err(Error::Value {
+            what,
+            found: format!("{:?} in channel {channel}", values[channel]),
+            needed,
+        }),
     }
 }

@@ -56,15 +56,38 @@ pub(crate) fn finalize<C: Real>(moments: &Moments, epsilon: f64) -> Finalized<C>
     let channels = moments.mean.len();
     let mut out = Finalized::of_len(channels);
     for c in 0..channels {
-        let mean = C::nearest(moments.mean[c]);
-        let low = (moments.mean[c] - mean.value()) + moments.mean_low[c];
-        let variance = moments.m2[c] / moments.count;
-        out.mean[c] = mean;
-        out.mean_low[c] = C::nearest(if low.is_finite() { low } else { 0.0 });
-        out.variance[c] = C::nearest(variance);
-        out.inv_std[c] = inverse_std(variance, epsilon);
+        let mean = [moments.mean[c], moments.mean_low[c]];
+        let channel = FinalizedChannel::of(mean, moments.m2[c] / moments.count, epsilon);
+        out.mean[c] = channel.mean;
+        out.mean_low[c] = channel.mean_low;
+        out.variance[c] = channel.variance;
+        out.inv_std[c] = channel.inv_std;
     }
     out
+}
+
+/// The statistics of one channel, as a backend returns them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FinalizedChannel<C> {
+    pub(crate) mean: C,
+    pub(crate) mean_low: C,
+    pub(crate) variance: C,
+    pub(crate) inv_std: C,
+}
+
+impl<C: Real> FinalizedChannel<C> {
+    /// From a mean that is a pair of numbers, and the variance.
+    #[inline(always)]
+    pub(crate) fn of([mean, mean_low]: [f64; 2], variance: f64, epsilon: f64) -> Self {
+        let nearest = C::nearest(mean);
+        let low = (mean - nearest.value()) + mean_low;
+        Self {
+            mean: nearest,
+            mean_low: C::nearest(if low.is_finite() { low } else { 0.0 }),
+            variance: C::nearest(variance),
+            inv_std: inverse_std(variance, epsilon),
+        }
+    }
 }
 
 /// `1 / sqrt(variance + ε)`, at most the type's largest value: as if ε were at least what gives that.

@@ -199,7 +199,7 @@ pub(crate) fn sum_and_error(a: f64, b: f64) -> (f64, f64) {
 
 /// The difference of two numbers that are pairs.
 #[inline(always)]
-fn difference(a: [f64; 2], b: [f64; 2]) -> f64 {
+pub(crate) fn difference(a: [f64; 2], b: [f64; 2]) -> f64 {
     let (difference, error) = sum_and_error(a[0], -b[0]);
     difference + (error + (a[1] - b[1]))
 }

@@ -14,6 +14,7 @@ use crate::cpu::kernels::backward_reduce::AffineGradients;
 use crate::cpu::operands;
 use crate::cpu::per_type::per_type;
 use crate::cpu::reduce::finalize::{self, Finalized};
+use crate::cpu::reduce::moments::Moments;
 use crate::cpu::steps::separate::BackwardParams;
 use crate::cpu::steps::{fused, separate};
 use crate::cpu::tiling::tile::Tiling;
@@ -25,6 +26,10 @@ per_type! {
     [f32, f64, f16, bf16];
     /// A data type that the steps over values are compiled for. Sealed: only this crate can name it.
     pub trait StepElement: KernelElement {
+        /// Of each channel.
+        fn moments_all(cpu: &Cpu, tiling: &Tiling, x: &[Self]) -> Moments {
+            separate::moments(cpu, tiling, x)
+        }
         /// Of each channel.
         fn statistics(cpu: &Cpu, tiling: &Tiling, x: &[Self], epsilon: f64) -> Finalized<Self::Scalar> {
             finalize::finalize(&separate::moments(cpu, tiling, x), epsilon)

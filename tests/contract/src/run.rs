@@ -29,7 +29,7 @@ pub struct Answer<T: Element, B: Backend> {
 }
 
 /// What a backend answered on the way back.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct BackwardAnswer<T: Element> {
     pub dx: Vec<T>,
     pub dresidual: Option<Vec<T>>,
@@ -332,20 +332,39 @@ fn check_forward_within<T: Element, B: Backend>(
     how: How,
     additions: Additions,
 ) -> (Answer<T, B>, Forward) {
-    let expected = problem.forward();
     let answer = forward::<T, B>(backend, problem, how);
+    let [mean, _, variance, inv_std] = [0, 1, 2, 3].map(|i| {
+        let statistics = B::as_slice(&answer.statistics[i]);
+        wide(&backend.download::<T::Compute>(statistics).unwrap())
+    });
+    let found = ForwardAnswer {
+        statistics: [mean, variance, inv_std],
+        y: &answer.y,
+    };
+    let expected = hold_forward(problem, &found, additions);
+    (answer, expected)
+}
+
+/// What of a forward pass is held against the textbook.
+pub struct ForwardAnswer<'a, T: Element> {
+    /// Mean, variance and inv_std of each channel.
+    pub statistics: [Vec<f64>; 3],
+    pub y: &'a [T],
+}
+
+/// Holds a forward pass against the textbook, whose sums take so many additions; returns the textbook's.
+pub fn hold_forward<T: Element>(
+    problem: &Problem,
+    found: &ForwardAnswer<'_, T>,
+    additions: Additions,
+) -> Forward {
+    let expected = problem.forward();
     let tolerance = Tolerance {
         problem,
         forward: &expected,
         additions,
     };
-    let [mean, _, variance, inv_std] = [0, 1, 2, 3].map(|i| {
-        wide(
-            &backend
-                .download::<T::Compute>(B::as_slice(&answer.statistics[i]))
-                .unwrap(),
-        )
-    });
+    let [mean, variance, inv_std] = &found.statistics;
     for c in 0..problem.shape.channels() {
         if problem.running.is_none() {
             close(
@@ -385,13 +404,13 @@ fn check_forward_within<T: Element, B: Backend>(
                 "y",
                 problem,
                 i,
-                answer.y[i].to_f64(),
+                found.y[i].to_f64(),
                 expected.y[i],
                 ActivationError::of::<T>(problem, &expected).y(i, tolerance.y::<T>(c, i)),
             );
         }
     }
-    (answer, expected)
+    expected
 }
 
 /// Forward and backward, held against the textbook.
@@ -408,20 +427,31 @@ pub fn check_backward_within<T: Element, B: Backend>(
     additions: Additions,
 ) {
     let (answer, expected) = check_forward_within::<T, B>(backend, problem, how, additions);
+    let found = backward::<T, B>(backend, problem, &answer, how, false);
+    hold_backward(problem, &answer.y, &expected, &found, additions);
+}
+
+/// Holds a backward pass against the textbook. `y` is what the forward pass stored, `expected` what the textbook has there.
+pub fn hold_backward<T: Element>(
+    problem: &Problem,
+    y: &[T],
+    expected: &Forward,
+    found: &BackwardAnswer<T>,
+    additions: Additions,
+) {
     // A value within rounding of zero may fall on either side: the side is that of the y that was stored.
     let slope = |i: usize| match problem.activation {
         Activation::Silu => slope_of(Activation::Silu, expected.v[i]),
-        other if answer.y[i].to_f64() <= 0.0 => slope_of(other, -1.0),
+        other if y[i].to_f64() <= 0.0 => slope_of(other, -1.0),
         other => slope_of(other, 1.0),
     };
-    let gradients = problem.backward(&expected, slope);
-    let found = backward::<T, B>(backend, problem, &answer, how, false);
+    let gradients = problem.backward(expected, slope);
     let tolerance = Tolerance {
         problem,
-        forward: &expected,
+        forward: expected,
         additions,
     };
-    let error = ActivationError::of::<T>(problem, &expected);
+    let error = ActivationError::of::<T>(problem, expected);
     for c in 0..problem.shape.channels() {
         let of_activation = error.gradients::<T>(c, |i| tolerance.y::<T>(c, i));
         let bound = tolerance.gradients::<T>(c, &gradients);

@@ -1,0 +1,227 @@
+//! Moments of parts of a batch, merged to those of the whole: the same bits in whatever order the parts come.
+//!
+//! With the parts' counts nᵣ, their means and n = Σ nᵣ, `mean = Σ nᵣ·meanᵣ / n` and `m2 = Σ m2ᵣ + Σ nᵣ·(meanᵣ − mean)²`, where each
+//! sum is rounded once.
+
+use crate::backend::operands::MomentsMut;
+use crate::cpu::reduce::moments::{difference, sum_and_error};
+use crate::error::{Error, Result};
+use crate::statistics::exact_sum::{exact_sum, sum_of_not_finite};
+
+/// Counts are below this, so that their products with halves of a mean are exact.
+const MOST_VALUES: u64 = 1 << 52;
+
+/// The moments of a part, all (C,).
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Part<'a> {
+    /// Values per channel.
+    pub(crate) count: usize,
+    pub(crate) mean: &'a [f64],
+    pub(crate) mean_low: &'a [f64],
+    pub(crate) m2: &'a [f64],
+}
+
+/// The values per channel of all parts.
+pub(crate) fn total_count(mut counts: impl Iterator<Item = usize>) -> Result<usize> {
+    let total = counts.try_fold(0usize, usize::checked_add);
+    match total {
+        Some(total) if (total as u64) < MOST_VALUES => Ok(total),
+        _ => Err(Error::Value {
+            what: "the number of values per channel",
+            found: total.map_or("more than this machine can count".to_owned(), |total| {
+                total.to_string()
+            }),
+            needed: "below 2^52",
+        }),
+    }
+}
+
+/// Merges parts of which at least one has values. Of a part that alone has any the moments are those of the whole, as they are.
+pub(crate) fn merge(parts: &[Part<'_>], total: usize, out: MomentsMut<'_>) {
+    let mut filled = parts.iter().filter(|part| part.count > 0);
+    if let (Some(only), None) = (filled.next(), filled.next()) {
+        out.mean.copy_from_slice(only.mean);
+        out.mean_low.copy_from_slice(only.mean_low);
+        out.m2.copy_from_slice(only.m2);
+        return;
+    }
+    let whole = Weight::of(total, total);
+    let filled = || parts.iter().filter(|part| part.count > 0);
+    let mut terms = Vec::with_capacity(5 * parts.len() + 4);
+    for c in 0..out.mean.len() {
+        terms.clear();
+        terms.extend(filled().map(|part| part.mean[c]));
+        if terms.iter().any(|mean| !mean.is_finite()) {
+            (out.mean[c], out.mean_low[c]) = (sum_of_not_finite(&terms), 0.0);
+            out.m2[c] = f64::NAN;
+            continue;
+        }
+        terms.clear();
+        for part in filled() {
+            let weight = Weight::of(part.count, total);
+            terms.extend(weight.times(part.mean[c]));
+            terms.push(weight.value() * part.mean_low[c]);
+        }
+        let mean = exact_sum(&terms) / whole.value();
+        terms.extend(whole.times(-mean));
+        let mean = sum_and_error(mean, exact_sum(&terms) / whole.value());
+        terms.clear();
+        for part in filled() {
+            let apart = difference([part.mean[c], part.mean_low[c]], [mean.0, mean.1]);
+            terms.push(part.m2[c]);
+            terms.push(part.count as f64 * (apart * apart));
+        }
+        (out.mean[c], out.mean_low[c]) = mean;
+        out.m2[c] = exact_sum(&terms);
+    }
+}
+
+/// A count, scaled by a power of two to at most one so that no product overflows, in two halves of 26 bits.
+#[derive(Clone, Copy)]
+struct Weight {
+    high: f64,
+    low: f64,
+}
+
+const HALF_BITS: u32 = 26;
+
+impl Weight {
+    fn of(count: usize, total: usize) -> Self {
+        let exponent = u64::from(usize::BITS - total.leading_zeros());
+        let scale = f64::from_bits((1023 - exponent) << 52);
+        let low = count & ((1 << HALF_BITS) - 1);
+        Self {
+            high: (count - low) as f64 * scale,
+            low: low as f64 * scale,
+        }
+    }
+
+    fn value(self) -> f64 {
+        self.high + self.low
+    }
+
+    /// The product, as a sum of numbers that are exact (unless they are too small for their digits).
+    fn times(self, value: f64) -> [f64; 4] {
+        let high = f64::from_bits(value.to_bits() & !((1 << HALF_BITS) - 1));
+        let low = value - high;
+        [
+            self.high * high,
+            self.high * low,
+            self.low * high,
+            self.low * low,
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type OfOneChannel = (usize, [f64; 3]);
+
+    fn merged(parts: &[OfOneChannel]) -> [u64; 3] {
+        let mut all: Vec<Part<'_>> = Vec::new();
+        for (count, [mean, mean_low, m2]) in parts {
+            let one = std::slice::from_ref;
+            let (mean, mean_low, m2) = (one(mean), one(mean_low), one(m2));
+            all.push(Part {
+                count: *count,
+                mean,
+                mean_low,
+                m2,
+            });
+        }
+        let total = total_count(parts.iter().map(|part| part.0)).unwrap();
+        let [mut mean, mut mean_low, mut m2] = [[77.0]; 3];
+        let out = MomentsMut {
+            mean: &mut mean,
+            mean_low: &mut mean_low,
+            m2: &mut m2,
+        };
+        merge(&all, total, out);
+        [mean[0], mean_low[0], m2[0]].map(f64::to_bits)
+    }
+
+    /// In every rotation and its reverse, with an empty part among them.
+    fn merged_in_any_order(parts: &[OfOneChannel]) -> [f64; 3] {
+        let mut parts = parts.to_vec();
+        parts.push((0, [5.0, 0.0, 1.0]));
+        let expected = merged(&parts);
+        for _ in 0..parts.len() {
+            parts.rotate_left(1);
+            assert_eq!(merged(&parts), expected, "{parts:?}");
+            let reversed: Vec<OfOneChannel> = parts.iter().rev().copied().collect();
+            assert_eq!(merged(&reversed), expected, "{reversed:?}");
+        }
+        expected.map(f64::from_bits)
+    }
+
+    fn of(values: &[f64]) -> OfOneChannel {
+        let mean = values.iter().sum::<f64>() / values.len() as f64;
+        let m2 = values.iter().map(|x| (x - mean) * (x - mean)).sum();
+        (values.len(), [mean, 0.0, m2])
+    }
+
+    #[test]
+    fn parts_make_the_whole_in_any_order() {
+        let values = [3.0, -1.0, 4.0, 1.0, -5.0, 9.0, 2.0];
+        let [mean, mean_low, m2] =
+            merged_in_any_order(&[of(&values[..3]), of(&values[3..4]), of(&values[4..])]);
+        let (_, [expected_mean, _, expected_m2]) = of(&values);
+        assert!((mean + mean_low - expected_mean).abs() < 1e-15);
+        assert!((m2 - expected_m2).abs() < 1e-13);
+    }
+
+    #[test]
+    fn one_part_is_the_whole() {
+        let part = (3, [0.1, 1e-18, 0.7]);
+        assert_eq!(merged(&[part]).map(f64::from_bits), part.1);
+        assert_eq!(merged_in_any_order(&[part]), part.1);
+    }
+
+    #[test]
+    fn a_mean_is_not_rounded_to_one_number() {
+        // 1e15 + (1/3, 2/3).
+        let [mean, mean_low, m2] =
+            merged_in_any_order(&[(2, [1e15, 1.0 / 3.0, 0.0]), (1, [1e15, 2.0 / 3.0, 0.0])]);
+        assert!((mean - 1e15 + mean_low - 4.0 / 9.0).abs() < 1e-15);
+        assert!((m2 - 2.0 / 27.0).abs() < 1e-15, "{m2}");
+    }
+
+    #[cfg(target_pointer_width = "64")]
+    #[test]
+    fn counts_may_be_beyond_32_bits() {
+        let n = 3usize << 31;
+        let [mean, mean_low, m2] =
+            merged_in_any_order(&[(n, [1.0, 0.0, n as f64]), (n + 1, [3.0, 0.0, 0.0])]);
+        let total = (2 * n + 1) as f64;
+        let exact = 1.0 + 2.0 * (n + 1) as f64 / total;
+        assert!((mean + mean_low - exact).abs() < 1e-15);
+        assert!((m2 / total - 1.5).abs() < 1e-9, "{}", m2 / total);
+        assert!(total_count([usize::MAX, 1].into_iter()).is_err());
+        let most = usize::try_from(MOST_VALUES).unwrap();
+        assert_eq!(total_count([most - 2, 1].into_iter()), Ok(most - 1));
+        assert!(total_count([most - 1, 1].into_iter()).is_err());
+    }
+
+    #[test]
+    fn means_near_the_largest_do_not_overflow() {
+        let [mean, _, m2] =
+            merged_in_any_order(&[(9, [f64::MAX, 0.0, 0.0]), (7, [f64::MAX, 0.0, 0.0])]);
+        assert_eq!([mean, m2], [f64::MAX, 0.0]);
+    }
+
+    #[test]
+    fn what_is_not_finite_has_the_same_bits_too() {
+        let infinity = f64::INFINITY;
+        let one = (4, [1.0, 0.0, 1.0]);
+        let [mean, low, m2] = merged_in_any_order(&[one, (2, [infinity, 0.0, f64::NAN]), one]);
+        assert!(mean == infinity && low == 0.0 && m2.is_nan());
+        let [mean, ..] = merged_in_any_order(&[
+            one,
+            (2, [infinity, 0.0, f64::NAN]),
+            (2, [-infinity, 0.0, -f64::NAN]),
+        ]);
+        assert!(mean.is_nan());
+    }
+}
