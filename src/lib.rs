@@ -47,6 +47,7 @@ pub mod manual;
 mod numeric;
 mod shape;
 mod statistics;
+mod synchronized;
 
 pub use arrays::channel_array::ChannelArray;
 pub use arrays::tensor::Tensor;
@@ -78,3 +79,7 @@ pub use statistics::batch::BatchStatistics;
 pub use statistics::gradients::PooledGradients;
 pub use statistics::pooled::PooledStatistics;
 pub use statistics::running::RunningStatistics;
+pub use synchronized::SyncBatchNorm;
+pub use synchronized::pass::SyncPass;
+pub use synchronized::threads::ThreadRank;
+pub use synchronized::transport::Transport;

@@ -311,4 +311,32 @@ pub enum Error {
         /// What is accepted.
         needed: &'static str,
     },
+    /// One of several ranks could not do its part of a synchronized pass, and so none did.
+    #[error("rank {rank} could not do its part: {reason}")]
+    RankFailed {
+        /// Which.
+        rank: usize,
+        /// Why not.
+        reason: String,
+        /// On that rank, the error that it was.
+        source: Option<Cause>,
+    },
+    /// Layers that are to be synchronized are not the same on all ranks.
+    #[error("rank {rank} has {found}, but rank 0 has {needed}")]
+    RanksDiffer {
+        /// A rank whose layer is not as that of rank 0.
+        rank: usize,
+        /// Its layer.
+        found: String,
+        /// Rank 0's.
+        needed: String,
+    },
+    /// Ranks could not exchange what they have.
+    #[error("the ranks cannot exchange anything: {reason}")]
+    Transport {
+        /// Why not.
+        reason: String,
+        /// The error of the library that connects them.
+        source: Option<Cause>,
+    },
 }

@@ -146,6 +146,11 @@ fn check_whole<C: Compute, B: Backend>(part: &Shape, whole: &BatchStatistics<C, 
 pub struct PartPass<X: Data<B>, B: Backend>(Pass<X, B>);
 
 impl<X: Data<B>, B: Backend> PartPass<X, B> {
+    /// A frozen pass, of which the gradient sums are still to be merged with others'.
+    pub(crate) fn of_frozen(pass: Pass<X, B>) -> Self {
+        Self(pass)
+    }
+
     /// The statistics of the whole batch, that x was normalized with.
     pub fn statistics(&self) -> &[BatchStatistics<<X::Element as Element>::Compute, B>] {
         self.0.statistics()
@@ -249,6 +254,38 @@ impl<X: Data<B>, B: Backend> PartPass<X, B> {
         let both = output_slice(self.0.saved.shape(), "dy", dy)?;
         self.run(InOut::InPlace(both), dresidual, sums)?;
         Ok(gradients)
+    }
+
+    /// C.
+    pub(crate) fn channels(&self) -> usize {
+        self.0.saved.shape().channels()
+    }
+
+    /// Room for what [`backward`](Self::backward) writes.
+    pub(crate) fn room<T: Element>(&self) -> Result<(Tensor<T, B>, Option<Tensor<T, B>>)>
+    where
+        X: Data<B, Element = T>,
+    {
+        self.0.room()
+    }
+
+    /// That the outputs of a backward pass are those of this one.
+    pub(crate) fn check_outputs<T: Element>(
+        &self,
+        what: &'static str,
+        dx: &mut impl DataMut<B, Element = T>,
+        dresidual: Option<&mut &mut dyn DataMut<B, Element = T>>,
+    ) -> Result<()>
+    where
+        X: Data<B, Element = T>,
+    {
+        let saved = &self.0.saved;
+        output_slice(saved.shape(), what, dx)?;
+        saved.check_residual_is_asked_for(dresidual.is_some())?;
+        if let Some(dresidual) = dresidual {
+            output_slice(saved.shape(), "the residual's gradient", *dresidual)?;
+        }
+        Ok(())
     }
 
     /// These sums, of the parameters that the layer has.

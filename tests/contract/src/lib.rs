@@ -23,6 +23,7 @@ pub mod precision;
 pub mod reference;
 pub mod run;
 pub mod shapes;
+pub mod synchronized;
 pub mod tolerance;
 
 /// What every backend must pass: `tests!(module::check, ...)`.
@@ -68,6 +69,13 @@ macro_rules! for_each_check {
             memory::in_place_gives_the_same_bits,
             outputs::nothing_is_left_of_what_was_in_memory,
             determinism::runs_change_no_bit,
+            synchronized::ranks_are_one_batch_in_f32,
+            synchronized::ranks_are_one_batch_in_f16,
+            synchronized::ranks_are_one_batch_in_bf16,
+            synchronized::ranks_are_one_batch_in_f64,
+            synchronized::frozen_ranks_are_one_batch,
+            synchronized::the_order_of_ranks_changes_no_bit,
+            synchronized::one_rank_has_the_bits_of_the_layer,
             errors::wrong_lengths_are_refused_and_nothing_is_written,
             errors::bad_epsilon_is_refused,
             errors::what_no_activation_saves_is_refused,

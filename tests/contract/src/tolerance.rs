@@ -69,6 +69,16 @@ impl Additions {
         }
     }
 
+    /// With what merging ranks' statistics and sums adds: a few in `f64`, and where the backend's kernels hand them out in the type
+    /// that is computed in, a rounding of mean and variance.
+    #[must_use]
+    pub fn of_ranks(self) -> Self {
+        Self {
+            narrow: self.narrow + 2,
+            wide: self.wide + 8,
+        }
+    }
+
     fn on_processor(shape: &Shape) -> Self {
         if shape.layout() == Layout::ChannelsFirst && shape.spatial() > 1 {
             return Self {

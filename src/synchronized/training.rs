@@ -1,0 +1,209 @@
+//! Passes with the statistics of the batch: those of all ranks' parts together.
+
+use crate::arrays::lent::{lent, output_slice};
+use crate::arrays::tensor::Tensor;
+use crate::arrays::view::{Data, DataMut, View};
+use crate::backend::Backend;
+use crate::backend::operands::StatisticsSource;
+use crate::element::{Compute, Element};
+use crate::error::{Error, Result};
+use crate::layer::part::PartPass;
+use crate::statistics::batch::BatchStatistics;
+use crate::statistics::merge::Part;
+use crate::statistics::pooled::PooledStatistics;
+use crate::synchronized::SyncBatchNorm;
+use crate::synchronized::exchange::exchange;
+use crate::synchronized::message::{Call, Message, Messages};
+use crate::synchronized::pass::SyncPass;
+use crate::synchronized::transport::Transport;
+
+impl<B: Backend, R: Transport + Clone, C: Compute> SyncBatchNorm<B, R, C> {
+    /// Normalizes this rank's part with the statistics of the whole batch, which the running ones follow at once. A collective: all
+    /// ranks call it.
+    ///
+    /// # Errors
+    /// On all ranks [`Error::RankFailed`] where one of them is refused what [`BatchNorm::forward_training`](crate::BatchNorm::forward_training)
+    /// refuses, and [`Error::TooFewValues`] where there is one value per channel in all. A part may be empty; where all are, it is an
+    /// empty batch.
+    pub fn forward_training<T, X>(&mut self, x: X) -> Result<(Tensor<T, B>, SyncPass<X, B, R>)>
+    where
+        T: Element<Compute = C>,
+        X: Data<B, Element = T>,
+    {
+        let mut y = self.layer.output_for(&x);
+        let pass = self.train(x, None, y.as_mut().map_err(|error| error.clone()))?;
+        Ok((y?, pass))
+    }
+
+    /// [`forward_training`](Self::forward_training) of x, with the residual added before the activation.
+    ///
+    /// # Errors
+    /// As [`forward_training`](Self::forward_training).
+    pub fn forward_training_add<T, X>(
+        &mut self,
+        x: X,
+        residual: &impl Data<B, Element = T>,
+    ) -> Result<(Tensor<T, B>, SyncPass<X, B, R>)>
+    where
+        T: Element<Compute = C>,
+        X: Data<B, Element = T>,
+    {
+        let mut y = self.layer.output_for(&x);
+        let room = y.as_mut().map_err(|error| error.clone());
+        let pass = self.train(x, Some(residual), room)?;
+        Ok((y?, pass))
+    }
+
+    /// [`forward_training`](Self::forward_training) into memory of the caller's.
+    ///
+    /// # Errors
+    /// As [`forward_training`](Self::forward_training).
+    pub fn forward_training_into<T, X>(
+        &mut self,
+        x: X,
+        residual: Option<&dyn Data<B, Element = T>>,
+        y: &mut impl DataMut<B, Element = T>,
+    ) -> Result<SyncPass<X, B, R>>
+    where
+        T: Element<Compute = C>,
+        X: Data<B, Element = T>,
+    {
+        self.train(x, residual, Ok(y))
+    }
+
+    /// Normalizes with the statistics of the whole batch and leaves the running ones alone, until the caller has them
+    /// [`follow`](Self::follow) [`SyncPass::statistics`], on every rank. A collective.
+    ///
+    /// # Errors
+    /// As [`forward_training`](Self::forward_training).
+    pub fn forward_training_deferred<T, X>(&self, x: X) -> Result<(Tensor<T, B>, SyncPass<X, B, R>)>
+    where
+        T: Element<Compute = C>,
+        X: Data<B, Element = T>,
+    {
+        let mut y = self.layer.output_for(&x);
+        let pass = self.defer(x, None, y.as_mut().map_err(|error| error.clone()))?;
+        Ok((y?, pass))
+    }
+
+    /// [`forward_training_deferred`](Self::forward_training_deferred) into memory of the caller's.
+    ///
+    /// # Errors
+    /// As [`forward_training`](Self::forward_training).
+    pub fn forward_training_deferred_into<T, X>(
+        &self,
+        x: X,
+        residual: Option<&dyn Data<B, Element = T>>,
+        y: &mut impl DataMut<B, Element = T>,
+    ) -> Result<SyncPass<X, B, R>>
+    where
+        T: Element<Compute = C>,
+        X: Data<B, Element = T>,
+    {
+        self.defer(x, residual, Ok(y))
+    }
+
+    fn train<T, X>(
+        &mut self,
+        x: X,
+        residual: Option<&dyn Data<B, Element = T>>,
+        y: Result<&mut impl DataMut<B, Element = T>>,
+    ) -> Result<SyncPass<X, B, R>>
+    where
+        T: Element<Compute = C>,
+        X: Data<B, Element = T>,
+    {
+        if self.is_alone() {
+            let pass = self.layer.forward_training_into(x, residual, y?)?;
+            return Ok(SyncPass::alone(pass));
+        }
+        let pass = self.forward_part(x, residual, y)?;
+        self.layer.follow(pass.statistics())?;
+        Ok(SyncPass::of_part(pass, &self.ranks, self.sums_gradients))
+    }
+
+    fn defer<T, X>(
+        &self,
+        x: X,
+        residual: Option<&dyn Data<B, Element = T>>,
+        y: Result<&mut impl DataMut<B, Element = T>>,
+    ) -> Result<SyncPass<X, B, R>>
+    where
+        T: Element<Compute = C>,
+        X: Data<B, Element = T>,
+    {
+        if self.is_alone() {
+            let pass = self.layer.forward_training_deferred_into(x, residual, y?)?;
+            return Ok(SyncPass::alone(pass));
+        }
+        let pass = self.forward_part(x, residual, y)?;
+        Ok(SyncPass::of_part(pass, &self.ranks, self.sums_gradients))
+    }
+
+    /// The pass of this rank's part. Whatever can be refused is refused, and whatever takes memory has it, before the ranks exchange
+    /// their statistics.
+    pub(super) fn forward_part<T, X>(
+        &self,
+        x: X,
+        residual: Option<&dyn Data<B, Element = T>>,
+        mut y: Result<&mut impl DataMut<B, Element = T>>,
+    ) -> Result<PartPass<X, B>>
+    where
+        T: Element<Compute = C>,
+        X: Data<B, Element = T>,
+    {
+        let ((forward, room), statistics) = self.statistics_of_all(|message| {
+            let View { shape, .. } = lent("x", &x)?;
+            let forward = self.layer.forward_of(&shape, residual)?;
+            output_slice(&shape, "y", *y.as_mut().map_err(|error| error.clone())?)?;
+            let room = forward.room_for_given(StatisticsSource::Batch)?;
+            tell_statistics(message, &self.layer.part_statistics(&x)?);
+            Ok((forward, room))
+        })?;
+        self.layer.normalize_part(x, &forward, y?, statistics, room)
+    }
+
+    /// The statistics of all ranks' parts together, of which `work` tells this rank's.
+    pub(super) fn statistics_of_all<W>(
+        &self,
+        work: impl FnOnce(&mut Message) -> Result<W>,
+    ) -> Result<(W, BatchStatistics<C, B>)> {
+        let (config, channels) = (self.layer.config(), self.layer.config().channels());
+        let (done, messages) = exchange(&self.ranks, Call::Forward, channels, |message| {
+            config.check_epsilon_for_batch_statistics()?;
+            work(message)
+        })?;
+        let whole = merged_statistics(channels, &messages)?;
+        if whole.count() == 1 {
+            return Err(Error::TooFewValues {
+                found: 1,
+                shape: "of all ranks together".to_owned(),
+            });
+        }
+        let statistics = whole.to_batch(self.layer.backend(), config.epsilon_value())?;
+        Ok((done, statistics))
+    }
+}
+
+/// Writes a part's statistics for the other ranks.
+pub(super) fn tell_statistics(message: &mut Message, part: &PooledStatistics) {
+    let part = part.as_part();
+    message.set_count(part.count);
+    for (index, array) in [part.mean, part.mean_low, part.m2].into_iter().enumerate() {
+        // Those of no values are none.
+        message.array_mut(index)[..array.len()].copy_from_slice(array);
+    }
+}
+
+fn merged_statistics(channels: usize, messages: &Messages) -> Result<PooledStatistics> {
+    let parts: Vec<Part<'_>> = messages
+        .each()
+        .map(|message| Part {
+            count: message.count(),
+            mean: message.array(0),
+            mean_low: message.array(1),
+            m2: message.array(2),
+        })
+        .collect();
+    PooledStatistics::of_parts(channels, &parts)
+}

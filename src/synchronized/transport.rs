@@ -1,0 +1,45 @@
+//! What a rank needs of the others.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::error::Result;
+
+/// One rank's connection to all ranks: those of a world, numbered from 0, of which each has a part of every batch. They may be threads
+/// ([`ThreadRank`](crate::ThreadRank)), processes (`examples/mpi`, in the repository, is a transport through MPI), or machines.
+///
+/// Layers that share a connection use it one after the other: all ranks must call the same passes of the same layers in the same
+/// order.
+pub trait Transport {
+    /// Which of the ranks this is.
+    fn rank(&self) -> usize;
+
+    /// How many there are.
+    fn world(&self) -> usize;
+
+    /// Gathers the bytes of all ranks, each of which calls this with as many: `received` is `world` times as long as `send`, and gets
+    /// the bytes of rank 0, then of rank 1, and so on.
+    ///
+    /// # Errors
+    /// When some rank cannot be reached, has not come in time where the transport has a time limit, or has called with another number
+    /// of bytes: [`Error::Transport`](crate::Error::Transport).
+    fn all_gather(&self, send: &[u8], received: &mut [u8]) -> Result<()>;
+}
+
+macro_rules! transport_behind {
+    ($($pointer:ty),*) => {$(
+        impl<R: Transport + ?Sized> Transport for $pointer {
+            fn rank(&self) -> usize {
+                (**self).rank()
+            }
+            fn world(&self) -> usize {
+                (**self).world()
+            }
+            fn all_gather(&self, send: &[u8], received: &mut [u8]) -> Result<()> {
+                (**self).all_gather(send, received)
+            }
+        }
+    )*};
+}
+
+transport_behind!(&R, Arc<R>, Rc<R>);

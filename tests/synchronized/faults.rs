@@ -1,0 +1,360 @@
+//! What can go wrong on one rank, and what all of them then say.
+
+use std::error::Error as _;
+use std::time::{Duration, Instant};
+
+use batchnorm::{
+    BatchNorm, BatchNormConfig, Cpu, Error, Result, SyncBatchNorm, Tensor, ThreadRank, Transport,
+};
+
+use crate::{LIMIT, all_ranks, layer, on_ranks, table};
+
+type Layer<'r> = SyncBatchNorm<Cpu, &'r ThreadRank>;
+
+fn synchronized(rank: &ThreadRank) -> Layer<'_> {
+    SyncBatchNorm::new(layer(2), rank).unwrap()
+}
+
+fn good() -> Tensor<f32, Cpu> {
+    table(2, &[1.0, 2.0, 3.0, 5.0])
+}
+
+/// That rank 1 of three is named as the one that failed, on all, and that the next pass is a good one.
+fn rank_1_fails(expected: &str, fails: impl Fn(&mut Layer<'_>, bool) -> Result<()> + Sync) {
+    let errors = all_ranks(3, |rank| {
+        let mut layer = synchronized(&rank);
+        let refused = fails(&mut layer, rank.rank() == 1).unwrap_err();
+        assert_eq!(refused.source().is_some(), rank.rank() == 1);
+        let running = layer.layer().running().unwrap();
+        assert_eq!(running.num_batches_tracked(), 0);
+        assert_eq!(running.mean().to_vec().unwrap(), [0.0, 0.0]);
+        let (_, pass) = layer.forward_training(good()).unwrap();
+        assert_eq!(pass.statistics()[0].count(), 6);
+        refused
+    });
+    for error in errors {
+        assert!(
+            matches!(error, Error::RankFailed { rank: 1, .. }),
+            "{error}"
+        );
+        assert!(error.to_string().contains(expected), "{error}");
+    }
+}
+
+#[test]
+fn an_input_of_other_channels_is_an_error_on_all() {
+    rank_1_fails(
+        "3 channels but the layer was built for 2",
+        |layer, is_wrong| {
+            let x = if is_wrong {
+                table(3, &[1.0f32; 6])
+            } else {
+                good()
+            };
+            layer.forward_training(x).map(drop)
+        },
+    );
+}
+
+#[test]
+fn a_residual_of_another_shape_is_an_error_on_all() {
+    rank_1_fails("the residual is", |layer, is_wrong| {
+        let residual = if is_wrong {
+            table(2, &[1.0f32; 6])
+        } else {
+            good()
+        };
+        layer.forward_training_add(good(), &residual).map(drop)
+    });
+}
+
+#[test]
+fn an_output_of_another_shape_is_an_error_on_all_and_nothing_is_written() {
+    rank_1_fails("y is", |layer, is_wrong| {
+        let mut y = if is_wrong {
+            table(2, &[7.0f32; 6])
+        } else {
+            table(2, &[7.0f32; 4])
+        };
+        let refused = layer.forward_training_into(good(), None, &mut y).map(drop);
+        assert!(y.to_vec().unwrap().iter().all(|&y| y == 7.0));
+        refused
+    });
+}
+
+#[test]
+fn a_deferred_pass_fails_on_all_too() {
+    rank_1_fails("channels", |layer, is_wrong| {
+        let x = if is_wrong {
+            table(3, &[1.0f32; 6])
+        } else {
+            good()
+        };
+        layer.forward_training_deferred(x).map(drop)
+    });
+}
+
+#[test]
+fn a_gradient_of_another_shape_is_an_error_on_all_and_nothing_is_written() {
+    let errors = all_ranks(3, |rank| {
+        let mut layer = synchronized(&rank);
+        let (_, pass) = layer.forward_training(good()).unwrap();
+        let dy = if rank.rank() == 1 {
+            table(2, &[1.0f32; 6])
+        } else {
+            good()
+        };
+        let mut dx = table(2, &[7.0f32; 4]);
+        let refused = pass.backward_into(&dy, &mut dx, None).unwrap_err();
+        assert_eq!(dx.to_vec().unwrap(), [7.0; 4]);
+        assert!(pass.backward(&dy).is_err());
+        // A residual's gradient where there was no residual.
+        let mut dresidual = table(2, &[7.0f32; 4]);
+        let asked = (rank.rank() == 1).then_some(&mut dresidual as _);
+        let of_residual = pass.backward_into(&good(), &mut dx, asked).unwrap_err();
+        assert!(
+            of_residual
+                .to_string()
+                .contains("the forward pass had none")
+        );
+        assert_eq!(dx.to_vec().unwrap(), [7.0; 4]);
+        pass.backward(&good()).unwrap();
+        refused
+    });
+    for error in errors {
+        assert!(
+            matches!(error, Error::RankFailed { rank: 1, .. }),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn an_epsilon_of_zero_is_an_error_on_all() {
+    let config = BatchNormConfig::new(2).epsilon(0.0);
+    all_ranks(2, |rank| {
+        let layer = BatchNorm::new(&Cpu::new(), config).unwrap();
+        let mut layer = SyncBatchNorm::new(layer, &rank).unwrap();
+        let refused = layer.forward_training(good()).unwrap_err();
+        assert!(
+            matches!(refused, Error::RankFailed { rank: 0, .. }),
+            "{refused}"
+        );
+    });
+}
+
+/// Layers that are to be synchronized must be the same: `make` makes rank 1's otherwise.
+fn layers_differ(expected: &str, make: impl Fn(&ThreadRank, bool) -> Result<()> + Sync) {
+    let errors = all_ranks(3, |rank| make(&rank, rank.rank() == 1).unwrap_err());
+    for error in errors {
+        assert!(
+            matches!(error, Error::RanksDiffer { rank: 1, .. }),
+            "{error}"
+        );
+        assert!(error.to_string().contains(expected), "{error}");
+    }
+}
+
+#[test]
+fn layers_that_differ_are_an_error_on_all() {
+    let of = |config| BatchNorm::<Cpu>::new(&Cpu::new(), config).unwrap();
+    layers_differ("BatchNorm(5, epsilon", |rank, is_other| {
+        SyncBatchNorm::new(layer(if is_other { 5 } else { 2 }), rank).map(drop)
+    });
+    layers_differ("epsilon=1.0000000000000002e-3", |rank, is_other| {
+        let epsilon = if is_other {
+            0.001_000_000_000_000_000_2
+        } else {
+            0.001
+        };
+        SyncBatchNorm::new(of(BatchNormConfig::new(2).epsilon(epsilon)), rank).map(drop)
+    });
+    layers_differ("momentum=0.5", |rank, is_other| {
+        let momentum = if is_other { 0.5 } else { 0.25 };
+        SyncBatchNorm::new(of(BatchNormConfig::new(2).momentum(momentum)), rank).map(drop)
+    });
+    layers_differ("of f64", |rank, is_other| {
+        if is_other {
+            let layer = BatchNorm::<_, f64>::with_compute(&Cpu::new(), BatchNormConfig::new(2))?;
+            return SyncBatchNorm::new(layer, rank).map(drop);
+        }
+        SyncBatchNorm::new(layer(2), rank).map(drop)
+    });
+    layers_differ("gradients summed", |rank, is_other| {
+        if is_other {
+            return SyncBatchNorm::with_summed_gradients(layer(2), rank).map(drop);
+        }
+        SyncBatchNorm::new(layer(2), rank).map(drop)
+    });
+}
+
+#[test]
+fn ghost_batches_are_an_error_on_all() {
+    all_ranks(2, |rank| {
+        let config = BatchNormConfig::new(2);
+        let config = if rank.rank() == 1 {
+            config.ghost_batch(2)
+        } else {
+            config
+        };
+        let layer = BatchNorm::<Cpu>::new(&Cpu::new(), config).unwrap();
+        let refused = SyncBatchNorm::new(layer, &rank).unwrap_err();
+        assert!(
+            matches!(refused, Error::RankFailed { rank: 1, .. }),
+            "{refused}"
+        );
+    });
+}
+
+#[test]
+fn a_rank_that_does_not_come_is_named_when_the_time_is_over() {
+    let limit = Duration::from_millis(300);
+    let begin = Instant::now();
+    on_ranks(3, limit, |rank| {
+        if rank.rank() == 2 {
+            // It is there, and comes too late.
+            std::thread::sleep(4 * limit);
+            let refused = SyncBatchNorm::new(layer(2), &rank).unwrap_err();
+            assert!(
+                refused.to_string().contains("rank 2 did not come"),
+                "{refused}"
+            );
+            return;
+        }
+        let refused = SyncBatchNorm::new(layer(2), &rank).unwrap_err();
+        assert!(matches!(refused, Error::Transport { .. }));
+        assert!(
+            refused
+                .to_string()
+                .contains("rank 2 did not come within 300ms"),
+            "{refused}"
+        );
+    })
+    .into_iter()
+    .for_each(|rank| rank.unwrap());
+    assert!(begin.elapsed() < LIMIT);
+}
+
+#[test]
+fn a_panic_on_one_rank_releases_the_others() {
+    let begin = Instant::now();
+    let mut ranks = on_ranks(3, LIMIT, |rank| {
+        let mut layer = synchronized(&rank);
+        if rank.rank() == 0 {
+            std::panic::resume_unwind(Box::new("a panic of the program's"));
+        }
+        let refused = layer.forward_training(good()).unwrap_err();
+        assert_eq!(layer.layer().running().unwrap().num_batches_tracked(), 0);
+        refused.to_string()
+    });
+    for refused in ranks.split_off(1) {
+        let refused = refused.unwrap();
+        assert!(refused.contains("rank 0 has panicked"), "{refused}");
+    }
+    assert!(ranks[0].is_err() && begin.elapsed() < LIMIT);
+}
+
+/// A rank that has done its part may go; one that is still needed may not.
+#[test]
+fn a_rank_that_leaves_releases_the_others() {
+    all_ranks(2, |rank| {
+        let mut layer = synchronized(&rank);
+        layer.forward_training(good()).unwrap();
+        if rank.rank() == 1 {
+            return;
+        }
+        let refused = layer.forward_training(good()).unwrap_err();
+        assert!(refused.to_string().contains("rank 1 has left"), "{refused}");
+        assert_eq!(layer.layer().running().unwrap().num_batches_tracked(), 1);
+    });
+}
+
+#[test]
+fn ranks_in_different_passes_learn_it() {
+    all_ranks(2, |rank| {
+        let mut layer = synchronized(&rank);
+        let (_, pass) = layer.forward_training(good()).unwrap();
+        let refused = if rank.rank() == 0 {
+            pass.backward(&good()).unwrap_err()
+        } else {
+            layer.forward_training(good()).unwrap_err()
+        };
+        let said = refused.to_string();
+        assert!(
+            said.contains("rank 0 is in a backward pass, rank 1 is in a forward pass"),
+            "{said}"
+        );
+    });
+}
+
+#[test]
+fn ranks_in_different_layers_learn_it() {
+    all_ranks(2, |rank| {
+        let mut first = synchronized(&rank);
+        let mut second = SyncBatchNorm::new(layer(3), &rank).unwrap();
+        let refused = if rank.rank() == 0 {
+            first.forward_training(good()).unwrap_err()
+        } else {
+            second.forward_training(table(3, &[1.0f32; 6])).unwrap_err()
+        };
+        assert!(refused.to_string().contains("bytes"), "{refused}");
+    });
+}
+
+/// A transport that does not what it says.
+#[derive(Clone, Copy)]
+enum Broken {
+    /// Gathers nothing.
+    Silent,
+    /// Is of no world.
+    Nowhere,
+    /// Has a library that fails.
+    Failing,
+}
+
+impl Transport for Broken {
+    fn rank(&self) -> usize {
+        0
+    }
+    fn world(&self) -> usize {
+        if matches!(self, Broken::Nowhere) {
+            0
+        } else {
+            2
+        }
+    }
+    fn all_gather(&self, _: &[u8], _: &mut [u8]) -> Result<()> {
+        match self {
+            Broken::Failing => Err(Error::Transport {
+                reason: "the cable is out".to_owned(),
+                source: None,
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[test]
+fn a_transport_that_is_none_is_an_error() {
+    for (broken, expected) in [
+        (Broken::Silent, "at the place of rank 1 are not its bytes"),
+        (Broken::Nowhere, "rank 0 is none of 0"),
+        (Broken::Failing, "the cable is out"),
+    ] {
+        let refused = SyncBatchNorm::new(layer(2), broken).unwrap_err();
+        assert!(refused.to_string().contains(expected), "{refused}");
+    }
+}
+
+#[test]
+fn threads_are_told_what_they_did_wrong() {
+    let rank = &ThreadRank::world(1, LIMIT)[0];
+    let refused = rank.all_gather(&[1, 2], &mut [0; 3]).unwrap_err();
+    assert!(
+        refused
+            .to_string()
+            .contains("room for 3 bytes, needed are 2"),
+        "{refused}"
+    );
+    assert!(ThreadRank::world(0, LIMIT).is_empty());
+}
