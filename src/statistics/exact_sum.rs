@@ -147,7 +147,7 @@ mod tests {
                     state = state
                         .wrapping_mul(6_364_136_223_846_793_005)
                         .wrapping_add(i);
-                    (state as i64) >> (11 + (state % 37))
+                    state.cast_signed() >> (11 + (state % 37))
                 })
                 .collect();
             // Integers of at most 53 bits are exact; their sum is rounded by the conversion.

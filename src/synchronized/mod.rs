@@ -50,7 +50,7 @@ use crate::synchronized::transport::Transport;
 ///
 /// let parts = [&[0.0f32, 1.0][..], &[5.0]];
 /// thread::scope(|scope| {
-///     let ranks = ThreadRank::world(2, Duration::from_secs(60));
+///     let ranks = ThreadRank::connect(2, Duration::from_secs(60));
 ///     for (rank, values) in ranks.into_iter().zip(parts) {
 ///         scope.spawn(move || -> batchnorm::Result<()> {
 ///             let cpu = Cpu::new();

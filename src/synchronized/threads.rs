@@ -21,7 +21,7 @@ const LOOKS_FOR: Duration = Duration::from_micros(50);
 /// use std::{thread, time::Duration};
 /// use batchnorm::{ThreadRank, Transport};
 /// thread::scope(|scope| {
-///     for rank in ThreadRank::world(3, Duration::from_secs(10)) {
+///     for rank in ThreadRank::connect(3, Duration::from_secs(10)) {
 ///         scope.spawn(move || {
 ///             let mut received = [0; 3];
 ///             rank.all_gather(&[rank.rank() as u8 * 10], &mut received).unwrap();
@@ -63,7 +63,7 @@ struct State {
 
 impl ThreadRank {
     /// So many ranks, for as many threads, which wait for each other at most so long.
-    pub fn world(world: usize, limit: Duration) -> Vec<Self> {
+    pub fn connect(world: usize, limit: Duration) -> Vec<Self> {
         let sent = || (0..world).map(|_| Mutex::default()).collect();
         let shared = Arc::new(World {
             limit,

@@ -30,7 +30,7 @@ fn on_ranks<R: Send>(
 ) -> Vec<thread::Result<R>> {
     thread::scope(|scope| {
         let work = &work;
-        let threads: Vec<_> = ThreadRank::world(world, limit)
+        let threads: Vec<_> = ThreadRank::connect(world, limit)
             .into_iter()
             .map(|rank| scope.spawn(move || work(rank)))
             .collect();

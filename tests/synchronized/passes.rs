@@ -1,10 +1,13 @@
 //! The other passes of a synchronized layer, and batches at the edge of what there can be.
 
+use std::thread;
+
 use batchnorm::{
     Averaging, BatchNorm, BatchNormConfig, Cpu, Error, RunningStatistics, SyncBatchNorm, Tensor,
+    ThreadRank, Transport,
 };
 
-use crate::{all_ranks, layer, table};
+use crate::{LIMIT, all_ranks, layer, table};
 
 fn running(running: Option<&RunningStatistics<f32, Cpu>>) -> (Vec<f32>, Vec<f32>, u64) {
     let running = running.unwrap();
@@ -24,7 +27,7 @@ fn part(rank: usize) -> Tensor<f32, Cpu> {
 #[test]
 fn running_statistics_follow_the_whole_batch_at_once_or_later() {
     all_ranks(2, |rank| {
-        let x = part(batchnorm::Transport::rank(&rank));
+        let x = part(rank.rank());
         let mut at_once = SyncBatchNorm::new(layer(1), &rank).unwrap();
         let mut later = SyncBatchNorm::new(layer(1), &rank).unwrap();
         at_once.forward_training(&x).unwrap();
@@ -46,7 +49,7 @@ fn running_statistics_follow_the_whole_batch_at_once_or_later() {
 fn without_running_statistics_every_pass_is_of_the_whole_batch() {
     let config = BatchNormConfig::new(1).averaging(Averaging::Off);
     all_ranks(2, |rank| {
-        let x = part(batchnorm::Transport::rank(&rank));
+        let x = part(rank.rank());
         let layer = BatchNorm::new(&Cpu::new(), config).unwrap();
         let mut layer = SyncBatchNorm::new(layer, &rank).unwrap();
         let (trained, _) = layer.forward_training(&x).unwrap();
@@ -65,8 +68,8 @@ fn without_running_statistics_every_pass_is_of_the_whole_batch() {
 /// With running statistics a rank infers, and goes backward through constants, by itself.
 #[test]
 fn fixed_passes_need_nobody() {
-    let ranks = batchnorm::ThreadRank::world(2, crate::LIMIT);
-    let layers: Vec<_> = std::thread::scope(|scope| {
+    let ranks = ThreadRank::connect(2, LIMIT);
+    let layers: Vec<_> = thread::scope(|scope| {
         let made: Vec<_> = ranks
             .iter()
             .map(|rank| scope.spawn(move || SyncBatchNorm::new(layer(1), rank).unwrap()))
@@ -81,10 +84,7 @@ fn fixed_passes_need_nobody() {
         layer(1).forward_inference(&x).unwrap().to_vec().unwrap()
     );
     let (_, pass) = layers[0].forward_frozen(&x).unwrap();
-    let (_, expected) = layer(1)
-        .forward_frozen(&x)
-        .map(|(y, pass)| (y, pass))
-        .unwrap();
+    let (_, expected) = layer(1).forward_frozen(&x).unwrap();
     let (found, expected) = (pass.backward(&x).unwrap(), expected.backward(&x).unwrap());
     assert_eq!(
         found.input.to_vec().unwrap(),
@@ -112,11 +112,7 @@ fn no_values_anywhere_are_an_empty_batch() {
 #[test]
 fn one_value_in_all_is_an_error_on_all() {
     all_ranks(3, |rank| {
-        let values: &[f32] = if batchnorm::Transport::rank(&rank) == 1 {
-            &[5.0, 6.0]
-        } else {
-            &[]
-        };
+        let values: &[f32] = if rank.rank() == 1 { &[5.0, 6.0] } else { &[] };
         let mut layer = SyncBatchNorm::new(layer(2), &rank).unwrap();
         let error = layer.forward_training(table(2, values)).unwrap_err();
         assert!(
@@ -132,7 +128,7 @@ fn it_says_what_it_is() {
     all_ranks(2, |rank| {
         let mut layer = SyncBatchNorm::new(layer(1), &rank).unwrap();
         let (_, pass) = layer.forward_training(table(1, &[1.0f32, 2.0])).unwrap();
-        let rank = batchnorm::Transport::rank(&rank);
+        let rank = rank.rank();
         let said = format!("{layer:?} {pass:?}");
         assert!(said.starts_with("SyncBatchNorm(BatchNorm"), "{said}");
         let expected = format!(

@@ -100,7 +100,7 @@ pub fn on_ranks<T: Element, B: Backend>(
     gradients: Gradients,
 ) -> Vec<RankAnswer<T>> {
     let parts = Samples::split(problem, samples);
-    let ranks = ThreadRank::world(samples.len(), LIMIT);
+    let ranks = ThreadRank::connect(samples.len(), LIMIT);
     thread::scope(|scope| {
         let threads: Vec<_> = (ranks.into_iter().zip(&parts))
             .map(|(rank, part)| {
