@@ -12,7 +12,7 @@ use crate::element::{Compute, Element};
 use crate::error::{Error, Result};
 use crate::layer::BatchNorm;
 use crate::layer::forward::{Forward, GivenRoom, check_input_channels};
-use crate::layer::pass::{Gradients, ParameterGradients, Pass, asked_for};
+use crate::layer::pass::{GradientRoom, Gradients, ParameterGradients, Pass, asked_for};
 use crate::shape::Shape;
 use crate::statistics::batch::BatchStatistics;
 use crate::statistics::gradients::PooledGradients;
@@ -262,7 +262,7 @@ impl<X: Data<B>, B: Backend> PartPass<X, B> {
     }
 
     /// Room for what [`backward`](Self::backward) writes.
-    pub(crate) fn room<T: Element>(&self) -> Result<(Tensor<T, B>, Option<Tensor<T, B>>)>
+    pub(crate) fn room<T: Element>(&self) -> Result<GradientRoom<T, B>>
     where
         X: Data<B, Element = T>,
     {
@@ -274,7 +274,7 @@ impl<X: Data<B>, B: Backend> PartPass<X, B> {
         &self,
         what: &'static str,
         dx: &mut impl DataMut<B, Element = T>,
-        dresidual: Option<&mut &mut dyn DataMut<B, Element = T>>,
+        dresidual: Option<&mut (dyn DataMut<B, Element = T> + '_)>,
     ) -> Result<()>
     where
         X: Data<B, Element = T>,
@@ -283,7 +283,7 @@ impl<X: Data<B>, B: Backend> PartPass<X, B> {
         output_slice(saved.shape(), what, dx)?;
         saved.check_residual_is_asked_for(dresidual.is_some())?;
         if let Some(dresidual) = dresidual {
-            output_slice(saved.shape(), "the residual's gradient", *dresidual)?;
+            output_slice(saved.shape(), "the residual's gradient", dresidual)?;
         }
         Ok(())
     }

@@ -14,6 +14,9 @@ use crate::error::Result;
 use crate::layer::saved::{AffineGradients, Saved};
 use crate::statistics::batch::BatchStatistics;
 
+/// Room for dx, and for the residual's gradient where there was one.
+pub(crate) type GradientRoom<T, B> = (Tensor<T, B>, Option<Tensor<T, B>>);
+
 type ComputeOf<X, B> = <<X as Data<B>>::Element as Element>::Compute;
 
 /// A forward pass that can go backward. It holds everything the gradients need: x (lent, given or shared), the
@@ -165,7 +168,7 @@ impl<X: Data<B>, B: Backend> Pass<X, B> {
     }
 
     /// Room for dx, and for the residual's gradient where there was one.
-    pub(super) fn room<T: Element>(&self) -> Result<(Tensor<T, B>, Option<Tensor<T, B>>)>
+    pub(super) fn room<T: Element>(&self) -> Result<GradientRoom<T, B>>
     where
         X: Data<B, Element = T>,
     {

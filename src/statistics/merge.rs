@@ -38,22 +38,27 @@ pub(crate) fn total_count(mut counts: impl Iterator<Item = usize>) -> Result<usi
 
 /// Merges parts of which at least one has values. Of a part that alone has any the moments are those of the whole, as they are.
 pub(crate) fn merge(parts: &[Part<'_>], total: usize, out: MomentsMut<'_>) {
+    let MomentsMut {
+        mean: means,
+        mean_low: lows,
+        m2: m2s,
+    } = out;
     let mut filled = parts.iter().filter(|part| part.count > 0);
     if let (Some(only), None) = (filled.next(), filled.next()) {
-        out.mean.copy_from_slice(only.mean);
-        out.mean_low.copy_from_slice(only.mean_low);
-        out.m2.copy_from_slice(only.m2);
+        means.copy_from_slice(only.mean);
+        lows.copy_from_slice(only.mean_low);
+        m2s.copy_from_slice(only.m2);
         return;
     }
     let whole = Weight::of(total, total);
     let filled = || parts.iter().filter(|part| part.count > 0);
     let mut terms = Vec::with_capacity(5 * parts.len() + 4);
-    for c in 0..out.mean.len() {
+    for c in 0..means.len() {
         terms.clear();
         terms.extend(filled().map(|part| part.mean[c]));
         if terms.iter().any(|mean| !mean.is_finite()) {
-            (out.mean[c], out.mean_low[c]) = (sum_of_not_finite(&terms), 0.0);
-            out.m2[c] = f64::NAN;
+            (means[c], lows[c]) = (sum_of_not_finite(&terms), 0.0);
+            m2s[c] = f64::NAN;
             continue;
         }
         terms.clear();
@@ -71,8 +76,8 @@ pub(crate) fn merge(parts: &[Part<'_>], total: usize, out: MomentsMut<'_>) {
             terms.push(part.m2[c]);
             terms.push(part.count as f64 * (apart * apart));
         }
-        (out.mean[c], out.mean_low[c]) = mean;
-        out.m2[c] = exact_sum(&terms);
+        (means[c], lows[c]) = mean;
+        m2s[c] = exact_sum(&terms);
     }
 }
 

@@ -9,7 +9,7 @@ use crate::element::{Compute, Element};
 use crate::error::Result;
 use crate::layer::part::PartPass;
 use crate::synchronized::SyncBatchNorm;
-use crate::synchronized::pass::SyncPass;
+use crate::synchronized::pass::{Output, SyncPass};
 use crate::synchronized::training::tell_statistics;
 use crate::synchronized::transport::Transport;
 
@@ -20,7 +20,7 @@ impl<B: Backend, R: Transport + Clone, C: Compute> SyncBatchNorm<B, R, C> {
     /// # Errors
     /// As [`BatchNorm::forward_frozen`](crate::BatchNorm::forward_frozen); without running statistics as
     /// [`forward_training`](Self::forward_training).
-    pub fn forward_frozen<T, X>(&self, x: X) -> Result<(Tensor<T, B>, SyncPass<X, B, R>)>
+    pub fn forward_frozen<T, X>(&self, x: X) -> Result<Output<T, X, B, R>>
     where
         T: Element<Compute = C>,
         X: Data<B, Element = T>,

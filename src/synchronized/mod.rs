@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::layer::BatchNorm;
 use crate::statistics::batch::BatchStatistics;
 use crate::synchronized::exchange::{check_world, exchange};
-use crate::synchronized::message::Call;
+use crate::synchronized::message::{Call, Received};
 use crate::synchronized::transport::Transport;
 
 /// A batch normalization layer of which each rank has one, and a part of every batch: the parts are normalized as one batch, as if they
@@ -107,7 +107,7 @@ impl<B: Backend, R: Transport + Clone, C: Compute> SyncBatchNorm<B, R, C> {
 
     /// Messages of layers that differ could not be told apart later.
     fn shake_hands(&self) -> Result<()> {
-        let (_, messages) = exchange(&self.ranks, Call::Handshake, 0, |message| {
+        let ((), messages) = exchange(&self.ranks, Call::Handshake, 0, |message| {
             message.say(&self.settings());
             match self.layer.config().ghost_batch_size() {
                 None => Ok(()),
@@ -118,7 +118,7 @@ impl<B: Backend, R: Transport + Clone, C: Compute> SyncBatchNorm<B, R, C> {
                 }),
             }
         })?;
-        let mut each = messages.each().map(|message| message.text()).enumerate();
+        let mut each = messages.each().map(Received::text).enumerate();
         let first = each.next().map_or(String::new(), |(_, settings)| settings);
         match each.find(|(_, settings)| *settings != first) {
             None => Ok(()),

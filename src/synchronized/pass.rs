@@ -16,6 +16,9 @@ use crate::synchronized::exchange::exchange;
 use crate::synchronized::message::{Call, Message, Messages};
 use crate::synchronized::transport::Transport;
 
+/// y, and the pass that it came of.
+pub(super) type Output<T, X, B, R> = (Tensor<T, B>, SyncPass<X, B, R>);
+
 /// A rank's forward pass, which can go backward: as [`Pass`], with sums over the parts of all ranks where dx needs them.
 pub struct SyncPass<X: Data<B>, B: Backend, R: Transport>(Form<X, B, R>);
 
@@ -85,7 +88,7 @@ impl<X: Data<B>, B: Backend, R: Transport + Clone> SyncPass<X, B, R> {
             } => (part, ranks, *sums_gradients),
         };
         let ((local, outputs), whole) = sums_of_all(ranks, part, |message| {
-            let outputs: (Tensor<T, B>, Option<Tensor<T, B>>) = part.room()?;
+            let outputs = part.room()?;
             Ok((tell_sums(message, part.gradient_sums(dy)?), outputs))
         })?;
         let (mut input, mut residual) = outputs;
@@ -121,7 +124,7 @@ impl<X: Data<B>, B: Backend, R: Transport + Clone> SyncPass<X, B, R> {
             } => (part, ranks, *sums_gradients),
         };
         let (local, whole) = sums_of_all(ranks, part, |message| {
-            part.check_outputs("dx", dx, dresidual.as_mut())?;
+            part.check_outputs("dx", dx, dresidual.as_deref_mut())?;
             Ok(tell_sums(message, part.gradient_sums(dy)?))
         })?;
         let summed = part.backward_into(dy, dx, dresidual, &whole)?;
@@ -149,7 +152,7 @@ impl<X: Data<B>, B: Backend, R: Transport + Clone> SyncPass<X, B, R> {
             } => (part, ranks, *sums_gradients),
         };
         let (local, whole) = sums_of_all(ranks, part, |message| {
-            part.check_outputs("dy", dy, dresidual.as_mut())?;
+            part.check_outputs("dy", dy, dresidual.as_deref_mut())?;
             Ok(tell_sums(message, part.gradient_sums(&*dy)?))
         })?;
         let summed = part.backward_in_place(dy, dresidual, &whole)?;

@@ -107,13 +107,11 @@ impl ThreadRank {
             if let Some(left) = state.first_that_will_not_come() {
                 return Err(self.world.end(&mut state, format!("rank {left} has left")));
             }
-            let waited = begin.elapsed();
-            if waited >= self.world.limit {
-                let missing = state.missing();
-                let reason = format!("{missing} did not come within {:?}", self.world.limit);
+            let limit = self.world.limit;
+            let Some(rest) = limit.checked_sub(begin.elapsed()) else {
+                let reason = format!("{} did not come within {limit:?}", state.missing());
                 return Err(self.world.end(&mut state, reason));
-            }
-            let rest = self.world.limit - waited;
+            };
             let woken = self.world.changed.wait_timeout(state, rest);
             state = woken.unwrap_or_else(PoisonError::into_inner).0;
         }

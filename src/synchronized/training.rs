@@ -1,7 +1,6 @@
 //! Passes with the statistics of the batch: those of all ranks' parts together.
 
 use crate::arrays::lent::{lent, output_slice};
-use crate::arrays::tensor::Tensor;
 use crate::arrays::view::{Data, DataMut, View};
 use crate::backend::Backend;
 use crate::backend::operands::StatisticsSource;
@@ -14,7 +13,7 @@ use crate::statistics::pooled::PooledStatistics;
 use crate::synchronized::SyncBatchNorm;
 use crate::synchronized::exchange::exchange;
 use crate::synchronized::message::{Call, Message, Messages};
-use crate::synchronized::pass::SyncPass;
+use crate::synchronized::pass::{Output, SyncPass};
 use crate::synchronized::transport::Transport;
 
 impl<B: Backend, R: Transport + Clone, C: Compute> SyncBatchNorm<B, R, C> {
@@ -25,7 +24,7 @@ impl<B: Backend, R: Transport + Clone, C: Compute> SyncBatchNorm<B, R, C> {
     /// On all ranks [`Error::RankFailed`] where one of them is refused what [`BatchNorm::forward_training`](crate::BatchNorm::forward_training)
     /// refuses, and [`Error::TooFewValues`] where there is one value per channel in all. A part may be empty; where all are, it is an
     /// empty batch.
-    pub fn forward_training<T, X>(&mut self, x: X) -> Result<(Tensor<T, B>, SyncPass<X, B, R>)>
+    pub fn forward_training<T, X>(&mut self, x: X) -> Result<Output<T, X, B, R>>
     where
         T: Element<Compute = C>,
         X: Data<B, Element = T>,
@@ -43,7 +42,7 @@ impl<B: Backend, R: Transport + Clone, C: Compute> SyncBatchNorm<B, R, C> {
         &mut self,
         x: X,
         residual: &impl Data<B, Element = T>,
-    ) -> Result<(Tensor<T, B>, SyncPass<X, B, R>)>
+    ) -> Result<Output<T, X, B, R>>
     where
         T: Element<Compute = C>,
         X: Data<B, Element = T>,
@@ -76,7 +75,7 @@ impl<B: Backend, R: Transport + Clone, C: Compute> SyncBatchNorm<B, R, C> {
     ///
     /// # Errors
     /// As [`forward_training`](Self::forward_training).
-    pub fn forward_training_deferred<T, X>(&self, x: X) -> Result<(Tensor<T, B>, SyncPass<X, B, R>)>
+    pub fn forward_training_deferred<T, X>(&self, x: X) -> Result<Output<T, X, B, R>>
     where
         T: Element<Compute = C>,
         X: Data<B, Element = T>,

@@ -34,7 +34,10 @@ fn on_ranks<R: Send>(
             .into_iter()
             .map(|rank| scope.spawn(move || work(rank)))
             .collect();
-        threads.into_iter().map(|thread| thread.join()).collect()
+        threads
+            .into_iter()
+            .map(thread::ScopedJoinHandle::join)
+            .collect()
     })
 }
 
