@@ -97,7 +97,7 @@ fn run(ranks: &MpiRanks, what: Option<&str>) -> Result<bool> {
     let (rank, world) = (ranks.rank(), ranks.world());
     match what {
         Some("fail") => println!("rank {rank} says: {}", failure(ranks)?),
-        Some("absent") if rank == 1 => std::thread::sleep(Duration::from_secs(60)),
+        Some("absent") if rank == 1 => std::thread::sleep(Duration::from_secs(50)),
         _ => {
             let apart = distance(ranks)?;
             println!("rank {rank} of {world}: {apart:e} from one process");

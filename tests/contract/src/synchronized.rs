@@ -18,7 +18,7 @@ use crate::shapes;
 use crate::tolerance::Additions;
 
 /// Long beside any pass here.
-const LIMIT: Duration = Duration::from_secs(600);
+const LIMIT: Duration = Duration::from_secs(500);
 
 /// How the ranks' layers sum dγ and dβ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
