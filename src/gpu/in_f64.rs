@@ -35,10 +35,15 @@ pub(super) fn statistics<T: Element, D: Driver>(
     let [mean, mean_low] = [read(&mean)?, read(&mean_low)?];
     let [variance, inv_std] = [read(&variance)?, read(&inv_std)?];
     let count = shape.values_per_channel() as f64;
+    let MomentsMut {
+        mean: means,
+        mean_low: lows,
+        m2,
+    } = out;
     for c in 0..shape.channels() {
-        out.mean[c] = mean[c].to_f64();
-        out.mean_low[c] = mean_low[c].to_f64();
-        out.m2[c] = exact_variance(variance[c], inv_std[c]) * count;
+        means[c] = mean[c].to_f64();
+        lows[c] = mean_low[c].to_f64();
+        m2[c] = exact_variance(variance[c], inv_std[c]) * count;
     }
     Ok(())
 }
