@@ -16,10 +16,10 @@ fn portable(threads: usize) -> Cpu {
 fn shapes() -> Vec<Shape> {
     vec![
         Shape::channels_first(&[2, 1]).unwrap(),
-        Shape::channels_first(&[5, 3, 3]).unwrap(),
-        Shape::channels_first(&[2, 3, 37]).unwrap(),
-        Shape::channels_last(&[7, 19]).unwrap(),
-        Shape::channels_last(&[2, 11, 3]).unwrap(),
+        Shape::channels_first(&[3, 2, 2]).unwrap(),
+        Shape::channels_first(&[2, 2, 19]).unwrap(),
+        Shape::channels_last(&[3, 17]).unwrap(),
+        Shape::channels_last(&[2, 3, 2]).unwrap(),
     ]
 }
 
@@ -56,7 +56,7 @@ fn passes_in_halves() {
 }
 
 #[test]
-fn threads_share_an_array() {
+fn two_threads_share_an_array() {
     // Several tiles of whole channels, and of parts of channels.
     for shape in [
         Shape::channels_first(&[3, 17, 333]).unwrap(),
@@ -72,7 +72,7 @@ fn threads_share_an_array() {
             let gradients = pass.backward(&y).unwrap();
             [y.to_vec().unwrap(), gradients.input.to_vec().unwrap()]
         };
-        assert_eq!(all(3), all(1));
+        assert_eq!(all(2), all(1));
     }
 }
 

@@ -245,8 +245,8 @@ mod tests {
 
     #[test]
     fn threads_share_it() {
-        // Miri takes a second for a round.
-        let rounds = if cfg!(miri) { 5 } else { 200 };
+        // Miri takes seconds for a round.
+        let rounds = if cfg!(miri) { 2 } else { 200 };
         let pool = Pool::new(1 << 20);
         std::thread::scope(|scope| {
             for thread in 0..4u8 {
