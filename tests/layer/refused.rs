@@ -175,7 +175,7 @@ fn shapes_are_checked() {
             ..
         })
     ));
-    let enormous = Shape::channels_first(&[1 << (usize::BITS - 22), 1 << 19]).unwrap();
+    let enormous = Shape::channels_first(&[1 << (usize::BITS - 24), 1 << 19]).unwrap();
     assert!(matches!(
         Tensor::<f32, Cpu>::zeros(&cpu(), enormous),
         Err(Error::OutOfMemory { .. })

@@ -67,7 +67,7 @@ impl<C: ScratchElement> Scratch<C> {
 
 /// Ends a pass for want of memory, from however deep in its loops and on whichever thread, up to [`or_no_room`].
 #[cold]
-fn no_room(error: Error) -> ! {
+pub(crate) fn no_room(error: Error) -> ! {
     resume_unwind(Box::new(error))
 }
 

@@ -9,12 +9,14 @@ pub(crate) mod sync;
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
+use crate::allocate::reserved;
+use crate::cpu::memory::scratch::no_room;
 use crate::cpu::parallel::joint_work::do_together;
 use crate::cpu::parallel::pool::Pool;
 use crate::cpu::parallel::shares::Shares;
 use crate::cpu::simd::floating_point_mode::DefaultMode;
 use crate::cpu::tiling::traversal::Traversal;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Below this many bytes, waking another thread costs more than it saves. (On a virtual machine, where that takes 50 us, two threads
 /// are faster than one from 0.8 MB on; where the other is awake still, from 0.5 MB.) Under Miri, which takes minutes for a
@@ -73,14 +75,16 @@ impl Threads {
             return in_turn(count, order, work);
         }
         let shares = Shares::new(threads, count, order);
-        let done = Mutex::new(Vec::with_capacity(count));
+        let done = Mutex::new(room_for(count));
         // Much can be done here while the other threads wake up.
         do_together(threads - 1, |part| self.pool.spawn(part), &|thread| {
             work_off(&shares, thread, &work, &done);
         });
         let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
         done.sort_unstable_by_key(|(index, _)| *index);
-        done.into_iter().map(|(_, result)| result).collect()
+        let mut results = room_for(count);
+        results.extend(done.into_iter().map(|(_, result)| result));
+        results
     }
 }
 
@@ -94,6 +98,11 @@ fn has_room_to_share() -> bool {
     is_there
 }
 
+/// Memory for so many results, or the end of the pass.
+fn room_for<R>(results: usize) -> Vec<R> {
+    reserved(results).unwrap_or_else(|error| no_room(error))
+}
+
 /// Everything on the caller's thread.
 fn in_turn<R, L: Default>(
     count: usize,
@@ -102,9 +111,8 @@ fn in_turn<R, L: Default>(
 ) -> Vec<R> {
     let mut left = L::default();
     let at = |i| order.at(i, 0, count);
-    let mut results: Vec<R> = (0..count)
-        .map(|i| work(at(i), (i + 1 < count).then(|| at(i + 1)), &mut left))
-        .collect();
+    let mut results = room_for(count);
+    results.extend((0..count).map(|i| work(at(i), (i + 1 < count).then(|| at(i + 1)), &mut left)));
     if order == Traversal::Reverse {
         results.reverse();
     }
@@ -124,6 +132,10 @@ fn work_off<R, L: Default>(
     let mut claimed = shares.claim(thread);
     while let Some(index) = claimed {
         claimed = shares.claim(thread);
+        if mine.try_reserve(1).is_err() {
+            let bytes = mine.len() * size_of::<(usize, R)>();
+            no_room(Error::OutOfMemory { bytes });
+        }
         mine.push((index, work(index, claimed, &mut left)));
     }
     let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
