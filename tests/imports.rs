@@ -8,11 +8,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// A module of the library, as its path from the root (`cpu::simd::lanes`), and what its file imports.
+/// A module of the library, as its path from the root (`cpu::simd::lanes`), what its file imports, and which names it only exports.
 #[derive(Debug, Default)]
 struct Module {
     file: PathBuf,
     imports: BTreeSet<String>,
+    exports: BTreeSet<String>,
 }
 
 /// Every module under `src/`, by its path.
@@ -26,12 +27,17 @@ fn modules() -> BTreeMap<String, Module> {
             if path.is_dir() {
                 folders.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
-                let imports = imports(&fs::read_to_string(&path).unwrap());
+                let name = module_path(path.strip_prefix(&source).unwrap());
+                let code = code(&fs::read_to_string(&path).unwrap());
+                let exports = exports(&name, &code);
+                let mut imports = imports(&name, &code);
+                imports.retain(|path| !exports.contains(path));
                 let module = Module {
                     file: path.clone(),
                     imports,
+                    exports,
                 };
-                modules.insert(module_path(path.strip_prefix(&source).unwrap()), module);
+                modules.insert(name, module);
             }
         }
     }
@@ -48,20 +54,65 @@ fn module_path(file: &Path) -> String {
     parts.join("::")
 }
 
-/// What a file names by a path from the crate's root: whole paths, without `crate::`. Its tests may name what they like.
-fn imports(source: &str) -> BTreeSet<String> {
-    let code = source.split("#[cfg(test)]\nmod tests").next().unwrap();
-    let code: String = code
-        .lines()
-        .map(|line| line.split("//").next().unwrap())
-        .collect();
+/// A file without its comments and without its tests, which may name what they like.
+fn code(source: &str) -> String {
+    let code = source.split("#[cfg(test)]\nmod tests {").next().unwrap();
+    let lines = code.lines().map(|line| line.split("//").next().unwrap());
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// Modules that a file declares, but for those of tests.
+fn declared(code: &str) -> Vec<&str> {
+    let lines: Vec<&str> = code.lines().collect();
+    let declares = |i: usize| {
+        let (_, name) = lines[i].strip_suffix(';')?.rsplit_once("mod ")?;
+        let is_test = i > 0 && lines[i - 1].starts_with("#[cfg(") && lines[i - 1].contains("test");
+        let is_name = name.chars().all(|c| c.is_alphanumeric() || c == '_');
+        (is_name && !is_test && !lines[i].starts_with(' ')).then_some(name)
+    };
+    (0..lines.len()).filter_map(declares).collect()
+}
+
+/// `super::` and `self::` of a module, and modules that it declares, as paths from the root.
+fn beginnings(module: &str, code: &str) -> Vec<(String, String)> {
+    let within = |prefix: &str| match prefix {
+        "" => String::new(),
+        prefix => format!("{prefix}::"),
+    };
+    let parent = module.rsplit_once("::").map_or("", |(parent, _)| parent);
+    let mut beginnings = vec![
+        ("crate::".to_owned(), String::new()),
+        ("super::".to_owned(), within(parent)),
+        ("self::".to_owned(), within(module)),
+    ];
+    for child in declared(code) {
+        beginnings.push((format!("{child}::"), format!("{}{child}::", within(module))));
+    }
+    beginnings
+}
+
+/// What the code of a module names by paths that can be told from the text: whole paths, without `crate::`.
+fn imports(module: &str, code: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
-    for (start, _) in code.match_indices("crate::") {
-        let before = &code[..start];
-        let ends_a_name = |c: char| c.is_alphanumeric() || c == '_' || c == ':' || c == '$';
-        // `pub(in crate::a)` is no import.
-        if !before.ends_with(ends_a_name) && !before.ends_with("(in ") {
-            paths("", &code[start + "crate::".len()..], &mut found);
+    for (beginning, prefix) in beginnings(module, code) {
+        for (start, _) in code.match_indices(&beginning) {
+            let before = &code[..start];
+            let ends_a_name = |c: char| c.is_alphanumeric() || c == '_' || c == ':' || c == '$';
+            // `pub(in crate::a)` is no import.
+            if !before.ends_with(ends_a_name) && !before.ends_with("(in ") {
+                paths(&prefix, &code[start + beginning.len()..], &mut found);
+            }
+        }
+    }
+    found
+}
+
+/// What a module passes on from others by `pub use`, as the paths that define it.
+fn exports(module: &str, code: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for (beginning, prefix) in beginnings(module, code) {
+        for (start, matched) in code.match_indices(&format!("pub use {beginning}")) {
+            paths(&prefix, &code[start + matched.len()..], &mut found);
         }
     }
     found
@@ -109,6 +160,27 @@ fn nothing_is_imported_through_the_root() {
             );
         }
     }
+}
+
+#[test]
+fn nothing_is_imported_through_a_file_that_only_exports_it() {
+    let modules = modules();
+    let last = |path: &str| path.rsplit("::").next().unwrap().to_owned();
+    let mut roundabout = vec![];
+    for (name, module) in &modules {
+        for path in &module.imports {
+            let through = target(path, &modules);
+            if through == name || through == path {
+                continue;
+            }
+            let exports = &modules[through].exports;
+            if let Some(defined) = exports.iter().find(|export| last(export) == last(path)) {
+                let file = module.file.display();
+                roundabout.push(format!("{file}: crate::{path} is crate::{defined}"));
+            }
+        }
+    }
+    assert!(roundabout.is_empty(), "{}", roundabout.join("\n"));
 }
 
 #[test]
@@ -206,8 +278,24 @@ fn imports_go_the_way_that_the_document_says() {
 }
 
 #[test]
-fn trees_of_imports_are_read_whole() {
-    let code = "use crate::a::{B, c::{D, e}};\nlet x = crate::f::g(1); // crate::no\n$crate::h; pub(crate) fn i() {}";
-    let expected = ["a::B", "a::c::D", "a::c::e", "f::g"].map(str::to_owned);
-    assert_eq!(imports(code), BTreeSet::from(expected));
+fn paths_are_read_whole() {
+    let source = "mod inner;\n#[cfg(test)]\nmod tests;\n\npub use inner::{F, G};\nuse crate::a::{B, c::{D, e}};\n\
+        let x = crate::f::g(1) + inner::h(self::i::J, super::k); // crate::no\n$crate::h; pub(crate) fn i() {}\n\
+        #[cfg(test)]\nmod tests {\nuse crate::no;";
+    let code = code(source);
+    let expected = [
+        "a::B",
+        "a::c::D",
+        "a::c::e",
+        "f::g",
+        "m::n::i::J",
+        "m::n::inner::F",
+        "m::n::inner::G",
+        "m::n::inner::h",
+        "m::k",
+    ];
+    let expected = BTreeSet::from(expected.map(str::to_owned));
+    assert_eq!(imports("m::n", &code), expected);
+    let expected = ["m::n::inner::F", "m::n::inner::G"].map(str::to_owned);
+    assert_eq!(exports("m::n", &code), BTreeSet::from(expected));
 }

@@ -7,7 +7,7 @@ use crate::cuda::{driver_error, launch};
 use crate::error::Result;
 use crate::gpu::driver::{Attributes, Launch};
 use crate::gpu::kernel::{self, Kernel, Strategy};
-use crate::gpu::plan::{SharedBudgets, THREADS};
+use crate::gpu::plan::occupancy::{SharedBudgets, THREADS};
 
 /// Beyond what every device with clusters can run.
 const WIDEST: u32 = 16;

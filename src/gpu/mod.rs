@@ -1,7 +1,7 @@
 //! What all GPUs share: the plan of a launch, the arguments of a kernel, and the steps made of launches.
 //!
 //! For those who tune: what a device is ([`Attributes`]), what is launched for a pass ([`plan`]), and another choice
-//! ([`Gpu::tuned`]).
+//! ([`Gpu::tuned`]). As kernels change, so does this: any minor version may have other fields and variants here.
 
 pub(crate) mod arguments;
 pub(crate) mod devices;
@@ -24,8 +24,8 @@ pub use kernel::{Family, Kernel, Operation, Strategy};
 
 use crate::element::DType;
 use crate::gpu::driver::Driver;
-use crate::gpu::plan::Pass;
 use crate::gpu::plan::explanation::Explanation;
+use crate::gpu::plan::launch_plan::Pass;
 use crate::gpu::plan::tuning::Tuning;
 use crate::gpu::plans::Plans;
 use crate::shape::Shape;

@@ -6,8 +6,7 @@ use crate::error::Result;
 use crate::gpu::arguments::{Arguments, Workspace, aligned};
 use crate::gpu::driver::{COUNTER_BYTES, Driver, Launch, Launched};
 use crate::gpu::kernel::{Kernel, Operation};
-use crate::gpu::plan;
-use crate::gpu::plan::LaunchPlan;
+use crate::gpu::plan::launch_plan::{LaunchPlan, per_channel, signed};
 use crate::gpu::plan::view::View;
 
 /// The arguments of one or more launches on the same operands, and what must be held until they are in the stream.
@@ -48,7 +47,7 @@ impl<'a, D: Driver> Operands<'a, D> {
         std::mem::take(&mut self.arguments.arrays.out)
     }
 
-    /// What is not memory.
+    /// What is no array that has been lent: sizes, choices, addresses of the launch's own.
     pub(super) fn set(&mut self, set: impl FnOnce(&mut Arguments)) {
         set(&mut self.arguments);
     }
@@ -226,9 +225,9 @@ impl<'a, D: Driver> Operands<'a, D> {
         channels: usize,
     ) -> Result<()> {
         let mut arguments = self.arguments;
-        arguments.shape.channels = plan::signed(channels);
+        arguments.shape.channels = signed(channels);
         let kernel = Kernel::per_channel(operation, dtype);
-        done(self.start(&plan::per_channel(kernel, channels), &arguments)?)
+        done(self.start(&per_channel(kernel, channels), &arguments)?)
     }
 
     #[expect(unsafe_code, reason = "a kernel believes the addresses it is given")]

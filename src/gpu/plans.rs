@@ -5,10 +5,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::element::DType;
 use crate::gpu::driver::{Attributes, Launch};
+use crate::gpu::plan::choice::choose;
 use crate::gpu::plan::explanation::Explanation;
+use crate::gpu::plan::launch_plan::{Pass, PassPlan};
 use crate::gpu::plan::tuning::Tuning;
 use crate::gpu::plan::view::View;
-use crate::gpu::plan::{Pass, PassPlan, choose};
 use crate::shape::Shape;
 
 /// Plans that are remembered at the most. A network has some dozens; one whose every batch is of another size begins anew.

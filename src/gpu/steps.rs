@@ -13,9 +13,9 @@ use crate::gpu::driver::{Driver, Launched};
 use crate::gpu::in_f64;
 use crate::gpu::kernel::Operation;
 use crate::gpu::operands::Operands;
+use crate::gpu::plan::launch_plan::{LaunchPlan, Pass, PassPlan};
 use crate::gpu::plan::split::Step;
 use crate::gpu::plan::view::View;
-use crate::gpu::plan::{LaunchPlan, Pass, PassPlan};
 use crate::gpu::{Gpu, GpuMask, plan};
 use crate::shape::{Shape, check_len};
 

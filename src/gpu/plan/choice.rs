@@ -9,9 +9,10 @@ use crate::gpu::driver::Attributes;
 use crate::gpu::plan::candidates::PlanQuery;
 use crate::gpu::plan::cost::constants::{KERNELS, KernelConstants};
 use crate::gpu::plan::cost::{Prediction, predict};
+use crate::gpu::plan::launch_plan::{Pass, PassPlan};
+use crate::gpu::plan::occupancy::BUSY_FROM;
 use crate::gpu::plan::tuning::Tuning;
 use crate::gpu::plan::view::View;
-use crate::gpu::plan::{BUSY_FROM, Pass, PassPlan};
 
 /// What a plan may take longer than the fastest to have the bits of every device.
 pub(super) const PRICE_OF_EQUAL_BITS: f64 = 0.03;

@@ -1,12 +1,12 @@
 //! How columns are grouped, and the shared memory that a block needs for its group: `ColumnShared` of
 //! `kernels/column_walk.cuh` in numbers.
 
-use crate::gpu::plan::THREADS;
+use crate::gpu::plan::occupancy::THREADS;
 use crate::gpu::plan::view::{PACKET_BYTES, View};
 
 /// Slots of lane sums: `SUM_SLOTS` of `kernels/column_walk.cuh`.
 const SUM_SLOTS: usize = 128;
-/// Bytes of two `f64` sums.
+/// Bytes of two `f64` sums: `Sums` of `kernels/sums.cuh`.
 const SUMS_BYTES: usize = 16;
 /// Numbers of a channel that dx needs, the most of any step: `COEFFICIENTS` of `kernels/column_walk.cuh`.
 const MOST_COEFFICIENTS: usize = 6;

@@ -6,11 +6,11 @@ use crate::element::DType;
 use crate::gpu::driver::Attributes;
 use crate::gpu::plan::candidates::PlanQuery;
 use crate::gpu::plan::choice::{Considered, Reason, consider};
-use crate::gpu::plan::cost::Bound;
 use crate::gpu::plan::cost::constants::{KERNELS, KernelConstants};
+use crate::gpu::plan::cost::waves::Bound;
+use crate::gpu::plan::launch_plan::{LaunchPlan, Pass, PassPlan};
 use crate::gpu::plan::tuning::Tuning;
 use crate::gpu::plan::view::View;
-use crate::gpu::plan::{LaunchPlan, Pass, PassPlan};
 use crate::shape::Shape;
 
 /// A choice of plan, and the plans that it was made between.

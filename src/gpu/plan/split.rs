@@ -1,11 +1,12 @@
 //! How the separate steps are cut: every tile is a block, and none waits for another.
 
 use crate::element::DType;
-use crate::gpu::driver::{COUNTER_BYTES, Launch, PARTIAL_BYTES};
+use crate::gpu::driver::{COUNTER_BYTES, PARTIAL_BYTES};
 use crate::gpu::kernel::{Kernel, Operation, Strategy};
 use crate::gpu::plan::columns::{Group, shared_bytes};
+use crate::gpu::plan::launch_plan::{LaunchPlan, launch};
+use crate::gpu::plan::occupancy::{BUSY_FROM, THREADS};
 use crate::gpu::plan::view::{Arrangement, View};
-use crate::gpu::plan::{BUSY_FROM, LaunchPlan, THREADS, unsigned};
 
 /// A step that is a launch of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,8 +41,6 @@ impl Step {
 const REDUCING_BLOCKS: usize = 1056;
 /// Blocks of a launch over a large array at least: more than any GPU has multiprocessors.
 const BUSY_BLOCKS: usize = 192;
-/// Blocks of a multiprocessor, by the registers of the kernels that reduce.
-pub(super) const BLOCKS_PER_MULTIPROCESSOR: usize = 2;
 /// Terms that a thread adds up in the compute type before a block adds in `f64`: more would cost digits.
 pub(super) const LONGEST_CHAIN: usize = 128;
 /// Packets or rows that a thread takes at least, so that a block's beginning and end do not count.
@@ -51,6 +50,8 @@ const SHORTEST_COLUMN: usize = 16;
 
 /// Counters of the workspace that are for channels or groups of them: some are left to the launch as a whole.
 pub(super) const COUNTERS: usize = (COUNTER_BYTES - 64) / size_of::<u32>();
+/// Channels of which each has its two counters of `kernels/planes_ticketed.cu`, behind those of the whole launch.
+pub(crate) const MOST_TICKETED_CHANNELS: usize = COUNTERS / 2;
 /// Sums of one tile that the workspace has room for.
 const PARTIALS: usize = PARTIAL_BYTES / (2 * size_of::<f64>());
 
@@ -140,15 +141,4 @@ fn tile(
         .min(longest)
         .max(whole(most_split_tiles(units)))
         .min(whole(1))
-}
-
-pub(super) fn launch(kernel: Kernel, blocks: usize, shared_bytes: usize) -> Launch {
-    Launch {
-        kernel,
-        blocks: unsigned(blocks),
-        threads: unsigned(THREADS),
-        cluster: 1,
-        shared_bytes: unsigned(shared_bytes),
-        cooperative: false,
-    }
 }

@@ -14,7 +14,8 @@ use std::sync::OnceLock;
 
 use crate::error::{Error, Result};
 use crate::gpu::kernel::Strategy;
-use crate::gpu::plan::{MOST_TICKETED_CHANNELS, THREADS};
+use crate::gpu::plan::occupancy::THREADS;
+use crate::gpu::plan::split::MOST_TICKETED_CHANNELS;
 
 /// The sizes of a cluster that the kernels are launched in, smallest first.
 pub(super) const CLUSTERS: [usize; 5] = [1, 2, 4, 8, 16];

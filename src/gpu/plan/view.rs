@@ -4,10 +4,10 @@ use crate::element::DType;
 use crate::gpu::kernel::Family;
 use crate::shape::{Layout, Shape};
 
-/// Bytes of a plane from which a block walks planes; below, a sample is a row.
+/// Bytes of a plane from which a block walks planes; below, a sample is a row: where `kernels/planes.cuh` takes over from `columns.cuh`.
 const SMALLEST_PLANE: usize = 512;
 
-/// Bytes of a packet, the most that a thread reads at once.
+/// Bytes of a packet, the most that a thread reads at once: `Width` of `kernels/element.cuh`.
 pub(super) const PACKET_BYTES: usize = 16;
 
 /// How an array's values lie. (A kernel's [`Family`] may also be of no such array.)

@@ -4,9 +4,10 @@ use crate::gpu::driver::{Attributes, Launch};
 use crate::gpu::kernel::Kernel;
 use crate::gpu::plan::candidates::{Found, PlanQuery};
 use crate::gpu::plan::columns::{Group, shared_bytes};
-use crate::gpu::plan::split::{BLOCKS_PER_MULTIPROCESSOR, launch, most_tiles};
+use crate::gpu::plan::launch_plan::{LaunchPlan, launch, unsigned};
+use crate::gpu::plan::occupancy::{BLOCKS_PER_MULTIPROCESSOR, MOST_BLOCKS, THREADS};
+use crate::gpu::plan::split::most_tiles;
 use crate::gpu::plan::view::PACKET_BYTES;
-use crate::gpu::plan::{LaunchPlan, MOST_BLOCKS, THREADS, unsigned};
 
 /// Packets of a row of a group of columns, about: 64 bytes to 1 KB.
 const WIDTHS: [usize; 5] = [4, 8, 16, 32, 64];

@@ -13,10 +13,11 @@ mod planes;
 use crate::element::DType;
 use crate::gpu::driver::Attributes;
 use crate::gpu::kernel::{Kernel, Strategy};
-use crate::gpu::plan::split::{BLOCKS_PER_MULTIPROCESSOR, Step, step};
+use crate::gpu::plan::launch_plan::{LaunchPlan, Pass, PassPlan};
+use crate::gpu::plan::occupancy::{BLOCKS_PER_MULTIPROCESSOR, SharedBudgets};
+use crate::gpu::plan::split::{Step, step};
 use crate::gpu::plan::tuning::{CLUSTERS, Tuning};
 use crate::gpu::plan::view::{Arrangement, View};
-use crate::gpu::plan::{LaunchPlan, Pass, PassPlan, SharedBudgets};
 
 /// A pass over an array of one shape and type on one device: all that a plan depends on.
 pub(super) struct PlanQuery<'a> {

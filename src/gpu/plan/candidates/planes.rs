@@ -3,10 +3,11 @@
 use crate::gpu::driver::Launch;
 use crate::gpu::kernel::Kernel;
 use crate::gpu::plan::candidates::{Found, PlanQuery};
-use crate::gpu::plan::split::{LONGEST_CHAIN, launch, most_tiles};
+use crate::gpu::plan::launch_plan::{LaunchPlan, launch, unsigned};
+use crate::gpu::plan::occupancy::{MOST_BLOCKS, THREADS};
+use crate::gpu::plan::split::{LONGEST_CHAIN, most_tiles};
 use crate::gpu::plan::tuning::BLOCKS_OF_THREADS;
 use crate::gpu::plan::view::PACKET_BYTES;
-use crate::gpu::plan::{LaunchPlan, MOST_BLOCKS, THREADS, unsigned};
 
 /// Packets of a tile of the ticketed kernels: 32 KB and 64 KB.
 const TICKET_TILES: [usize; 2] = [2048, 4096];

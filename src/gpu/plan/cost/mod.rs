@@ -6,13 +6,13 @@
 pub mod constants;
 mod rates;
 mod stages;
-mod waves;
+pub(super) mod waves;
 
 use crate::gpu::driver::Attributes;
 use crate::gpu::plan::cost::constants::KernelConstants;
 use crate::gpu::plan::cost::rates::{NANOSECOND, Rates};
+use crate::gpu::plan::launch_plan::{Pass, PassPlan};
 use crate::gpu::plan::view::View;
-use crate::gpu::plan::{Pass, PassPlan};
 
 pub use waves::Bound;
 

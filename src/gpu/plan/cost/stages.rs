@@ -5,8 +5,8 @@ use crate::gpu::kernel::Strategy;
 use crate::gpu::plan::cost::constants::{KernelConstants, SEGMENTS};
 use crate::gpu::plan::cost::rates::{NANOSECOND, Rates};
 use crate::gpu::plan::cost::waves::Stage;
+use crate::gpu::plan::launch_plan::{LaunchPlan, Pass, PassPlan};
 use crate::gpu::plan::view::{Arrangement, PACKET_BYTES, View};
-use crate::gpu::plan::{LaunchPlan, Pass, PassPlan};
 
 /// 32-bit registers of a multiprocessor, of every GPU since Kepler.
 const REGISTERS: f64 = 65536.0;

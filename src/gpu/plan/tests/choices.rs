@@ -3,12 +3,14 @@
 use crate::element::DType;
 use crate::gpu::driver::Attributes;
 use crate::gpu::kernel::Strategy;
+use crate::gpu::plan::choice::choose;
 use crate::gpu::plan::choice::{PRICE_OF_EQUAL_BITS, Reason};
+use crate::gpu::plan::explanation::Explanation;
+use crate::gpu::plan::launch_plan::{LaunchPlan, Pass, PassPlan};
 use crate::gpu::plan::split::{Step, step};
 use crate::gpu::plan::tests::{HOPPER, TURING, view};
 use crate::gpu::plan::tuning::Tuning;
 use crate::gpu::plan::view::View;
-use crate::gpu::plan::{Explanation, LaunchPlan, Pass, PassPlan, choose};
 use crate::shape::{Layout, Shape};
 
 const PASSES: [Pass; 2] = [Pass::Forward, Pass::Backward];

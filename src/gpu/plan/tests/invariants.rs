@@ -4,13 +4,12 @@ use crate::element::DType;
 use crate::gpu::driver::{Attributes, COUNTER_BYTES, PARTIAL_BYTES};
 use crate::gpu::kernel::{Operation, Strategy};
 use crate::gpu::plan::candidates::PlanQuery;
-use crate::gpu::plan::split::{BLOCKS_PER_MULTIPROCESSOR, Step, step};
+use crate::gpu::plan::launch_plan::{LaunchPlan, Pass, PassPlan};
+use crate::gpu::plan::occupancy::{BLOCKS_PER_MULTIPROCESSOR, MOST_BLOCKS, SharedBudgets, THREADS};
+use crate::gpu::plan::split::{MOST_TICKETED_CHANNELS, Step, step};
 use crate::gpu::plan::tests::{HOPPER, TURING, view};
 use crate::gpu::plan::tuning::{BLOCKS_OF_THREADS, CLUSTERS, Tuning};
 use crate::gpu::plan::view::{Arrangement, View};
-use crate::gpu::plan::{
-    LaunchPlan, MOST_BLOCKS, MOST_TICKETED_CHANNELS, Pass, PassPlan, SharedBudgets, THREADS,
-};
 use crate::shape::Layout;
 
 /// Holds what the kernels and the device need of a launch.
