@@ -1,6 +1,8 @@
 //! Who does the work: one thread, rayon's global pool, or a pool of the caller's size.
 
 pub(crate) mod door;
+#[cfg(all(test, interleavings))]
+mod interleavings;
 pub(crate) mod joint_work;
 pub(crate) mod pool;
 pub(crate) mod shares;
@@ -49,7 +51,7 @@ impl Threads {
         self.pool.threads()
     }
 
-    /// Checks that the threads are there that so many bytes of memory are worth.
+    /// Checks that the threads could be started, where so many bytes of memory are worth sharing.
     pub(crate) fn check(&self, bytes: usize) -> Result<()> {
         if bytes < WORTH_SHARING {
             return Ok(());

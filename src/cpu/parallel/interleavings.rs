@@ -1,32 +1,14 @@
-//! Every order in which threads can meet where tiles are given out: the library's own two files, compiled with loom's primitives.
-#![cfg(test)]
-
-#[path = "../../../src/cpu/parallel/door.rs"]
-mod door;
-#[path = "../../../src/cpu/parallel/shares.rs"]
-mod shares;
-mod sync;
-#[path = "../../../src/cpu/tiling/traversal.rs"]
-mod traversal;
-
-/// Where the two files look for what they need.
-mod cpu {
-    pub(crate) mod parallel {
-        pub(crate) use crate::sync;
-    }
-    pub(crate) mod tiling {
-        pub(crate) use crate::traversal;
-    }
-}
+//! Every order in which threads can meet where tiles are given out and work is lent: with loom's primitives in place of the standard
+//! library's ([`sync`](super::sync)), by `RUSTFLAGS="--cfg interleavings" cargo test --lib interleavings`.
 
 use std::sync::PoisonError;
 
 use loom::sync::{Arc, Mutex};
 use loom::thread;
 
-use crate::door::Door;
-use crate::shares::Shares;
-use crate::traversal::Traversal;
+use crate::cpu::parallel::door::Door;
+use crate::cpu::parallel::shares::Shares;
+use crate::cpu::tiling::traversal::Traversal;
 
 /// What threads claim that take an index before they work on the one before, as passes do.
 fn claimed(shares: &Shares, thread: usize) -> Vec<usize> {
