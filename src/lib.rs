@@ -19,8 +19,9 @@
 //!
 //! With `cuda`, these environment variables decide about the build: `NVCC`, `CUDA_HOME`, `CUDA_PATH` and `PATH` lead to nvcc,
 //! which compiles the kernels where it is found; `BATCHNORM_SHIPPED_KERNELS=1` takes those that are shipped even then;
-//! `BATCHNORM_REQUIRE_NVCC=1` fails without nvcc; `BATCHNORM_CUDA_ARCHITECTURES=75,80,90` lists what nvcc compiles for, and
-//! `NVCC_CCBIN` names its host compiler.
+//! `BATCHNORM_REQUIRE_NVCC=1` fails without nvcc; `BATCHNORM_CUDA_ARCHITECTURES=75,80,90` lists what nvcc compiles for,
+//! `BATCHNORM_CUDA_CUBINS=90` which GPUs get machine code beside it, and `NVCC_CCBIN` names its host compiler. (nvcc in
+//! `/usr/local/cuda` is found without any of them.)
 #![warn(missing_docs)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

@@ -11,7 +11,7 @@
 //! [`Backend::forward_training`] and [`Backend::backward`] are the steps in order; [`composed`] is that composition,
 //! which is their meaning and what they are tested against. Every backend has fused forms of them that read memory fewer
 //! times. The steps stay public: synchronized, masked and other batch norms are built from them. The three whose results several
-//! may have to put together come in another form, which rounds nothing to the compute type: [`Backend::statistics_in_f64`],
+//! may have to put together come in another form, which answers on the host in `f64` (unrounded on the processor): [`Backend::statistics_in_f64`],
 //! [`Backend::backward_reduce_in_f64`] and [`Backend::backward_input_in_f64`].
 //!
 //! Every method checks every length before it writes anything.

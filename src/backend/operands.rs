@@ -1,5 +1,6 @@
 //! What the steps are given and what they write: arrays, named. `S` is memory that is read, `W` memory that is written:
-//! the slices of a backend.
+//! the slices of a backend. Callers of the steps write these operands as literals, so their fields are all that there are: a new one
+//! takes a new minor version.
 
 /// The same operand with each array in its place made another, or the first error.
 macro_rules! try_map {

@@ -1,4 +1,4 @@
-//! The steps on the CPU: each hands its operands to the kernel of its name.
+//! The steps on the CPU: each hands its operands to the step of its name in `steps/`.
 
 use crate::backend::checked::Checked;
 use crate::backend::epilogue::{ActivationBackward, Epilogue};

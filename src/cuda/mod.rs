@@ -15,7 +15,8 @@
 //! # Memory and order
 //!
 //! The steps of [`crate::backend::Backend`] take cudarc's slices and views and bare addresses alike ([`CudaMemory`],
-//! [`CudaMemoryMut`]). They neither allocate nor wait: work goes into the stream that the backend was made on.
+//! [`CudaMemoryMut`]). They neither allocate nor wait: work goes into the stream that the backend was made on. (Only those whose
+//! results are the host's, `_in_f64`, do both.)
 //!
 //! A step can be captured in a CUDA graph: on a stream of the caller's ([`Cuda::on_stream`]; the default stream cannot be
 //! captured), after [`Cuda::load_kernels`] or one call of the same step, and with memory whose uses cudarc does not

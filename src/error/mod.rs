@@ -10,6 +10,7 @@ use crate::error::cause::Cause;
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Why an operation was refused. After an error nothing has changed: no output was written, no statistic followed.
+/// (One exception: where the memory for sums runs out in the middle of a pass, its outputs may have been begun.)
 ///
 /// Each message is whole by itself. Where another library or the system failed, `source()` is that library's own error:
 ///
@@ -19,6 +20,9 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// let cause = error.source().unwrap().downcast_ref::<std::io::Error>().unwrap();
 /// assert_eq!(cause.kind(), std::io::ErrorKind::NotFound);
 /// ```
+///
+/// There may come more variants. Those that there are keep their fields within a minor version: whoever implements a backend's memory
+/// or a transport makes such errors.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {

@@ -33,7 +33,7 @@ pub struct Folded<T> {
 }
 
 /// Folding. The results are what [`forward_inference`](Self::forward_inference) computes up to rounding, before its
-/// activation: where ReLU is fused into this layer, the caller applies it to the result. The arithmetic is `f64`, each
+/// activation: where one is fused into this layer, the caller applies it to the result. The arithmetic is `f64`, each
 /// result is rounded once to its type, and values beyond the range of that type become infinite.
 impl<B: Backend, C: Compute> BatchNorm<B, C> {
     /// Inference as a scale and a shift per channel.
@@ -49,7 +49,7 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
     /// ```
     ///
     /// # Errors
-    /// [`Error::NoRunningStatistics`]; [`Error::Value`] for a running variance that is NaN; when the device fails.
+    /// [`Error::NoRunningStatistics`]; [`Error::Value`] for a running variance that is below zero or NaN; when the device fails.
     pub fn scale_and_shift(&self) -> Result<ScaleAndShift<C>> {
         let _mode = DefaultMode::enter();
         let constants = Constants::of(self)?;
@@ -75,7 +75,7 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
     /// ```
     ///
     /// # Errors
-    /// [`Error::NoRunningStatistics`]; [`Error::Value`] for a running variance that is NaN; [`Error::WeightDimensions`]
+    /// [`Error::NoRunningStatistics`]; [`Error::Value`] for a running variance that is below zero or NaN; [`Error::WeightDimensions`]
     /// for dimensions other than these or of zero; [`Error::Length`] for a weight that does not have these dimensions, or
     /// a bias of another length; when the device fails.
     pub fn fold_into_linear<T: Element>(
@@ -96,7 +96,7 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
     /// `weight` is (C, inputs / groups, kernel...) with 1 to 3 kernel dimensions, `bias` (C,) or none.
     ///
     /// # Errors
-    /// [`Error::NoRunningStatistics`]; [`Error::Value`] for a running variance that is NaN; [`Error::WeightDimensions`] for dimensions other than these or of zero;
+    /// [`Error::NoRunningStatistics`]; [`Error::Value`] for a running variance that is below zero or NaN; [`Error::WeightDimensions`] for dimensions other than these or of zero;
     /// [`Error::ShapeOverflow`]; [`Error::Length`] for a weight that does not have these dimensions, or a bias of
     /// another length; when the device fails.
     pub fn fold_into_convolution<T: Element>(

@@ -1,9 +1,10 @@
 //! The manual: what the front page has no room for, a chapter a module. Its code runs as tests.
 //!
 //! To use the crate, read [`passes`], [`support`] and [`rules`]; [`vocabulary`] for those who come from another library;
-//! [`candle`] and [`cuda`] for those who use these; [`memory`] for what a call costs beside its kernels, in debug builds too; [`synchronized`] for a batch that several ranks have together; [`steps`] to build a batch norm of one's own from. [`six_roles`] has what batch
-//! norm is known for, measured, [`figures`] how fast and how exact this crate is, [`replay`] how to hold it against a case of one's own,
-//! and [`tests`] how it is tested.
+//! [`candle`] and [`cuda`] for those who use these; [`memory`] for what a call costs beside its kernels, in debug builds too;
+//! [`synchronized`] for a batch that several ranks have together; [`steps`] to build a batch norm of one's own from. [`six_roles`] has
+//! what batch norm is known for, measured, [`figures`] how fast and how exact this crate is, [`replay`] how to hold it against a case
+//! of one's own, and [`tests`] how it is tested.
 
 #[doc = include_str!("passes.md")]
 pub mod passes {}

@@ -44,7 +44,7 @@ pub(crate) fn sum_of_not_finite(terms: &[f64]) -> f64 {
     if sum.is_nan() { f64::NAN } else { sum }
 }
 
-/// More numbers than this that do not overlap there are not.
+/// The most numbers that can be held without overlapping: f64's range has no room for more.
 const MOST_PARTIALS: usize = 48;
 
 /// Shewchuk 1997, "Adaptive precision floating-point arithmetic", as Python's `math.fsum` has it: the sum is held as numbers that

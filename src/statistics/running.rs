@@ -1,4 +1,4 @@
-//! The statistics of batches, and the running ones that follow them.
+//! The running statistics, and how they follow those of batches.
 
 use crate::allocate::{collected, filled};
 use crate::arrays::channel_array::ChannelArray;

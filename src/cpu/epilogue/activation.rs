@@ -1,7 +1,8 @@
 //! Every activation on vectors: y from v, the bit that is saved of v, and dv from dy and either.
 //!
-//! The one file of the processor's kernels to edit for a new activation. Which one it is does not change in a loop, and is asked in it all the same: through
-//! [`opaque`], which says why.
+//! The one file of the processor's kernels to edit for a new activation (what its arithmetic needs beside vectors has a file of its
+//! own, as `src/logistic.rs`). Which activation it is does not change in a loop, and is asked in it all the same: through [`opaque`],
+//! which says why.
 
 use crate::backend::activation::Activation;
 use crate::cpu::simd::elements::SimdElement;

@@ -75,7 +75,7 @@ impl Pool {
     /// Retains a block that is not in use any more, or gives it back.
     pub(super) fn put(&self, block: Block) {
         if block.len() >= MIN_RETAINED_BYTES {
-            // What is given back is so after the lock is.
+            // The lock is released before memory is given back to the system.
             let given_back = self.retained().put(block);
             drop(given_back);
         }

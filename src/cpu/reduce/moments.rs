@@ -15,11 +15,11 @@ pub struct Moments {
     pub(crate) count: f64,
     /// Mean of each channel.
     pub(crate) mean: Scratch<f64>,
-    /// What of the mean is less than half a unit in the last place of that.
+    /// What rounding took from the mean: less than half a unit in its last place.
     pub(crate) mean_low: Scratch<f64>,
     /// Σ(x − mean)² of each channel.
     pub(crate) m2: Scratch<f64>,
-    /// Of which channels some sums were not good for this.
+    /// What is doubtful about each channel's sums.
     pub(crate) doubts: Scratch<Doubt>,
 }
 

@@ -158,7 +158,7 @@ pub(crate) fn sample_columns<S: Simd, T: SimdElement>(
         let share = T::splat(simd, T::Scalar::nearest(1.0 / MANY as f64));
         let mean = samples[0].mul(share);
         pivots.copy_from_slice(&mean.widen().to_array()[..pivots.len()]);
-        // On a scale on which only those that are not small overflow, and on which those are infinite: that is quick.
+        // On a scale on which those that are not small become infinite: infinities are as quick as other numbers, subnormal ones are not.
         let enlarges = T::splat(simd, T::Scalar::nearest(T::Scalar::ENLARGES));
         let mut squares = T::splat(simd, T::Scalar::default());
         for i in 0..MANY {

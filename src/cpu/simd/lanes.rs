@@ -1,4 +1,4 @@
-//! A vector out of several registers: where there are two, `pair.rs` has it.
+//! A vector out of several registers. (`pair.rs` makes one of two vectors, which AVX2's are made of.)
 
 use crate::cpu::simd::vector::Vector;
 

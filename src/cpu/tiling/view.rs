@@ -1,5 +1,5 @@
-//! Memory as a two-dimensional view of rows and planes: channels first, a row is one sample, C planes of S values each; channels last, a row is one position,
-//! C planes of 1 value, or where C is small several positions, so that a row fills vectors.
+//! Memory as a two-dimensional view of rows and planes: channels first, a row is one sample, C planes of S values each; channels
+//! last, a row is one position, C planes of 1 value, or where C is small several positions, so that a row fills vectors.
 
 use std::ops::Range;
 
@@ -29,7 +29,7 @@ pub struct MatrixView {
     pub(crate) planes: usize,
     /// Neighbouring values of one channel: the width of a plane.
     pub(crate) width: usize,
-    /// C. Unit u belongs to channel u mod C.
+    /// C. Plane p belongs to channel p mod C.
     pub(crate) channels: usize,
 }
 
