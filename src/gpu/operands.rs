@@ -47,11 +47,6 @@ impl<'a, D: Driver> Operands<'a, D> {
         std::mem::take(&mut self.arguments.arrays.out)
     }
 
-    /// What is no array that has been lent: sizes, choices, addresses of the launch's own.
-    pub(super) fn set(&mut self, set: impl FnOnce(&mut Arguments)) {
-        set(&mut self.arguments);
-    }
-
     /// Memory that is read.
     pub(super) fn read<'longer: 'a, T: Element>(
         &mut self,

@@ -14,15 +14,15 @@ use crate::gpu::in_f64;
 use crate::gpu::kernel::Operation;
 use crate::gpu::operands::Operands;
 use crate::gpu::plan::launch_plan::{LaunchPlan, Pass, PassPlan};
-use crate::gpu::plan::split::Step;
+use crate::gpu::plan::split::{self, Step};
 use crate::gpu::plan::view::View;
-use crate::gpu::{Gpu, GpuMask, plan};
+use crate::gpu::{Gpu, GpuMask};
 use crate::shape::{Shape, check_len};
 
 impl<D: Driver> Gpu<D> {
-    /// A pass in one launch, where it is planned so; or the two launches that it is planned in, which are left to the
+    /// Launches a pass that is planned as one launch; or gives the two launches that it is planned as, which are left to the
     /// caller. A launch that the device has no room for is planned anew without what it lacked.
-    fn whole<T: Element>(
+    fn launch_unless_split<T: Element>(
         &self,
         pass: Pass,
         view: &View,
@@ -47,7 +47,7 @@ impl<D: Driver> Gpu<D> {
 
 /// A step's launch.
 fn step<T: Element>(step: Step, view: &View) -> LaunchPlan {
-    plan::step(step, view, T::DTYPE)
+    split::step(step, view, T::DTYPE)
 }
 
 impl<D: Driver> Steps for Gpu<D> {
@@ -76,7 +76,7 @@ impl<D: Driver> Steps for Gpu<D> {
         let mut operands = Operands::new(&self.driver, view);
         operands.x::<T>(x)?;
         operands.statistics_out::<T::Compute>(&mut out)?;
-        operands.set(|arguments| arguments.numbers.epsilon = epsilon);
+        operands.arguments.numbers.epsilon = epsilon;
         operands.launch(&step::<T>(Step::Statistics, &view))
     }
 
@@ -101,11 +101,9 @@ impl<D: Driver> Steps for Gpu<D> {
         let mut operands = Operands::without_arrays(&self.driver);
         let variance = operands.read::<C>(variance)?;
         let inv_std = operands.write::<C>(&mut inv_std)?;
-        operands.set(|arguments| {
-            arguments.channel.variance = variance;
-            arguments.channel.inv_std = inv_std;
-            arguments.numbers.epsilon = epsilon;
-        });
+        operands.arguments.channel.variance = variance;
+        operands.arguments.channel.inv_std = inv_std;
+        operands.arguments.numbers.epsilon = epsilon;
         operands.launch_channels(Operation::InverseStd, C::DTYPE, channels)
     }
 
@@ -121,10 +119,9 @@ impl<D: Driver> Steps for Gpu<D> {
         let mean_low = operands.read::<C>(batch.mean_low)?;
         let variance = operands.read::<C>(batch.variance)?;
         operands.running_out::<C>(&mut running)?;
-        operands.set(|arguments| {
-            (arguments.channel.mean, arguments.channel.mean_low) = (mean, mean_low);
-            arguments.channel.variance = variance;
-        });
+        operands.arguments.channel.mean = mean;
+        operands.arguments.channel.mean_low = mean_low;
+        operands.arguments.channel.variance = variance;
         operands.launch_channels(Operation::UpdateRunning, C::DTYPE, channels)
     }
 
@@ -202,11 +199,10 @@ impl<D: Driver> Steps for Gpu<D> {
         if let Some(sums) = sums {
             let gamma = operands.read::<T::Compute>(sums.gamma)?;
             let beta = operands.read::<T::Compute>(sums.beta)?;
-            operands.set(|arguments| {
-                (arguments.channel.dgamma, arguments.channel.dbeta) = (gamma, beta);
-                arguments.numbers.count = sums.count as f64;
-                arguments.choices.batch_statistics = 1;
-            });
+            operands.arguments.channel.dgamma = gamma;
+            operands.arguments.channel.dbeta = beta;
+            operands.arguments.numbers.count = sums.count as f64;
+            operands.arguments.choices.batch_statistics = 1;
         }
         operands.launch(&step::<T>(Step::BackwardInput, &view))
     }
@@ -251,15 +247,16 @@ impl<D: Driver> Steps for Gpu<D> {
         operands.epilogue::<T>(&mut epilogue)?;
         let gamma = operands.read::<T::Compute>(affine.gamma)?;
         let beta = operands.read::<T::Compute>(affine.beta)?;
-        operands.set(|arguments| {
-            (arguments.channel.gamma, arguments.channel.beta) = (gamma, beta);
-            arguments.numbers.epsilon = affine.epsilon;
-        });
-        let Some([reduce, write]) = self.whole::<T>(Pass::Forward, &view, &operands)? else {
+        operands.arguments.channel.gamma = gamma;
+        operands.arguments.channel.beta = beta;
+        operands.arguments.numbers.epsilon = affine.epsilon;
+        let Some([reduce, write]) =
+            self.launch_unless_split::<T>(Pass::Forward, &view, &operands)?
+        else {
             return Ok(());
         };
         operands.launch(&reduce)?;
-        operands.set(|arguments| arguments.choices.reverse = 1);
+        operands.arguments.choices.reverse = 1;
         operands.launch(&write)
     }
 
@@ -289,19 +286,17 @@ impl<D: Driver> Steps for Gpu<D> {
             // The kernel that reduces writes dx in the same pass if it is told where.
             return operands.launch(&step::<T>(Step::BackwardReduce, &view));
         }
-        operands.set(|arguments| {
-            arguments.numbers.count = shape.values_per_channel() as f64;
-            arguments.choices.batch_statistics = 1;
-        });
-        let Some([reduce, write]) = self.whole::<T>(Pass::Backward, &view, &operands)? else {
+        operands.arguments.numbers.count = shape.values_per_channel() as f64;
+        operands.arguments.choices.batch_statistics = 1;
+        let Some([reduce, write]) =
+            self.launch_unless_split::<T>(Pass::Backward, &view, &operands)?
+        else {
             return Ok(());
         };
         let out = operands.take_out();
         operands.launch(&reduce)?;
-        operands.set(|arguments| {
-            arguments.arrays.out = out;
-            arguments.choices.reverse = 1;
-        });
+        operands.arguments.arrays.out = out;
+        operands.arguments.choices.reverse = 1;
         operands.launch(&write)
     }
 }
