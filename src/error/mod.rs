@@ -142,7 +142,13 @@ pub enum Error {
         /// What was asked for.
         operation: &'static str,
     },
-    /// The weight of a layer that is to be folded into is not one that comes before this layer.
+    /// A layer cannot be folded into the one after it, whose input is what an activation makes of this layer's result.
+    #[error("{found} lies between this layer and the one after it, into which it cannot be folded")]
+    ActivationBetween {
+        /// The activation.
+        found: String,
+    },
+    /// The weight of a layer that is to be folded into is not one that stands beside this layer.
     #[error("the weight has dimensions {}, needed is {needed}", brief(.found))]
     WeightDimensions {
         /// The dimensions given.

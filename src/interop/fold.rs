@@ -1,4 +1,4 @@
-//! Inference without the layer: folded to a scale and a shift, or into the layer before it.
+//! Inference without the layer: folded to a scale and a shift, or into the layer before it (`fold_following.rs`: after it).
 //!
 //! With constant statistics a batch normalization is y = scale·x + shift per channel, and the linear layer or
 //! convolution that computes x can do that itself: W·scale and (b − mean)·scale + β in place of W and b. Source:
@@ -23,12 +23,12 @@ pub struct ScaleAndShift<C> {
     pub shift: Vec<C>,
 }
 
-/// The parameters of a layer that also does what the batch normalization after it did.
+/// The parameters of a layer that also does what the batch normalization beside it did.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Folded<T> {
     /// Of the same dimensions as before.
     pub weight: Vec<T>,
-    /// (C,), also where there was none before.
+    /// (outputs,), also where there was none before.
     pub bias: Vec<T>,
 }
 
@@ -175,12 +175,12 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
 }
 
 /// Whether there are 1 to 3 dimensions of a kernel, after those of outputs and inputs.
-fn has_kernel(dims: &[usize]) -> bool {
+pub(super) fn has_kernel(dims: &[usize]) -> bool {
     (3..=5).contains(&dims.len())
 }
 
 /// The weight must have dimensions that fit the layer, none zero, and as many values.
-fn check_dims<T>(
+pub(super) fn check_dims<T>(
     weight: &[T],
     dims: &[usize],
     fits: bool,
@@ -204,14 +204,14 @@ fn check_dims<T>(
 }
 
 /// What inference computes with, each (C,).
-struct Constants {
+pub(super) struct Constants {
     scale: Vec<f64>,
     mean: Vec<f64>,
     beta: Vec<f64>,
 }
 
 impl Constants {
-    fn of<B: Backend, C: Compute>(layer: &BatchNorm<B, C>) -> Result<Self> {
+    pub(super) fn of<B: Backend, C: Compute>(layer: &BatchNorm<B, C>) -> Result<Self> {
         let Parameters {
             gamma,
             beta,
@@ -241,8 +241,13 @@ impl Constants {
         })
     }
 
+    /// γ / sqrt(variance + ε) of channel `c`.
+    pub(super) fn scale(&self, c: usize) -> f64 {
+        self.scale[c]
+    }
+
     /// The normalized value of `x` in channel `c`.
-    fn apply(&self, c: usize, x: f64) -> f64 {
+    pub(super) fn apply(&self, c: usize, x: f64) -> f64 {
         (x - self.mean[c]) * self.scale[c] + self.beta[c]
     }
 }

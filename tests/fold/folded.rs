@@ -9,7 +9,7 @@ use crate::convolution::{BATCH, Convolution, product};
 use crate::{Values, layer, widen};
 
 /// Half the distance from 1 to the next value.
-fn unit_roundoff(dtype: DType) -> f64 {
+pub(crate) fn unit_roundoff(dtype: DType) -> f64 {
     let digits = match dtype {
         DType::F16 => 11,
         DType::BF16 => 8,

@@ -1,7 +1,8 @@
-//! Folding, held against the layer itself after a plain convolution in `f64`.
+//! Folding, held against the layer itself and a plain convolution in `f64`.
 
 mod convolution;
 mod folded;
+mod following;
 mod refused;
 
 use batchnorm::{BatchNorm, BatchNormConfig, Compute, Cpu, Element};

@@ -1,0 +1,192 @@
+//! What folding into the layer after gives, and what cannot be.
+
+use batchnorm::{
+    Activation, BatchNorm, BatchNormConfig, Compute, Cpu, Element, Error, Folded, Shape, Tensor,
+};
+use half::{bf16, f16};
+
+use crate::convolution::{BATCH, Convolution, product};
+use crate::folded::unit_roundoff;
+use crate::{Values, layer, widen};
+
+fn fold<T: Element, C: Compute>(
+    layer: &BatchNorm<Cpu, C>,
+    convolution: &Convolution<'_>,
+    weight: &[T],
+    bias: Option<&[T]>,
+) -> Folded<T> {
+    let dims = convolution.weight_dims();
+    if convolution.size.is_empty() {
+        layer.fold_into_following_linear(weight, &dims, bias)
+    } else {
+        layer.fold_into_following_convolution(weight, &dims, convolution.groups, bias)
+    }
+    .unwrap()
+}
+
+/// The folded convolution of x against the layer and the convolution after it, for weights of type `T`.
+fn check<T: Element, C: Compute>(convolution: &Convolution<'_>, has_bias: bool) {
+    let mut values = Values::new(convolution.inputs as u64 * 37 + convolution.groups as u64);
+    let config = BatchNormConfig::new(convolution.inputs).epsilon(1e-3);
+    let layer: BatchNorm<_, C> = layer(config, &mut values);
+    let weight: Vec<T> = values.list(product(&convolution.weight_dims()), 0.25);
+    let bias: Option<Vec<T>> = has_bias.then(|| values.list(convolution.outputs, 0.25));
+    let dims = [&[BATCH, convolution.inputs], convolution.size].concat();
+    let x: Vec<C> = values.list(product(&dims), 0.0);
+    let shape = Shape::channels_first(&dims).unwrap();
+    let between = Tensor::new(&Cpu::new(), shape, &x).unwrap();
+    let between = layer.forward_inference(&between).unwrap().to_vec().unwrap();
+    let (wide, wide_bias) = (widen(&weight), bias.as_deref().map(widen));
+    let expected = convolution.run(&widen(&between), &wide, wide_bias.as_deref());
+
+    let folded = fold(&layer, convolution, &weight, bias.as_deref());
+    assert_eq!(folded.weight.len(), weight.len());
+    let (of_x, bias) = (widen(&folded.weight), widen(&folded.bias));
+    let found = convolution.run(&widen(&x), &of_x, Some(&bias));
+
+    // Folded weights and biases are wrong by a unit roundoff each, what lies between by some roundoffs of what it adds up; f64 sums of
+    // less than 100 terms come on top.
+    let absolute = |values: &[f64]| values.iter().map(|value| value.abs()).collect::<Vec<_>>();
+    let magnitude = convolution.run(
+        &absolute(&widen(&x)),
+        &absolute(&of_x),
+        Some(&absolute(&bias)),
+    );
+    let alone = layer.scale_and_shift().unwrap();
+    let spatial = product(convolution.size);
+    let of_layer = |(i, x): (usize, &C)| {
+        let c = i / spatial % convolution.inputs;
+        (x.to_f64() * alone.scale[c].to_f64()).abs() + alone.shift[c].to_f64().abs() + 2.0
+    };
+    let of_layer: Vec<f64> = x.iter().enumerate().map(of_layer).collect();
+    let of_layer = convolution.run(&of_layer, &absolute(&wide), None);
+    for index in 0..found.len() {
+        let tolerance = (1.01 * unit_roundoff(T::DTYPE) + 100.0 * f64::EPSILON) * magnitude[index]
+            + (8.0 * unit_roundoff(C::DTYPE) + 100.0 * f64::EPSILON) * of_layer[index];
+        let difference = (found[index] - expected[index]).abs();
+        assert!(
+            difference <= tolerance,
+            "{convolution:?} {} at {index}: {} instead of {}, more than {tolerance:e} away",
+            T::DTYPE,
+            found[index],
+            expected[index]
+        );
+    }
+}
+
+fn check_all_types(convolution: &Convolution<'_>) {
+    for has_bias in [true, false] {
+        check::<f64, f64>(convolution, has_bias);
+        check::<f32, f64>(convolution, has_bias);
+        check::<f32, f32>(convolution, has_bias);
+        check::<bf16, f32>(convolution, has_bias);
+        check::<f16, f32>(convolution, has_bias);
+    }
+}
+
+const LINEAR: Convolution<'_> = Convolution {
+    transposed: false,
+    inputs: 7,
+    outputs: 5,
+    groups: 1,
+    size: &[],
+    kernel: &[],
+    stride: 1,
+    padding: 0,
+};
+
+#[test]
+fn linear_layers_take_in_what_is_before_them() {
+    check_all_types(&LINEAR);
+    check_all_types(&Convolution {
+        inputs: 1,
+        outputs: 1,
+        ..LINEAR
+    });
+}
+
+#[test]
+fn convolutions_take_in_what_is_before_them() {
+    let flat = Convolution {
+        inputs: 6,
+        outputs: 9,
+        size: &[7, 5],
+        kernel: &[3, 2],
+        stride: 2,
+        ..LINEAR
+    };
+    check_all_types(&flat);
+    check_all_types(&Convolution { groups: 3, ..flat });
+    check_all_types(&Convolution {
+        outputs: 12,
+        groups: 6,
+        ..flat
+    });
+    check_all_types(&Convolution {
+        size: &[3, 4, 5],
+        kernel: &[1, 2, 3],
+        groups: 3,
+        ..flat
+    });
+}
+
+/// As the documentation says of padding with zeros: what x is padded with is the x whose y is zero.
+#[test]
+fn zeros_around_y_are_other_values_around_x() {
+    let mut values = Values::new(3);
+    let layer: BatchNorm<_> = layer(BatchNormConfig::new(1), &mut values);
+    let alone = layer.scale_and_shift().unwrap();
+    let folded = layer
+        .fold_into_following_convolution(&[1.0f32, 2.0], &[1, 1, 2], 1, None)
+        .unwrap();
+    let x = -alone.shift[0] / alone.scale[0];
+    let found = folded.weight[0] * x + folded.weight[1] * x + folded.bias[0];
+    let size = (folded.weight[1] * x).abs() + folded.bias[0].abs();
+    assert!(found.abs() <= 4.0 * f32::EPSILON * size, "{found}");
+    assert!(folded.bias[0].abs() > 0.01, "the example shows nothing");
+}
+
+#[test]
+fn what_does_not_fit_is_refused() {
+    let layer: BatchNorm<_> = BatchNorm::new(&Cpu::new(), BatchNormConfig::new(4)).unwrap();
+    let weight = vec![1.0f32; 48];
+    for dims in [&[4, 12][..], &[], &[48], &[0, 4], &[12, 4, 1]] {
+        let error = layer.fold_into_following_linear(&weight, dims, None);
+        assert!(
+            matches!(error, Err(Error::WeightDimensions { .. })),
+            "{dims:?}"
+        );
+    }
+    for (dims, groups) in [
+        (&[6, 4, 2][..], 0),
+        (&[6, 4, 2], 2),
+        (&[6, 2, 4], 4),
+        (&[3, 2, 8], 2),
+        (&[12, 4], 1),
+        (&[0, 4, 2], 1),
+    ] {
+        let error = layer.fold_into_following_convolution(&weight, dims, groups, None);
+        assert!(
+            matches!(error, Err(Error::WeightDimensions { .. })),
+            "{dims:?} {groups}"
+        );
+    }
+    let length = layer.fold_into_following_linear(&weight, &[11, 4], None);
+    assert!(matches!(length, Err(Error::Length { .. })));
+    let bias = layer.fold_into_following_linear(&weight, &[12, 4], Some(&weight[..4]));
+    assert!(matches!(bias, Err(Error::Length { .. })));
+    let overflow = layer.fold_into_following_convolution(&weight, &[usize::MAX, 4, 2], 1, None);
+    assert!(matches!(overflow, Err(Error::ShapeOverflow { .. })));
+}
+
+#[test]
+fn an_activation_between_is_refused() {
+    let config = BatchNormConfig::new(1).activation(Activation::Relu);
+    let layer: BatchNorm<_> = BatchNorm::new(&Cpu::new(), config).unwrap();
+    let error = layer
+        .fold_into_following_linear(&[1.0f32], &[1, 1], None)
+        .unwrap_err();
+    let expected =
+        "relu lies between this layer and the one after it, into which it cannot be folded";
+    assert_eq!(error.to_string(), expected);
+}
