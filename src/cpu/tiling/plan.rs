@@ -215,7 +215,11 @@ mod tests {
             24, 40, 48, 80, 96, 112, 136, 144, 160, 192, 232, 240, 320, 480, 672, 1152,
         ] {
             for side in [7, 14, 28, 56, 112] {
-                let shape = Shape::channels_first(&[32, channels, side, side]).unwrap();
+                // Some have more bytes than a machine of 32 bits can address.
+                let Ok(shape) = Shape::channels_first(&[32, channels, side, side]) else {
+                    assert!(size_of::<usize>() < 8 && channels * side * side > 1 << 22);
+                    continue;
+                };
                 for (arrays, bytes) in [(2, 2), (3, 2), (2, 4), (3, 4)] {
                     let tiling = MatrixView::of(&shape).for_statistics(arrays, bytes);
                     assert!(tiling.has_whole_channels(), "{shape}: {tiling:?}");
