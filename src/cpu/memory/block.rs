@@ -91,7 +91,7 @@ mod tests {
         for bytes in [0, 1, 17, MIN_MAPPED_BYTES, MIN_HUGE_BYTES + 1] {
             let mut block = Block::new(bytes).unwrap();
             assert!(block.len() >= bytes && block.len() < bytes + HUGE_PAGE_BYTES);
-            assert_eq!(block.bytes().as_ptr().align_offset(16), 0);
+            assert_eq!(block.bytes().as_ptr().align_offset(align_of::<f64>()), 0);
             assert!(block.bytes().iter().all(|&byte| byte == 0));
             block.bytes_mut().fill(0xff);
             assert!(block.bytes().iter().all(|&byte| byte == 0xff));
