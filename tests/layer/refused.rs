@@ -175,11 +175,14 @@ fn shapes_are_checked() {
             ..
         })
     ));
-    let enormous = Shape::channels_first(&[1 << (usize::BITS - 24), 1 << 19]).unwrap();
-    assert!(matches!(
-        Tensor::<f32, Cpu>::zeros(&cpu(), enormous),
-        Err(Error::OutOfMemory { .. })
-    ));
+    // A machine of 32 bits may have the room for every shape that there is.
+    if let Ok(sample) = usize::try_from(1u64 << 40) {
+        let enormous = Shape::channels_first(&[sample, 1 << 19]).unwrap();
+        assert!(matches!(
+            Tensor::<f32, Cpu>::zeros(&cpu(), enormous),
+            Err(Error::OutOfMemory { .. })
+        ));
+    }
 }
 
 #[test]
