@@ -14,10 +14,12 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use batchnorm::Cuda;
+use batchnorm::cuda::LoadedModules;
 use clap::{Args, Parser, Subcommand};
 use cuda_machine::machine::Machine;
 use lines::Lines;
 use report::Head;
+use serde_json::json;
 use workload::gpu::rows::{Bench, CALLS, listed};
 use workload::gpu::selection::{Only, select};
 use workload::gpu::wanted::{Rows, Wanted};
@@ -120,7 +122,7 @@ fn main() -> ExitCode {
     let opened = start.elapsed();
     code(match arguments.command {
         None => rows(&machine, &RowsArguments::default()),
-        Some(Command::Load(json)) => load(opened, &json),
+        Some(Command::Load(json)) => load(&machine, opened, &json),
         Some(Command::Limits(json)) => limits(&machine, &json),
         Some(Command::Rows(told)) => rows(&machine, &told),
         Some(Command::Once(selection)) => once(&machine, &selection),
@@ -153,11 +155,16 @@ fn device(gpu: batchnorm::Result<Cuda>, without: u8) -> ExitCode {
     }
 }
 
-fn load(opened: Duration, json: &Json) -> Done {
+/// How long it took, and of what: the driver may refuse the machine code, and then compiles PTX.
+fn load(machine: &Machine, opened: Duration, json: &Json) -> Done {
     let seconds = opened.as_secs_f64();
-    println!("a context with every kernel: {seconds:.3} s");
+    let LoadedModules { machine_code, ptx } = machine.gpu.loaded_modules();
+    println!(
+        "a context with every kernel: {seconds:.3} s; {machine_code} modules as machine code, {ptx} as PTX"
+    );
     let mut lines = Lines::to(json.path.as_deref())?;
-    lines.write("load", &serde_json::json!({ "seconds": seconds }))?;
+    let loaded = json!({ "seconds": seconds, "machine_code": machine_code, "ptx": ptx });
+    lines.write("load", &loaded)?;
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use cudarc::driver::sys::CUstreamCaptureStatus as CaptureStatus;
 use cudarc::driver::{CudaContext, CudaSlice, CudaStream, DevicePtr, DriverError, SyncOnDrop, sys};
 
-use crate::cuda::kernels::Kernels;
+use crate::cuda::kernels::{Kernels, LoadedModules};
 use crate::cuda::memory::{CudaMemory, CudaMemoryMut};
 use crate::cuda::version::{OLDEST_ARCHITECTURE, capability};
 use crate::cuda::{attributes, clusters, driver_error, launch, library, modules};
@@ -98,6 +98,10 @@ impl CudaDriver {
 
     pub(super) fn load_kernels(&self) -> Result<()> {
         kernel::all().try_for_each(|kernel| self.kernels.get(kernel).map(drop))
+    }
+
+    pub(super) fn loaded_modules(&self) -> LoadedModules {
+        self.kernels.loaded_modules()
     }
 
     pub(super) fn out_of_memory<T>(error: DriverError, len: usize) -> Error {

@@ -26,7 +26,17 @@ pub(super) struct Kernels {
 #[derive(Debug, Default)]
 struct Loaded {
     modules: HashMap<String, Arc<CudaModule>>,
+    count: LoadedModules,
     functions: HashMap<Kernel, CudaFunction>,
+}
+
+/// How many modules of kernels are loaded, by the form that the driver took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LoadedModules {
+    /// As the machine code that the build has ([`BATCHNORM_CUDA_CUBINS`](crate::manual::cuda)).
+    pub machine_code: usize,
+    /// As PTX, which the driver compiled, or had compiled before.
+    pub ptx: usize,
 }
 
 impl Kernels {
@@ -79,6 +89,12 @@ impl Kernels {
         Ok(function)
     }
 
+    /// How many modules are loaded so far.
+    pub(super) fn loaded_modules(&self) -> LoadedModules {
+        let loaded = self.loaded.read().unwrap_or_else(PoisonError::into_inner);
+        loaded.count
+    }
+
     /// Whether the device's form of a kernel knows clusters: those compiled for Hopper do.
     pub(super) fn knows_clusters(&self, kernel: Kernel) -> bool {
         let module = kernel.module();
@@ -91,9 +107,13 @@ impl Kernels {
         if let Some(module) = loaded.modules.get(&name) {
             return Ok(module.clone());
         }
-        let module = match self.assembled(&name) {
-            Some(module) => module,
-            None => self.compiled(&name)?,
+        let module = if let Some(module) = self.assembled(&name) {
+            loaded.count.machine_code += 1;
+            module
+        } else {
+            let module = self.compiled(&name)?;
+            loaded.count.ptx += 1;
+            module
         };
         loaded.modules.insert(name, module.clone());
         Ok(module)

@@ -42,6 +42,7 @@ use std::sync::Arc;
 
 use cudarc::driver::{CudaContext, CudaStream, DriverError};
 pub use driver::CudaDriver;
+pub use kernels::LoadedModules;
 pub use memory::{CudaMemory, CudaMemoryMut};
 
 use crate::error::cause::Cause;
@@ -99,6 +100,12 @@ impl Cuda {
     /// [`Error::KernelsNotBuilt`], [`Error::DriverTooOld`], [`Error::Driver`].
     pub fn load_kernels(&self) -> Result<()> {
         self.driver().load_kernels()
+    }
+
+    /// How many modules of kernels are loaded in this context: as machine code, and as PTX. With [`Cuda::load_kernels`] before
+    /// it, this says whether the driver took all machine code that the build has.
+    pub fn loaded_modules(&self) -> LoadedModules {
+        self.driver().loaded_modules()
     }
 
     /// Has the device's memory pool retain so many bytes of freed memory whenever the program waits for the device, instead
