@@ -1,6 +1,7 @@
 //! How a row is measured.
 
-use batchnorm::{DType, Element, Error, Result, Shape};
+use batchnorm::gpu::plan::Pass;
+use batchnorm::{Cuda, DType, Element, Error, Result, Shape};
 use cuda_machine::arrays::{Arrays, Inputs, Work};
 use cuda_machine::machine::Machine;
 use half::{bf16, f16};
@@ -27,6 +28,8 @@ pub struct Row {
     pub pass: &'static str,
     /// What the plan was told.
     pub plan: String,
+    /// The launches that were chosen under it, if a choice is made for the pass.
+    pub ran: Option<String>,
     /// That must be read and written.
     pub bytes: usize,
     pub least: f64,
@@ -147,6 +150,8 @@ impl<'a> Bench<'a> {
                     dtype: T::DTYPE.to_string(),
                     pass,
                     plan: plan(),
+                    // After the time was taken: a launch that the device refused has been replaced by now.
+                    ran: ran(&self.machine.gpu, work, &shape, T::DTYPE),
                     bytes: bytes(work, &shape, T::DTYPE),
                     least: time.least,
                     seconds: time.median,
@@ -232,6 +237,18 @@ impl<'a> Bench<'a> {
 
 fn seed_of(set: usize) -> u64 {
     100 * set as u64 + 1
+}
+
+/// What `BATCHNORM_PLAN` asks for and what is launched differ where no plan that it allows is right for the array.
+fn ran(gpu: &Cuda, work: Work, shape: &Shape, dtype: DType) -> Option<String> {
+    let pass = match work {
+        Work::ForwardTraining | Work::ForwardAddRelu => Pass::Forward,
+        Work::BackwardTraining | Work::BackwardAddRelu => Pass::Backward,
+        // Value by value, in one way.
+        Work::Inference | Work::BackwardFrozen => return None,
+    };
+    let chosen = gpu.explain(shape, dtype, pass).chosen().plan;
+    Some(chosen.to_string())
 }
 
 fn plan() -> String {
