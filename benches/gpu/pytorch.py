@@ -8,11 +8,16 @@ rotate so that none is found in the cache, inputs and outputs both; and the same
 textbook's has no time. Rows are printed and written as they are measured, and after so many seconds none is begun.
 """
 
+import time
+
+# Before PyTorch, whose import takes seconds of the time that was given.
+START = time.monotonic()
+
 import argparse
+import importlib.metadata
 import json
 import statistics
 import sys
-import time
 
 import torch
 
@@ -20,7 +25,8 @@ import passes
 from ways import WAYS, NotHere
 
 REPLAYS = 11
-# Two units in the last place, relative to the value and to 1.
+COPIED = 1 << 30  # bytes
+# Relative to the value and to 1: two units in the last place of f16 and bf16, and of f32 what sums in another order differ by.
 TOLERANCE = {"f32": 2.0**-12, "f16": 2.0**-9, "bf16": 2.0**-6}
 
 
@@ -55,15 +61,26 @@ def seconds(calls, count):
     return min(times), statistics.median(times), max(times)
 
 
+# Of sums over a channel, relative to how many values it has.
+TOLERANCE_OF_SUMS = 2.0**-16
+
+
 def wrong(row, call, a):
-    """In what the first output is not the textbook's, or None."""
+    """In what an output is not the textbook's, or None."""
     found = call()
-    found = found if isinstance(found, torch.Tensor) else found[0]
-    expected, certain = passes.expected(row["pass"], a)
-    off = (found.detach().double() - expected).abs() / (expected.abs() + 1.0)
+    found = [found] if isinstance(found, torch.Tensor) else found
+    (first, certain), *sums = passes.expected(row["pass"], a)
+    off = (found[0].detach().double() - first).abs() / (first.abs() + 1.0)
     worst = off[certain].max().item()
     # NaN is no smaller than anything.
-    return None if worst <= TOLERANCE[row["dtype"]] else f"wrong: off by {worst:.3g} of the value"
+    if not worst <= TOLERANCE[row["dtype"]]:
+        return f"wrong: off by {worst:.3g} of the value"
+    values = first.numel() // row["dims"][1]
+    for name, array, expected in zip(("the gradient of weight", "the gradient of bias"), found[1:], sums):
+        worst = (array.detach().double().reshape(expected.shape) - expected).abs().max().item() / values
+        if not worst <= TOLERANCE_OF_SUMS:
+            return f"wrong: {name} is off by {worst:.3g} for each value of a channel"
+    return None
 
 
 def measured(row, way, sets, most):
@@ -100,17 +117,23 @@ def lines(path):
         return
 
 
+LATE = "not begun in time"
+# What a table says of rows without a time that are no failures.
+SHORT = {"not here": "-", LATE: "late"}
+
+
 def cell(found, ours):
     if "why" in found:
-        return "-" if found["why"].startswith("not here") else "failed"
+        return next((short for start, short in SHORT.items() if found["why"].startswith(start)), "failed")
     microseconds = f"{found['seconds'] * 1e6:.2f}"
     return f"{microseconds} ({found['seconds'] / ours['seconds']:.2f}x)" if ours else microseconds
 
 
 def measure(arguments, ours, write):
-    """Whether every row that was begun has a time in every way that is here."""
-    ways, complete = arguments.ways.split(","), True
-    end = time.monotonic() + arguments.seconds
+    """Whether every row that was begun has a time in every way that is here, and every such way has a row."""
+    ways, failed = arguments.ways.split(","), set()
+    end = START + arguments.seconds
+    timed, here = set(), set(ways)
     sets, sets_of = [], None
     rows = list(lines(arguments.rows))
     for number, row in enumerate(rows):
@@ -123,15 +146,21 @@ def measure(arguments, ours, write):
                 torch.cuda.empty_cache()
                 sets, sets_of = passes.sets_of(row), key(row)[:3]
         except Exception as error:  # noqa: BLE001 - as in `measured`: the rows behind it are measured
-            found = {way: {"why": reason(error)} for way in ways}
+            unprepared = {"why": reason(error)}
         else:
-            found = {}
-            for way in ways:
-                late = time.monotonic() >= end
-                found[way] = {"why": "not begun in time"} if late else measured(row, way, sets, arguments.calls)
+            unprepared = None
+        found = {}
         for way in ways:
+            late = {"why": LATE} if time.monotonic() >= end else None
+            found[way] = unprepared or late or measured(row, way, sets, arguments.calls)
+            # At once: the next way may end the process.
             write({"kind": "row", "way": way, **row, **found[way]})
-            complete &= "why" not in found[way] or found[way]["why"].startswith("not ")
+            if "why" not in found[way]:
+                timed.add(way)
+            elif found[way]["why"].startswith("not here"):
+                here.discard(way)
+            elif found[way]["why"] != LATE:
+                failed.add(way)
         mine = ours.get(key(row))
         cells = [f"{mine['seconds'] * 1e6:.2f}" if mine else "-"] + [cell(found[way], mine) for way in ways]
         dims = "x".join(map(str, row["dims"]))
@@ -139,7 +168,24 @@ def measure(arguments, ours, write):
         for way in ways:
             if "why" in found[way]:
                 print(f"{dims}, {row['layout']}, {row['dtype']}, {row['pass']}, {way}: {found[way]['why']}", file=sys.stderr)
-    return complete
+    return not failed and here <= timed
+
+
+def copy_limit():
+    """Bytes a second that a copy of PyTorch's reads and writes, in the same process as the rows; or why there is none."""
+    try:
+        x, y = (torch.ones(COPIED // 4, device="cuda") for _ in range(2))
+        _, median, _ = seconds([lambda: y.copy_(x)], 10)
+        return {"value": 2 * COPIED / median}
+    except Exception as error:  # noqa: BLE001 - as in `measured`
+        return {"why": reason(error)}
+
+
+def version_of(package):
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "absent"
 
 
 def main():
@@ -148,7 +194,7 @@ def main():
     parser.add_argument("--ways", default="eager", help=f"some of {','.join(WAYS)}")
     parser.add_argument("--ours", default="", help="this crate's figures")
     parser.add_argument("--json", help="where the figures go, a line of JSON each")
-    parser.add_argument("--seconds", type=float, default=1e9, help="after which no row is begun")
+    parser.add_argument("--seconds", type=float, default=1e9, help="of the whole program's, after which no row is begun")
     parser.add_argument("--calls", type=int, default=200, help="the most calls of a graph that is timed")
     arguments = parser.parse_args()
     unknown = set(arguments.ways.split(",")) - set(WAYS)
@@ -168,6 +214,8 @@ def main():
         "torch": torch.__version__,
         "cuda": torch.version.cuda,
         "cudnn": torch.backends.cudnn.version(),
+        "cudnn-frontend": version_of("nvidia-cudnn-frontend"),
+        "triton": version_of("triton"),
         "device": torch.cuda.get_device_name(),
     }
     write({"kind": "versions", **versions})
@@ -177,6 +225,8 @@ def main():
     print(f"| {' | '.join(head)} |\n{'|---' * len(head)}|", flush=True)
     # Not the default stream, which no graph captures.
     with torch.cuda.stream(torch.cuda.Stream()):
+        write({"kind": "copy_limit", **copy_limit()})
+        torch.cuda.empty_cache()
         return 0 if measure(arguments, ours, write) else 1
 
 

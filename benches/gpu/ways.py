@@ -19,7 +19,7 @@ def eager(name, sets):
 
 
 def benchmark(name, sets):
-    """With cuDNN trying out its algorithms first."""
+    """With cuDNN trying out its algorithms first; cuDNN's batch norm may know one alone, and is then timed twice."""
     torch.backends.cudnn.benchmark = True
     return list(passes.calls_of(name, passes.PASSES[name][0], sets))
 
@@ -51,7 +51,7 @@ def cudnn(name, sets):
 
 
 def triton(name, sets):
-    """A batch norm in Triton, a program to a channel."""
+    """A batch norm in Triton."""
     try:
         import triton_norm
     except ImportError as error:

@@ -1,6 +1,11 @@
-"""Stands in for cuDNN's Python package: see the stand-in for PyTorch."""
+"""Stands in for cuDNN's Python package: see the stand-in for PyTorch. `CUDNN_STAND_IN=crashing` or `hanging` makes it take its
+process along."""
 
+import os
+import time
 import types
+
+MODE = os.environ.get("CUDNN_STAND_IN", "")
 
 data_type = types.SimpleNamespace(FLOAT=0, HALF=1, BFLOAT16=2)
 heur_mode = types.SimpleNamespace(A=0, FALLBACK=1)
@@ -48,6 +53,10 @@ class pygraph:
 
 
 def create_handle():
+    if MODE == "crashing":
+        os.abort()
+    if MODE == "hanging":
+        time.sleep(1000)
     return 1
 
 
