@@ -1,134 +1,157 @@
 # Takes steps, each in its own time, and packs what they leave after every one. Sourced by benches/gpu.sh.
 
+source "$here/gpu/results.sh"
+source "$here/gpu/limited.sh"
 source "$here/gpu/steps.sh"
 
-# Seconds between two packings within a step: should everything be ended from outside, no more than these are lost.
-pack_every=${PACK_EVERY:-20}
+# Seconds for loading the kernels before a call whose first step is another one, which this would take time from.
+loading_seconds=60
+# Seconds for the question which device there is, which may be asked twice.
+device_seconds=${DEVICE_SECONDS:-20}
 
 run() {
-    local bundle=$1 device steps number
-    mkdir -p "$2" && out=$(cd "$2" && pwd) || exit 64
-    scratch=$(mktemp -d) || exit 64
-    trap 'rm -rf "$scratch"' EXIT
-    # What is packed, and what is not: the driver's compiled kernels, of this run alone.
-    work=$scratch/results
-    export CUDA_CACHE_PATH=$scratch/cache CUDA_CACHE_MAXSIZE=1073741824
-    mkdir -p "$work" "$CUDA_CACHE_PATH"
-    if [ -d "$bundle" ]; then
-        folder=$(cd "$bundle" && pwd)
-    else
-        folder=$scratch/bundle
-        mkdir -p "$folder" && tar -xzf "$bundle" -C "$folder" || exit 64
-    fi
-    if [ ! -x "$folder/bin/gpu" ]; then
-        printf '%s is no bundle: it has no bin/gpu. Make one: benches/gpu.sh build FOLDER\n' "$bundle" >&2
+    local steps=() number
+    read_settings
+    open_folders "$1" "$2"
+    answer_signals
+    start_watching
+    keep_earlier_results "${steps[@]}"
+    if ! pack; then
+        printf '%s cannot be written: nothing was begun\n' "$out" >&2
         exit 64
     fi
-    if ! device=$(ask_device); then
-        # Where containers have the driver, should the loader not look there.
-        export LD_LIBRARY_PATH=${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}/usr/local/nvidia/lib64:/usr/local/nvidia/lib
-        if ! device=$(ask_device); then
-            say "no usable GPU: $(cat "$work/device.log")"
-            say "nothing was checked on one and nothing measured"
-            pack
-            exit 2
-        fi
+    if ! find_device; then
+        say "no usable GPU: $(cat "$work/device.log")"
+        say "nothing was checked on one and nothing measured"
+        leave_results
+        exit 2
     fi
-    say "on $device, $(date -u +%F), commit $(cat "$folder/commit"), kernels by $(cat "$folder/toolkit")"
-    steps=${ONLY:-1,2,3,4,5,6,7,8}
-    case ,$steps, in
-    *,1,*) ;;
-    # Should the driver refuse the machine code, it compiles the kernels here and not in the time of a step.
-    *) limited "${STEP_SECONDS:-60}" "$folder/bin/gpu" load >"$work/load.log" 2>&1 ;;
-    esac
+    say "on $(cat "$scratch/device"), driver $(driver_version), $(date -u +%F), commit $(cat "$folder/commit"), kernels by $(cat "$folder/toolkit")"
+    pack
+    [[ " ${steps[*]} " = *" 1 "* ]] || load_kernels
     failures=0
-    for number in $(tr ',' ' ' <<<"$steps"); do
+    for number in "${steps[@]}"; do
         take "$number"
         pack
     done
     say "$failures failed, $SECONDS s"
-    pack
-    # What is wanted first, should only the end of what this prints come back.
-    tail -n 40 "$work/limits.md" "$work/pytorch-twelve.md" 2>/dev/null
+    leave_results || failures=$((failures + 1))
+    print_figures
     [ "$failures" -eq 0 ]
 }
 
-# The device, or why there is none. What the driver compiles for this is forgotten: the first process that wants kernels is
-# step 1's.
+refuse() {
+    printf '%s\n' "$1" >&2
+    exit 64
+}
+
+# The numbers of the steps, to `steps`; and settings that are no numbers are refused.
+read_settings() {
+    local name number given
+    for name in STEP_SECONDS DEVICE_SECONDS PACK_EVERY; do
+        [[ ${!name:-1} =~ ^[1-9][0-9]*$ ]] || refuse "$name is a number of seconds from 1 on, got '${!name}'"
+    done
+    IFS=', ' read -ra given <<<"${ONLY:-1,2,3,4,5,6,7,8}"
+    for number in "${given[@]}"; do
+        # Between two commas.
+        [ -n "$number" ] || continue
+        [[ $number =~ ^[1-9][0-9]*$ ]] || refuse "ONLY is a list of steps such as 3,5, got '$ONLY'"
+        steps+=("$number")
+    done
+    [ ${#steps[@]} -gt 0 ] || refuse "ONLY names no step: '$ONLY'"
+}
+
+# The folder for results, one for what is needed meanwhile, and the unpacked bundle.
+open_folders() {
+    local bundle=$1
+    mkdir -p -- "$2" && out=$(cd -- "$2" && pwd) || exit 64
+    scratch=$(mktemp -d) || exit 64
+    keep_scratch=0 watcher=
+    trap close_folders EXIT
+    # What is packed, and what is not: the driver's compiled kernels, of this run alone.
+    work=$scratch/results
+    export CUDA_CACHE_PATH=$scratch/cache CUDA_CACHE_MAXSIZE=1073741824
+    mkdir -p "$work" "$CUDA_CACHE_PATH"
+    : >"$work/summary.txt"
+    if [ -d "$bundle" ]; then
+        folder=$(cd -- "$bundle" && pwd)
+    else
+        folder=$scratch/bundle
+        mkdir -p "$folder" && tar -xzf "$bundle" -C "$folder" || exit 64
+    fi
+    [ -e "$folder/bin/gpu" ] || refuse "$bundle is no bundle: it has no bin/gpu. Make one: benches/gpu.sh build FOLDER"
+    [ -x "$folder/bin/gpu" ] || refuse "$folder/bin/gpu may not be executed there: TMPDIR is to be a folder where programs may run"
+}
+
+close_folders() {
+    [ -z "$watcher" ] || stop_watching
+    [ $keep_scratch = 1 ] || rm -rf "$scratch"
+}
+
+# The name of the device to $scratch/device, or why there is none to device.log.
+find_device() {
+    local status
+    ask_device && return
+    status=$?
+    # A driver that does not answer will not do so a second time.
+    if [ $status -ne 124 ]; then
+        # Where containers have the driver, should the loader not look there.
+        export LD_LIBRARY_PATH=${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}/usr/local/nvidia/lib64:/usr/local/nvidia/lib
+        ask_device && return
+        status=$?
+    fi
+    [ $status -ne 124 ] || printf 'it did not answer in %d s\n' "$device_seconds" >>"$work/device.log"
+    return 1
+}
+
+# What the driver compiles for this is forgotten: the first process that wants kernels is step 1's.
 ask_device() {
-    CUDA_CACHE_DISABLE=1 timeout 60 "$folder/bin/gpu" device 2>"$work/device.log"
+    CUDA_CACHE_DISABLE=1 limited "$device_seconds" "$folder/bin/gpu" device >"$scratch/device" 2>"$work/device.log"
+}
+
+driver_version() {
+    local version
+    version=$(grep -om 1 '[0-9][0-9]*\.[0-9.]*[0-9]' /proc/driver/nvidia/version 2>/dev/null | head -n 1)
+    echo "${version:-unknown}"
+}
+
+# Should the driver refuse the machine code, it compiles the kernels here and not in the time of a step.
+load_kernels() {
+    local start=$SECONDS status
+    limited "${STEP_SECONDS:-$loading_seconds}" "$folder/bin/gpu" load >"$work/load.log" 2>&1
+    status=$?
+    say "loading the kernels took $((SECONDS - start)) s, exit code $status"
 }
 
 # One step, in the time that it has; STEP_SECONDS gives all the same.
 take() {
-    local number=$1 start=$SECONDS status seconds
+    local number=$1 start=$SECONDS status what more
     if ! declare -F "step_$number" >/dev/null; then
         say "FAILED   $number: there is no such step"
         failures=$((failures + 1))
         return
     fi
-    seconds=${STEP_SECONDS:-${step_seconds[$number]}}
-    limited "$seconds" "step_$number" >"$work/step$number.log" 2>&1
+    step_limit=${STEP_SECONDS:-${step_seconds[$number]}}
+    step_end=$((SECONDS + step_limit))
+    limited "$step_limit" "step_$number" >"$work/step$number.log" 2>&1
     status=$?
-    local what="step $number, ${step_name[$number]}, $((SECONDS - start)) s"
+    what="step $number, ${step_name[$number]}, $((SECONDS - start)) s"
+    more=$(sed -n 's/^summary: //p' "$work/step$number.log" | paste -sd ';')
+    what+=${more:+; ${more//;/; }}
     case $status in
     0) say "passed   $what" ;;
-    124) say "FAILED   $what: ended at its limit of $seconds s" ;;
+    124) say "FAILED   $what: ended at its limit of $step_limit s" ;;
     *) say "FAILED   $what, exit code $status" ;;
     esac
     [ $status -eq 0 ] && return
     failures=$((failures + 1))
-    tail -n 8 "$work/step$number.log"
+    tail -n 8 "$work/step$number.log" 2>/dev/null
 }
 
-# Runs something in a process group of its own for so many seconds at most, and leaves nothing of the group behind. 124: it was
-# ended.
-limited() {
-    local seconds=$1 group end packed=$SECONDS
-    shift
-    set -m
-    "$@" </dev/null &
-    group=$!
-    set +m
-    end=$((SECONDS + seconds))
-    while kill -0 "$group" 2>/dev/null; do
-        if [ $SECONDS -ge $end ]; then
-            end_group "$group"
-            return 124
-        fi
-        if [ $((SECONDS - packed)) -ge $pack_every ]; then
-            packed=$SECONDS
-            pack
-        fi
-        sleep 0.1
+# What is wanted first, should only the end of what is printed come back.
+print_figures() {
+    local table
+    for table in limits twelve pytorch-twelve triton-twelve cudnn-twelve inductor-twelve; do
+        [ ! -e "$work/$table.md" ] || head -n 40 "$work/$table.md"
     done
-    wait "$group"
-    local status=$?
-    kill -KILL -- "-$group" 2>/dev/null
-    return $status
-}
-
-# Asks a process group to end, and then does not ask. What even that does not end (it may wait for a driver) is left alone.
-end_group() {
-    local signal
-    for signal in TERM KILL; do
-        kill -s $signal -- "-$1" 2>/dev/null
-        for _ in 1 2 3 4 5 6 7 8 9 10; do
-            kill -0 -- "-$1" 2>/dev/null || return
-            sleep 0.1
-        done
-    done
-    disown "$1" 2>/dev/null
-}
-
-say() {
-    printf '%s\n' "$*" | tee -a "$work/summary.txt"
-}
-
-# All results so far, in one file that is whole at any time.
-pack() {
-    cp "$work/summary.txt" "$out/summary.txt"
-    # A file that grows meanwhile is packed as far as it is.
-    tar -czf "$scratch/results.tar.gz" -C "$work" . 2>/dev/null
-    cp "$scratch/results.tar.gz" "$out/.results.tar.gz" && mv "$out/.results.tar.gz" "$out/results.tar.gz"
-}
+} 2>/dev/null
