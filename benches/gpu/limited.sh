@@ -50,6 +50,7 @@ end_running() {
     end_those_that_left
     disown "$running" 2>/dev/null
     running=
+    rm -f "$scratch/running"
 }
 
 # A daemon that a step started has a group of its own, and still the step's environment.
@@ -85,7 +86,7 @@ watch_over() {
     while [ -e /proc/$$/exe ]; do
         sleep 0.5
     done
-    running=$(cat "$scratch/running")
+    running=$(cat "$scratch/running" 2>/dev/null)
     end_running
     pack && rm -rf "$scratch"
 }

@@ -59,7 +59,8 @@ count_rows() {
 rows() {
     local name=$1 set=$2 seconds=$3 failed=0
     shift 3
-    timeout -k 1 "$seconds" "$folder/bin/gpu" rows --rows "$set" --calls $calls --json "$work/$name.jsonl" "$@" | tee "$work/$name.md" || failed=$?
+    timeout -k 1 "$seconds" "$folder/bin/gpu" rows --rows "$set" --calls $calls --json "$work/$name.jsonl" "$@" |
+        tee "$work/$name.md" || failed=$?
     count_rows "$name" "$set" || failed=1
     return $failed
 }

@@ -47,7 +47,7 @@ pack() {
     cp "$work/summary.txt" "$out/summary.txt"
 } 2>/dev/null
 
-# Begin and end of the logs that are too long, in $scratch/cut: in `left_out` what tar is to leave out, and in `instead` what to pack.
+# Begin and end of the logs that are too long, to $scratch/cut: tar leaves out what is in `left_out`, and packs what is in `instead`.
 # A log may be written to meanwhile, so it stays as it is.
 cut_long_logs() {
     local log

@@ -26,7 +26,8 @@ run() {
         leave_results
         exit 2
     fi
-    say "on $(cat "$scratch/device"), driver $(driver_version), $(date -u +%F), commit $(cat "$folder/commit"), kernels by $(cat "$folder/toolkit")"
+    say "on $(cat "$scratch/device"), driver $(driver_version), $(date -u +%F), commit $(cat "$folder/commit")," \
+        "kernels by $(cat "$folder/toolkit")"
     pack
     [[ " ${steps[*]} " = *" 1 "* ]] || load_kernels
     failures=0

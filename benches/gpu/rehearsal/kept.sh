@@ -46,7 +46,8 @@ without_room() {
 # A run whose step hangs is ended from outside by a signal.
 ended_by() {
     local signal=$1 name=ended_by_$1 pid marker=$scratch/ended_by_$1.hangs
-    leaves_figures "$scratch/$name.bundle" "trap '' TERM; exec -a $marker sleep 1000 & setsid bash -c 'exec -a $marker sleep 1000' & wait"
+    leaves_figures "$scratch/$name.bundle" \
+        "trap '' TERM; exec -a $marker sleep 1000 & setsid bash -c 'exec -a $marker sleep 1000' & wait"
     ONLY=1 PACK_EVERY=600 "$script" run "$scratch/$name.bundle" "$scratch/$name" >"$scratch/$name.log" 2>&1 &
     pid=$!
     until_so runs_as "$marker"
