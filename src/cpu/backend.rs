@@ -11,9 +11,9 @@ use crate::cpu::kernels::backward_reduce::AffineGradients;
 use crate::cpu::memory::buffer::CpuBuffer;
 use crate::cpu::memory::scratch::or_no_room;
 use crate::cpu::operands::{activation_of, epilogue_of, write_statistics};
+use crate::cpu::steps::backward_params::BackwardParams;
 use crate::cpu::steps::compiled::ChannelElement;
 use crate::cpu::steps::fused::{BACKWARD_ARRAYS, FORWARD_ARRAYS};
-use crate::cpu::steps::separate::BackwardParams;
 use crate::cpu::steps::two_factors::TwoFactors;
 use crate::cpu::tiling::tile::Tiling;
 use crate::cpu::tiling::view::MatrixView;
@@ -209,7 +209,7 @@ impl Steps for Cpu {
         &self,
         _: Checked,
         shape: &Shape,
-        mut dy_to_dx: InOut<&[T], &mut [T]>,
+        dy_to_dx: InOut<&[T], &mut [T]>,
         x: &[T],
         with: Normalization<&[T::Compute]>,
         source: StatisticsSource,
@@ -218,23 +218,10 @@ impl Steps for Cpu {
         mut out: GradientSumsMut<&mut [T::Compute]>,
     ) -> Result<()> {
         let view = MatrixView::of(shape);
-        let activation = activation_of(activation);
-        let factors = TwoFactors::of(&view, x, &with)?;
-        let (x, with) = match &factors {
-            Some(factors) => (factors.x(), factors.normalization(&with)),
-            None => (x, with),
-        };
-        let params = BackwardParams {
-            with,
-            source,
-            activation,
-        };
+        let params = BackwardParams::new(&view, x, with, source, activation_of(activation))?;
         let sums = self.attempt(size_of_val(x), || {
-            T::backward(self, &view, dy_to_dx.reborrow(), x, params, dresidual)
+            T::backward(self, &view, dy_to_dx, &params, dresidual)
         })?;
-        if let Some(factors) = factors {
-            factors.multiply(dy_to_dx.output());
-        }
         <T::Compute as ChannelElement>::write_gradients(&sums, &mut out);
         Ok(())
     }
@@ -256,15 +243,10 @@ impl Cpu {
         with: Normalization<&[T::Compute]>,
         activation: ActivationBackward<&CpuMask, &[T]>,
     ) -> Result<AffineGradients> {
-        let activation = activation_of(activation);
-        let factors = TwoFactors::of(&tiling.view, x, &with)?;
-        let (x, with) = match &factors {
-            Some(factors) => (factors.x(), factors.normalization(&with)),
-            None => (x, with),
-        };
-        self.attempt(size_of_val(x), || {
-            T::reduce_all(self, tiling, dy, x, &with, activation)
-        })
+        // Of either source: only dx asks.
+        let source = StatisticsSource::Batch;
+        let params = BackwardParams::new(&tiling.view, x, with, source, activation_of(activation))?;
+        self.attempt(size_of_val(x), || T::reduce_all(self, tiling, dy, &params))
     }
 
     /// Step 5. `means` gives Σ(dv·x̂)/M and Σdv/M of a channel where the statistics are the batch's.
@@ -275,7 +257,7 @@ impl Cpu {
     fn input_about<T: Element>(
         &self,
         shape: &Shape,
-        mut dy_to_dx: InOut<&[T], &mut [T]>,
+        dy_to_dx: InOut<&[T], &mut [T]>,
         x: &[T],
         with: Normalization<&[T::Compute]>,
         activation: ActivationBackward<&CpuMask, &[T]>,
@@ -283,29 +265,14 @@ impl Cpu {
         dresidual: Option<&mut [T]>,
     ) -> Result<()> {
         let view = MatrixView::of(shape);
-        let activation = activation_of(activation);
         let source = match means(0) {
             Some(_) => StatisticsSource::Batch,
             None => StatisticsSource::Running,
         };
-        let factors = TwoFactors::of(&view, x, &with)?;
-        let (x, with) = match &factors {
-            Some(factors) => (factors.x(), factors.normalization(&with)),
-            None => (x, with),
-        };
-        let params = BackwardParams {
-            with,
-            source,
-            activation,
-        };
+        let params = BackwardParams::new(&view, x, with, source, activation_of(activation))?;
         self.attempt(size_of_val(x), || {
-            let (tiling, dy_to_dx) = (view.by_rows(), dy_to_dx.reborrow());
-            T::input_all(self, &tiling, dy_to_dx, x, params, means, dresidual);
-        })?;
-        if let Some(factors) = factors {
-            factors.multiply(dy_to_dx.output());
-        }
-        Ok(())
+            T::input_all(self, &view.by_rows(), dy_to_dx, &params, means, dresidual);
+        })
     }
 
     /// Has the running statistics follow what was written, if any are to.

@@ -3,7 +3,6 @@
 
 use half::{bf16, f16};
 
-use crate::backend::epilogue::ActivationBackward;
 use crate::backend::operands::{
     Affine, GradientSumsMut, InOut, Normalization, RunningMut, Statistics,
 };
@@ -15,7 +14,7 @@ use crate::cpu::operands;
 use crate::cpu::per_type::per_type;
 use crate::cpu::reduce::finalize::{self, Finalized};
 use crate::cpu::reduce::moments::Moments;
-use crate::cpu::steps::separate::BackwardParams;
+use crate::cpu::steps::backward_params::BackwardParams;
 use crate::cpu::steps::{fused, separate};
 use crate::cpu::tiling::tile::Tiling;
 use crate::cpu::tiling::view::MatrixView;
@@ -50,23 +49,20 @@ per_type! {
             cpu: &Cpu,
             tiling: &Tiling,
             dy: &[Self],
-            x: &[Self],
-            with: &Normalization<&[Self::Scalar]>,
-            activation: ActivationBackward<&[u8], &[Self]>,
+            params: &BackwardParams<'_, Self>,
         ) -> AffineGradients {
-            separate::reduce(cpu, tiling, dy, x, with, activation)
+            separate::reduce(cpu, tiling, dy, params)
         }
         /// dx.
         fn input_all(
             cpu: &Cpu,
             tiling: &Tiling,
             dy_to_dx: InOut<&[Self], &mut [Self]>,
-            x: &[Self],
-            params: BackwardParams<'_, '_, Self>,
+            params: &BackwardParams<'_, Self>,
             means: &dyn Fn(usize) -> Option<[f64; 2]>,
             dresidual: Option<&mut [Self]>,
         ) {
-            separate::input(cpu, tiling, dy_to_dx, x, params, means, dresidual);
+            separate::input(cpu, tiling, dy_to_dx, params, means, dresidual);
         }
         /// y and the batch's statistics.
         fn forward_training(
@@ -85,11 +81,10 @@ per_type! {
             cpu: &Cpu,
             view: &MatrixView,
             dy_to_dx: InOut<&[Self], &mut [Self]>,
-            x: &[Self],
-            params: BackwardParams<'_, '_, Self>,
+            params: &BackwardParams<'_, Self>,
             dresidual: Option<&mut [Self]>,
         ) -> AffineGradients {
-            fused::backward(cpu, view, dy_to_dx, x, params, dresidual)
+            fused::backward(cpu, view, dy_to_dx, params, dresidual)
         }
     }
 }

@@ -20,7 +20,8 @@ use crate::cpu::memory::tile_memory::{Outputs, for_each_tile};
 use crate::cpu::reduce::finalize::{Finalized, finalize};
 use crate::cpu::reduce::moments::Moments;
 use crate::cpu::reduce::planes::can_overlap;
-use crate::cpu::steps::separate::{self, BackwardParams};
+use crate::cpu::steps::backward_params::BackwardParams;
+use crate::cpu::steps::separate;
 use crate::cpu::steps::tile_gradients::Reduction;
 use crate::cpu::steps::tile_moments;
 use crate::cpu::tiling::view::MatrixView;
@@ -103,28 +104,23 @@ pub(crate) fn forward_training<T: KernelElement>(
 pub(crate) fn backward<T: KernelElement>(
     cpu: &Cpu,
     view: &MatrixView,
-    dy_to_dx: InOut<&[T], &mut [T]>,
-    x: &[T],
-    params: BackwardParams<'_, '_, T>,
+    mut dy_to_dx: InOut<&[T], &mut [T]>,
+    params: &BackwardParams<'_, T>,
     dresidual: Option<&mut [T]>,
 ) -> AffineGradients {
-    let BackwardParams {
-        with,
-        source,
-        activation,
-    } = params;
-    let of_batch = source == StatisticsSource::Batch;
+    let (x, with, activation) = (params.x(), params.with(), params.activation);
+    let of_batch = params.source == StatisticsSource::Batch;
     let count = view.values_per_channel();
     let tiling = view.for_statistics(BACKWARD_ARRAYS, size_of::<T>());
     if !tiling.has_whole_channels() {
-        let sums = separate::reduce(cpu, &tiling, dy_to_dx.input(), x, &with, activation);
+        let sums = separate::reduce(cpu, &tiling, dy_to_dx.input(), params);
         let totals = |c: usize| of_batch.then(|| [sums.dgamma[c] / count, sums.dbeta[c] / count]);
         let tiling = view.by_rows().reversed();
-        separate::input(cpu, &tiling, dy_to_dx, x, params, totals, dresidual);
+        separate::input(cpu, &tiling, dy_to_dx, params, totals, dresidual);
         return sums;
     }
     let outputs = Outputs {
-        map: dy_to_dx,
+        map: dy_to_dx.reborrow(),
         second: dresidual,
         mask: None,
     };
@@ -166,6 +162,7 @@ pub(crate) fn backward<T: KernelElement>(
             sums
         },
     );
+    params.rescale(dy_to_dx.output());
     if parts.len() == 1 {
         return parts.remove(0);
     }

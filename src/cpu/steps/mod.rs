@@ -1,5 +1,6 @@
 //! The steps over whole arrays: the kernels of a tile, for every tile and on every thread.
 
+pub(crate) mod backward_params;
 pub(crate) mod compiled;
 pub(crate) mod fused;
 pub(crate) mod separate;

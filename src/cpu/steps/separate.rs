@@ -1,6 +1,5 @@
 //! Each step over a whole array, tile by tile.
 
-use crate::backend::epilogue::ActivationBackward;
 use crate::backend::operands::{InOut, Normalization, StatisticsSource};
 use crate::backend::saved_activation::SavedActivation;
 use crate::cpu::Cpu;
@@ -16,17 +15,10 @@ use crate::cpu::memory::scratch::Scratch;
 use crate::cpu::memory::slice::RawSlice;
 use crate::cpu::memory::tile_memory::{Outputs, for_each_tile};
 use crate::cpu::reduce::moments::Moments;
+use crate::cpu::steps::backward_params::BackwardParams;
 use crate::cpu::steps::tile_gradients::Reduction;
 use crate::cpu::steps::tile_moments;
 use crate::cpu::tiling::tile::Tiling;
-
-/// What a backward pass reads beside dy and x.
-#[derive(Debug, Clone, Copy)]
-pub struct BackwardParams<'w, 'g, T: KernelElement> {
-    pub(crate) with: Normalization<&'w [T::Scalar]>,
-    pub(crate) source: StatisticsSource,
-    pub(crate) activation: ActivationBackward<&'g [u8], &'g [T]>,
-}
 
 /// The moments of all channels, tile by tile.
 pub(crate) fn moments<T: KernelElement>(cpu: &Cpu, tiling: &Tiling, x: &[T]) -> Moments {
@@ -88,13 +80,11 @@ pub(crate) fn reduce<T: KernelElement>(
     cpu: &Cpu,
     tiling: &Tiling,
     dy: &[T],
-    x: &[T],
-    with: &Normalization<&[T::Scalar]>,
-    activation: ActivationBackward<&[u8], &[T]>,
+    params: &BackwardParams<'_, T>,
 ) -> AffineGradients {
-    let view = &tiling.view;
-    let reduction = Reduction::new(view, x, *with, activation);
-    let bytes = size_of_val(dy) + size_of_val(x);
+    let (view, with) = (&tiling.view, params.with());
+    let reduction = Reduction::new(view, params.x(), with, params.activation);
+    let bytes = size_of_val(dy) + size_of_val(params.x());
     let parts = cpu.threads.map(
         tiling.count(),
         bytes,
@@ -113,7 +103,7 @@ pub(crate) fn reduce<T: KernelElement>(
             whole.dbeta[first + i] += dbeta;
         }
     }
-    correct_for_center(&mut whole, with, 0);
+    correct_for_center(&mut whole, &with, 0);
     whole
 }
 
@@ -121,26 +111,20 @@ pub(crate) fn reduce<T: KernelElement>(
 pub(crate) fn input<T: KernelElement>(
     cpu: &Cpu,
     tiling: &Tiling,
-    dy_to_dx: InOut<&[T], &mut [T]>,
-    x: &[T],
-    params: BackwardParams<'_, '_, T>,
+    mut dy_to_dx: InOut<&[T], &mut [T]>,
+    params: &BackwardParams<'_, T>,
     means: impl Fn(usize) -> Option<[f64; 2]>,
     dresidual: Option<&mut [T]>,
 ) {
-    let BackwardParams {
-        with,
-        source,
-        activation,
-    } = params;
-    let (of_batch, view) = (source == StatisticsSource::Batch, &tiling.view);
-    let coefficients = backward_input::coefficients(&with, 0..view.channels, means);
+    let (of_batch, view) = (params.source == StatisticsSource::Batch, &tiling.view);
+    let coefficients = backward_input::coefficients(&params.with(), 0..view.channels, means);
     let outputs = Outputs {
-        map: dy_to_dx,
+        map: dy_to_dx.reborrow(),
         second: dresidual,
         mask: None,
     };
     for_each_tile(&cpu.threads, tiling, outputs, |memory, _, (): &mut ()| {
-        let x = RawSlice::new(x);
+        let x = RawSlice::new(params.x());
         T::input(
             cpu,
             InputTile {
@@ -149,10 +133,11 @@ pub(crate) fn input<T: KernelElement>(
                 x,
                 coefficients: &coefficients,
                 of_batch,
-                activation,
+                activation: params.activation,
                 memory,
                 next: None,
             },
         );
     });
+    params.rescale(dy_to_dx.output());
 }

@@ -12,6 +12,7 @@ use crate::error::Result;
 use crate::numeric::{Numeric, Real};
 
 /// x, and what it is normalized with, on other scales.
+#[derive(Debug)]
 pub(crate) struct TwoFactors<T: KernelElement> {
     view: MatrixView,
     x: Vec<T>,

@@ -1,0 +1,55 @@
+//! What a backward pass reads beside dy.
+
+use crate::backend::epilogue::ActivationBackward;
+use crate::backend::operands::{Normalization, StatisticsSource};
+use crate::cpu::kernels::KernelElement;
+use crate::cpu::steps::two_factors::TwoFactors;
+use crate::cpu::tiling::view::MatrixView;
+use crate::error::Result;
+
+/// x, and what it was normalized with, on scales on which γ·inv_std is in range.
+#[derive(Debug)]
+pub struct BackwardParams<'a, T: KernelElement> {
+    x: &'a [T],
+    with: Normalization<&'a [T::Scalar]>,
+    /// What is read in their place, where one factor will not do.
+    factors: Option<TwoFactors<T>>,
+    pub(crate) source: StatisticsSource,
+    pub(crate) activation: ActivationBackward<&'a [u8], &'a [T]>,
+}
+
+impl<'a, T: KernelElement> BackwardParams<'a, T> {
+    pub(crate) fn new(
+        view: &MatrixView,
+        x: &'a [T],
+        with: Normalization<&'a [T::Scalar]>,
+        source: StatisticsSource,
+        activation: ActivationBackward<&'a [u8], &'a [T]>,
+    ) -> Result<Self> {
+        Ok(Self {
+            x,
+            with,
+            factors: TwoFactors::of(view, x, &with)?,
+            source,
+            activation,
+        })
+    }
+
+    pub(crate) fn x(&self) -> &[T] {
+        self.factors.as_ref().map_or(self.x, TwoFactors::x)
+    }
+
+    pub(crate) fn with(&self) -> Normalization<&[T::Scalar]> {
+        match &self.factors {
+            Some(factors) => factors.normalization(&self.with),
+            None => self.with,
+        }
+    }
+
+    /// Brings dx that was computed from these x back from their scales.
+    pub(crate) fn rescale(&self, dx: &mut [T]) {
+        if let Some(factors) = &self.factors {
+            factors.multiply(dx);
+        }
+    }
+}
