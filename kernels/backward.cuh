@@ -5,29 +5,49 @@
 //     dx = γ·inv_std·(dv − dβ/M − x̂·dγ/M)       statistics of the batch
 //     dx = γ·inv_std·dv                         statistics that are constants
 //
-// dx is computed as fma(fma(x − center, projection, dv − mean_gradient), scale, offset).
+// dx is computed as fma(fma(x − center, projection, dv − mean_gradient), scale, offset), with x − center and dv − mean_gradient
+// lifted as in step 3.
 #pragma once
 #include "normalize.cuh"
+
+// Whether the sums of a thread can be taken again in f64 where they are out of range: f64 is no wider than itself, sums of f16
+// are in range, and what dx was written over is gone.
+template <class T>
+DEVICE bool can_retake(const Arguments& a) {
+    const bool overwrites_dy = a.choices.batch_statistics == 0 && a.arrays.out == a.arrays.dy;
+    return T::ENLARGES_PRODUCTS > 1.0 && !overwrites_dy;
+}
+
+// What the products dv·x̂ are multiplied by on their way into their sum, a power of two: of subnormal dv they would lose bits, or
+// vanish. Where that overflows, sums are taken again in f64.
+template <class T>
+DEVICE double enlargement_of(const Arguments& a, typename T::Compute inv_std) {
+    const double enlarged = static_cast<double>(inv_std) * T::ENLARGES_PRODUCTS;
+    return can_retake<T>(a) && enlarged <= largest_of(inv_std) ? T::ENLARGES_PRODUCTS : 1.0;
+}
 
 // What the reduction needs of a channel.
 template <class Compute>
 struct ReduceCoefficients {
     Coefficients<Compute> forward;
-    Compute inv_std;
+    Compute inv_std; // what the lift leaves of it, enlarged
 };
 
-template <class Compute>
-DEVICE ReduceCoefficients<Compute> reduce_coefficients_of(const Arguments& a, i64 channel) {
+template <class T>
+DEVICE ReduceCoefficients<typename T::Compute> reduce_coefficients_of(const Arguments& a, i64 channel) {
+    typedef typename T::Compute Compute;
     const Statistics<Compute> statistics = known_statistics<Compute>(a, channel);
+    const Coefficients<Compute> forward = coefficients_of(affine_of<Compute>(a, channel), statistics);
+    const double left = static_cast<double>(statistics.inv_std) / static_cast<double>(forward.lift);
     return ReduceCoefficients<Compute>{
-        coefficients_of(affine_of<Compute>(a, channel), statistics), statistics.inv_std};
+        forward, static_cast<Compute>(left * enlargement_of<T>(a, statistics.inv_std))};
 }
 
 // What dx needs of a channel.
 template <class Compute>
 struct InputCoefficients {
     Coefficients<Compute> forward;
-    Compute mean_gradient;
+    Compute minus_mean_gradient; // lifted
     Compute projection; // −inv_std·dγ/M: how much of dv lies along x̂
     Compute offset;
 };
@@ -42,14 +62,15 @@ DEVICE InputCoefficients<Compute> input_coefficients_of(const Arguments& a, i64 
     const double mean_dv = dbeta / a.numbers.count;
     const double projection = -static_cast<double>(statistics.inv_std) * (dgamma / a.numbers.count);
     const Compute mean_gradient = static_cast<Compute>(mean_dv);
+    const double lift = static_cast<double>(forward.lift), scale = static_cast<double>(forward.scale);
     // What rounding mean_gradient, and center, left out.
     const double residue = mean_dv - static_cast<double>(mean_gradient) +
                            projection * static_cast<double>(rounding_residue(statistics));
     return InputCoefficients<Compute>{
         forward,
-        mean_gradient,
+        finite_factor<Compute>(-static_cast<double>(mean_gradient) * lift, mean_gradient, lift),
         static_cast<Compute>(projection),
-        static_cast<Compute>(-static_cast<double>(forward.scale) * residue),
+        finite_factor<Compute>(-scale * (residue * lift), scale, residue),
     };
 }
 
@@ -63,10 +84,12 @@ DEVICE Sums known_gradients(const Arguments& a, i64 channel) {
     };
 }
 
-// From Σ dv and Σ dv·(x − center)·inv_std: takes out what center left in, and writes dβ and dγ.
-template <class Compute>
+// From Σ dv and Σ dv·(x − center)·inv_std, enlarged: takes out what center left in, and writes dβ and dγ.
+template <class T>
 DEVICE Sums finalize_gradients(const Arguments& a, i64 channel, Sums sums, bool writes) {
+    typedef typename T::Compute Compute;
     const Statistics<Compute> statistics = known_statistics<Compute>(a, channel);
+    sums.product_sum /= enlargement_of<T>(a, statistics.inv_std);
     const double residue = static_cast<double>(rounding_residue(statistics)) * static_cast<double>(statistics.inv_std);
     if (residue != 0.0) sums.product_sum -= residue * sums.sum;
     if (writes) {
@@ -88,7 +111,7 @@ DEVICE BackwardPacket<T> with_saved(const Arguments& a, const Place& place, cons
     return BackwardPacket<T>{pair, load_saved<T>(a, place)};
 }
 
-// dv of a packet, and its x − center. `forward_of(lane)` gives a lane's Coefficients.
+// dv of a packet, and its x − center, lifted. `forward_of(lane)` gives a lane's Coefficients.
 template <class T, class ForwardOf>
 DEVICE void gradients_of(
     const Arguments& a, const BackwardPacket<T>& from, ForwardOf forward_of, typename T::Compute (&dv)[Width<T>::LANES],
@@ -96,7 +119,7 @@ DEVICE void gradients_of(
 #pragma unroll
     for (int lane = 0; lane < Width<T>::LANES; lane++) {
         dv[lane] = from.pair.dy[lane];
-        centred[lane] = from.pair.x[lane] - forward_of(lane).center;
+        centred[lane] = forward_of(lane).centred(from.pair.x[lane]);
     }
     activation_backward<T>(a, dv, from.saved, [&](int lane) {
         return a.choices.saved == Saved::PreActivation
@@ -119,6 +142,26 @@ DEVICE void add_gradients(
     });
 }
 
+// Whether a thread's sum has overflowed, or had NaN or infinity to add.
+template <class T>
+DEVICE bool must_retake(const Arguments& a, Sums sums) {
+    return can_retake<T>(a) && !(is_finite(sums.sum) && is_finite(sums.product_sum));
+}
+
+// Adds a packet's terms in f64, of the lanes that are asked for.
+template <class T, class OfLane, class IsAskedFor>
+DEVICE void add_gradients_in_double(
+    const Arguments& a, Sums& sums, const BackwardPacket<T>& from, OfLane of_lane, IsAskedFor is_asked_for) {
+    typename T::Compute dv[Width<T>::LANES], centred[Width<T>::LANES];
+    gradients_of(a, from, [&](int lane) { return of_lane(lane).forward; }, dv, centred);
+#pragma unroll
+    for (int lane = 0; lane < Width<T>::LANES; lane++) {
+        if (!is_asked_for(lane)) continue;
+        const double x_hat = static_cast<double>(centred[lane]) * static_cast<double>(of_lane(lane).inv_std);
+        sums.add(Sums{static_cast<double>(dv[lane]), static_cast<double>(dv[lane]) * x_hat});
+    }
+}
+
 // Writes dx, and dv as the residual's gradient if asked for. `of_lane(lane)` gives a lane's InputCoefficients.
 template <class T, class OfLane, class Place>
 DEVICE void write_gradient(const Arguments& a, const BackwardPacket<T>& from, OfLane of_lane, const Place& place) {
@@ -131,11 +174,13 @@ DEVICE void write_gradient(const Arguments& a, const BackwardPacket<T>& from, Of
 #pragma unroll
         for (int lane = 0; lane < LANES; lane++) {
             const InputCoefficients<Compute> of = of_lane(lane);
-            dv[lane] = fma(fma(centred[lane], of.projection, dv[lane] - of.mean_gradient), of.forward.scale, of.offset);
+            const Compute less_mean = fma(dv[lane], of.forward.lift, of.minus_mean_gradient);
+            dv[lane] = fma(fma(centred[lane], of.projection, less_mean), of.forward.scale, of.offset);
         }
     } else {
 #pragma unroll
-        for (int lane = 0; lane < LANES; lane++) dv[lane] = dv[lane] * of_lane(lane).forward.scale;
+        for (int lane = 0; lane < LANES; lane++)
+            dv[lane] = dv[lane] * of_lane(lane).forward.lift * of_lane(lane).forward.scale;
     }
     store_out(a, place, Packet<T>::encode(dv));
 }

@@ -87,10 +87,9 @@ DEVICE Sums sums_in_double(
     return sums;
 }
 
-// The sums of the tile's x about each channel's reference, in shared.of_channel. load(row, place) gives the packets; keep(row, x)
-// may keep them, which as a part of load would have each load wait for the one before it.
-template <class T, class Load, class Keep>
-DEVICE void sum_rows(
+// What sum_rows does, each thread's sums in the type In.
+template <class T, class In, class Load, class Keep>
+DEVICE void sum_rows_in(
     const Arguments& a, const Column<T>& column, const ColumnTile& tile, Load load, Keep keep,
     const ColumnShared<T>& shared) {
     typedef typename T::Compute Compute;
@@ -98,7 +97,7 @@ DEVICE void sum_rows(
     // Each thread reads that of its first channel before its rows, and uses it after them: nothing waits for it.
     const u32 i = threadIdx.x;
     const typename T::Bits first = i < tile.channels ? first_bits_of<T>(a, tile.first_channel + i) : 0;
-    Accumulator<T> accumulator = Accumulator<T>::zero();
+    Accumulator<T, In> accumulator = Accumulator<T, In>::zero();
     Compute pivot[LANES];
 #pragma unroll
     for (int lane = 0; lane < LANES; lane++) pivot[lane] = 0;
@@ -135,6 +134,40 @@ DEVICE void sum_rows(
         shared.of_channel);
 }
 
+// The sums of the tile's x about each channel's reference, in shared.of_channel. load(row, place) gives the packets; keep(row, x)
+// may keep them, which as a part of load would have each load wait for the one before it.
+template <class T, class Load, class Keep>
+DEVICE void sum_rows(
+    const Arguments& a, const Column<T>& column, const ColumnTile& tile, Load load, Keep keep,
+    const ColumnShared<T>& shared) {
+    if (are_few<T>(a))
+        sum_rows_in<T, double>(a, column, tile, load, keep, shared);
+    else
+        sum_rows_in<T, typename T::Compute>(a, column, tile, load, keep, shared);
+}
+
+// Σ dv and Σ dv·x̂ of one lane's rows, taken again in f64.
+template <class T>
+DEVICE Sums gradients_in_double(
+    const Arguments& a, const Column<T>& column, const ColumnTile& tile,
+    ReduceCoefficients<typename T::Compute> coefficients, u32 lane) {
+    // As the first of a packet of one value: a lane that only the running kernel knows would be looked up in an array, not in
+    // registers.
+    const Lanes first{0, 1};
+    Sums sums = Sums::zero();
+    for (u32 row = column.y; row < tile.end - tile.first; row += column.rows) {
+        const ColumnPlace<T> place = column.place(row);
+        const i64 at = place.at + lane;
+        const PacketPair<T> pair{
+            load<T, Reuse::Again>(a.arrays.x, at, first, false), load<T, Reuse::Again>(a.arrays.dy, at, first, false)};
+        const SavedPacket<T> saved{load_saved<T>(a, place).mask >> lane, at, first};
+        add_gradients_in_double(
+            a, sums, BackwardPacket<T>{pair, saved}, [&](int) { return coefficients; },
+            [&](int other) { return first.has(other); });
+    }
+    return sums;
+}
+
 // Σ dv and Σ dv·x̂ of the tile's channels, in of_channel. load(row, place) gives the packets; use(row, place, packets, of_lane)
 // may keep them or use them too, and a lane's coefficients.
 template <class T, class Load, class Use>
@@ -152,8 +185,19 @@ DEVICE void sum_row_gradients(
             use(row, place, from, of_lane);
             add_gradients(a, accumulator, from, of_lane, place.lanes);
         });
+    u32 retaken = 0;
+#pragma unroll
+    for (int lane = 0; lane < Width<T>::LANES; lane++)
+        if (column.lanes.has(lane) && must_retake<T>(a, accumulator.of_lane(lane))) retaken |= 1u << lane;
     sum_lanes(
         a, column, tile,
-        [&](int lane) { return column.lanes.has(lane) ? accumulator.of_lane(lane) : Sums::zero(); }, 0,
-        [](u32) { return Sums::zero(); }, scratch, of_channel);
+        [&](int lane) {
+            return column.lanes.has(lane) && (retaken >> lane & 1) == 0 ? accumulator.of_lane(lane) : Sums::zero();
+        },
+        retaken,
+        [&](u32 lane) {
+            const u32 channel = column.channel(a, static_cast<int>(lane));
+            return gradients_in_double(a, column, tile, coefficients_of_channel[channel], lane);
+        },
+        scratch, of_channel);
 }

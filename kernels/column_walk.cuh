@@ -31,17 +31,17 @@ DEVICE ColumnTile column_tile(const Arguments& a, i64 group, u32 part) {
 // Slots of lane sums in shared memory: rows of threads are added up some at a time. src/gpu/plan/columns.rs has the same.
 static constexpr u32 SUM_SLOTS = 128;
 // Numbers of a channel that dx needs, the most of any step: MOST_COEFFICIENTS there.
-static constexpr u32 COEFFICIENTS = 6;
+static constexpr u32 COEFFICIENTS = 7;
 
 // Where a thread's packet of a row is: loads.cuh.
 template <class T>
 struct ColumnPlace {
     i64 at;
     Lanes lanes;
-    i64 first_mask_byte; // of the tile's first row
-    u32 row;
+    i64 row; // of the array
+    u32 packet; // of the row: 2^32 of them would be 64 GB
 
-    DEVICE i64 mask_byte(const Arguments& a) const { return first_mask_byte + row * a.shape.packets; }
+    DEVICE i64 mask_byte(const Arguments& a) const { return row * a.shape.packets + packet; }
 };
 
 // A thread's packet of every row.
@@ -54,7 +54,8 @@ struct Column {
     u32 y;     // which of the rows that the block walks together
     u32 rows;  // how many those are
     i64 first; // its first value in the tile's first row
-    i64 first_mask_byte;
+    i64 first_row;
+    u32 packet; // of the array's rows
     i64 row_values;
     Lanes lanes;
 
@@ -67,7 +68,8 @@ struct Column {
         row_values = a.shape.channels * a.shape.spatial;
         const i64 of_row = tile.first_channel * a.shape.spatial + x * LANES;
         first = tile.first * row_values + of_row;
-        first_mask_byte = tile.first * a.shape.packets + of_row / LANES;
+        first_row = tile.first;
+        packet = static_cast<u32>(of_row / LANES);
         // Packets are aligned where a row is a whole number of them.
         lanes = is_plain_form(a) ? Lanes::all<T>() : lanes_of<T>(0, row_values - of_row);
     }
@@ -75,7 +77,7 @@ struct Column {
     DEVICE bool walks() const { return y < rows; }
     // Its packet of a row of the tile.
     DEVICE ColumnPlace<T> place(u32 row) const {
-        return ColumnPlace<T>{first + row * row_values, lanes, first_mask_byte, row};
+        return ColumnPlace<T>{first + row * row_values, lanes, first_row + row, packet};
     }
     // Which of the tile's channels a lane belongs to.
     DEVICE u32 channel(const Arguments& a, int lane) const {

@@ -52,14 +52,13 @@ DEVICE void columns_on_chip_forward(const Arguments& a) {
 
 template <class T>
 DEVICE void columns_on_chip_backward(const Arguments& a) {
-    typedef typename T::Compute Compute;
     DYNAMIC_SHARED(dynamic);
     const ColumnTile tile = part_of_block(a);
     columns_resident_backward<T>(
         a, tile, dynamic, [](const ColumnShared<T>&) { sync_parts(); },
         [&](const ColumnShared<T>& shared, u32 i) {
             const Sums sums = cluster_sum(shared.of_channel, i);
-            return finalize_gradients<Compute>(a, tile.first_channel + i, sums, cluster_block_rank() == 0);
+            return finalize_gradients<T>(a, tile.first_channel + i, sums, cluster_block_rank() == 0);
         },
         arrive_at_end);
     wait_for_end();
@@ -67,9 +66,11 @@ DEVICE void columns_on_chip_backward(const Arguments& a) {
 
 }  // namespace
 
+// As many registers of a thread as for two blocks of 256 threads, which they are launched with too: 512 are for a block that has the
+// shared memory of a multiprocessor alone.
 #define KERNELS(T)                                                                                                  \
-    KERNEL(columns_on_chip_forward, T, 256, 2) { IN_COLUMN_FORM(T, forward_is_plain, columns_on_chip_forward); }    \
-    KERNEL(columns_on_chip_backward, T, 256, 2) { IN_COLUMN_FORM(T, backward_is_plain, columns_on_chip_backward); }
+    KERNEL(columns_on_chip_forward, T, 512, 1) { IN_COLUMN_FORM(T, forward_is_plain, columns_on_chip_forward); }    \
+    KERNEL(columns_on_chip_backward, T, 512, 1) { IN_COLUMN_FORM(T, backward_is_plain, columns_on_chip_backward); }
 
 KERNELS(f32)
 KERNELS(f16)

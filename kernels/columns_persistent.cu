@@ -68,7 +68,7 @@ DEVICE void columns_persistent_backward(const Arguments& a) {
         a, tile, dynamic,
         [&](const ColumnShared<T>& shared) {
             grid_reduce(a, here, tile, shared.of_channel, [&](i64 channel, Sums sums) {
-                finalize_gradients<Compute>(a, channel, sums, true);
+                finalize_gradients<T>(a, channel, sums, true);
             });
         },
         [&](const ColumnShared<T>&, u32 i) { return known_gradients<Compute>(a, tile.first_channel + i); },

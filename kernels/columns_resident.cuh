@@ -57,7 +57,7 @@ DEVICE void columns_resident_backward(
     ReduceCoefficients<Compute>* of_reduce = static_cast<ReduceCoefficients<Compute>*>(shared.coefficients);
     prefetch_rows(a, column, tile);
     for (u32 i = threadIdx.x; i < tile.channels; i += blockDim.x)
-        of_reduce[i] = reduce_coefficients_of<Compute>(a, tile.first_channel + i);
+        of_reduce[i] = reduce_coefficients_of<T>(a, tile.first_channel + i);
     __syncthreads();
     sum_row_gradients(
         a, column, tile, of_reduce,

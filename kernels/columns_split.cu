@@ -13,14 +13,14 @@
 namespace {
 
 struct GroupPart {
-    i64 group;
+    u32 group;
     u32 part;
 };
 
 DEVICE GroupPart part_of_block(const Arguments& a) {
     const u32 block = a.choices.reverse != 0 ? gridDim.x - 1 - blockIdx.x : blockIdx.x;
-    const i64 groups = (a.shape.channels + a.partition.group_channels - 1) / a.partition.group_channels;
-    return GroupPart{block % groups, static_cast<u32>(block / groups)};
+    const u32 groups = gridDim.x / a.partition.tiles;
+    return GroupPart{block % groups, block / groups};
 }
 
 // The sums of the whole of each channel in of_channel of the one block that finds them, and whether this is that block.
@@ -79,7 +79,7 @@ DEVICE void columns_backward_reduce(const Arguments& a) {
     const Column<T> column(a, tile);
     prefetch_rows(a, column, tile);
     for (u32 i = threadIdx.x; i < tile.channels; i += blockDim.x)
-        coefficients[i] = reduce_coefficients_of<Compute>(a, tile.first_channel + i);
+        coefficients[i] = reduce_coefficients_of<T>(a, tile.first_channel + i);
     __syncthreads();
     const bool writes = a.arrays.out != nullptr;
     sum_row_gradients(
@@ -93,7 +93,7 @@ DEVICE void columns_backward_reduce(const Arguments& a) {
         shared.scratch, shared.of_channel);
     if (!grid_reduce(a, here, tile, shared.of_channel)) return;
     for (u32 channel = threadIdx.x; channel < tile.channels; channel += blockDim.x)
-        finalize_gradients<Compute>(a, tile.first_channel + channel, shared.of_channel[channel], true);
+        finalize_gradients<T>(a, tile.first_channel + channel, shared.of_channel[channel], true);
 }
 
 template <class T>

@@ -9,6 +9,8 @@ struct f32 {
     typedef u32 Bits;
     // Values above this are stored above zero.
     static constexpr float ROUNDS_TO_ZERO = 0.0f;
+    // What products with a subnormal value are multiplied by, so that what they lose is not seen in their sum.
+    static constexpr double ENLARGES_PRODUCTS = 0x1p32;
     DEVICE static float decode(u32 bits) { return __uint_as_float(bits); }
     DEVICE static u32 encode(float value) { return __float_as_uint(value); }
 };
@@ -17,6 +19,8 @@ struct f64 {
     typedef double Compute;
     typedef u64 Bits;
     static constexpr double ROUNDS_TO_ZERO = 0.0;
+    // There is no wider type to take sums again in.
+    static constexpr double ENLARGES_PRODUCTS = 1.0;
     DEVICE static double decode(u64 bits) { return __longlong_as_double(static_cast<i64>(bits)); }
     DEVICE static u64 encode(double value) { return static_cast<u64>(__double_as_longlong(value)); }
 };
@@ -26,6 +30,8 @@ struct f16 {
     typedef u16 Bits;
     // Half the smallest half, a tie that goes to zero: 2^-25.
     static constexpr float ROUNDS_TO_ZERO = 0x1p-25f;
+    // Its subnormals are no float's.
+    static constexpr double ENLARGES_PRODUCTS = 1.0;
     DEVICE static float decode(u16 bits) { return half_to_float(bits); }
     DEVICE static u32 encode(float low, float high) { return floats_to_halves(low, high); }
 };
@@ -35,6 +41,7 @@ struct bf16 {
     typedef u16 Bits;
     // 2^-134.
     static constexpr float ROUNDS_TO_ZERO = 0x1p-134f;
+    static constexpr double ENLARGES_PRODUCTS = 0x1p32;
     DEVICE static float decode(u16 bits) { return __uint_as_float(static_cast<u32>(bits) << 16); }
     DEVICE static u32 encode(float low, float high) { return floats_to_bfloats(low, high); }
 };

@@ -3,6 +3,9 @@
 //     v = (x − center)·scale + shift + residual,  scale = γ·inv_std,  shift = β − rounding_residue·scale
 //     y = activation(v), rounded once
 //
+// x − center is computed as fma(x, lift, −center·lift), which rounds as the difference does. The lift is 1, but where γ·inv_std is
+// beyond the type: there scale is what the lift leaves of it (factors.cuh).
+//
 // center is the mean and rounding_residue what the mean rounds away, so that y keeps its digits where the mean is large
 // beside the deviation. Where x − mean could overflow, center is 0 and rounding_residue is the mean.
 #pragma once
@@ -13,9 +16,13 @@
 
 template <class Compute>
 struct Coefficients {
-    Compute center;
+    Compute lift;
+    Compute minus_center; // lifted
     Compute scale;
     Compute shift;
+
+    // x − center, lifted.
+    DEVICE Compute centred(Compute x) const { return fma(x, lift, minus_center); }
 };
 
 // Whether x − mean could overflow.
@@ -52,13 +59,13 @@ DEVICE void prefetch_affine(const Arguments& a, i64 channel) {
 
 template <class Compute>
 DEVICE Coefficients<Compute> coefficients_of(Affine<Compute> affine, Statistics<Compute> statistics) {
-    const double gamma = static_cast<double>(affine.gamma);
-    const double inv_std = static_cast<double>(statistics.inv_std);
-    const Compute scale = finite_factor<Compute>(gamma * inv_std, gamma, inv_std);
+    const Compute center = may_overflow(statistics.inv_std) ? static_cast<Compute>(0) : statistics.mean;
+    const TwoFactors<Compute> factors = two_factors(affine.gamma, statistics.inv_std, center);
     return Coefficients<Compute>{
-        may_overflow(statistics.inv_std) ? static_cast<Compute>(0) : statistics.mean,
-        scale,
-        fma(-rounding_residue(statistics), scale, affine.beta),
+        factors.lift,
+        -center * factors.lift,
+        factors.rest,
+        fma(-rounding_residue(statistics) * factors.lift, factors.rest, affine.beta),
     };
 }
 
@@ -84,7 +91,7 @@ DEVICE void write_normalized(const Arguments& a, const ForwardPacket<T>& from, O
 #pragma unroll
     for (int lane = 0; lane < LANES; lane++) {
         const Coefficients<Compute> coefficients = of_lane(lane);
-        v[lane] = fma(from.x[lane] - coefficients.center, coefficients.scale, coefficients.shift);
+        v[lane] = fma(coefficients.centred(from.x[lane]), coefficients.scale, coefficients.shift);
     }
     if (a.arrays.residual != nullptr) {
 #pragma unroll

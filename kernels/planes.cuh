@@ -214,6 +214,21 @@ DEVICE void normalize_tile(
         });
 }
 
+// Σ dv and Σ dv·x̂ of a thread's packets, taken again in f64.
+template <class T, class Walk>
+DEVICE Sums gradients_in_double(
+    const Arguments& a, const PlaneTile& tile, ReduceCoefficients<typename T::Compute> coefficients) {
+    Sums sums = Sums::zero();
+    each_packet<T, Walk, 1>(
+        a, tile,
+        [&](auto, const PlanePlace<T>& place) { return with_saved(a, place, load_pair<T, Reuse::Again>(a, place)); },
+        [&](auto, const PlanePlace<T>& place, const BackwardPacket<T>& from, bool) {
+            add_gradients_in_double(
+                a, sums, from, [&](int) { return coefficients; }, [&](int lane) { return place.lanes.has(lane); });
+        });
+    return sums;
+}
+
 // Σ dv and Σ dv·x̂ of a tile, in thread 0; keep(slot, place, packets) may keep the packets.
 template <class T, class Walk, Reuse REUSE, class Keep>
 DEVICE Sums sum_gradients(
@@ -226,7 +241,9 @@ DEVICE Sums sum_gradients(
             keep(slot, place, from);
             add_gradients(a, accumulator, from, [&](int) { return coefficients; }, place.lanes);
         });
-    return block_sum(accumulator.total());
+    Sums sums = accumulator.total();
+    if (must_retake<T>(a, sums)) sums = gradients_in_double<T, Walk>(a, tile, coefficients);
+    return block_sum(sums);
 }
 
 // Writes dx of a tile; load(slot, place) gives its packets of x and dy.

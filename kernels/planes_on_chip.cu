@@ -61,14 +61,14 @@ DEVICE void planes_on_chip_backward(const Arguments& a) {
     // One after the other: in pairs, neighbouring threads would meet in the same banks.
     uint4 *const kept_x = kept, *const kept_dy = kept + a.partition.tile;
     const Sums sums = cluster_sum(sum_gradients<T, Walk, Reuse::Once>(
-        a, tile, reduce_coefficients_of<Compute>(a, tile.channel),
+        a, tile, reduce_coefficients_of<T>(a, tile.channel),
         [&](auto slot, const PlanePlace<T>&, const BackwardPacket<T>& from) {
             kept_x[slot] = from.pair.x.raw();
             kept_dy[slot] = from.pair.dy.raw();
         }));
     if (threadIdx.x == 0)
         coefficients[0] = input_coefficients_of<Compute>(
-            a, tile.channel, finalize_gradients<Compute>(a, tile.channel, sums, cluster_block_rank() == 0));
+            a, tile.channel, finalize_gradients<T>(a, tile.channel, sums, cluster_block_rank() == 0));
     __syncthreads();
     if (cluster_num_blocks() > 1) cluster_arrive_relaxed();
     write_gradients<T, Walk>(a, tile, coefficients[0], [&](auto slot, const PlanePlace<T>&) {
@@ -80,11 +80,13 @@ DEVICE void planes_on_chip_backward(const Arguments& a) {
 
 }  // namespace
 
+// As many registers of a thread as for two blocks of 256 threads, which they are launched with too: 512 are for a block that has the
+// shared memory of a multiprocessor alone.
 #define KERNELS(T)                                                               \
-    KERNEL(planes_on_chip_forward, T, 256, 2) {                                  \
+    KERNEL(planes_on_chip_forward, T, 512, 1) {                                  \
         IN_PLANE_FORM(T, forward_is_plain, planes_on_chip_forward);              \
     }                                                                            \
-    KERNEL(planes_on_chip_backward, T, 256, 2) {                                 \
+    KERNEL(planes_on_chip_backward, T, 512, 1) {                                 \
         IN_PLANE_FORM(T, backward_is_plain, planes_on_chip_backward);            \
     }
 

@@ -58,7 +58,7 @@ DEVICE void planes_backward_reduce(const Arguments& a) {
     typedef typename T::Compute Compute;
     u32 index;
     const PlaneTile tile = tile_of_block<T>(a, index);
-    const ReduceCoefficients<Compute> coefficients = reduce_coefficients_of<Compute>(a, tile.channel);
+    const ReduceCoefficients<Compute> coefficients = reduce_coefficients_of<T>(a, tile.channel);
     const bool writes = a.arrays.out != nullptr;
     const InputCoefficients<Compute> of_input{coefficients.forward, 0, 0, 0};
     Sums sums = sum_gradients<T, Walk, Reuse::Again>(
@@ -67,7 +67,7 @@ DEVICE void planes_backward_reduce(const Arguments& a) {
             write_gradient(a, from, [&](int) { return of_input; }, place);
         });
     if (grid_reduce(a, tile.channel, index, sums) && threadIdx.x == 0)
-        finalize_gradients<Compute>(a, tile.channel, sums, true);
+        finalize_gradients<T>(a, tile.channel, sums, true);
 }
 
 template <class T, class Walk>

@@ -125,11 +125,11 @@ DEVICE void planes_ticketed_backward(const Arguments& a) {
     each_item(
         a,
         [&](const PlaneTile& tile) {
-            const ReduceCoefficients<Compute> coefficients = reduce_coefficients_of<Compute>(a, tile.channel);
+            const ReduceCoefficients<Compute> coefficients = reduce_coefficients_of<T>(a, tile.channel);
             return sum_gradients<T, Walk, Reuse::Again>(
                 a, tile, coefficients, [](auto, const PlanePlace<T>&, const BackwardPacket<T>&) {});
         },
-        [&](i64 channel, Sums sums) { finalize_gradients<Compute>(a, channel, sums, true); },
+        [&](i64 channel, Sums sums) { finalize_gradients<T>(a, channel, sums, true); },
         [&](const PlaneTile& tile) {
             const Sums sums = known_gradients<Compute>(a, tile.channel);
             write_gradients<T, Walk>(

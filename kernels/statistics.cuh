@@ -31,10 +31,18 @@ DEVICE double reference_of(const Arguments& a, i64 channel) {
     return reference_from<T>(first_bits_of<T>(a, channel));
 }
 
-// Adds one value to lane sums about a pivot.
+// Whether a channel has so few values that they are added in f64: what rounding x − pivot costs the mean averages out over
+// many. dγ shows it where dv is zero but for a value near the mean. src/cpu/kernels/few_values.rs has the same number.
+static constexpr i64 FEW = 32;
 template <class T>
-DEVICE void add_value(Accumulator<T>& accumulator, int lane, typename T::Compute x, typename T::Compute pivot) {
-    const typename T::Compute difference = x - pivot;
+DEVICE bool are_few(const Arguments& a) {
+    return sizeof(typename T::Compute) < sizeof(double) && a.shape.batch * a.shape.spatial <= FEW;
+}
+
+// Adds one value to lane sums about a pivot.
+template <class T, class In>
+DEVICE void add_value(Accumulator<T, In>& accumulator, int lane, typename T::Compute x, typename T::Compute pivot) {
+    const In difference = static_cast<In>(x) - static_cast<In>(pivot);
     accumulator.sum[lane] += difference;
     accumulator.product_sum[lane] = fma(difference, difference, accumulator.product_sum[lane]);
 }

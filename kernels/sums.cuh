@@ -22,7 +22,7 @@ DEVICE Sums load_sums_of_rank(const Sums& sums, u32 rank) {
 }
 
 static constexpr u32 WARP = 32;
-static constexpr u32 MOST_THREADS = 256;
+static constexpr u32 MOST_THREADS = 512;
 static constexpr u32 MOST_WARPS = MOST_THREADS / WARP;
 static_assert(
     MOST_WARPS <= WARP && (MOST_WARPS & (MOST_WARPS - 1)) == 0, "one warp adds up the sums of all, by halves");
@@ -54,13 +54,12 @@ DEVICE Sums block_sum(Sums sums) {
 }
 
 // A thread's sums, each lane of a packet on its own, so that chains are short and independent.
-template <class T>
+template <class T, class In = typename T::Compute>
 struct Accumulator {
-    typedef typename T::Compute Compute;
     static constexpr int LANES = Width<T>::LANES;
 
-    Compute sum[LANES];
-    Compute product_sum[LANES];
+    In sum[LANES];
+    In product_sum[LANES];
 
     DEVICE static Accumulator zero() {
         Accumulator accumulator;

@@ -9,7 +9,7 @@ const SUM_SLOTS: usize = 128;
 /// Bytes of two `f64` sums: `Sums` of `kernels/sums.cuh`.
 const SUMS_BYTES: usize = 16;
 /// Numbers of a channel that dx needs, the most of any step: `COEFFICIENTS` of `kernels/column_walk.cuh`.
-const MOST_COEFFICIENTS: usize = 6;
+const MOST_COEFFICIENTS: usize = 7;
 
 /// Neighbouring channels that one block has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -14,6 +14,7 @@ pub mod backward;
 pub mod data;
 pub mod determinism;
 pub mod errors;
+pub mod factors;
 pub mod forward;
 pub mod gradient_sums;
 pub mod layers;
@@ -51,7 +52,8 @@ macro_rules! for_each_check {
             precision::a_large_mean_costs_no_digits,
             precision::halves_are_rounded_to_the_nearest,
             precision::a_constant_gives_exactly_beta,
-            precision::a_constant_gives_exactly_beta_on_any_scale,
+            factors::a_constant_gives_exactly_beta_on_any_scale,
+            factors::a_factor_beyond_the_type_is_no_loss,
             precision::an_outlier_first_costs_no_digits,
             precision::drifting_images_cost_no_digits,
             precision::values_near_the_largest,
@@ -66,6 +68,10 @@ macro_rules! for_each_check {
             adversary::a_border_of_zeros_costs_no_digits,
             adversary::one_value_unlike_the_others_costs_no_digits,
             adversary::a_mean_of_any_size_costs_no_digits,
+            gradient_sums::one_gradient_near_the_mean_of_three_values_keeps_its_digits,
+            gradient_sums::one_gradient_near_the_mean_of_few_values_keeps_its_digits,
+            gradient_sums::subnormal_gradients_lose_no_bits,
+            gradient_sums::gradients_near_the_largest,
             memory::in_place_gives_the_same_bits,
             outputs::nothing_is_left_of_what_was_in_memory,
             determinism::runs_change_no_bit,
