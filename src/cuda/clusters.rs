@@ -7,7 +7,7 @@ use crate::cuda::{driver_error, launch};
 use crate::error::Result;
 use crate::gpu::driver::{Attributes, Launch};
 use crate::gpu::kernel::{self, Kernel, Strategy};
-use crate::gpu::plan::occupancy::{SharedBudgets, THREADS};
+use crate::gpu::plan::occupancy::{SharedBudgets, THREADS, THREADS_ALONE};
 
 /// Beyond what every device with clusters can run.
 const WIDEST: u32 = 16;
@@ -23,16 +23,16 @@ pub(super) fn ask(
         return Ok(());
     }
     let budgets = SharedBudgets::of(attributes);
-    let fits = |shared_bytes: usize| fits_all(stream, kernels, shared_bytes);
+    let fits = |shared_bytes, threads| fits_all(stream, kernels, shared_bytes, threads);
     if !on_chip().all(|kernel| kernels.knows_clusters(kernel)) {
         attributes.cluster_blocks = 1;
         attributes.cluster_blocks_alone = 1;
         return Ok(());
     }
-    if fits(budgets.half)? {
+    if fits(budgets.half, THREADS)? {
         attributes.cluster_blocks = WIDEST;
     }
-    if fits(budgets.whole)? {
+    if fits(budgets.whole, THREADS_ALONE)? {
         attributes.cluster_blocks_alone = WIDEST;
     }
     Ok(())
@@ -43,13 +43,18 @@ fn on_chip() -> impl Iterator<Item = Kernel> {
 }
 
 /// Whether the device has room for one of the widest clusters of every kernel. A GPC with fewer multiprocessors has none.
-fn fits_all(stream: &CudaStream, kernels: &Kernels, shared_bytes: usize) -> Result<bool> {
+fn fits_all(
+    stream: &CudaStream,
+    kernels: &Kernels,
+    shared_bytes: usize,
+    threads: usize,
+) -> Result<bool> {
     let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
     for kernel in on_chip() {
         let wide = Launch {
             kernel,
             blocks: WIDEST,
-            threads: number(THREADS),
+            threads: number(threads),
             cluster: WIDEST,
             shared_bytes: number(shared_bytes),
             cooperative: false,

@@ -34,6 +34,14 @@ impl SimtDevice {
         }
     }
 
+    /// A whole one, as its data sheet has it.
+    pub const fn h200() -> Self {
+        Self {
+            name: "h200",
+            attributes: Attributes::H200,
+        }
+    }
+
     /// That for which passes are planned in the table of bits.
     pub const fn hopper() -> Self {
         Self {

@@ -2,8 +2,10 @@
 
 use crate::gpu::driver::Attributes;
 
-/// Threads of a block: `MOST_THREADS` of `kernels/sums.cuh`.
+/// Threads of a block, of which two fit a multiprocessor.
 pub(crate) const THREADS: usize = 256;
+/// Threads of a block that has a multiprocessor's shared memory alone, the most there are: `MOST_THREADS` of `kernels/sums.cuh`.
+pub(crate) const THREADS_ALONE: usize = 512;
 /// Bytes of x above which every multiprocessor is to have a block.
 pub(super) const BUSY_FROM: usize = 2 << 20;
 /// Shared memory of a block that is not for packets: what the driver takes for itself, and the kernels' own arrays.

@@ -6,7 +6,7 @@
 //! |---|---|
 //! | `strategy=` (or `way=`) `split`, `on-chip`, `ticketed`, `persistent` | the only one a fused pass may take; split where it cannot |
 //! | `cluster=` 1, 2, 4, 8, 16 | the only cluster size an on-chip kernel may take; split where the device has none of it |
-//! | `threads=` 32, 128, 256 | the only number of threads of a block that an on-chip kernel of planes may take |
+//! | `threads=` 32, 128, 256, 512 | the only number of threads of a block that an on-chip kernel may take |
 //! | `columns=` packets, 1 to 256 | how wide a group of columns is, about: whole channels that end where a packet does |
 //! | `group=` channels, 1 to 131064 | how many channels the ticketed kernels have in flight |
 
@@ -14,18 +14,18 @@ use std::sync::OnceLock;
 
 use crate::error::{Error, Result};
 use crate::gpu::kernel::Strategy;
-use crate::gpu::plan::occupancy::THREADS;
+use crate::gpu::plan::occupancy::{THREADS, THREADS_ALONE};
 use crate::gpu::plan::split::MOST_TICKETED_CHANNELS;
 
 /// The sizes of a cluster that the kernels are launched in, smallest first.
 pub(super) const CLUSTERS: [usize; 5] = [1, 2, 4, 8, 16];
 
-/// Threads of a block of an on-chip kernel of planes, fewest first: few do for small parts, of which more then fit a
+/// Threads of a block of an on-chip kernel, fewest first. On planes, few do for small parts, of which more then fit a
 /// multiprocessor.
-pub(super) const BLOCKS_OF_THREADS: [usize; 3] = [32, 128, THREADS];
+pub(super) const BLOCKS_OF_THREADS: [usize; 4] = [32, 128, THREADS, THREADS_ALONE];
 
 const CLUSTER: &str = "1, 2, 4, 8 or 16";
-const BLOCK: &str = "32, 128 or 256";
+const BLOCK: &str = "32, 128, 256 or 512";
 const COLUMNS: &str = "1 to 256 packets (a thread for each)";
 const GROUP: &str = "1 to 131064 channels (those that have counters)";
 
@@ -105,10 +105,10 @@ impl Tuning {
         Ok(Self { cluster, ..self })
     }
 
-    /// The only number of threads of a block that an on-chip kernel of planes may take.
+    /// The only number of threads of a block that an on-chip kernel may take.
     ///
     /// # Errors
-    /// [`Error::Value`] if it is not 32, 128 or 256.
+    /// [`Error::Value`] if it is not 32, 128, 256 or 512.
     pub fn threads(self, threads: usize) -> Result<Self> {
         let fits = BLOCKS_OF_THREADS.contains(&threads);
         let threads = Some(allowed("threads", threads, fits, BLOCK)?);
@@ -191,7 +191,7 @@ mod tests {
             "cluster=1",
             "cluster=16",
             "threads=32",
-            "threads=256",
+            "threads=512",
             "columns=1",
             "columns=256",
             "group=1",
@@ -203,7 +203,10 @@ mod tests {
             ("cluster=0", "cluster must be 1, 2, 4, 8 or 16, got \"0\""),
             ("cluster=3", "cluster must be 1, 2, 4, 8 or 16, got \"3\""),
             ("cluster=32", "cluster must be 1, 2, 4, 8 or 16, got \"32\""),
-            ("threads=64", "threads must be 32, 128 or 256, got \"64\""),
+            (
+                "threads=64",
+                "threads must be 32, 128, 256 or 512, got \"64\"",
+            ),
             (
                 "columns=0",
                 "columns must be 1 to 256 packets (a thread for each), got \"0\"",

@@ -3,6 +3,7 @@
 mod reach;
 mod room;
 mod tunings;
+mod whole_gpu;
 
 use batchnorm::gpu::plan::Tuning;
 use batchnorm_simt::{Simt, SimtDevice, SimtDriver};

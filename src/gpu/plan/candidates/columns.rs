@@ -22,11 +22,14 @@ impl PlanQuery<'_> {
                 shared_bytes(self.view, &group, kept_packets)
             };
             for cluster in self.clusters(shared) {
-                if groups * cluster > MOST_BLOCKS {
+                let told = self.tuning.threads;
+                let threads = told.unwrap_or_else(|| self.threads(shared(cluster)));
+                if groups * cluster > MOST_BLOCKS || threads < group.packets {
                     continue;
                 }
                 found.push(LaunchPlan {
                     launch: Launch {
+                        threads: unsigned(threads),
                         cluster: unsigned(cluster),
                         ..launch(kernel, groups * cluster, shared(cluster))
                     },

@@ -14,7 +14,9 @@ use crate::element::DType;
 use crate::gpu::driver::Attributes;
 use crate::gpu::kernel::{Kernel, Strategy};
 use crate::gpu::plan::launch_plan::{LaunchPlan, Pass, PassPlan};
-use crate::gpu::plan::occupancy::{BLOCKS_PER_MULTIPROCESSOR, SharedBudgets};
+use crate::gpu::plan::occupancy::{
+    BLOCKS_PER_MULTIPROCESSOR, SharedBudgets, THREADS, THREADS_ALONE,
+};
 use crate::gpu::plan::split::{Step, step};
 use crate::gpu::plan::tuning::{CLUSTERS, Tuning};
 use crate::gpu::plan::view::{Arrangement, View};
@@ -96,6 +98,16 @@ impl PlanQuery<'_> {
             blocks <= most as usize && self.tuning.cluster.is_none_or(|only| only == blocks)
         };
         CLUSTERS.into_iter().filter(fits).collect()
+    }
+
+    /// Threads of a block of an on-chip kernel, where it takes so much shared memory: as many warps of a multiprocessor whether two
+    /// blocks share it or one has it alone.
+    fn threads(&self, shared_bytes: usize) -> usize {
+        if shared_bytes <= self.budgets().half {
+            THREADS
+        } else {
+            THREADS_ALONE
+        }
     }
 
     /// Blocks that run at once when every multiprocessor has as many as it can.

@@ -23,12 +23,18 @@ impl PlanQuery<'_> {
             if blocks > MOST_BLOCKS {
                 continue;
             }
+            let most = self.threads(shared(cluster));
+            let fewest = if most == THREADS {
+                BLOCKS_OF_THREADS[0]
+            } else {
+                most
+            };
             for threads in BLOCKS_OF_THREADS {
                 let told = self.tuning.threads.is_some_and(|only| only == threads);
-                let is_long_enough =
-                    threads == BLOCKS_OF_THREADS[0] || SHORTEST_CHAIN * threads <= tile;
-                let is_short_enough = threads == THREADS || tile <= LONGEST_CHAIN * threads;
-                let sensible = is_long_enough && is_short_enough;
+                let is_long_enough = threads == fewest || SHORTEST_CHAIN * threads <= tile;
+                let is_short_enough = threads == most || tile <= LONGEST_CHAIN * threads;
+                let sensible =
+                    (fewest..=most).contains(&threads) && is_long_enough && is_short_enough;
                 if !told && (self.tuning.threads.is_some() || !sensible) {
                     continue;
                 }

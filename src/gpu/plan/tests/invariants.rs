@@ -5,7 +5,9 @@ use crate::gpu::driver::{Attributes, COUNTER_BYTES, PARTIAL_BYTES};
 use crate::gpu::kernel::{Operation, Strategy};
 use crate::gpu::plan::candidates::PlanQuery;
 use crate::gpu::plan::launch_plan::{LaunchPlan, Pass, PassPlan};
-use crate::gpu::plan::occupancy::{BLOCKS_PER_MULTIPROCESSOR, MOST_BLOCKS, SharedBudgets, THREADS};
+use crate::gpu::plan::occupancy::{
+    BLOCKS_PER_MULTIPROCESSOR, MOST_BLOCKS, SharedBudgets, THREADS, THREADS_ALONE,
+};
 use crate::gpu::plan::split::{MOST_TICKETED_CHANNELS, Step, step};
 use crate::gpu::plan::tests::{HOPPER, TURING, view};
 use crate::gpu::plan::tuning::{BLOCKS_OF_THREADS, CLUSTERS, Tuning};
@@ -38,7 +40,7 @@ fn check_launch(plan: &LaunchPlan, view: &View, device: &Attributes) {
     hold!(
         plan,
         view,
-        launch.threads.is_multiple_of(32) && (32..=256).contains(&launch.threads),
+        launch.threads.is_multiple_of(32) && (32..=512).contains(&launch.threads),
         (1..=MOST_BLOCKS).contains(&blocks),
         launch.shared_bytes <= device.shared_per_block - 1024,
         CLUSTERS.contains(&(launch.cluster as usize)),
@@ -54,6 +56,16 @@ fn check_launch(plan: &LaunchPlan, view: &View, device: &Attributes) {
             2 * (launch.shared_bytes + 1024) <= device.shared_per_multiprocessor,
         );
     }
+}
+
+/// A block that has a multiprocessor alone has as many threads as two that share it.
+fn check_occupancy(plan: &LaunchPlan, view: &View, device: &Attributes) {
+    let is_alone = plan.launch.shared_bytes as usize > SharedBudgets::of(device).half;
+    hold!(
+        plan,
+        view,
+        is_alone == (plan.launch.threads as usize == THREADS_ALONE),
+    );
 }
 
 /// The largest cluster of blocks that take so much shared memory.
@@ -146,7 +158,7 @@ fn check_columns(plan: &LaunchPlan, view: &View) {
 /// What `ColumnShared` of `kernels/column_walk.cuh` reaches.
 fn column_shared(plan: &LaunchPlan, view: &View, packets: usize) -> usize {
     let sums = 2 * size_of::<f64>();
-    let coefficients = 6 * view.value_bytes.max(size_of::<f32>());
+    let coefficients = 7 * view.value_bytes.max(size_of::<f32>());
     kept_arrays(plan) * plan.kept_rows * packets * 16
         + packets.max(128) * view.lanes() * sums
         + plan.group_channels * (sums + coefficients)
@@ -272,6 +284,9 @@ fn check_all(view: &View, dtype: DType, device: &Attributes, tunings: &[Tuning])
                 match candidate {
                     PassPlan::Whole(plan) => {
                         check(&plan, view, device);
+                        if tuning.threads.is_none() {
+                            check_occupancy(&plan, view, device);
+                        }
                         whole_passes += 1;
                     }
                     PassPlan::Steps { reduce, write } => {
