@@ -19,6 +19,8 @@ fn is(text: &str, name: &str) -> bool {
 pub(crate) struct Loop {
     pub writes: bool,
     pub instructions: usize,
+    /// Of these, those that a multiprocessor takes two clocks for.
+    pub half_rate: usize,
     /// Of a turn: arrays that are read together count as one packet.
     pub packets: usize,
     /// The most loads of packets from global memory that are issued before any of them is used, or any packet is stored; no
@@ -30,6 +32,11 @@ pub(crate) struct Loop {
 impl Loop {
     pub(crate) fn instructions_of_a_packet(&self) -> f64 {
         self.instructions as f64 / self.packets as f64
+    }
+
+    /// One for an instruction, two for one at half rate.
+    pub(crate) fn issue_slots_of_a_packet(&self) -> f64 {
+        (self.instructions + self.half_rate) as f64 / self.packets as f64
     }
 }
 
@@ -49,6 +56,40 @@ pub(crate) fn of(listing: &Listing, arrays: usize) -> Vec<Loop> {
         .collect()
 }
 
+/// Whether a multiprocessor of 9.0 has 64 results of it a clock, and 128 of the others: integers, logic, comparisons and conversions
+/// (CUDA's programming guide, throughput of arithmetic instructions).
+fn is_half_rate(text: &str) -> bool {
+    const NAMES: [&str; 25] = [
+        "BMSK",
+        "F2F",
+        "F2FP",
+        "F2I",
+        "FMNMX",
+        "FSEL",
+        "FSETP",
+        "I2F",
+        "I2FP",
+        "IABS",
+        "IADD3",
+        "IMAD",
+        "IMNMX",
+        "ISETP",
+        "LEA",
+        "LOP3",
+        "PLOP3",
+        "PRMT",
+        "SEL",
+        "SGXT",
+        "SHF",
+        "VIADD",
+        "VIADDMNMX",
+        "VIMNMX",
+        "VOTE",
+    ];
+    let name = operation(text).split('.').next().unwrap_or("");
+    NAMES.contains(&name)
+}
+
 fn has_packets(body: &[String]) -> bool {
     body.iter().any(|text| is(text, "LDG") || is(text, "STG"))
 }
@@ -66,6 +107,7 @@ fn measure(body: &[String], arrays: usize) -> Loop {
     Loop {
         writes: stored > 0,
         instructions: body.len(),
+        half_rate: body.iter().filter(|text| is_half_rate(text)).count(),
         packets: packets.max(1),
         loads_in_flight: loads_in_flight(body).min(packets * arrays),
         calls: body
@@ -124,6 +166,7 @@ STS.128 [R31], R8
         (false, 2, 2)
     );
     assert_eq!(reads.instructions_of_a_packet(), 3.5);
+    assert_eq!(reads.issue_slots_of_a_packet(), 4.0);
     // Each store waits for its load.
     let one_by_one = "LDG.E.128 R4, desc[UR4][R2.64]
 STS.128 [R30], R4

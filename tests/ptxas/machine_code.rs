@@ -9,18 +9,18 @@ use rayon::prelude::*;
 
 use crate::disassembler::{self, Listing, operation};
 use crate::loops::{self, Loop};
-use crate::{EMBEDDED, ON_DEVICES, SEARCH_LOG, devices};
+use crate::{EMBEDDED, ON_DEVICES, SEARCH_LOG, devices, model};
 
 /// Loads of 16 bytes that must be on their way before the first is used: with 256 threads twice on a multiprocessor, 32 KB.
 const LOADS_IN_FLIGHT: usize = 4;
 
 /// What one kernel is on one device.
-struct Findings {
-    kernel: String,
-    device: u32,
-    registers: u32,
+pub(crate) struct Findings {
+    pub kernel: String,
+    pub device: u32,
+    pub registers: u32,
     /// The plain form's loops.
-    reads: Loop,
+    pub reads: Loop,
     writes: Loop,
     fences: usize,
     /// Loads and stores whose address may be of any memory: `LD` and `ST`, where global memory has `LDG` and `STG`.
@@ -59,6 +59,10 @@ impl Findings {
 
     fn instructions_of_a_packet(&self) -> f64 {
         self.reads.instructions_of_a_packet() + self.writes.instructions_of_a_packet()
+    }
+
+    pub(crate) fn issue_slots_of_a_packet(&self) -> f64 {
+        self.reads.issue_slots_of_a_packet() + self.writes.issue_slots_of_a_packet()
     }
 
     /// Warps that the registers leave a multiprocessor, of 64.
@@ -233,6 +237,7 @@ fn fused_kernels_are_fast_by_their_machine_code() {
         !findings.is_empty(),
         "there is no kernel of a whole pass in the build"
     );
-    let faults: Vec<String> = findings.iter().flat_map(Findings::faults).collect();
+    let of_kernels = findings.iter().flat_map(Findings::faults);
+    let faults: Vec<String> = of_kernels.chain(model::faults(&findings)).collect();
     assert!(faults.is_empty(), "{faults:#?}");
 }

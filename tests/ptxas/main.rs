@@ -1,6 +1,6 @@
 //! Every kernel as the assembler makes it, for every generation of GPUs since Turing: no spilled register, no stack, and
 //! registers enough for as many blocks as the kernel was written for; and, where there is a disassembler, how many loads it has
-//! on their way, what a packet costs, and where it waits for memory. It takes ptxas, but no GPU.
+//! on their way, what a packet costs, and where it waits for memory; the model of the plan has these numbers. It takes ptxas, but no GPU.
 //!
 //! `cargo test --features cuda --test ptxas -- --nocapture` prints what each kernel takes.
 //! `BATCHNORM_RECORD_MACHINE_CODE=1` writes the table of the machine code into `benches/results/kernels.md`.
@@ -10,6 +10,7 @@ mod bounds;
 mod disassembler;
 mod loops;
 mod machine_code;
+mod model;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::LazyLock;

@@ -32,10 +32,11 @@ pub(crate) fn write(before: &HashMap<Row, (Tuning, String)>) -> String {
     let mut text = String::from(
         "By the model of `src/gpu/plan/cost/`, not measured: the share of a copy's rate at which each row moves the bytes that must be moved.\n\
          Before: the plans of the time when the first that fitted was taken, with the kernels as they were then read in machine code. Now:\n\
-         the plans of today, with the kernels as they are meant to be (`KERNELS` of `src/gpu/plan/cost/constants.rs`). bf16 is as f16. A test holds\n\
+         the plans of today, with the kernels as they are counted in machine code (`KERNELS` of `src/gpu/plan/cost/constants.rs`). bf16 is as f16. A test holds\n\
          this section against the model (`benches/workload/tests/predicted/`).\n\n",
     );
     goals(&mut text, &rows);
+    unwritten(&mut text, &rows);
     table_of_rows(&mut text, &rows);
     constants(&mut text);
     text
@@ -145,6 +146,57 @@ fn goals(text: &mut String, rows: &[Predicted]) {
                         before.1,
                         now.1,
                         of_goal.len()
+                    ),
+                );
+            }
+        }
+    }
+    line(text, "");
+}
+
+/// What rows of a strategy would gain by forms that nobody has written.
+fn unwritten(text: &mut String, rows: &[Predicted]) {
+    line(
+        text,
+        "What is left to gain by forms of the kernels that there are not, by the same model, of the rows of 8 MB and more. With the next tile \
+         on its way while this one is reduced (multi-stage: `cp.async`, bulk copies): at the most, as if all bytes moved without a pause and \
+         only the first tile were waited for. With the sums of a cluster pushed one way instead of asked for: half of the exchange.\n",
+    );
+    line(
+        text,
+        "| strategy | device | pass | rows | next tile in flight: rows that gain 5 % or more | mean | most | pushed sums: rows that gain 5 % or more | mean | most |",
+    );
+    line(text, "|---|---|---|---|---|---|---|---|---|---|");
+    for strategy in ["planes_on_chip", "columns_on_chip", "planes_ticketed"] {
+        for (device, _) in &DEVICES {
+            for (pass, _) in PASSES {
+                let of_strategy: Vec<&Predicted> = rows
+                    .iter()
+                    .filter(|one| one.row[0] == *device && one.row[4] == pass)
+                    .filter(|one| {
+                        one.bytes >= 8_000_000 && one.now.plan.to_string().starts_with(strategy)
+                    })
+                    .collect();
+                if of_strategy.is_empty() {
+                    continue;
+                }
+                let summary = |to: fn(&Considered) -> f64| {
+                    let gains: Vec<f64> = of_strategy
+                        .iter()
+                        .map(|one| one.now.prediction.seconds / to(&one.now) - 1.0)
+                        .collect();
+                    let mean = gains.iter().sum::<f64>() / gains.len() as f64;
+                    let most = gains.iter().copied().fold(0.0, f64::max);
+                    let worth = gains.iter().filter(|&&gain| gain >= 0.05).count();
+                    format!("{worth} | {:.1} % | {:.1} %", mean * 1e2, most * 1e2)
+                };
+                line(
+                    text,
+                    &format!(
+                        "| {strategy} | {device} | {pass} | {} | {} | {} |",
+                        of_strategy.len(),
+                        summary(|now| now.prediction.unwritten.next_in_flight),
+                        summary(|now| now.prediction.unwritten.pushed_sums),
                     ),
                 );
             }

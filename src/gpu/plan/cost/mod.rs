@@ -33,6 +33,17 @@ pub struct Prediction {
     pub waves: f64,
     /// What most of its time is for.
     pub bound: Bound,
+    /// What it would take in forms that there are not.
+    pub unwritten: Unwritten,
+}
+
+/// Seconds that a plan is predicted to take in forms of its kernels that nobody has written: what there is to gain by them.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Unwritten {
+    /// With a block's next tile on its way while this one is reduced, at least.
+    pub next_in_flight: f64,
+    /// With sums that the blocks of a cluster push to each other.
+    pub pushed_sums: f64,
 }
 
 /// Predicts a plan's time.
@@ -54,10 +65,16 @@ pub fn predict(
     .stages(plan);
     let launch = rates.constants.launch.value * NANOSECOND;
     let (mut seconds, mut memory_bytes, mut cached_bytes) = (0.0, 0.0, 0.0);
+    let mut unwritten = Unwritten {
+        next_in_flight: 0.0,
+        pushed_sums: 0.0,
+    };
     let mut longest = (0.0, 0, 0.0, Bound::Latency);
     for stage in stages.iter().flatten() {
         let timed = stage.time(&rates);
         seconds += launch + timed.seconds;
+        unwritten.next_in_flight += launch + stage.time_with_next_in_flight(&rates);
+        unwritten.pushed_sums += launch + stage.with_pushed_sums().time(&rates).seconds;
         memory_bytes += stage.blocks as f64 * stage.memory;
         cached_bytes += stage.blocks as f64 * stage.cached;
         if timed.seconds > longest.0 {
@@ -75,5 +92,6 @@ pub fn predict(
         resident,
         waves,
         bound,
+        unwritten,
     }
 }

@@ -54,6 +54,7 @@ impl Query<'_> {
         Stage {
             memory: self.bytes(self.arrays() + 1.0) / blocks as f64,
             clocks: self.clocks() / blocks as f64,
+            exchange: self.cluster_exchange(plan) * NANOSECOND,
             ..self.stage(plan, blocks, delay, latencies)
         }
     }
@@ -85,6 +86,7 @@ impl Query<'_> {
             memory: memory / self.segment_share(plan) / blocks as f64,
             cached: cached / blocks as f64,
             clocks: self.clocks() / self.busy_threads(plan) / blocks as f64,
+            exchange: self.cluster_exchange(plan) * NANOSECOND,
             ..self.stage(plan, blocks, delay, latencies)
         }
     }
@@ -197,6 +199,7 @@ impl Query<'_> {
             cached: 0.0,
             clocks: 0.0,
             delay: (delay + constants.block.value + first) * NANOSECOND,
+            exchange: 0.0,
             latencies: (latencies - first).max(0.0) * NANOSECOND,
             read: self.share_read(),
         }

@@ -19,6 +19,8 @@ pub(super) struct Stage {
     pub clocks: f64,
     /// Seconds in which a block waits and asks for nothing: a first latency, reductions, barriers.
     pub delay: f64,
+    /// Seconds of that in which the blocks of a cluster find each other's sums.
+    pub exchange: f64,
     /// Seconds of the further latencies that a thread waits for one after the other, while others' bytes arrive: they
     /// count as far as too few of those are on their way.
     pub latencies: f64,
@@ -81,6 +83,21 @@ impl Stage {
         Timed {
             seconds,
             bound: if waits { Bound::Latency } else { bound },
+        }
+    }
+
+    /// The least that it could take if a block had its next tile on its way while it waits: all bytes without a pause, and the waits
+    /// of one block.
+    pub(super) fn time_with_next_in_flight(&self, rates: &Rates) -> f64 {
+        let (busy, _) = self.busy(self.blocks, rates);
+        self.delay + busy
+    }
+
+    /// The same with sums that are pushed to the others of the cluster, one way, and not asked for, there and back.
+    pub(super) fn with_pushed_sums(&self) -> Self {
+        Self {
+            delay: self.delay - self.exchange / 2.0,
+            ..*self
         }
     }
 
@@ -152,6 +169,7 @@ mod tests {
             cached: 0.0,
             clocks: 0.0,
             delay,
+            exchange: 0.0,
             latencies: 0.0,
             read: 0.5,
         }
@@ -185,6 +203,17 @@ mod tests {
         assert_eq!(of_ten_waves(1), 2.0);
         assert!(of_ten_waves(2) < 1.5 && of_ten_waves(2) > 1.0);
         assert!(of_ten_waves(16) < 1.1);
+    }
+
+    #[test]
+    fn what_is_in_flight_is_not_waited_for() {
+        let stage = Stage {
+            exchange: 0.5,
+            ..stage(100, 1, 1.0)
+        };
+        assert_eq!(stage.time(&rates()).seconds, 20.0);
+        assert_eq!(stage.time_with_next_in_flight(&rates()), 11.0);
+        assert_eq!(stage.with_pushed_sums().time(&rates()).seconds, 17.5);
     }
 
     #[test]
