@@ -44,6 +44,6 @@ fn blocks_that_have_a_multiprocessor_alone() {
 #[test]
 fn a_block_for_each_of_132_multiprocessors_at_once() {
     let is_busy = |plan: &LaunchPlan| plan.launch.cooperative && plan.launch.blocks >= 132;
-    let shape = Shape::channels_last(&[530, 1030]).unwrap();
+    let shape = Shape::channels_last(&[850, 1030]).unwrap();
     check::<f16>("strategy=persistent,columns=32", shape, is_busy);
 }
