@@ -6,6 +6,7 @@ use std::thread::available_parallelism;
 
 use clap::Parser;
 
+use crate::allocator::Allocator;
 use crate::problem::{Layout, Pass};
 
 /// This crate's batch norm beside those of PyTorch, oneDNN, candle and burn, and the memory limit, in f32.
@@ -26,6 +27,9 @@ pub struct Arguments {
     /// Threads of everybody; all processors, if not given.
     #[arg(long, value_parser = threads)]
     pub threads: Option<usize>,
+    /// Whether memory that is freed stays with a process.
+    #[arg(long, value_enum, default_value_t = Allocator::Keeping)]
+    pub allocator: Allocator,
     /// An interpreter that has PyTorch, instead of an environment made for it.
     #[arg(long, value_name = "PYTHON")]
     pub pytorch_python: Option<PathBuf>,
@@ -44,6 +48,10 @@ pub struct Arguments {
     /// Write the figures to a file as well.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+    /// Measure nothing, and print the tables of what processes before have written to such files: of each row and contender the
+    /// median of their medians.
+    #[arg(long, value_name = "FILES", value_delimiter = ',')]
+    pub merge: Vec<PathBuf>,
 }
 
 /// As they are on the command line.

@@ -1,24 +1,48 @@
-//! burn's layer on its CPU backend, `flex`.
+//! burn's layer on its CPU backend, `flex`, and this crate's in its place.
 
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use burn::module::{Param, RunningState};
-use burn::nn::{BatchNorm, BatchNormConfig};
+use burn::nn::BatchNormConfig;
 use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::contender::{Column, InProcess};
 use crate::problem::{EPSILON, Pass, Problem, RUNNING_MEAN, RUNNING_VARIANCE, Result};
 
 /// As pinned in Cargo.toml.
-pub const NAME: &str = "burn 0.22.1";
+pub const THEIRS: &str = "burn 0.22.1";
 
-pub struct Burn {
-    training: BatchNorm,
-    inference: BatchNorm,
-    sets: Vec<Set>,
+pub struct Burn<L> {
+    name: &'static str,
+    column: Column,
+    training: L,
+    inference: L,
+    sets: Sets,
     /// What the last pass made: it is not freed in the time of a pass.
     made: Option<Tensor<4>>,
 }
+
+/// What both layers have in common.
+pub trait Layer: From<burn::nn::BatchNorm> {
+    fn forward(&self, x: Tensor<4>) -> Tensor<4>;
+}
+
+impl Layer for burn::nn::BatchNorm {
+    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        self.forward(x)
+    }
+}
+
+impl Layer for batchnorm_burn::BatchNorm {
+    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        self.forward(x)
+    }
+}
+
+/// Arrays of a problem, for both layers.
+#[derive(Clone)]
+pub struct Sets(Rc<Vec<Set>>);
 
 struct Set {
     x: Tensor<4>,
@@ -26,7 +50,7 @@ struct Set {
     dy: Tensor<4>,
 }
 
-fn layer(problem: &Problem, device: &Device) -> BatchNorm {
+fn layer(problem: &Problem, device: &Device) -> burn::nn::BatchNorm {
     let channels = problem.channels();
     let vector =
         |values: Vec<f32>| Tensor::<1>::from_data(TensorData::new(values, [channels]), device);
@@ -52,10 +76,15 @@ fn four(dims: &[usize]) -> [usize; 4] {
     ]
 }
 
-impl Burn {
+fn devices() -> (Device, Device) {
+    let plain = Device::flex();
+    let autodiff = plain.clone().autodiff();
+    (plain, autodiff)
+}
+
+impl Sets {
     pub fn new(problem: &Problem) -> Self {
-        let plain = Device::flex();
-        let autodiff = plain.clone().autodiff();
+        let (plain, autodiff) = devices();
         let tensor = |values: &[f32], device: &Device| {
             Tensor::from_data(
                 TensorData::new(values.to_vec(), four(&problem.dims)),
@@ -67,31 +96,52 @@ impl Burn {
             x_autodiff: tensor(&problem.x, &autodiff).require_grad(),
             dy: tensor(&problem.dy, &autodiff),
         };
+        Self(Rc::new((0..problem.sets).map(set).collect()))
+    }
+}
+
+impl<L: Layer> Burn<L> {
+    fn new(name: &'static str, column: Column, problem: &Problem, sets: &Sets) -> Self {
+        let (plain, autodiff) = devices();
         Self {
-            training: layer(problem, &autodiff),
-            inference: layer(problem, &plain),
-            sets: (0..problem.sets).map(set).collect(),
+            name,
+            column,
+            training: layer(problem, &autodiff).into(),
+            inference: layer(problem, &plain).into(),
+            sets: sets.clone(),
             made: None,
         }
     }
 }
 
-impl InProcess for Burn {
+impl Burn<batchnorm_burn::BatchNorm> {
+    pub fn ours(problem: &Problem, sets: &Sets) -> Self {
+        Self::new("batchnorm-burn", Column::OursInBurn, problem, sets)
+    }
+}
+
+impl Burn<burn::nn::BatchNorm> {
+    pub fn theirs(problem: &Problem, sets: &Sets) -> Self {
+        Self::new(THEIRS, Column::Burn, problem, sets)
+    }
+}
+
+impl<L: Layer> InProcess for Burn<L> {
     fn name(&self) -> String {
-        NAME.into()
+        self.name.into()
     }
 
     fn column(&self) -> Column {
-        Column::Burn
+        self.column
     }
 
     fn sets(&self) -> usize {
-        self.sets.len()
+        self.sets.0.len()
     }
 
     fn run(&mut self, pass: Pass, set: usize) -> Result<Duration> {
         self.free();
-        let Set { x, x_autodiff, dy } = &self.sets[set];
+        let Set { x, x_autodiff, dy } = &self.sets.0[set];
         let (made, time) = match pass {
             Pass::Forward => {
                 let start = Instant::now();

@@ -1,5 +1,6 @@
 //! candle's layer, and this crate's in its place.
 
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use batchnorm::candle::BatchNorm;
@@ -18,9 +19,26 @@ pub struct Candle<L> {
     training: L,
     /// Of parameters that want no gradients.
     inference: L,
-    sets: Vec<(Var, Tensor)>,
+    sets: Sets,
     /// What the last pass made: it is not freed in the time of a pass.
     made: Option<Tensor>,
+}
+
+/// x and dy of a problem, for both layers.
+#[derive(Clone)]
+pub struct Sets(Rc<Vec<(Var, Tensor)>>);
+
+impl Sets {
+    pub fn new(problem: &Problem) -> Result<Self> {
+        let dims = problem.dims.as_slice();
+        let sets: candle_core::Result<_> = (0..problem.sets)
+            .map(|_| {
+                let x = Var::from_slice(&problem.x, dims, &Device::Cpu)?;
+                Ok((x, Tensor::from_slice(&problem.dy, dims, &Device::Cpu)?))
+            })
+            .collect();
+        Ok(Self(Rc::new(sets?)))
+    }
 }
 
 /// The signature of both layers' constructors: channels, running mean, running variance, γ, β, ε.
@@ -32,6 +50,7 @@ impl<L> Candle<L> {
         column: Column,
         constructor: Constructor<L>,
         problem: &Problem,
+        sets: &Sets,
     ) -> Result<Self> {
         let channels = problem.channels();
         let vector = |values: &[f32]| Var::from_slice(values, channels, &Device::Cpu);
@@ -53,38 +72,33 @@ impl<L> Candle<L> {
                 EPSILON,
             )
         };
-        let dims = problem.dims.as_slice();
-        let sets: candle_core::Result<_> = (0..problem.sets)
-            .map(|_| {
-                let x = Var::from_slice(&problem.x, dims, &Device::Cpu)?;
-                Ok((x, Tensor::from_slice(&problem.dy, dims, &Device::Cpu)?))
-            })
-            .collect();
         Ok(Self {
             name,
             column,
             training: layer(false)?,
             inference: layer(true)?,
-            sets: sets?,
+            sets: sets.clone(),
             made: None,
         })
     }
 }
 
 impl Candle<BatchNorm> {
-    pub fn ours(problem: &Problem) -> Result<Self> {
+    pub fn ours(problem: &Problem, sets: &Sets) -> Result<Self> {
         Self::new(
             "batchnorm::candle",
             Column::OursInCandle,
             BatchNorm::new,
             problem,
+            sets,
         )
     }
 }
 
 impl Candle<candle_nn::BatchNorm> {
-    pub fn theirs(problem: &Problem) -> Result<Self> {
-        Self::new(THEIRS, Column::Candle, candle_nn::BatchNorm::new, problem)
+    pub fn theirs(problem: &Problem, sets: &Sets) -> Result<Self> {
+        let constructor = candle_nn::BatchNorm::new;
+        Self::new(THEIRS, Column::Candle, constructor, problem, sets)
     }
 }
 
@@ -115,12 +129,12 @@ impl<L: ModuleT> InProcess for Candle<L> {
     }
 
     fn sets(&self) -> usize {
-        self.sets.len()
+        self.sets.0.len()
     }
 
     fn run(&mut self, pass: Pass, set: usize) -> Result<Duration> {
         self.free();
-        let (x, dy) = &self.sets[set];
+        let (x, dy) = &self.sets.0[set];
         let (made, time) = match pass {
             Pass::Forward => {
                 let start = Instant::now();

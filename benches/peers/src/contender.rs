@@ -2,45 +2,51 @@
 
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::problem::{Pass, Result};
 
 /// Where a contender's time is printed. Of those in the same column it is the fastest one's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Column {
     Limit,
     Ours,
+    OursAllocating,
     PyTorch,
     OneDnn,
     OneDnnBlocked,
     Candle,
     Burn,
     OursInCandle,
+    OursInBurn,
 }
 
 impl Column {
-    pub const ALL: [Column; 8] = [
+    pub const ALL: [Column; 10] = [
         Column::Limit,
         Column::Ours,
+        Column::OursAllocating,
         Column::PyTorch,
         Column::OneDnn,
         Column::OneDnnBlocked,
         Column::Candle,
         Column::Burn,
         Column::OursInCandle,
+        Column::OursInBurn,
     ];
 
     pub fn name(self) -> &'static str {
         match self {
             Column::Limit => "limit",
             Column::Ours => "ours",
+            Column::OursAllocating => "ours, allocating",
             Column::PyTorch => "PyTorch",
             Column::OneDnn => "oneDNN",
             Column::OneDnnBlocked => "oneDNN blocked",
             Column::Candle => "candle-nn",
             Column::Burn => "burn",
             Column::OursInCandle => "ours in candle",
+            Column::OursInBurn => "ours in burn",
         }
     }
 }

@@ -6,12 +6,14 @@
 //! cargo run --release --manifest-path benches/peers/Cargo.toml
 //! ```
 
+mod allocating;
 mod allocator;
 mod arguments;
 mod burn_layer;
 mod candle_layer;
 mod contender;
 mod environment;
+mod merge;
 mod native;
 mod peers;
 mod problem;
@@ -30,6 +32,7 @@ use rand::rngs::StdRng;
 use rayon::ThreadPoolBuilder;
 use serde_json::json;
 
+use allocating::Allocating;
 use arguments::Arguments;
 use burn_layer::Burn;
 use candle_layer::Candle;
@@ -44,8 +47,11 @@ use workload::processor::Processor;
 use workload::shapes;
 
 fn main() -> Result<()> {
-    allocator::keep_freed_memory();
     let arguments = Arguments::parse();
+    if !arguments.merge.is_empty() {
+        return merge::print(&arguments.merge);
+    }
+    arguments.allocator.set_up();
     let threads = arguments.threads();
     // candle's and burn's.
     ThreadPoolBuilder::new()
@@ -57,7 +63,7 @@ fn main() -> Result<()> {
         folder: tempfile::tempdir()?,
     };
     let peers = Peers::start(&arguments, bench.folder.path())?;
-    let processor = Processor::read();
+    let processor = Processor::read().with_allocator(arguments.allocator.remark());
     println!("{processor}\nf32, {}; {}", bench.cpu, peers.versions());
     for reason in &peers.not_run {
         println!("not run: {reason}");
@@ -67,11 +73,7 @@ fn main() -> Result<()> {
     let tables = Tables {
         missing: peers.missing(),
     };
-    println!("milliseconds, share of the limit, and how many times as fast ours is\n");
-    println!("{}", tables.of_rows(&rows));
-    println!("geometric means of the shares of the limit\n");
-    println!("{}", tables.of_means(&rows));
-    table::disturbed(&rows);
+    tables.print(&rows);
     if let Some(path) = &arguments.json {
         let beside = json!({
             "cpu": bench.cpu.to_string(),
@@ -137,12 +139,16 @@ impl Bench {
         let sets = Sets::new(&self.cpu, problem)?;
         let mut contenders = vec![InTurn::boxed(Native::new(&self.cpu, problem, &sets)?)];
         let bytes = 3 * size_of_val(&problem.x[..]);
+        contenders.push(InTurn::boxed(Allocating::new(&self.cpu, problem, &sets)?));
         contenders.extend(Streaming::all(&self.limit, bytes, &sets).map(InTurn::boxed));
         // Their tensors know channels first only; what is (N, C) is both.
         if problem.layout != Layout::Last {
-            contenders.push(InTurn::boxed(Candle::theirs(problem)?));
-            contenders.push(InTurn::boxed(Burn::new(problem)));
-            contenders.push(InTurn::boxed(Candle::ours(problem)?));
+            let sets = candle_layer::Sets::new(problem)?;
+            contenders.push(InTurn::boxed(Candle::theirs(problem, &sets)?));
+            contenders.push(InTurn::boxed(Candle::ours(problem, &sets)?));
+            let sets = burn_layer::Sets::new(problem);
+            contenders.push(InTurn::boxed(Burn::theirs(problem, &sets)));
+            contenders.push(InTurn::boxed(Burn::ours(problem, &sets)));
         }
         problem.write(self.folder.path())?;
         for peer in &peers.running {

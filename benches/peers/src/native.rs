@@ -1,4 +1,4 @@
-//! This crate on memory that is there, and the limit on the same arrays.
+//! This crate into memory that is there, and the limit on the same arrays.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use batchnorm::{BatchNorm, BatchNormConfig, Cpu, Tensor};
 
-use crate::contender::{Column, InProcess};
 use workload::limit::{Limit, Way};
+
+use crate::contender::{Column, InProcess};
 use crate::problem::{EPSILON, Pass, Problem, RUNNING_MEAN, RUNNING_VARIANCE, Result};
 
 struct Set {
@@ -35,6 +36,22 @@ impl Sets {
             .collect();
         Ok(Self(Rc::new(RefCell::new(sets?))))
     }
+
+    /// x of a set.
+    pub fn input(&self, set: usize) -> Arc<Tensor<f32, Cpu>> {
+        Arc::clone(&self.0.borrow()[set].x)
+    }
+
+    /// x of every set.
+    pub fn inputs(&self) -> Vec<Arc<Tensor<f32, Cpu>>> {
+        let sets = 0..self.0.borrow().len();
+        sets.map(|set| self.input(set)).collect()
+    }
+
+    /// Does something with dy of a set.
+    pub fn with_gradient<R>(&self, set: usize, work: impl FnOnce(&Tensor<f32, Cpu>) -> R) -> R {
+        work(&self.0.borrow()[set].dy)
+    }
 }
 
 pub struct Native {
@@ -45,7 +62,8 @@ pub struct Native {
     passes: Vec<batchnorm::Pass<Arc<Tensor<f32, Cpu>>, Cpu>>,
 }
 
-fn layer(cpu: &Cpu, problem: &Problem) -> Result<BatchNorm<Cpu>> {
+/// A layer with the problem's parameters.
+pub fn layer(cpu: &Cpu, problem: &Problem) -> Result<BatchNorm<Cpu>> {
     let channels = problem.channels();
     let mut layer = BatchNorm::new(cpu, BatchNormConfig::new(channels).epsilon(EPSILON))?;
     layer.gamma_mut().expect("affine").set(&problem.gamma)?;

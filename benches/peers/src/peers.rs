@@ -51,7 +51,8 @@ impl Peers {
                 .map_or_else(|| environment::interpreter(environment), Ok)
                 .and_then(|interpreter| {
                     let start = |&(contender, column): &(&str, Column)| {
-                        Peer::start(contender, column, &interpreter, arguments.threads(), folder)
+                        let (threads, allocator) = (arguments.threads(), arguments.allocator);
+                        Peer::start(contender, column, &interpreter, threads, allocator, folder)
                     };
                     contenders.iter().map(start).collect::<Result<Vec<Peer>>>()
                 });
@@ -84,7 +85,7 @@ impl Peers {
     }
 
     pub fn versions(&self) -> String {
-        let mut names: Vec<String> = vec![candle_layer::THEIRS.into(), burn_layer::NAME.into()];
+        let mut names: Vec<String> = vec![candle_layer::THEIRS.into(), burn_layer::THEIRS.into()];
         for peer in &self.running {
             let name = peer.borrow().name().to_string();
             if !names.contains(&name) {

@@ -7,7 +7,7 @@ use batchnorm::Shape;
 use clap::ValueEnum;
 use rand::distr::{Distribution, Uniform};
 use rand::{SeedableRng, rngs::StdRng};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use workload::shapes;
 
@@ -19,7 +19,7 @@ pub const RUNNING_MEAN: f32 = 0.5;
 pub const RUNNING_VARIANCE: f32 = 1.5;
 
 /// What is timed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Pass {
     /// With the batch's statistics; the running ones follow.
@@ -43,7 +43,7 @@ impl Pass {
 }
 
 /// The order of the values in memory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 pub enum Layout {
     #[value(name = "first")]
     #[serde(rename = "channels first")]

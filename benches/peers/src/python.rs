@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use crate::allocator::Allocator;
 use crate::contender::{Column, Contender};
 use crate::problem::{EPSILON, Layout, Pass, Problem, RUNNING_MEAN, RUNNING_VARIANCE, Result};
 
@@ -32,6 +33,7 @@ impl Peer {
         column: Column,
         interpreter: &Path,
         threads: usize,
+        allocator: Allocator,
         folder: &Path,
     ) -> Result<Self> {
         let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("python/serve.py");
@@ -39,9 +41,7 @@ impl Peer {
             .arg("-B")
             .arg(program)
             .args([contender, &threads.to_string()])
-            // As in this process: see allocator.rs.
-            .env("MALLOC_MMAP_MAX_", "0")
-            .env("MALLOC_TRIM_THRESHOLD_", usize::MAX.to_string())
+            .envs(allocator.environment())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
+use serde::{Deserialize, Serialize};
 
 use crate::contender::{Column, Contender};
 use crate::problem::{Pass, Result};
@@ -18,14 +19,14 @@ const REST: Duration = Duration::from_millis(10);
 const TOLERANCE: f32 = 1e-4;
 
 /// A contender's median.
-#[derive(Debug, serde::Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Median {
     pub contender: String,
     pub column: Column,
     pub seconds: f64,
     /// Of one pass.
     pub least: f64,
-    passes: usize,
+    pub passes: usize,
 }
 
 /// Checks that all compute what the first one computes.

@@ -1,6 +1,6 @@
 //! The tables: every row, and what they come to.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tables::markdown::Table;
 use tables::spread::geometric_mean;
 
@@ -13,7 +13,7 @@ use workload::shapes;
 const DISTURBED: f64 = 3.0;
 
 /// A shape, layout and pass.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Row {
     pub dims: Vec<usize>,
     pub layout: Layout,
@@ -33,6 +33,11 @@ impl Row {
     /// Of the limit; 1 is as fast as memory.
     fn share(&self, column: Column) -> Option<f64> {
         Some(self.seconds(Column::Limit)? / self.seconds(column)?)
+    }
+
+    /// Whether one set of arrays is all there is, so that a cache holds it.
+    fn is_cached(&self) -> bool {
+        shapes::sets(self.dims.iter().product::<usize>() * size_of::<f32>()) == 1
     }
 
     fn cell(&self, column: Column) -> Option<String> {
@@ -64,8 +69,17 @@ pub struct Tables {
 }
 
 impl Tables {
+    /// All of them, and which figures are none.
+    pub fn print(&self, rows: &[Row]) {
+        println!("milliseconds, share of the limit, and how many times as fast ours is\n");
+        println!("{}", self.of_rows(rows));
+        println!("geometric means of the shares of the limit, where no cache holds all arrays\n");
+        println!("{}", self.of_means(rows));
+        disturbed(rows);
+    }
+
     /// A line for each row.
-    pub fn of_rows(&self, rows: &[Row]) -> Table {
+    fn of_rows(&self, rows: &[Row]) -> Table {
         let mut table = Self::empty();
         for row in rows {
             let first = [
@@ -79,12 +93,12 @@ impl Tables {
         table
     }
 
-    /// Over all shapes of a pass and layout.
-    pub fn of_means(&self, rows: &[Row]) -> Table {
+    /// Over all shapes of a pass and layout whose arrays take turns.
+    fn of_means(&self, rows: &[Row]) -> Table {
         let mut table = Self::empty();
         for pass in Pass::ALL {
             for layout in Layout::ALL {
-                let of = |row: &&Row| row.pass == pass && row.layout == layout;
+                let of = |row: &&Row| (row.pass, row.layout) == (pass, layout) && !row.is_cached();
                 let rows: Vec<&Row> = rows.iter().filter(of).collect();
                 if rows.is_empty() {
                     continue;
@@ -121,8 +135,8 @@ impl Tables {
     }
 }
 
-/// Prints whose medians are no figures: threads that wait for each other stand still where other programs want a processor.
-pub fn disturbed(rows: &[Row]) {
+/// Says whose medians are no figures: threads that wait for each other stand still where other programs want a processor.
+fn disturbed(rows: &[Row]) {
     for row in rows {
         for median in &row.medians {
             let times = median.seconds / median.least;

@@ -15,6 +15,9 @@ pub struct Processor {
     levels: Vec<&'static str>,
     /// Such as "L1 Data 48K".
     caches: Vec<String>,
+    /// Such as "4 kB, huge ones: madvise".
+    pages: String,
+    allocator: String,
 }
 
 impl Processor {
@@ -27,7 +30,16 @@ impl Processor {
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             levels: levels.collect(),
             caches: (0..8).map_while(cache).collect(),
+            pages: pages(),
+            allocator: allocator().into(),
         }
+    }
+
+    /// With what is to be said of the allocator's settings beside its name.
+    #[must_use]
+    pub fn with_allocator(mut self, remark: &str) -> Self {
+        self.allocator += remark;
+        self
     }
 }
 
@@ -48,6 +60,35 @@ fn cache(index: u8) -> Option<String> {
     Some(format!("L{level} {kind} {size}"))
 }
 
+/// The size of a page, and who gets huge ones: as Linux tells it.
+fn pages() -> String {
+    let size = || {
+        let text = fs::read_to_string("/proc/self/smaps").ok()?;
+        let mut lines = text.lines();
+        let size = lines.find_map(|line| line.strip_prefix("KernelPageSize:"))?;
+        Some(size.trim().to_owned())
+    };
+    let huge = || {
+        let path = "/sys/kernel/mm/transparent_hugepage/enabled";
+        let text = fs::read_to_string(path).ok()?;
+        let (_, chosen) = text.split_once('[')?;
+        Some(chosen.split_once(']')?.0.to_owned())
+    };
+    let or_unknown = |read: Option<String>| read.unwrap_or_else(|| "unknown".into());
+    format!("{}, huge ones: {}", or_unknown(size()), or_unknown(huge()))
+}
+
+/// Rust's default, which is the C library's.
+fn allocator() -> &'static str {
+    if cfg!(target_env = "gnu") {
+        "glibc"
+    } else if cfg!(target_env = "musl") {
+        "musl"
+    } else {
+        "the system's"
+    }
+}
+
 impl Display for Processor {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
         let caches = match &self.caches[..] {
@@ -56,12 +97,14 @@ impl Display for Processor {
         };
         write!(
             formatter,
-            "{}, {} {}, threads: {}, SIMD: {}, caches: {caches}",
+            "{}, {} {}, threads: {}, SIMD: {}, caches: {caches}, pages: {}, allocator: {}",
             self.model,
             self.architecture,
             self.system,
             self.threads,
             self.levels.join(", "),
+            self.pages,
+            self.allocator,
         )
     }
 }
