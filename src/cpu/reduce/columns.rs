@@ -1,5 +1,7 @@
-//! Sums of every column of a tile, where neighbouring values are of different channels: the lanes of a vector are columns,
-//! and a few rows are added up in registers.
+//! Sums of every column of a tile, where neighbouring values are of different channels: the lanes of a vector are columns.
+//!
+//! Narrow rows are added up a few at a time in registers. Along wide ones the sums are carried from row to row in the first-level
+//! cache, so that memory is read in the order in which it lies. Each column's additions are in the same order either way.
 
 use crate::cpu::elementwise::broadcast::CoefficientSlices;
 use crate::cpu::memory::scratch::Scratch;
@@ -13,6 +15,13 @@ use crate::cpu::tiling::view::MatrixView;
 
 /// Vectors of columns added up side by side: what four rows have there is one span of memory each.
 const VECTORS: usize = 4;
+
+/// Rows of more columns are gone along.
+const NARROW: usize = VECTORS * LANES;
+/// Columns that are gone along at a time: so many that their sums and coefficients stay in the first-level cache.
+const PANEL: usize = 1024;
+/// How far ahead memory is prefetched along a row, in vectors: the processor's own prefetch begins anew in every page.
+const AHEAD: usize = 8;
 
 /// Σa (`sum`) and Σa·b of every column, padded to whole vectors.
 pub(crate) struct ColumnSums {
@@ -62,6 +71,7 @@ pub(crate) fn add_columns<S: Simd, T: SimdElement, R: Terms<S, T, N>, const N: u
     let short = tile.span(view, tile.rows.end - 1).len() < first.len();
     let whole = tile.rows.len() - usize::from(short);
     let (fourth, mut row) = (whole / STREAMS, 0);
+    let mut carried = Scratch::of_len(2 * PANEL.min(first.len().next_multiple_of(LANES)));
     while row < tile.rows.len() {
         let (chain, span) = if row < STREAMS * fourth {
             // A few rows of each fourth of the tile, in turn: memory is read faster in four places.
@@ -81,7 +91,30 @@ pub(crate) fn add_columns<S: Simd, T: SimdElement, R: Terms<S, T, N>, const N: u
         };
         let all = if row < whole { whole } else { 1 };
         let rows = terms.rows(span, all, view.row_len());
-        add_chain(simd, terms, rows, chain, coefficients, span.len(), sums);
+        let mut from = 0;
+        if chain.of_each_fourth > 1 && span.len() > NARROW {
+            from = span.len() / LANES * LANES;
+            add_along_rows(
+                simd,
+                terms,
+                rows,
+                chain,
+                coefficients,
+                from,
+                &mut carried,
+                sums,
+            );
+        }
+        add_down_columns(
+            simd,
+            terms,
+            rows,
+            chain,
+            coefficients,
+            from,
+            span.len(),
+            sums,
+        );
         row += STREAMS * chain.of_each_fourth + chain.alone;
     }
 }
@@ -108,18 +141,71 @@ impl ChainOfRows {
     }
 }
 
-/// Adds rows of equal length.
+/// Adds what rows of equal length have in the first `len` columns, which fill whole vectors, going along the rows.
 #[cfg_attr(not(unoptimized), inline(always))]
-fn add_chain<S: Simd, T: SimdElement, R: Terms<S, T, N>, const N: usize>(
+#[expect(
+    clippy::too_many_arguments,
+    reason = "what a chain needs, and where sums are carried"
+)]
+fn add_along_rows<S: Simd, T: SimdElement, R: Terms<S, T, N>, const N: usize>(
     simd: S,
     terms: &R,
     rows: R::Rows,
     chain: ChainOfRows,
     coefficients: CoefficientSlices<'_, T::Scalar, N>,
     len: usize,
+    carried: &mut [T::Scalar],
     sums: &mut ColumnSums,
 ) {
-    let mut at = 0;
+    let mut panel = 0;
+    while panel < len {
+        let end = len.min(panel + PANEL);
+        let (carried, _) = carried[..2 * (end - panel)].as_chunks_mut::<LANES>();
+        carried.fill([T::Scalar::default(); LANES]);
+        for i in 0..chain.of_each_fourth {
+            let streams = terms.row_streams::<STREAMS>(rows, chain.first + i, chain.fourth);
+            let (mut at, mut v) = (panel, 0);
+            while at < end {
+                terms.prefetch(simd, streams, at, AHEAD * LANES);
+                let with = coefficients.of_columns::<S, T>(simd, at);
+                let new = terms.terms(simd, streams, with, at, LANES);
+                let before = [
+                    T::load_compute(simd, &carried[v]),
+                    T::load_compute(simd, &carried[v + 1]),
+                ];
+                let after = add_terms::<S, T, STREAMS>(new, before);
+                after[0].write(&mut carried[v]);
+                after[1].write(&mut carried[v + 1]);
+                (at, v) = (at + LANES, v + 2);
+            }
+        }
+        let (mut at, mut v) = (panel, 0);
+        while at < end {
+            let sum = T::load_compute(simd, &carried[v]).widen();
+            let sum_of_products = T::load_compute(simd, &carried[v + 1]).widen();
+            sums.add(simd, at, [sum, sum_of_products]);
+            (at, v) = (at + LANES, v + 2);
+        }
+        panel = end;
+    }
+}
+
+/// Adds what rows of equal length have from a column on.
+#[cfg_attr(not(unoptimized), inline(always))]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "what a chain needs, and from where to where"
+)]
+fn add_down_columns<S: Simd, T: SimdElement, R: Terms<S, T, N>, const N: usize>(
+    simd: S,
+    terms: &R,
+    rows: R::Rows,
+    chain: ChainOfRows,
+    coefficients: CoefficientSlices<'_, T::Scalar, N>,
+    mut at: usize,
+    len: usize,
+    sums: &mut ColumnSums,
+) {
     while len - at >= VECTORS * LANES {
         add_vectors::<S, T, R, N, VECTORS>(simd, terms, rows, chain, coefficients, at, LANES, sums);
         at += VECTORS * LANES;
