@@ -23,6 +23,7 @@ use half::{bf16, f16};
 use registers::{R32, R64};
 
 use crate::cpu::simd::aligned::Aligned;
+use crate::cpu::simd::frame::align_frame;
 use crate::cpu::simd::pair::Pair;
 use crate::cpu::simd::vector::{LANES, Vector};
 use crate::cpu::simd::{Kernel, Simd};
@@ -183,6 +184,7 @@ impl Simd for Avx2 {
     fn vectorize<K: Kernel>(self, kernel: K) -> K::Output {
         #[target_feature(enable = "avx2,fma,f16c")]
         fn enabled<K: Kernel>(simd: Avx2, kernel: K) -> K::Output {
+            align_frame();
             let output = kernel.run(simd);
             // What was streamed is ordered with nothing else until now.
             // SAFETY: SSE is part of x86-64, and a fence touches no memory.
@@ -200,6 +202,7 @@ impl Simd for Avx2 {
         #[inline(never)]
         #[target_feature(enable = "avx2,fma,f16c")]
         fn enabled<K: Kernel>(simd: Avx2, part: K) -> K::Output {
+            align_frame();
             part.run(simd)
         }
         // SAFETY: `self` proves the three features.

@@ -20,6 +20,7 @@ use half::{bf16, f16};
 use registers::{R32, R64};
 
 use crate::cpu::simd::aligned::Aligned;
+use crate::cpu::simd::frame::align_frame;
 use crate::cpu::simd::vector::{LANES, Vector};
 use crate::cpu::simd::{Kernel, Simd};
 
@@ -207,6 +208,7 @@ impl Simd for Avx512 {
     fn vectorize<K: Kernel>(self, kernel: K) -> K::Output {
         #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
         fn enabled<K: Kernel>(simd: Avx512, kernel: K) -> K::Output {
+            align_frame();
             let output = kernel.run(simd);
             // What was streamed is ordered with nothing else until now.
             // SAFETY: SSE is part of x86-64, and a fence touches no memory.
@@ -224,6 +226,7 @@ impl Simd for Avx512 {
         #[inline(never)]
         #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
         fn enabled<K: Kernel>(simd: Avx512, part: K) -> K::Output {
+            align_frame();
             part.run(simd)
         }
         // SAFETY: `self` proves the four features.
