@@ -71,7 +71,11 @@ fn merge(rows: Vec<Row>) -> Row {
     let (dims, layout, pass) = (rows[0].dims.clone(), rows[0].layout, rows[0].pass);
     let mut contenders: Vec<Vec<Median>> = vec![];
     for median in rows.into_iter().flat_map(|row| row.medians) {
-        let same = |found: &&mut Vec<Median>| found[0].contender == median.contender;
+        let same = |found: &&mut Vec<Median>| {
+            // oneDNN has one name in two layouts.
+            let first = &found[0];
+            (first.column, &first.contender) == (median.column, &median.contender)
+        };
         match contenders.iter_mut().find(same) {
             Some(found) => found.push(median),
             None => contenders.push(vec![median]),
