@@ -31,6 +31,10 @@ pub(crate) fn factor<C: Real>(value: f64, of: &[f64]) -> C {
 pub trait Real: Numeric + Logistic + ScratchElement {
     /// The largest finite value.
     const LARGEST: f64;
+    /// Smaller ones than this have fewer digits, and are slow.
+    const SMALLEST_NORMAL: f64;
+    /// From 1 to the next number.
+    const EPSILON: f64;
     /// Where squares are less than this on average, some may have lost bits to subnormals, or vanished.
     const SMALLEST_SURE_SQUARE: f64;
     /// A power of two that makes deviations of which squares vanish large enough.
@@ -43,6 +47,8 @@ pub trait Real: Numeric + Logistic + ScratchElement {
 
 impl Real for f32 {
     const LARGEST: f64 = f32::MAX as f64;
+    const SMALLEST_NORMAL: f64 = f32::MIN_POSITIVE as f64;
+    const EPSILON: f64 = f32::EPSILON as f64;
     const SMALLEST_SURE_SQUARE: f64 = 1e-30;
     const ENLARGES: f64 = f64::from_bits((1023 + 100) << 52);
     const REDUCES: f64 = f64::from_bits((1023 - 70) << 52);
@@ -51,6 +57,8 @@ impl Real for f32 {
 
 impl Real for f64 {
     const LARGEST: f64 = f64::MAX;
+    const SMALLEST_NORMAL: f64 = f64::MIN_POSITIVE;
+    const EPSILON: f64 = f64::EPSILON;
     const SMALLEST_SURE_SQUARE: f64 = 1e-280;
     const ENLARGES: f64 = f64::from_bits((1023 + 600) << 52);
     const REDUCES: f64 = f64::from_bits((1023 - 540) << 52);
