@@ -71,7 +71,7 @@ pub use error::{Error, Result};
 pub use interop::conversion::{FlaxParameters, KerasParameters, OnnxParameters};
 pub use interop::fold::{Folded, ScaleAndShift};
 pub use layer::BatchNorm;
-pub use layer::part::PartPass;
+pub use layer::part_pass::PartPass;
 pub use layer::pass::{Gradients, ParameterGradients, Pass};
 #[cfg(feature = "safetensors")]
 pub use safetensors;

@@ -6,6 +6,7 @@ pub(crate) mod ghost;
 pub(crate) mod inference;
 pub(crate) mod parameters;
 pub(crate) mod part;
+pub(crate) mod part_pass;
 pub(crate) mod pass;
 pub(crate) mod saved;
 pub(crate) mod training;

@@ -12,6 +12,7 @@ use crate::config::BatchNormConfig;
 use crate::element::{Compute, Element};
 use crate::error::Result;
 use crate::layer::saved::{AffineGradients, Saved};
+use crate::shape::Shape;
 use crate::statistics::batch::BatchStatistics;
 
 /// Room for dx, and for the residual's gradient where there was one.
@@ -63,6 +64,21 @@ pub struct Gradients<T: Element, B: Backend> {
     pub gamma: Option<ChannelArray<T::Compute, B>>,
     /// dβ (C,), where the layer has β.
     pub beta: Option<ChannelArray<T::Compute, B>>,
+}
+
+impl<T: Element, B: Backend> Gradients<T, B> {
+    /// What was written, and what was summed on the way.
+    pub(crate) fn of(
+        (input, residual): GradientRoom<T, B>,
+        ParameterGradients { gamma, beta }: ParameterGradients<T::Compute, B>,
+    ) -> Self {
+        Self {
+            input,
+            residual,
+            gamma,
+            beta,
+        }
+    }
 }
 
 /// The gradients of the parameters.
@@ -122,13 +138,8 @@ impl<X: Data<B>, B: Backend> Pass<X, B> {
     {
         let (mut input, mut residual) = self.room()?;
         let dresidual = asked_for(&mut residual);
-        let ParameterGradients { gamma, beta } = self.backward_into(dy, &mut input, dresidual)?;
-        Ok(Gradients {
-            input,
-            residual,
-            gamma,
-            beta,
-        })
+        let parameters = self.backward_into(dy, &mut input, dresidual)?;
+        Ok(Gradients::of((input, residual), parameters))
     }
 
     /// [`backward`](Self::backward) into memory of the caller's; the residual's gradient is written if asked for.
@@ -185,14 +196,7 @@ impl<X: Data<B>, B: Backend> Pass<X, B> {
     where
         X: Data<B, Element = T>,
     {
-        let dresidual = match dresidual {
-            Some(dresidual) => Some(output_slice(
-                self.saved.shape(),
-                "the residual's gradient",
-                dresidual,
-            )?),
-            None => None,
-        };
+        let dresidual = dresidual_slice(self.saved.shape(), dresidual)?;
         let View { shape, values: x } = lent("x", &self.x)?;
         self.saved.shape().check_same("x", &shape)?;
         let AffineGradients { gamma, beta } =
@@ -210,4 +214,13 @@ pub(crate) fn asked_for<T: Element, B: Backend>(
 ) -> Option<&mut dyn DataMut<B, Element = T>> {
     let residual = residual.as_mut();
     residual.map(|residual| residual as &mut dyn DataMut<B, Element = T>)
+}
+
+/// The memory for the residual's gradient, if it is asked for.
+pub(super) fn dresidual_slice<'a, T: Element, B: Backend>(
+    shape: &Shape,
+    dresidual: Option<&'a mut (dyn DataMut<B, Element = T> + '_)>,
+) -> Result<Option<B::SliceMut<'a, T>>> {
+    let slice = |dresidual| output_slice(shape, "the residual's gradient", dresidual);
+    dresidual.map(slice).transpose()
 }

@@ -14,21 +14,21 @@ pub(super) fn check_world(ranks: &impl Transport) -> Result<()> {
     Err(broken(format!("rank {rank} is none of {world}")))
 }
 
-/// Does this rank's part of the work, writes of it what the others are to know, and gathers what all have written. Whatever keeps this
-/// rank from its part, it takes part in the collective: the others would wait for it.
+/// Does this rank's part of the work, writes of it what the others are to know of each of the layers, of so many channels, and gathers
+/// what all have written. Whatever keeps this rank from its part, it takes part in the collective: the others would wait for it.
 ///
 /// # Errors
 /// [`Error::RankFailed`] on all ranks where one could not do its part; [`Error::Transport`] where they are not in the same call, or cannot
 /// exchange anything.
-pub(super) fn exchange<W>(
+pub(super) fn exchange<'c, W>(
     ranks: &impl Transport,
     call: Call,
-    channels: usize,
-    work: impl FnOnce(&mut Message) -> Result<W>,
-) -> Result<(W, Messages)> {
+    layers: &'c [usize],
+    work: impl FnOnce(&mut Message<'_>) -> Result<W>,
+) -> Result<(W, Messages<'c>)> {
     let (rank, world) = (ranks.rank(), ranks.world());
-    let mut messages = Messages::room(world, channels)?;
-    let mut message = Message::new(call, rank, channels)?;
+    let mut messages = Messages::room(world, layers)?;
+    let mut message = Message::new(call, rank, layers)?;
     let done = work(&mut message);
     if let Err(error) = &done {
         message.fail(error);
@@ -41,7 +41,7 @@ pub(super) fn exchange<W>(
 }
 
 /// That no rank has failed: the error is that of the first that has, on all ranks.
-fn check_all_have_done(rank: usize, own: Option<&Error>, messages: &Messages) -> Result<()> {
+fn check_all_have_done(rank: usize, own: Option<&Error>, messages: &Messages<'_>) -> Result<()> {
     let mut each = messages.each().enumerate();
     match each.find(|(_, message)| message.has_failed()) {
         None => Ok(()),
@@ -54,7 +54,7 @@ fn check_all_have_done(rank: usize, own: Option<&Error>, messages: &Messages) ->
 }
 
 /// That a transport has gathered, and by rank.
-fn check_gathered(sent: &Message, rank: usize, messages: &Messages) -> Result<()> {
+fn check_gathered(sent: &Message<'_>, rank: usize, messages: &Messages<'_>) -> Result<()> {
     for (place, message) in messages.each().enumerate() {
         if !message.is_from(place) {
             return Err(broken(format!(
@@ -70,7 +70,7 @@ fn check_gathered(sent: &Message, rank: usize, messages: &Messages) -> Result<()
     }
 }
 
-fn check_same_call(call: Call, messages: &Messages) -> Result<()> {
+fn check_same_call(call: Call, messages: &Messages<'_>) -> Result<()> {
     if messages.each().all(|message| message.is_of(call)) {
         return Ok(());
     }

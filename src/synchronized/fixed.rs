@@ -7,10 +7,10 @@ use crate::backend::Backend;
 use crate::backend::operands::InOut;
 use crate::element::{Compute, Element};
 use crate::error::Result;
-use crate::layer::part::PartPass;
+use crate::layer::part_pass::PartPass;
 use crate::synchronized::SyncBatchNorm;
 use crate::synchronized::pass::{Output, SyncPass};
-use crate::synchronized::training::tell_statistics;
+use crate::synchronized::training::with_output;
 use crate::synchronized::transport::Transport;
 
 impl<B: Backend, R: Transport + Clone, C: Compute> SyncBatchNorm<B, R, C> {
@@ -25,15 +25,30 @@ impl<B: Backend, R: Transport + Clone, C: Compute> SyncBatchNorm<B, R, C> {
         T: Element<Compute = C>,
         X: Data<B, Element = T>,
     {
-        let mut y = self.layer.output_for(&x);
-        let pass = self.freeze(x, None, y.as_mut().map_err(|error| error.clone()))?;
-        Ok((y?, pass))
+        with_output(self.layer.output_for(&x), |y| self.freeze(x, None, y))
     }
 
-    /// [`forward_frozen`](Self::forward_frozen) into memory of the caller's, and with a residual that is added before the activation.
+    /// [`forward_frozen`](Self::forward_frozen) of x, with the residual added before the activation.
     ///
     /// # Errors
     /// As [`forward_frozen`](Self::forward_frozen), and [`crate::Error::ShapeMismatch`].
+    pub fn forward_frozen_add<T, X>(
+        &self,
+        x: X,
+        residual: &impl Data<B, Element = T>,
+    ) -> Result<Output<T, X, B, R>>
+    where
+        T: Element<Compute = C>,
+        X: Data<B, Element = T>,
+    {
+        let y = self.layer.output_for(&x);
+        with_output(y, |y| self.freeze(x, Some(residual), y))
+    }
+
+    /// [`forward_frozen`](Self::forward_frozen) into memory of the caller's.
+    ///
+    /// # Errors
+    /// As [`forward_frozen_add`](Self::forward_frozen_add).
     pub fn forward_frozen_into<T, X>(
         &self,
         x: X,
@@ -57,12 +72,12 @@ impl<B: Backend, R: Transport + Clone, C: Compute> SyncBatchNorm<B, R, C> {
         T: Element<Compute = C>,
         X: Data<B, Element = T>,
     {
-        let pass = if self.layer.running().is_some() || self.is_alone() {
+        let pass = if self.needs_nobody() {
             let pass = self.layer.forward_frozen_into(x, residual, y?)?;
             if self.is_alone() || !self.sums_gradients {
                 return Ok(SyncPass::alone(pass));
             }
-            PartPass::of_frozen(pass)
+            PartPass::of(pass)
         } else {
             self.forward_part(x, residual, y)?
         };
@@ -80,16 +95,32 @@ impl<B: Backend, R: Transport + Clone, C: Compute> SyncBatchNorm<B, R, C> {
         T: Element<Compute = C>,
         X: Data<B, Element = T> + ?Sized,
     {
-        let mut y = self.layer.output_for(x);
-        self.infer(x, None, y.as_mut().map_err(|error| error.clone()))?;
-        y
+        let (y, ()) = with_output(self.layer.output_for(x), |y| self.infer(x, None, y))?;
+        Ok(y)
     }
 
-    /// [`forward_inference`](Self::forward_inference) into memory of the caller's, and with a residual that is added before the
-    /// activation.
+    /// [`forward_inference`](Self::forward_inference) of x, with the residual added before the activation.
     ///
     /// # Errors
     /// As [`forward_inference`](Self::forward_inference), and [`crate::Error::ShapeMismatch`].
+    pub fn forward_inference_add<T, X>(
+        &self,
+        x: &X,
+        residual: &impl Data<B, Element = T>,
+    ) -> Result<Tensor<T, B>>
+    where
+        T: Element<Compute = C>,
+        X: Data<B, Element = T> + ?Sized,
+    {
+        let y = self.layer.output_for(x);
+        let (y, ()) = with_output(y, |y| self.infer(x, Some(residual), y))?;
+        Ok(y)
+    }
+
+    /// [`forward_inference`](Self::forward_inference) into memory of the caller's.
+    ///
+    /// # Errors
+    /// As [`forward_inference_add`](Self::forward_inference_add).
     pub fn forward_inference_into<T, X>(
         &self,
         x: &X,
@@ -103,6 +134,27 @@ impl<B: Backend, R: Transport + Clone, C: Compute> SyncBatchNorm<B, R, C> {
         self.infer(x, residual, Ok(y))
     }
 
+    /// [`forward_inference`](Self::forward_inference) over its input.
+    ///
+    /// # Errors
+    /// As [`forward_inference_add`](Self::forward_inference_add).
+    pub fn forward_inference_in_place<T>(
+        &self,
+        x: &mut impl DataMut<B, Element = T>,
+        residual: Option<&dyn Data<B, Element = T>>,
+    ) -> Result<()>
+    where
+        T: Element<Compute = C>,
+    {
+        if self.needs_nobody() {
+            return self.layer.forward_inference_in_place(x, residual);
+        }
+        let (forward, statistics) =
+            self.statistics_of_all(|layer| self.tell_part(layer, x, residual))?;
+        let both = output_slice(&forward.shape, "x", x)?;
+        forward.inference(InOut::InPlace(both), &statistics)
+    }
+
     fn infer<T, X>(
         &self,
         x: &X,
@@ -113,18 +165,25 @@ impl<B: Backend, R: Transport + Clone, C: Compute> SyncBatchNorm<B, R, C> {
         T: Element<Compute = C>,
         X: Data<B, Element = T> + ?Sized,
     {
-        if self.layer.running().is_some() || self.is_alone() {
+        if self.needs_nobody() {
             return self.layer.forward_inference_into(x, residual, y?);
         }
-        let (forward, statistics) = self.statistics_of_all(|message| {
-            let View { shape, .. } = lent("x", x)?;
-            let forward = self.layer.forward_of(&shape, residual)?;
-            output_slice(&shape, "y", *y.as_mut().map_err(|error| error.clone())?)?;
-            tell_statistics(message, &self.layer.part_statistics(x)?);
+        let (forward, statistics) = self.statistics_of_all(|layer| {
+            let forward = self.tell_part(layer, x, residual)?;
+            output_slice(
+                &forward.shape,
+                "y",
+                *y.as_mut().map_err(|error| error.clone())?,
+            )?;
             Ok(forward)
         })?;
         let View { shape, values } = lent("x", x)?;
         let y = output_slice(&shape, "y", y?)?;
         forward.inference(InOut::Separate(values, y), &statistics)
+    }
+
+    /// Whether this rank knows by itself the statistics of a pass that follows no batch.
+    fn needs_nobody(&self) -> bool {
+        self.layer.running().is_some() || self.is_alone()
     }
 }

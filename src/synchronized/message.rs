@@ -1,4 +1,4 @@
-//! What a rank tells the others: a header, and arrays of one number per channel.
+//! What a rank tells the others: a header, and of each layer that the exchange is for a count and arrays of one number per channel.
 
 use crate::allocate::filled;
 use crate::error::{Error, Result};
@@ -34,29 +34,60 @@ impl Call {
 // Places in the header, in words of 64 bits.
 const CALL: usize = 0;
 const RANK: usize = 1;
-const COUNT: usize = 2;
-const HAS_FAILED: usize = 3;
-const TEXT_BYTES: usize = 4;
-const TEXT: usize = 5;
+const HAS_FAILED: usize = 2;
+const TEXT_BYTES: usize = 3;
+const TEXT: usize = 4;
 /// Room for a layer's settings, or for why a rank has failed.
 const HEADER_WORDS: usize = 64;
+
+// Places in what is told of a layer.
+const CHANNELS: usize = 0;
+const COUNT: usize = 1;
+const FIRST_ARRAY: usize = 2;
 /// Mean, what it rounds away, and squared deviations. A backward pass has less to say in as many words: messages of one length, so
 /// that of ranks that are in different passes each learns it.
 const ARRAYS: usize = 3;
 
-/// A message, as words of 64 bits.
-pub(super) struct Message {
-    words: Vec<u64>,
-    channels: usize,
+/// How many words are told of a layer.
+fn words_of_layer(channels: usize) -> usize {
+    FIRST_ARRAY + ARRAYS * channels
 }
 
-impl Message {
+/// How many words a message about layers of so many channels has.
+fn words_of_message(layers: &[usize]) -> usize {
+    HEADER_WORDS + layers.iter().map(|&c| words_of_layer(c)).sum::<usize>()
+}
+
+/// Where in a message a layer is.
+fn place_of(layers: &[usize], index: usize) -> std::ops::Range<usize> {
+    let start = words_of_message(&layers[..index]);
+    start..start + words_of_layer(layers[index])
+}
+
+/// A message, as words of 64 bits.
+pub(super) struct Message<'c> {
+    words: Vec<u64>,
+    /// The channels of each layer.
+    layers: &'c [usize],
+    /// Of which layer something is told.
+    current: usize,
+}
+
+impl<'c> Message<'c> {
     /// Of a rank that has nothing to say yet.
-    pub(super) fn new(call: Call, rank: usize, channels: usize) -> Result<Self> {
-        let mut words = filled(HEADER_WORDS + ARRAYS * channels, 0)?;
+    pub(super) fn new(call: Call, rank: usize, layers: &'c [usize]) -> Result<Self> {
+        let mut words = filled(words_of_message(layers), 0)?;
         words[CALL] = call.code();
         words[RANK] = rank as u64;
-        Ok(Self { words, channels })
+        for (index, &channels) in layers.iter().enumerate() {
+            words[place_of(layers, index)][CHANNELS] = channels as u64;
+        }
+        let current = 0;
+        Ok(Self {
+            words,
+            layers,
+            current,
+        })
     }
 
     pub(super) fn bytes(&self) -> &[u8] {
@@ -74,12 +105,32 @@ impl Message {
         self.words[TEXT_BYTES] = end as u64;
     }
 
-    /// That the rank could not do its part.
+    /// That the rank could not do its part, and with which of several layers.
     pub(super) fn fail(&mut self, error: &Error) {
         self.words[HAS_FAILED] = 1;
-        self.say(&error.to_string());
+        match self.layers.len() {
+            0 | 1 => self.say(&error.to_string()),
+            layers => self.say(&format!("layer {} of {layers}: {error}", self.current + 1)),
+        }
     }
 
+    /// Where a layer is told of, from now on.
+    pub(super) fn layer(&mut self, index: usize) -> OfLayer<'_> {
+        self.current = index;
+        OfLayer {
+            words: &mut self.words[place_of(self.layers, index)],
+            channels: self.layers[index],
+        }
+    }
+}
+
+/// What a rank tells of a layer.
+pub(super) struct OfLayer<'a> {
+    words: &'a mut [u64],
+    channels: usize,
+}
+
+impl OfLayer<'_> {
     /// Over how many values per channel the arrays are.
     pub(super) fn set_count(&mut self, count: usize) {
         self.words[COUNT] = count as u64;
@@ -87,22 +138,22 @@ impl Message {
 
     /// One of the arrays, (C,).
     pub(super) fn array_mut(&mut self, index: usize) -> &mut [f64] {
-        let start = HEADER_WORDS + index * self.channels;
+        let start = FIRST_ARRAY + index * self.channels;
         bytemuck::cast_slice_mut(&mut self.words[start..start + self.channels])
     }
 }
 
 /// The messages of all ranks.
-pub(super) struct Messages {
+pub(super) struct Messages<'c> {
     words: Vec<u64>,
-    channels: usize,
+    layers: &'c [usize],
 }
 
-impl Messages {
-    /// Room for those of so many ranks.
-    pub(super) fn room(world: usize, channels: usize) -> Result<Self> {
-        let words = filled(world * (HEADER_WORDS + ARRAYS * channels), 0)?;
-        Ok(Self { words, channels })
+impl<'c> Messages<'c> {
+    /// Room for those of so many ranks, about layers of so many channels.
+    pub(super) fn room(world: usize, layers: &'c [usize]) -> Result<Self> {
+        let words = filled(world * words_of_message(layers), 0)?;
+        Ok(Self { words, layers })
     }
 
     pub(super) fn bytes_mut(&mut self) -> &mut [u8] {
@@ -111,9 +162,22 @@ impl Messages {
 
     /// In the order of the ranks.
     pub(super) fn each(&self) -> impl ExactSizeIterator<Item = Received<'_>> {
-        let (channels, of_each) = (self.channels, HEADER_WORDS + ARRAYS * self.channels);
-        let messages = self.words.chunks_exact(of_each);
-        messages.map(move |words| Received { words, channels })
+        let layers = self.layers;
+        let messages = self.words.chunks_exact(words_of_message(layers));
+        messages.map(move |words| Received { words, layers })
+    }
+
+    /// What each rank tells of a layer.
+    pub(super) fn of_layer(
+        &self,
+        index: usize,
+    ) -> impl ExactSizeIterator<Item = ReceivedLayer<'_>> {
+        let place = place_of(self.layers, index);
+        let channels = self.layers[index];
+        self.each().map(move |message| ReceivedLayer {
+            words: &message.words[place.clone()],
+            channels,
+        })
     }
 }
 
@@ -121,17 +185,28 @@ impl Messages {
 #[derive(Clone, Copy)]
 pub(super) struct Received<'a> {
     words: &'a [u64],
-    channels: usize,
+    layers: &'a [usize],
 }
 
 impl<'a> Received<'a> {
+    /// Whether its rank is in this call, of layers of the same channels.
     pub(super) fn is_of(self, call: Call) -> bool {
+        let channels = |index: usize| self.words[place_of(self.layers, index)][CHANNELS];
         self.words[CALL] == call.code()
+            && (self.layers.iter().enumerate()).all(|(index, &c)| channels(index) == c as u64)
     }
 
     /// What its rank is doing.
-    pub(super) fn call_described(self) -> &'static str {
-        Call::described(self.words[CALL])
+    pub(super) fn call_described(self) -> String {
+        let call = Call::described(self.words[CALL]);
+        // Where the first layer has other channels, there is no telling where the next one is.
+        match self.layers {
+            [] | [_] => call.to_owned(),
+            [..] => format!(
+                "{call} of layers of which the first has {} channels",
+                self.words[HEADER_WORDS + CHANNELS]
+            ),
+        }
     }
 
     pub(super) fn is_from(self, rank: usize) -> bool {
@@ -151,13 +226,22 @@ impl<'a> Received<'a> {
         let len = usize::try_from(self.words[TEXT_BYTES]).unwrap_or(usize::MAX);
         String::from_utf8_lossy(&room[..len.min(room.len())]).into_owned()
     }
+}
 
+/// What one rank tells of a layer.
+#[derive(Clone, Copy)]
+pub(super) struct ReceivedLayer<'a> {
+    words: &'a [u64],
+    channels: usize,
+}
+
+impl<'a> ReceivedLayer<'a> {
     pub(super) fn count(self) -> usize {
         usize::try_from(self.words[COUNT]).unwrap_or(usize::MAX)
     }
 
     pub(super) fn array(self, index: usize) -> &'a [f64] {
-        let start = HEADER_WORDS + index * self.channels;
+        let start = FIRST_ARRAY + index * self.channels;
         bytemuck::cast_slice(&self.words[start..start + self.channels])
     }
 }
@@ -168,32 +252,46 @@ mod tests {
 
     #[test]
     fn what_is_said_is_heard() {
-        let mut messages = Messages::room(2, 3).unwrap();
+        let layers = [2, 3];
+        let mut messages = Messages::room(2, &layers).unwrap();
         let half = messages.bytes_mut().len() / 2;
         for rank in 0..2 {
-            let mut message = Message::new(Call::Forward, rank, 3).unwrap();
-            message.set_count(rank + 5);
-            message
-                .array_mut(2)
-                .copy_from_slice(&[1.0, f64::NAN, rank as f64]);
+            let mut message = Message::new(Call::Forward, rank, &layers).unwrap();
+            for index in 0..2 {
+                let mut layer = message.layer(index);
+                layer.set_count(rank + 5 + index);
+                layer.array_mut(2)[..2].copy_from_slice(&[f64::NAN, (rank + index) as f64]);
+            }
             message.say(&"ä".repeat(1000));
             let part = &mut messages.bytes_mut()[rank * half..][..half];
             part.copy_from_slice(message.bytes());
         }
         let last = messages.each().last().unwrap();
         assert!(last.is_of(Call::Forward) && last.is_from(1) && !last.has_failed());
-        assert_eq!((last.count(), last.array(2)[2]), (6, 1.0));
         assert_eq!(last.text(), "ä".repeat((HEADER_WORDS - TEXT) * 4));
-        assert_eq!(last.call_described(), "in a forward pass");
+        assert!(last.call_described().starts_with("in a forward pass"));
+        for index in 0..2 {
+            let last = messages.of_layer(index).last().unwrap();
+            assert_eq!((last.count(), last.array(2).len()), (6 + index, 2 + index));
+            assert_eq!(last.array(2)[1], (1 + index) as f64);
+        }
     }
 
     #[test]
     fn a_failure_is_told() {
-        let mut message = Message::new(Call::Backward, 0, 1).unwrap();
+        let mut message = Message::new(Call::Backward, 0, &[1]).unwrap();
         message.fail(&Error::NoChannels);
-        let mut messages = Messages::room(1, 1).unwrap();
+        let mut messages = Messages::room(1, &[1]).unwrap();
         messages.bytes_mut().copy_from_slice(message.bytes());
         let heard = messages.each().next().unwrap();
         assert!(heard.has_failed() && heard.text() == Error::NoChannels.to_string());
+    }
+
+    #[test]
+    fn layers_in_another_order_are_noticed() {
+        let mut messages = Messages::room(1, &[2, 3]).unwrap();
+        let message = Message::new(Call::Forward, 0, &[3, 2]).unwrap();
+        messages.bytes_mut().copy_from_slice(message.bytes());
+        assert!(!messages.each().next().unwrap().is_of(Call::Forward));
     }
 }

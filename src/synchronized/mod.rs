@@ -3,6 +3,7 @@
 mod exchange;
 mod fixed;
 mod message;
+mod parts;
 pub(crate) mod pass;
 pub(crate) mod threads;
 mod training;
@@ -107,7 +108,7 @@ impl<B: Backend, R: Transport + Clone, C: Compute> SyncBatchNorm<B, R, C> {
 
     /// Messages of layers that differ could not be told apart later.
     fn shake_hands(&self) -> Result<()> {
-        let ((), messages) = exchange(&self.ranks, Call::Handshake, 0, |message| {
+        let ((), messages) = exchange(&self.ranks, Call::Handshake, &[], |message| {
             message.say(&self.settings());
             match self.layer.config().ghost_batch_size() {
                 None => Ok(()),

@@ -5,15 +5,15 @@ use std::fmt;
 use crate::arrays::tensor::Tensor;
 use crate::arrays::view::{Data, DataMut};
 use crate::backend::Backend;
-use crate::backend::operands::GradientSums;
 use crate::element::Element;
 use crate::error::Result;
-use crate::layer::part::PartPass;
-use crate::layer::pass::{Gradients, ParameterGradients, Pass, asked_for};
+use crate::layer::part_pass::PartPass;
+use crate::layer::pass::{GradientRoom, Gradients, ParameterGradients, Pass, asked_for};
 use crate::statistics::batch::BatchStatistics;
 use crate::statistics::gradients::PooledGradients;
 use crate::synchronized::exchange::exchange;
-use crate::synchronized::message::{Call, Message, Messages};
+use crate::synchronized::message::{Call, Messages, OfLayer};
+use crate::synchronized::parts::{merged_sums, tell_sums};
 use crate::synchronized::transport::Transport;
 
 /// y, and the pass that it came of.
@@ -22,14 +22,17 @@ pub(super) type Output<T, X, B, R> = (Tensor<T, B>, SyncPass<X, B, R>);
 /// A rank's forward pass, which can go backward: as [`Pass`], with sums over the parts of all ranks where dx needs them.
 pub struct SyncPass<X: Data<B>, B: Backend, R: Transport>(Form<X, B, R>);
 
-enum Form<X: Data<B>, B: Backend, R: Transport> {
+pub(super) enum Form<X: Data<B>, B: Backend, R: Transport> {
     /// It needs nothing of the others.
     Alone(Pass<X, B>),
-    Together {
-        part: PartPass<X, B>,
-        ranks: R,
-        sums_gradients: bool,
-    },
+    Shared(SharedPass<X, B, R>),
+}
+
+/// The pass of a part, whose backward pass needs the sums over all parts.
+pub(super) struct SharedPass<X: Data<B>, B: Backend, R: Transport> {
+    pub(super) part: PartPass<X, B>,
+    pub(super) ranks: R,
+    sums_gradients: bool,
 }
 
 impl<X: Data<B>, B: Backend, R: Transport + Clone> SyncPass<X, B, R> {
@@ -38,18 +41,18 @@ impl<X: Data<B>, B: Backend, R: Transport + Clone> SyncPass<X, B, R> {
     }
 
     pub(super) fn of_part(part: PartPass<X, B>, ranks: &R, sums_gradients: bool) -> Self {
-        Self(Form::Together {
+        Self(Form::Shared(SharedPass {
             part,
             ranks: ranks.clone(),
             sums_gradients,
-        })
+        }))
     }
 
     /// The statistics that x was normalized with: those of the whole batch, or the running ones.
     pub fn statistics(&self) -> &[BatchStatistics<<X::Element as Element>::Compute, B>] {
         match &self.0 {
             Form::Alone(pass) => pass.statistics(),
-            Form::Together { part, .. } => part.statistics(),
+            Form::Shared(shared) => shared.part.statistics(),
         }
     }
 
@@ -57,7 +60,7 @@ impl<X: Data<B>, B: Backend, R: Transport + Clone> SyncPass<X, B, R> {
     pub fn input(&self) -> &X {
         match &self.0 {
             Form::Alone(pass) => pass.input(),
-            Form::Together { part, .. } => part.input(),
+            Form::Shared(shared) => shared.part.input(),
         }
     }
 
@@ -65,7 +68,7 @@ impl<X: Data<B>, B: Backend, R: Transport + Clone> SyncPass<X, B, R> {
     pub fn into_input(self) -> X {
         match self.0 {
             Form::Alone(pass) => pass.into_input(),
-            Form::Together { part, .. } => part.into_input(),
+            Form::Shared(shared) => shared.part.into_input(),
         }
     }
 
@@ -79,27 +82,15 @@ impl<X: Data<B>, B: Backend, R: Transport + Clone> SyncPass<X, B, R> {
     where
         X: Data<B, Element = T>,
     {
-        let (part, ranks, sums_gradients) = match &self.0 {
+        let shared = match &self.0 {
             Form::Alone(pass) => return pass.backward(dy),
-            Form::Together {
-                part,
-                ranks,
-                sums_gradients,
-            } => (part, ranks, *sums_gradients),
+            Form::Shared(shared) => shared,
         };
-        let ((local, outputs), whole) = sums_of_all(ranks, part, |message| {
-            let outputs = part.room()?;
-            Ok((tell_sums(message, part.gradient_sums(dy)?), outputs))
+        let (outputs, sums) = shared.sums_of_all(|layer| {
+            let local = shared.tell(layer, dy)?;
+            Ok((shared.part.room()?, local))
         })?;
-        let (mut input, mut residual) = outputs;
-        let summed = part.backward_into(dy, &mut input, asked_for(&mut residual), &whole)?;
-        let of_rank = of_rank(part, sums_gradients, summed, &local)?;
-        Ok(Gradients {
-            input,
-            residual,
-            gamma: of_rank.gamma,
-            beta: of_rank.beta,
-        })
+        shared.backward(dy, outputs, &sums)
     }
 
     /// [`backward`](Self::backward) into memory of the caller's; the residual's gradient is written if asked for.
@@ -115,20 +106,18 @@ impl<X: Data<B>, B: Backend, R: Transport + Clone> SyncPass<X, B, R> {
     where
         X: Data<B, Element = T>,
     {
-        let (part, ranks, sums_gradients) = match &self.0 {
+        let shared = match &self.0 {
             Form::Alone(pass) => return pass.backward_into(dy, dx, dresidual),
-            Form::Together {
-                part,
-                ranks,
-                sums_gradients,
-            } => (part, ranks, *sums_gradients),
+            Form::Shared(shared) => shared,
         };
-        let (local, whole) = sums_of_all(ranks, part, |message| {
-            part.check_outputs("dx", dx, dresidual.as_deref_mut())?;
-            Ok(tell_sums(message, part.gradient_sums(dy)?))
+        let ((), sums) = shared.sums_of_all(|layer| {
+            let asked_for = dresidual.as_deref_mut();
+            shared.part.check_outputs("dx", dx, asked_for)?;
+            Ok(((), shared.tell(layer, dy)?))
         })?;
-        let summed = part.backward_into(dy, dx, dresidual, &whole)?;
-        of_rank(part, sums_gradients, summed, &local)
+        let gradients = shared.parameter_gradients(&sums)?;
+        shared.part.input_into(dy, dx, dresidual, &sums.whole)?;
+        Ok(gradients)
     }
 
     /// [`backward`](Self::backward) with dx written over dy.
@@ -143,65 +132,96 @@ impl<X: Data<B>, B: Backend, R: Transport + Clone> SyncPass<X, B, R> {
     where
         X: Data<B, Element = T>,
     {
-        let (part, ranks, sums_gradients) = match &self.0 {
+        let shared = match &self.0 {
             Form::Alone(pass) => return pass.backward_in_place(dy, dresidual),
-            Form::Together {
-                part,
-                ranks,
-                sums_gradients,
-            } => (part, ranks, *sums_gradients),
+            Form::Shared(shared) => shared,
         };
-        let (local, whole) = sums_of_all(ranks, part, |message| {
-            part.check_outputs("dy", dy, dresidual.as_deref_mut())?;
-            Ok(tell_sums(message, part.gradient_sums(&*dy)?))
+        let ((), sums) = shared.sums_of_all(|layer| {
+            let asked_for = dresidual.as_deref_mut();
+            shared.part.check_outputs("dy", dy, asked_for)?;
+            Ok(((), shared.tell(layer, &*dy)?))
         })?;
-        let summed = part.backward_in_place(dy, dresidual, &whole)?;
-        of_rank(part, sums_gradients, summed, &local)
+        let gradients = shared.parameter_gradients(&sums)?;
+        shared.part.input_in_place(dy, dresidual, &sums.whole)?;
+        Ok(gradients)
     }
 }
 
-/// The gradient sums of all ranks' parts together, of which `work` tells this rank's.
-fn sums_of_all<X: Data<B>, B: Backend, W>(
-    ranks: &impl Transport,
-    part: &PartPass<X, B>,
-    work: impl FnOnce(&mut Message) -> Result<W>,
-) -> Result<(W, PooledGradients)> {
-    let channels = part.channels();
-    let (done, messages) = exchange(ranks, Call::Backward, channels, work)?;
-    Ok((done, merged_sums(channels, &messages)?))
+/// dγ and dβ, of this rank's part and of all.
+pub(super) struct Sums {
+    local: PooledGradients,
+    whole: PooledGradients,
 }
 
-/// Writes a part's sums for the other ranks, and gives them back.
-fn tell_sums(message: &mut Message, part: PooledGradients) -> PooledGradients {
-    message.set_count(part.count());
-    message.array_mut(0).copy_from_slice(part.gamma());
-    message.array_mut(1).copy_from_slice(part.beta());
-    part
-}
+impl<X: Data<B>, B: Backend, R: Transport> SharedPass<X, B, R> {
+    /// The sums over this rank's part, which `work` tells the others, and over all.
+    fn sums_of_all<W>(
+        &self,
+        work: impl FnOnce(OfLayer<'_>) -> Result<(W, PooledGradients)>,
+    ) -> Result<(W, Sums)> {
+        let channels = [self.part.channels()];
+        let ((done, local), messages) =
+            exchange(&self.ranks, Call::Backward, &channels, |message| {
+                work(message.layer(0))
+            })?;
+        Ok((done, self.with_whole(local, &messages, 0)?))
+    }
 
-fn merged_sums(channels: usize, messages: &Messages) -> Result<PooledGradients> {
-    let parts: Vec<GradientSums<&[f64]>> = messages
-        .each()
-        .map(|message| GradientSums {
-            gamma: message.array(0),
-            beta: message.array(1),
-            count: message.count(),
-        })
-        .collect();
-    PooledGradients::of_parts(channels, &parts)
-}
+    /// Tells the others the sums over this rank's part.
+    pub(super) fn tell<T: Element>(
+        &self,
+        layer: OfLayer<'_>,
+        dy: &impl Data<B, Element = T>,
+    ) -> Result<PooledGradients>
+    where
+        X: Data<B, Element = T>,
+    {
+        let local = self.part.gradient_sums(dy)?;
+        tell_sums(layer, &local);
+        Ok(local)
+    }
 
-/// dγ and dβ as the layer has them on each rank.
-fn of_rank<T: Element, X: Data<B, Element = T>, B: Backend>(
-    part: &PartPass<X, B>,
-    sums_gradients: bool,
-    summed: ParameterGradients<T::Compute, B>,
-    local: &PooledGradients,
-) -> Result<ParameterGradients<T::Compute, B>> {
-    if sums_gradients {
-        Ok(summed)
-    } else {
-        part.parameter_gradients(local)
+    /// These sums, and what the ranks have told of a layer, this one, together.
+    pub(super) fn with_whole(
+        &self,
+        local: PooledGradients,
+        messages: &Messages<'_>,
+        index: usize,
+    ) -> Result<Sums> {
+        let whole = merged_sums(messages, index, self.part.channels())?;
+        Ok(Sums { local, whole })
+    }
+
+    /// All gradients, into memory that there is.
+    pub(super) fn backward<T: Element>(
+        &self,
+        dy: &impl Data<B, Element = T>,
+        (mut dx, mut residual): GradientRoom<T, B>,
+        sums: &Sums,
+    ) -> Result<Gradients<T, B>>
+    where
+        X: Data<B, Element = T>,
+    {
+        let parameters = self.parameter_gradients(sums)?;
+        let dresidual = asked_for(&mut residual);
+        (self.part).input_into(dy, &mut dx, dresidual, &sums.whole)?;
+        Ok(Gradients::of((dx, residual), parameters))
+    }
+
+    /// dγ and dβ as the layer has them on each rank.
+    fn parameter_gradients<T: Element>(
+        &self,
+        sums: &Sums,
+    ) -> Result<ParameterGradients<T::Compute, B>>
+    where
+        X: Data<B, Element = T>,
+    {
+        let of_rank = if self.sums_gradients {
+            &sums.whole
+        } else {
+            &sums.local
+        };
+        self.part.parameter_gradients(of_rank)
     }
 }
 
@@ -210,7 +230,7 @@ impl<X: Data<B>, B: Backend, R: Transport> fmt::Debug for SyncPass<X, B, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Form::Alone(pass) => write!(f, "SyncPass({pass:?})"),
-            Form::Together { part, ranks, .. } => {
+            Form::Shared(SharedPass { part, ranks, .. }) => {
                 let (rank, world) = (ranks.rank(), ranks.world());
                 write!(f, "SyncPass({part:?}, rank {rank} of {world})")
             }

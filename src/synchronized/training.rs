@@ -6,13 +6,13 @@ use crate::backend::Backend;
 use crate::backend::operands::StatisticsSource;
 use crate::element::{Compute, Element};
 use crate::error::{Error, Result};
-use crate::layer::part::PartPass;
+use crate::layer::forward::Forward;
+use crate::layer::part_pass::PartPass;
 use crate::statistics::batch::BatchStatistics;
-use crate::statistics::merge::Part;
-use crate::statistics::pooled::PooledStatistics;
 use crate::synchronized::SyncBatchNorm;
 use crate::synchronized::exchange::exchange;
-use crate::synchronized::message::{Call, Message, Messages};
+use crate::synchronized::message::{Call, Messages, OfLayer};
+use crate::synchronized::parts::{merged_statistics, tell_statistics};
 use crate::synchronized::pass::{Output, SyncPass};
 use crate::synchronized::transport::Transport;
 
@@ -29,9 +29,7 @@ impl<B: Backend, R: Transport + Clone, C: Compute> SyncBatchNorm<B, R, C> {
         T: Element<Compute = C>,
         X: Data<B, Element = T>,
     {
-        let mut y = self.layer.output_for(&x);
-        let pass = self.train(x, None, y.as_mut().map_err(|error| error.clone()))?;
-        Ok((y?, pass))
+        with_output(self.layer.output_for(&x), |y| self.train(x, None, y))
     }
 
     /// [`forward_training`](Self::forward_training) of x, with the residual added before the activation.
@@ -47,10 +45,8 @@ impl<B: Backend, R: Transport + Clone, C: Compute> SyncBatchNorm<B, R, C> {
         T: Element<Compute = C>,
         X: Data<B, Element = T>,
     {
-        let mut y = self.layer.output_for(&x);
-        let room = y.as_mut().map_err(|error| error.clone());
-        let pass = self.train(x, Some(residual), room)?;
-        Ok((y?, pass))
+        let y = self.layer.output_for(&x);
+        with_output(y, |y| self.train(x, Some(residual), y))
     }
 
     /// [`forward_training`](Self::forward_training) into memory of the caller's.
@@ -80,9 +76,7 @@ impl<B: Backend, R: Transport + Clone, C: Compute> SyncBatchNorm<B, R, C> {
         T: Element<Compute = C>,
         X: Data<B, Element = T>,
     {
-        let mut y = self.layer.output_for(&x);
-        let pass = self.defer(x, None, y.as_mut().map_err(|error| error.clone()))?;
-        Ok((y?, pass))
+        with_output(self.layer.output_for(&x), |y| self.defer(x, None, y))
     }
 
     /// [`forward_training_deferred`](Self::forward_training_deferred) into memory of the caller's.
@@ -121,7 +115,7 @@ impl<B: Backend, R: Transport + Clone, C: Compute> SyncBatchNorm<B, R, C> {
         Ok(SyncPass::of_part(pass, &self.ranks, self.sums_gradients))
     }
 
-    fn defer<T, X>(
+    pub(super) fn defer<T, X>(
         &self,
         x: X,
         residual: Option<&dyn Data<B, Element = T>>,
@@ -151,12 +145,14 @@ impl<B: Backend, R: Transport + Clone, C: Compute> SyncBatchNorm<B, R, C> {
         T: Element<Compute = C>,
         X: Data<B, Element = T>,
     {
-        let ((forward, room), statistics) = self.statistics_of_all(|message| {
-            let View { shape, .. } = lent("x", &x)?;
-            let forward = self.layer.forward_of(&shape, residual)?;
-            output_slice(&shape, "y", *y.as_mut().map_err(|error| error.clone())?)?;
+        let ((forward, room), statistics) = self.statistics_of_all(|layer| {
+            let forward = self.tell_part(layer, &x, residual)?;
+            output_slice(
+                &forward.shape,
+                "y",
+                *y.as_mut().map_err(|error| error.clone())?,
+            )?;
             let room = forward.room_for_given(StatisticsSource::Batch)?;
-            tell_statistics(message, &self.layer.part_statistics(&x)?);
             Ok((forward, room))
         })?;
         self.layer.normalize_part(x, &forward, y?, statistics, room)
@@ -165,44 +161,56 @@ impl<B: Backend, R: Transport + Clone, C: Compute> SyncBatchNorm<B, R, C> {
     /// The statistics of all ranks' parts together, of which `work` tells this rank's.
     pub(super) fn statistics_of_all<W>(
         &self,
-        work: impl FnOnce(&mut Message) -> Result<W>,
+        work: impl FnOnce(OfLayer<'_>) -> Result<W>,
     ) -> Result<(W, BatchStatistics<C, B>)> {
-        let (config, channels) = (self.layer.config(), self.layer.config().channels());
-        let (done, messages) = exchange(&self.ranks, Call::Forward, channels, |message| {
-            config.check_epsilon_for_batch_statistics()?;
-            work(message)
+        let channels = [self.layer.config().channels()];
+        let (done, messages) = exchange(&self.ranks, Call::Forward, &channels, |message| {
+            work(message.layer(0))
         })?;
-        let whole = merged_statistics(channels, &messages)?;
+        Ok((done, self.whole_statistics(&messages, 0)?))
+    }
+
+    /// Tells the others this rank's part of the statistics, and gives the forward pass that they are for.
+    pub(super) fn tell_part<'r, T, X>(
+        &'r self,
+        layer: OfLayer<'_>,
+        x: &X,
+        residual: Option<&'r dyn Data<B, Element = T>>,
+    ) -> Result<Forward<'r, T, B>>
+    where
+        T: Element<Compute = C>,
+        X: Data<B, Element = T> + ?Sized,
+    {
+        self.layer.config().check_epsilon_for_batch_statistics()?;
+        let View { shape, .. } = lent("x", x)?;
+        let forward = self.layer.forward_of(&shape, residual)?;
+        tell_statistics(layer, &self.layer.part_statistics(x)?);
+        Ok(forward)
+    }
+
+    /// What the ranks have told of a layer, this one, as the statistics of the whole batch.
+    pub(super) fn whole_statistics(
+        &self,
+        messages: &Messages<'_>,
+        index: usize,
+    ) -> Result<BatchStatistics<C, B>> {
+        let config = self.layer.config();
+        let whole = merged_statistics(messages, index, config.channels())?;
         if whole.count() == 1 {
             return Err(Error::TooFewValues {
                 found: 1,
                 shape: "of all ranks together".to_owned(),
             });
         }
-        let statistics = whole.to_batch(self.layer.backend(), config.epsilon_value())?;
-        Ok((done, statistics))
+        whole.to_batch(self.layer.backend(), config.epsilon_value())
     }
 }
 
-/// Writes a part's statistics for the other ranks.
-pub(super) fn tell_statistics(message: &mut Message, part: &PooledStatistics) {
-    let part = part.as_part();
-    message.set_count(part.count);
-    for (index, array) in [part.mean, part.mean_low, part.m2].into_iter().enumerate() {
-        // Those of no values are none.
-        message.array_mut(index)[..array.len()].copy_from_slice(array);
-    }
-}
-
-fn merged_statistics(channels: usize, messages: &Messages) -> Result<PooledStatistics> {
-    let parts: Vec<Part<'_>> = messages
-        .each()
-        .map(|message| Part {
-            count: message.count(),
-            mean: message.array(0),
-            mean_low: message.array(1),
-            m2: message.array(2),
-        })
-        .collect();
-    PooledStatistics::of_parts(channels, &parts)
+/// A pass into an output of its own. Where there is no room for one the pass is told so: its rank takes part nevertheless.
+pub(super) fn with_output<Y, P>(
+    mut y: Result<Y>,
+    pass: impl FnOnce(Result<&mut Y>) -> Result<P>,
+) -> Result<(Y, P)> {
+    let pass = pass(y.as_mut().map_err(|error| error.clone()))?;
+    Ok((y?, pass))
 }

@@ -65,6 +65,50 @@ fn without_running_statistics_every_pass_is_of_the_whole_batch() {
     });
 }
 
+/// A residual and memory of the caller's change nothing of that, and in place y has the same bits.
+#[test]
+fn fixed_passes_take_residuals_and_write_in_place() {
+    for averaging in [Averaging::Off, Averaging::Exponential { momentum: 0.1 }] {
+        let config = BatchNormConfig::new(1).averaging(averaging);
+        all_ranks(2, |rank| {
+            let (x, residual) = (part(rank.rank()), part(rank.rank()));
+            let layer = BatchNorm::new(&Cpu::new(), config).unwrap();
+            let layer = SyncBatchNorm::new(layer, &rank).unwrap();
+            let plain = layer.forward_inference(&x).unwrap().to_vec().unwrap();
+            let expected: Vec<f32> = (plain.iter().zip(residual.to_vec().unwrap()))
+                .map(|(y, residual)| y + residual)
+                .collect();
+            let added = layer.forward_inference_add(&x, &residual).unwrap();
+            let added = added.to_vec().unwrap();
+            for (found, expected) in added.iter().zip(&expected) {
+                assert!((found - expected).abs() < 1e-6, "{added:?}, {expected:?}");
+            }
+            let (frozen, _) = layer.forward_frozen_add(&x, &residual).unwrap();
+            assert_eq!(frozen.to_vec().unwrap(), added);
+            let mut both = part(rank.rank());
+            (layer.forward_inference_in_place(&mut both, Some(&residual))).unwrap();
+            assert_eq!(both.to_vec().unwrap(), added);
+        });
+    }
+}
+
+/// In place an input that is refused stays as it is, on every rank.
+#[test]
+fn an_input_in_place_that_is_refused_stays() {
+    let config = BatchNormConfig::new(1).averaging(Averaging::Off);
+    all_ranks(2, |rank| {
+        let layer = BatchNorm::new(&Cpu::new(), config).unwrap();
+        let layer = SyncBatchNorm::new(layer, &rank).unwrap();
+        let mut x = table(1 + rank.rank(), &[1.0f32, 2.0]);
+        let refused = layer.forward_inference_in_place(&mut x, None).unwrap_err();
+        assert!(
+            matches!(refused, Error::RankFailed { rank: 1, .. }),
+            "{refused}"
+        );
+        assert_eq!(x.to_vec().unwrap(), [1.0, 2.0]);
+    });
+}
+
 /// With running statistics a rank infers, and goes backward through constants, by itself.
 #[test]
 fn fixed_passes_need_nobody() {

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use batchnorm::backend::Backend;
 use batchnorm::{
-    Activation, BatchNorm, BatchNormConfig, ChannelArray, Compute, Element, Shape, SyncBatchNorm,
-    SyncPass, Tensor, ThreadRank,
+    Activation, BatchNorm, BatchNormConfig, BatchStatistics, ChannelArray, Compute, Element,
+    RunningStatistics, Shape, SyncBatchNorm, SyncPass, Tensor, ThreadRank,
 };
 use half::{bf16, f16};
 
@@ -36,6 +36,34 @@ pub struct RankAnswer<T: Element> {
     pub gradients: BackwardAnswer<T>,
     /// Mean and variance.
     pub running: [Vec<T::Compute>; 2],
+}
+
+impl<T: Element> RankAnswer<T> {
+    /// On the host.
+    fn of<B: Backend>(
+        statistics: &BatchStatistics<T::Compute, B>,
+        y: &Tensor<T, B>,
+        gradients: batchnorm::Gradients<T, B>,
+        running: &RunningStatistics<T::Compute, B>,
+    ) -> Self {
+        Self {
+            statistics: [
+                statistics.mean(),
+                statistics.mean_low(),
+                statistics.variance(),
+                statistics.inv_std(),
+            ]
+            .map(values),
+            y: y.to_vec().unwrap(),
+            gradients: BackwardAnswer {
+                dx: gradients.input.to_vec().unwrap(),
+                dresidual: gradients.residual.map(|array| array.to_vec().unwrap()),
+                dgamma: values(&gradients.gamma.unwrap()),
+                dbeta: values(&gradients.beta.unwrap()),
+            },
+            running: [running.mean(), running.variance()].map(values),
+        }
+    }
 }
 
 /// A rank's layer for a problem.
@@ -139,25 +167,12 @@ fn on_rank<T: Element, B: Backend>(
     let dy = part.of::<T, B>(backend, &problem.dy);
     let gradients = pass.backward(&dy).unwrap();
     in_place_has_the_same_bits(&pass, dy, &gradients.input);
-    let statistics = &pass.statistics()[0];
-    let running = layer.layer().running().unwrap();
-    RankAnswer {
-        statistics: [
-            statistics.mean(),
-            statistics.mean_low(),
-            statistics.variance(),
-            statistics.inv_std(),
-        ]
-        .map(values),
-        y: y.to_vec().unwrap(),
-        gradients: BackwardAnswer {
-            dx: gradients.input.to_vec().unwrap(),
-            dresidual: gradients.residual.map(|array| array.to_vec().unwrap()),
-            dgamma: values(&gradients.gamma.unwrap()),
-            dbeta: values(&gradients.beta.unwrap()),
-        },
-        running: [running.mean(), running.variance()].map(values),
-    }
+    RankAnswer::of(
+        &pass.statistics()[0],
+        &y,
+        gradients,
+        layer.layer().running().unwrap(),
+    )
 }
 
 fn in_place_has_the_same_bits<T: Element, B: Backend>(
@@ -326,23 +341,10 @@ pub fn of_the_layer<T: Element, B: Backend>(backend: &B, problem: &Problem) -> R
     let gradients = pass
         .backward(&whole.of::<T, B>(backend, &problem.dy))
         .unwrap();
-    let statistics = &pass.statistics()[0];
-    let running = layer.running().unwrap();
-    RankAnswer {
-        statistics: [
-            statistics.mean(),
-            statistics.mean_low(),
-            statistics.variance(),
-            statistics.inv_std(),
-        ]
-        .map(values),
-        y: y.to_vec().unwrap(),
-        gradients: BackwardAnswer {
-            dx: gradients.input.to_vec().unwrap(),
-            dresidual: gradients.residual.map(|array| array.to_vec().unwrap()),
-            dgamma: values(&gradients.gamma.unwrap()),
-            dbeta: values(&gradients.beta.unwrap()),
-        },
-        running: [running.mean(), running.variance()].map(values),
-    }
+    RankAnswer::of(
+        &pass.statistics()[0],
+        &y,
+        gradients,
+        layer.running().unwrap(),
+    )
 }
