@@ -83,4 +83,5 @@ pub use statistics::running::RunningStatistics;
 pub use synchronized::SyncBatchNorm;
 pub use synchronized::pass::SyncPass;
 pub use synchronized::threads::ThreadRank;
+pub use synchronized::together::LayerInput;
 pub use synchronized::transport::Transport;

@@ -6,6 +6,7 @@ mod message;
 mod parts;
 pub(crate) mod pass;
 pub(crate) mod threads;
+pub(crate) mod together;
 mod training;
 pub(crate) mod transport;
 

@@ -48,6 +48,10 @@ impl<X: Data<B>, B: Backend, R: Transport + Clone> SyncPass<X, B, R> {
         }))
     }
 
+    pub(super) fn form(&self) -> &Form<X, B, R> {
+        &self.0
+    }
+
     /// The statistics that x was normalized with: those of the whole batch, or the running ones.
     pub fn statistics(&self) -> &[BatchStatistics<<X::Element as Element>::Compute, B>] {
         match &self.0 {

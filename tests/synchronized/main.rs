@@ -12,6 +12,7 @@ mod faults;
 mod parts;
 mod passes;
 mod splits;
+mod together;
 mod training;
 
 use std::thread;
