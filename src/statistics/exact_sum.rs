@@ -2,46 +2,88 @@
 
 use crate::cpu::reduce::moments::sum_and_error;
 
-/// Σ of the terms, correctly rounded. Of terms that are not all finite it is the infinity among them, or NaN.
-pub(crate) fn exact_sum(terms: &[f64]) -> f64 {
-    let (mut sum, mut error, mut most) = (0.0, 0.0, 0.0);
-    for &term in terms {
-        let (next, lost) = sum_and_error(sum, term);
-        sum = next;
-        error += lost;
-        most += lost.abs();
+/// Channels whose sums are made side by side, as vectors: the loops over lanes are for the compiler.
+pub(crate) const LANES: usize = 8;
+
+/// One number of each of some channels.
+pub(crate) type Lanes = [f64; LANES];
+
+/// Σ of the terms of each channel, correctly rounded. Of terms that are not all finite it is the infinity among them, or NaN.
+///
+/// Inlined, with the instruction set of whoever calls it.
+#[inline(always)]
+pub(crate) fn exact_sums(terms: &[Lanes]) -> Lanes {
+    let [mut sum, mut error, mut error_of_error, mut most] = [[0.0; LANES]; 4];
+    for term in terms {
+        for l in 0..LANES {
+            let (next, lost) = sum_and_rest(sum[l], term[l]);
+            let (next_error, lost_again) = sum_and_rest(error[l], lost);
+            sum[l] = next;
+            error[l] = next_error;
+            error_of_error[l] += lost_again;
+            most[l] += lost_again.abs();
+        }
     }
-    // The exact sum is `sum + error`, up to what adding the errors up has lost, which is less than this: where both ends are rounded to
-    // the same number, so is the exact sum between them.
-    let slack = (terms.len() + 2) as f64 * f64::EPSILON * most;
-    let (low, high) = (sum + (error - slack), sum + (error + slack));
-    // False of NaN, too.
-    if low == high && sum.is_finite() {
-        return low;
+    // The exact sum is `sum + error + error_of_error`, up to what adding the last of them up, and here, has lost, which is less
+    // than the slack: where both ends are rounded to the same number, so is the exact sum between them.
+    let of_count = (terms.len() + 2) as f64 * f64::EPSILON;
+    let [mut low, mut high] = [[0.0; LANES]; 2];
+    for l in 0..LANES {
+        let (near, rest) = sum_and_rest(sum[l], error[l]);
+        let slack =
+            of_count * most[l] + 2.0 * f64::EPSILON * (rest.abs() + error_of_error[l].abs());
+        let rest = rest + error_of_error[l];
+        (low[l], high[l]) = (near + (rest - slack), near + (rest + slack));
     }
-    exact_sum_of_any(terms)
+    for l in 0..LANES {
+        // True of NaN, too, which is what is left of sums that are not finite.
+        if low[l] != high[l] || low[l].is_nan() {
+            low[l] = exact_sum_of_any(terms.iter().map(|term| term[l]));
+        }
+    }
+    low
+}
+
+/// a + b, and what rounding took from it: NaN where the sum is not finite, as [`sum_and_error`] is not.
+#[inline(always)]
+fn sum_and_rest(a: f64, b: f64) -> (f64, f64) {
+    let sum = a + b;
+    let of_b = sum - a;
+    (sum, (a - (sum - of_b)) + (b - of_b))
 }
 
 #[cold]
-fn exact_sum_of_any(terms: &[f64]) -> f64 {
-    if terms.iter().any(|term| !term.is_finite()) {
+#[inline(never)]
+fn exact_sum_of_any(terms: impl ExactSizeIterator<Item = f64> + Clone) -> f64 {
+    if terms.clone().any(|term| !term.is_finite()) {
         return sum_of_not_finite(terms);
     }
-    let largest = terms
-        .iter()
-        .fold(0.0, |most: f64, term| most.max(term.abs()));
+    let largest = (terms.clone()).fold(0.0, |most: f64, term| most.max(term.abs()));
     if largest < f64::MAX / terms.len() as f64 / 4.0 {
-        return shewchuk(terms.iter().copied());
+        return shewchuk(terms);
     }
     // A power of two: partial sums would overflow.
     let scale = f64::from_bits((1023 - 64) << 52);
-    shewchuk(terms.iter().map(|term| term * scale)) / scale
+    shewchuk(terms.map(|term| term * scale)) / scale
 }
 
 /// The sum of those that are not finite: an infinity, or NaN, whose bits would otherwise depend on the order.
-pub(crate) fn sum_of_not_finite(terms: &[f64]) -> f64 {
-    let sum: f64 = terms.iter().filter(|term| !term.is_finite()).sum();
+pub(crate) fn sum_of_not_finite(terms: impl Iterator<Item = f64>) -> f64 {
+    let sum: f64 = terms.filter(|term| !term.is_finite()).sum();
     if sum.is_nan() { f64::NAN } else { sum }
+}
+
+/// The numbers of the channels from the first of these on, and zeros where there are no more.
+#[inline(always)]
+pub(crate) fn loaded(channels: &[f64]) -> Lanes {
+    match channels.first_chunk() {
+        Some(lanes) => *lanes,
+        None => {
+            let mut lanes = [0.0; LANES];
+            lanes[..channels.len()].copy_from_slice(channels);
+            lanes
+        }
+    }
 }
 
 /// The most numbers that can be held without overlapping: f64's range has no room for more.
@@ -94,8 +136,12 @@ mod tests {
         for _ in 0..terms.len() {
             terms.rotate_left(1);
             for terms in [terms.clone(), terms.iter().rev().copied().collect()] {
-                assert_eq!(exact_sum(&terms).to_bits(), expected.to_bits(), "{terms:?}");
-                let slow = exact_sum_of_any(&terms);
+                let others = |term: &f64| std::array::from_fn(|l| if l == 3 { *term } else { 1.0 });
+                let lanes: Vec<Lanes> = terms.iter().map(others).collect();
+                let sums = exact_sums(&lanes);
+                assert_eq!(sums[3].to_bits(), expected.to_bits(), "{terms:?}");
+                assert_eq!(sums[LANES - 1], terms.len() as f64);
+                let slow = exact_sum_of_any(terms.iter().copied());
                 assert_eq!(slow.to_bits(), expected.to_bits(), "{terms:?}, slowly");
             }
         }

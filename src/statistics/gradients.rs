@@ -6,11 +6,13 @@ use crate::allocate::{collected, filled, reserved};
 use crate::arrays::channel_array::ChannelArray;
 use crate::backend::Backend;
 use crate::backend::operands::{GradientSums, GradientSumsMut};
+use crate::cpu::simd::dispatch::Dispatch;
 use crate::cpu::simd::floating_point_mode::DefaultMode;
+use crate::cpu::simd::{Kernel, Simd};
 use crate::element::Compute;
 use crate::error::{Error, Result};
 use crate::shape::check_len;
-use crate::statistics::exact_sum::exact_sum;
+use crate::statistics::exact_sum::{LANES, Lanes, exact_sums, loaded};
 use crate::statistics::merge::total_count;
 
 /// dγ = Σ dv·x̂ and dβ = Σ dv of each channel over many parts of a batch, in `f64`: each sum is rounded once, so that what is merged
@@ -69,17 +71,13 @@ impl PooledGradients {
             whole.beta.copy_from_slice(only.beta);
             return Ok(whole);
         }
-        let mut terms = reserved(parts.len())?;
-        for c in 0..channels {
-            for (sum, of) in [
-                (&mut whole.gamma[c], (|part| part.gamma) as ArrayOf),
-                (&mut whole.beta[c], |part| part.beta),
-            ] {
-                terms.clear();
-                terms.extend(parts.iter().map(|part| of(part)[c]));
-                *sum = exact_sum(&terms);
-            }
-        }
+        let terms = reserved(parts.len())?;
+        Dispatch::detect().run(Sums {
+            parts,
+            terms,
+            gamma: &mut whole.gamma,
+            beta: &mut whole.beta,
+        });
         Ok(whole)
     }
 
@@ -146,6 +144,36 @@ impl PooledGradients {
             ChannelArray::new(backend, &rounded)
         };
         Ok([array(&self.gamma)?, array(&self.beta)?])
+    }
+}
+
+/// The sums over parts.
+struct Sums<'a, 'p> {
+    parts: &'a [GradientSums<&'p [f64]>],
+    /// Room for one of each part.
+    terms: Vec<Lanes>,
+    gamma: &'a mut [f64],
+    beta: &'a mut [f64],
+}
+
+impl Kernel for Sums<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(mut self, _: S) {
+        let channels = self.gamma.len();
+        for first in (0..channels).step_by(LANES) {
+            let lanes = channels.min(first + LANES) - first;
+            for (sums, of) in [
+                (&mut *self.gamma, (|part| part.gamma) as ArrayOf),
+                (&mut *self.beta, |part| part.beta),
+            ] {
+                self.terms.clear();
+                let of_parts = self.parts.iter().map(|part| loaded(&of(part)[first..]));
+                self.terms.extend(of_parts);
+                sums[first..][..lanes].copy_from_slice(&exact_sums(&self.terms)[..lanes]);
+            }
+        }
     }
 }
 

@@ -3,10 +3,14 @@
 //! With the parts' counts nᵣ, their means and n = Σ nᵣ, `mean = Σ nᵣ·meanᵣ / n` and `m2 = Σ m2ᵣ + Σ nᵣ·(meanᵣ − mean)²`, where each
 //! sum is rounded once.
 
+use std::array::from_fn;
+
 use crate::backend::operands::MomentsMut;
 use crate::cpu::reduce::moments::{difference, sum_and_error};
+use crate::cpu::simd::dispatch::Dispatch;
+use crate::cpu::simd::{Kernel, Simd};
 use crate::error::{Error, Result};
-use crate::statistics::exact_sum::{exact_sum, sum_of_not_finite};
+use crate::statistics::exact_sum::{LANES, Lanes, exact_sums, loaded, sum_of_not_finite};
 
 /// Counts are below this, so that their products with halves of a mean are exact.
 const MOST_VALUES: u64 = 1 << 52;
@@ -50,34 +54,65 @@ pub(crate) fn merge(parts: &[Part<'_>], total: usize, out: MomentsMut<'_>) {
         m2s.copy_from_slice(only.m2);
         return;
     }
-    let whole = Weight::of(total, total);
-    let filled = || parts.iter().filter(|part| part.count > 0);
-    let mut terms = Vec::with_capacity(5 * parts.len() + 4);
-    for c in 0..means.len() {
-        terms.clear();
-        terms.extend(filled().map(|part| part.mean[c]));
-        if terms.iter().any(|mean| !mean.is_finite()) {
-            (means[c], lows[c]) = (sum_of_not_finite(&terms), 0.0);
-            m2s[c] = f64::NAN;
-            continue;
+    Dispatch::detect().run(Merge {
+        parts,
+        total,
+        means,
+        lows,
+        m2s,
+    });
+}
+
+/// A merge of parts of which several have values.
+struct Merge<'a, 'p> {
+    parts: &'a [Part<'p>],
+    total: usize,
+    means: &'a mut [f64],
+    lows: &'a mut [f64],
+    m2s: &'a mut [f64],
+}
+
+impl Kernel for Merge<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        let (channels, whole) = (self.means.len(), Weight::of(self.total, self.total));
+        let filled = || self.parts.iter().filter(|part| part.count > 0);
+        let mut terms = Vec::with_capacity(5 * self.parts.len() + 4);
+        for first in (0..channels).step_by(LANES) {
+            terms.clear();
+            for part in filled() {
+                let weight = Weight::of(part.count, self.total);
+                terms.extend(weight.times(loaded(&part.mean[first..])));
+                let low = loaded(&part.mean_low[first..]);
+                terms.push(low.map(|low| weight.value() * low));
+            }
+            let near = exact_sums(&terms).map(|sum| sum / whole.value());
+            terms.extend(whole.times(near.map(|mean| -mean)));
+            let rest = exact_sums(&terms).map(|sum| sum / whole.value());
+            let mean: [_; LANES] = from_fn(|l| sum_and_error(near[l], rest[l]));
+            terms.clear();
+            for part in filled() {
+                let (of_part, low) = (loaded(&part.mean[first..]), loaded(&part.mean_low[first..]));
+                terms.push(loaded(&part.m2[first..]));
+                terms.push(from_fn(|l| {
+                    let apart = difference([of_part[l], low[l]], [mean[l].0, mean[l].1]);
+                    part.count as f64 * (apart * apart)
+                }));
+            }
+            let m2 = exact_sums(&terms);
+            for c in first..channels.min(first + LANES) {
+                let of_parts = filled().map(|part| part.mean[c]);
+                let is_finite = of_parts.clone().all(f64::is_finite);
+                (self.means[c], self.lows[c], self.m2s[c]) = if is_finite {
+                    let (mean, low) = mean[c - first];
+                    (mean, low, m2[c - first])
+                } else {
+                    (sum_of_not_finite(of_parts), 0.0, f64::NAN)
+                };
+            }
         }
-        terms.clear();
-        for part in filled() {
-            let weight = Weight::of(part.count, total);
-            terms.extend(weight.times(part.mean[c]));
-            terms.push(weight.value() * part.mean_low[c]);
-        }
-        let mean = exact_sum(&terms) / whole.value();
-        terms.extend(whole.times(-mean));
-        let mean = sum_and_error(mean, exact_sum(&terms) / whole.value());
-        terms.clear();
-        for part in filled() {
-            let apart = difference([part.mean[c], part.mean_low[c]], [mean.0, mean.1]);
-            terms.push(part.m2[c]);
-            terms.push(part.count as f64 * (apart * apart));
-        }
-        (means[c], lows[c]) = mean;
-        m2s[c] = exact_sum(&terms);
     }
 }
 
@@ -91,6 +126,7 @@ struct Weight {
 const HALF_BITS: u32 = 26;
 
 impl Weight {
+    #[inline(always)]
     fn of(count: usize, total: usize) -> Self {
         let exponent = u64::from(usize::BITS - total.leading_zeros());
         let scale = f64::from_bits((1023 - exponent) << 52);
@@ -101,19 +137,21 @@ impl Weight {
         }
     }
 
+    #[inline(always)]
     fn value(self) -> f64 {
         self.high + self.low
     }
 
-    /// The product, as a sum of numbers that are exact (unless they are too small for their digits).
-    fn times(self, value: f64) -> [f64; 4] {
-        let high = f64::from_bits(value.to_bits() & !((1 << HALF_BITS) - 1));
-        let low = value - high;
+    /// The product with each value, as a sum of numbers that are exact (unless they are too small for their digits).
+    #[inline(always)]
+    fn times(self, values: Lanes) -> [Lanes; 4] {
+        let high = values.map(|value| f64::from_bits(value.to_bits() & !((1 << HALF_BITS) - 1)));
+        let low: Lanes = from_fn(|l| values[l] - high[l]);
         [
-            self.high * high,
-            self.high * low,
-            self.low * high,
-            self.low * low,
+            high.map(|high| self.high * high),
+            low.map(|low| self.high * low),
+            high.map(|high| self.low * high),
+            low.map(|low| self.low * low),
         ]
     }
 }
