@@ -159,6 +159,7 @@ impl BatchNorm {
             running_mean: Var::from_tensor(running_mean)?.into_inner(),
             running_var: Var::from_tensor(running_var)?.into_inner(),
             frozen: false,
+            ranks: None,
         })
     }
 }
@@ -192,6 +193,7 @@ impl TryFrom<candle_nn::BatchNorm> for BatchNorm {
             running_mean: candle.running_mean().clone(),
             running_var: candle.running_var().clone(),
             frozen: false,
+            ranks: None,
         })
     }
 }

@@ -8,10 +8,13 @@ use crate::candle::error::wrap;
 use crate::candle::layer::BatchNorm;
 use crate::candle::memory::{shape_of, to_logical_order, to_memory_order};
 use crate::candle::node::attach;
-use crate::candle::operation::{Operands, Statistics, forward};
-use crate::candle::value::{compute_type, not_a_type};
+use crate::candle::operation::{Operands, Output, Statistics, forward};
+use crate::candle::ranks::part_statistics;
+use crate::candle::value::{Value, compute_type, not_a_type};
+use crate::config::BatchNormConfig as Settings;
 use crate::error::Error;
 use crate::shape::Shape;
+use crate::statistics::pooled::PooledStatistics;
 
 impl BatchNorm {
     /// Normalizes with the batch's statistics, which the running ones follow; in a frozen layer with the running ones.
@@ -32,49 +35,84 @@ impl BatchNorm {
     }
 
     fn forward(&self, x: &Tensor, residual: Option<&Tensor>, train: bool) -> Result<Tensor> {
-        let channels = self.running_mean.elem_count();
-        let settings = self.config.settings(channels)?;
+        let settings = self.config.settings(self.running_mean.elem_count())?;
+        let (prepared, statistics) = match &self.ranks {
+            Some(ranks) if train && !self.frozen => {
+                let (prepared, whole) = ranks.statistics_of_all(settings.channels(), || {
+                    let prepared = self.prepare(x, residual)?;
+                    let Prepared {
+                        passes, x, shape, ..
+                    } = &prepared;
+                    let part = (passes.part_statistics)(&settings, shape, x)?;
+                    Ok((prepared, part))
+                })?;
+                (prepared, Statistics::Ranks(whole, ranks.clone()))
+            }
+            _ if train && !self.frozen => (self.prepare(x, residual)?, Statistics::Batch),
+            _ => (self.prepare(x, residual)?, Statistics::Running),
+        };
+        self.run(&settings, &prepared, statistics)
+    }
+
+    /// Brings the operands into order, or says why they cannot be.
+    fn prepare(&self, x: &Tensor, residual: Option<&Tensor>) -> Result<Prepared> {
         self.check_device(x, residual)?;
-        check_channels(x, channels).map_err(wrap)?;
+        check_channels(x, self.running_mean.elem_count()).map_err(wrap)?;
         let (x, shape) = one_run(x)?;
         let residual = match residual {
             Some(residual) => Some(like(&x, residual, &shape)?),
             None => None,
         };
         let running_mean = computed_in(&x, "running_mean", &self.running_mean)?;
-        let running_var = computed_in(&x, "running_var", &self.running_var)?;
-        let (weight, bias) = match &self.weight_and_bias {
+        let running_variance = computed_in(&x, "running_var", &self.running_var)?;
+        let (gamma, beta) = match &self.weight_and_bias {
             Some((weight, bias)) => (
                 computed_in(&x, "weight", weight)?.contiguous()?,
                 computed_in(&x, "bias", bias)?.contiguous()?,
             ),
             None => (running_mean.ones_like()?, running_mean.zeros_like()?),
         };
+        Ok(Prepared {
+            passes: Passes::over(x.dtype())?,
+            x,
+            shape,
+            residual,
+            gamma,
+            beta,
+            running_mean,
+            running_variance,
+        })
+    }
+
+    fn run(
+        &self,
+        settings: &Settings,
+        prepared: &Prepared,
+        statistics: Statistics,
+    ) -> Result<Tensor> {
+        let Prepared {
+            x,
+            residual,
+            gamma,
+            beta,
+            ..
+        } = prepared;
+        let layout = prepared.shape.layout();
         let operands = Operands {
-            x: &x,
+            x,
             residual: residual.as_ref(),
-            gamma: &weight,
-            beta: &bias,
-            running_mean: &running_mean,
-            running_variance: &running_var,
+            gamma,
+            beta,
+            running_mean: &prepared.running_mean,
+            running_variance: &prepared.running_variance,
         };
-        let statistics = if train && !self.frozen {
-            Statistics::Batch
-        } else {
-            Statistics::Running
-        };
-        let output = match x.dtype() {
-            DType::F16 => forward::<f16>(&settings, shape, &operands, statistics),
-            DType::BF16 => forward::<bf16>(&settings, shape, &operands, statistics),
-            DType::F32 => forward::<f32>(&settings, shape, &operands, statistics),
-            DType::F64 => forward::<f64>(&settings, shape, &operands, statistics),
-            other => Err(not_a_type("input", other)),
-        }?;
-        let affine = (&weight, &bias);
+        let forward = prepared.passes.forward;
+        let output = forward(settings, prepared.shape, &operands, statistics)?;
+        let affine = (gamma, beta);
         let y = attach(
             output.y,
             output.backward,
-            (&x, shape.layout()),
+            (x, layout),
             residual.as_ref(),
             affine,
         )?;
@@ -84,7 +122,45 @@ impl BatchNorm {
             Var::from_tensor(&self.running_mean)?.set(&mean)?;
             Var::from_tensor(&self.running_var)?.set(&variance)?;
         }
-        to_logical_order(&y, shape.layout())
+        to_logical_order(&y, layout)
+    }
+}
+
+/// The operands of a pass, each one run of memory of the type that it is computed in.
+struct Prepared {
+    passes: Passes,
+    x: Tensor,
+    shape: Shape,
+    residual: Option<Tensor>,
+    gamma: Tensor,
+    beta: Tensor,
+    running_mean: Tensor,
+    running_variance: Tensor,
+}
+
+/// What is done with values of a data type.
+struct Passes {
+    forward: fn(&Settings, Shape, &Operands<'_>, Statistics) -> Result<Output>,
+    part_statistics: fn(&Settings, &Shape, &Tensor) -> Result<PooledStatistics>,
+}
+
+impl Passes {
+    /// The only choice of a data type.
+    fn over(dtype: DType) -> Result<Self> {
+        match dtype {
+            DType::F16 => Ok(Self::of::<f16>()),
+            DType::BF16 => Ok(Self::of::<bf16>()),
+            DType::F32 => Ok(Self::of::<f32>()),
+            DType::F64 => Ok(Self::of::<f64>()),
+            other => Err(not_a_type("input", other)),
+        }
+    }
+
+    fn of<T: Value<Compute: Value>>() -> Self {
+        Self {
+            forward: forward::<T>,
+            part_statistics: part_statistics::<T>,
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use candle_core::Tensor;
 
 use crate::backend::activation::Activation;
 use crate::candle::config::BatchNormConfig;
+use crate::candle::ranks::Ranks;
 
 /// A batch normalization layer on candle's tensors.
 ///
@@ -27,6 +28,8 @@ pub struct BatchNorm {
     /// As the mean.
     pub(super) running_var: Tensor,
     pub(super) frozen: bool,
+    /// Who has the other parts of a batch.
+    pub(super) ranks: Option<Ranks>,
 }
 
 impl BatchNorm {

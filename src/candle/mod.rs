@@ -9,6 +9,7 @@
 //! - an activation (ReLU, leaky ReLU, SiLU), and the addition of a residual before it, in the same sweep over memory
 //!   ([`BatchNormConfig::activation`], [`BatchNorm::forward_t_add`]);
 //! - [frozen](BatchNorm::freeze) layers: running statistics while the rest of the model trains;
+//! - layers that are [synchronized](BatchNorm::synchronized) over the ranks of a data-parallel training;
 //! - an error for one value per channel in training, where candle's running variance becomes NaN; an empty input, by its
 //!   batch or by a spatial dimension, leaves the running statistics alone.
 //!
@@ -59,6 +60,8 @@ pub(crate) mod memory;
 pub(crate) mod node;
 pub(crate) mod operation;
 mod output;
+pub(crate) mod ranks;
+pub(crate) mod synchronized;
 pub(crate) mod value;
 
 pub use config::BatchNormConfig;

@@ -7,17 +7,20 @@
 use candle_core::op::BackpropOp;
 use candle_core::{Result, Storage, Tensor};
 
-use crate::backend::operands::InOut;
+use crate::backend::operands::{InOut, StatisticsSource};
 use crate::candle::error::wrap;
 use crate::candle::memory::{Borrowed, device_of, give, memory_dims};
 use crate::candle::output::written_by;
+use crate::candle::ranks::{Ranks, Sums};
 use crate::candle::value::Value;
 use crate::config::BatchNormConfig;
 use crate::device::{Device, DeviceBuffer, DeviceSliceMut};
 use crate::element::Compute;
 use crate::layer::forward::Forward;
-use crate::layer::saved::Saved;
+use crate::layer::saved::{AffineGradients, Saved};
 use crate::shape::{Layout, Shape};
+use crate::statistics::gradients::PooledGradients;
+use crate::statistics::pooled::PooledStatistics;
 use crate::statistics::running::RunningStatistics;
 
 /// The tensors of a forward pass, each one run of memory.
@@ -36,10 +39,11 @@ pub(super) struct Operands<'a> {
 }
 
 /// Whose statistics a forward pass normalizes with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Statistics {
     /// The batch's; the running ones follow.
     Batch,
+    /// Those of a batch that this is a part of; the running ones follow.
+    Ranks(PooledStatistics, Ranks),
     /// The running ones, as constants.
     Running,
 }
@@ -105,28 +109,40 @@ pub(super) fn forward<T: Value<Compute: Value>>(
         residual: residual.as_ref().map(Borrowed::slice).transpose()?,
     };
     let x = borrowed_x.slice()?;
+    let epsilon = config.epsilon_value();
     let forward = |y: DeviceSliceMut<'_, T>| match statistics {
+        Statistics::Ranks(whole, ranks) => {
+            let part = || {
+                let room = pass.room_for_given(StatisticsSource::Batch)?;
+                let whole = whole.to_batch(&device, epsilon)?;
+                running.follow(&device, config, whole.as_ref())?;
+                pass.given(x, y, whole, room)
+            };
+            let saved = part().map_err(wrap)?;
+            let running = give_running(running, candle_device)?;
+            Ok((Typed(saved, Some(ranks)), Some(running)))
+        }
         Statistics::Batch => {
             let saved = pass
                 .training(x, y, config.ghost_batch_size(), Some(&mut running))
                 .map_err(wrap)?;
-            Ok((saved, Some(give_running(running, candle_device)?)))
+            let running = give_running(running, candle_device)?;
+            Ok((Typed(saved, None), Some(running)))
         }
         Statistics::Running => {
-            let running = running
-                .into_batch(&device, config.epsilon_value())
-                .map_err(wrap)?;
-            Ok((pass.frozen(x, y, running).map_err(wrap)?, None))
+            let running = running.into_batch(&device, epsilon).map_err(wrap)?;
+            let saved = pass.frozen(x, y, running).map_err(wrap)?;
+            Ok((Typed(saved, None), None))
         }
     };
     // SAFETY: a forward pass reads no y and writes all of it: tests/bits holds it against NaN.
     let made = unsafe { written_by(&device, candle_device, shape.len(), forward) };
-    let (storage, (saved, running)) = made?;
+    let (storage, (backward, running)) = made?;
     let dims = memory_dims(operands.x, shape.layout());
     Ok(Output {
         y: Computed { storage, dims },
         running,
-        backward: Box::new(Typed::<T>(saved)),
+        backward: Box::new(backward),
     })
 }
 
@@ -165,13 +181,38 @@ impl Computed {
     }
 }
 
-/// The data type is known inside.
-struct Typed<T: Value<Compute: Value>>(Saved<T, Device>);
+/// The data type is known inside. With the ranks that the sums are over, if they are.
+struct Typed<T: Value<Compute: Value>>(Saved<T, Device>, Option<Ranks>);
+
+impl<T: Value<Compute: Value>> Typed<T> {
+    /// The sums over all ranks' parts, and this one's.
+    fn sums_of_all(&self, ranks: &Ranks, x: &Tensor, dy: &Tensor) -> Result<Sums> {
+        let Typed(saved, _) = self;
+        let shape = saved.shape();
+        ranks.sums_of_all(shape.channels(), || {
+            let device = device_of(x.device())?;
+            let dy = dy.contiguous()?;
+            let (x, dy) = (Borrowed::of(x), Borrowed::of(&dy));
+            let (x, dy) = (x.slice()?, dy.slice()?);
+            let sums = || {
+                let count = shape.values_per_channel();
+                let mut sums = PooledGradients::room(shape.channels(), count)?;
+                saved.gradient_sums(&device, x, dy, sums.view_mut())?;
+                Ok(sums)
+            };
+            sums().map_err(wrap)
+        })
+    }
+}
 
 impl<T: Value<Compute: Value>> Backward for Typed<T> {
     fn backward(&self, x: &Tensor, dy: &Tensor) -> Result<Gradients> {
-        let Typed(saved) = self;
+        let Typed(saved, ranks) = self;
         let shape = saved.shape();
+        let sums = match ranks {
+            Some(ranks) => Some(self.sums_of_all(ranks, x, dy)?),
+            None => None,
+        };
         // Of this thread, which need not be the one that went forward.
         let candle_device = x.device();
         let device = device_of(candle_device)?;
@@ -180,9 +221,15 @@ impl<T: Value<Compute: Value>> Backward for Typed<T> {
         let (x_values, dy) = (borrowed_x.slice()?, dy.slice()?);
         let backward = |dx: DeviceSliceMut<'_, T>, dresidual: Option<DeviceSliceMut<'_, T>>| {
             let dy_to_dx = InOut::Separate(dy, dx);
-            saved
-                .backward(&device, x_values, dy_to_dx, dresidual)
-                .map_err(wrap)
+            let backward = || {
+                let Some(Sums { local, whole }) = &sums else {
+                    return saved.backward(&device, x_values, dy_to_dx, dresidual);
+                };
+                let [gamma, beta] = local.to_arrays(&device)?;
+                saved.backward_input(&device, x_values, dy_to_dx, dresidual, whole.view())?;
+                Ok(AffineGradients { gamma, beta })
+            };
+            backward().map_err(wrap)
         };
         let len = shape.len();
         let with_residual = |dx: DeviceSliceMut<'_, T>| {

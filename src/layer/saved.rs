@@ -164,7 +164,7 @@ impl<T: Element, B: Backend> Saved<T, B> {
     }
 
     /// dγ and dβ of a pass of one group, for sums over more than it.
-    pub(super) fn gradient_sums(
+    pub(crate) fn gradient_sums(
         &self,
         backend: &B,
         x: B::Slice<'_, T>,
@@ -176,7 +176,7 @@ impl<T: Element, B: Backend> Saved<T, B> {
     }
 
     /// dx, and the residual's gradient, of a pass of one group, by sums over more than it.
-    pub(super) fn backward_input(
+    pub(crate) fn backward_input(
         &self,
         backend: &B,
         x: B::Slice<'_, T>,

@@ -1,5 +1,7 @@
 //! One collective: every rank does its part of the work and tells it, or that it could not, and all go on or none does.
 
+use std::error::Error as StdError;
+
 use crate::error::cause::Cause;
 use crate::error::{Error, Result};
 use crate::synchronized::message::{Call, Message, Messages};
@@ -20,11 +22,11 @@ pub(super) fn check_world(ranks: &impl Transport) -> Result<()> {
 /// # Errors
 /// [`Error::RankFailed`] on all ranks where one could not do its part; [`Error::Transport`] where they are not in the same call, or cannot
 /// exchange anything.
-pub(super) fn exchange<'c, W>(
+pub(crate) fn exchange<'c, W, E: StdError + Send + Sync + 'static>(
     ranks: &impl Transport,
     call: Call,
     layers: &'c [usize],
-    work: impl FnOnce(&mut Message<'_>) -> Result<W>,
+    work: impl FnOnce(&mut Message<'_>) -> Result<W, E>,
 ) -> Result<(W, Messages<'c>)> {
     let (rank, world) = (ranks.rank(), ranks.world());
     let mut messages = Messages::room(world, layers)?;
@@ -36,21 +38,31 @@ pub(super) fn exchange<'c, W>(
     ranks.all_gather(message.bytes(), messages.bytes_mut())?;
     check_gathered(&message, rank, &messages)?;
     check_same_call(call, &messages)?;
-    check_all_have_done(rank, done.as_ref().err(), &messages)?;
-    Ok((done?, messages))
+    let done = done_by_all(rank, done, &messages)?;
+    Ok((done, messages))
 }
 
-/// That no rank has failed: the error is that of the first that has, on all ranks.
-fn check_all_have_done(rank: usize, own: Option<&Error>, messages: &Messages<'_>) -> Result<()> {
+/// What this rank has done, unless one has failed: the error is that of the first that has, on all ranks.
+fn done_by_all<W, E: StdError + Send + Sync + 'static>(
+    rank: usize,
+    done: Result<W, E>,
+    messages: &Messages<'_>,
+) -> Result<W> {
     let mut each = messages.each().enumerate();
-    match each.find(|(_, message)| message.has_failed()) {
-        None => Ok(()),
-        Some((failed, message)) => Err(Error::RankFailed {
-            rank: failed,
-            reason: message.text(),
-            source: own.filter(|_| failed == rank).cloned().map(Cause::new),
-        }),
-    }
+    let first = each.find(|(_, message)| message.has_failed());
+    let (failed, reason, source) = match (first, done) {
+        (None, Ok(done)) => return Ok(done),
+        (None, Err(own)) => (rank, own.to_string(), Some(Cause::new(own))),
+        (Some((failed, message)), done) => {
+            let own = done.err().filter(|_| failed == rank);
+            (failed, message.text(), own.map(Cause::new))
+        }
+    };
+    Err(Error::RankFailed {
+        rank: failed,
+        reason,
+        source,
+    })
 }
 
 /// That a transport has gathered, and by rank.

@@ -1,11 +1,13 @@
 //! What a rank tells the others: a header, and of each layer that the exchange is for a count and arrays of one number per channel.
 
+use std::fmt::Display;
+
 use crate::allocate::filled;
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// In which call a rank is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Call {
+pub(crate) enum Call {
     Handshake,
     Forward,
     Backward,
@@ -65,7 +67,7 @@ fn place_of(layers: &[usize], index: usize) -> std::ops::Range<usize> {
 }
 
 /// A message, as words of 64 bits.
-pub(super) struct Message<'c> {
+pub(crate) struct Message<'c> {
     words: Vec<u64>,
     /// The channels of each layer.
     layers: &'c [usize],
@@ -75,7 +77,7 @@ pub(super) struct Message<'c> {
 
 impl<'c> Message<'c> {
     /// Of a rank that has nothing to say yet.
-    pub(super) fn new(call: Call, rank: usize, layers: &'c [usize]) -> Result<Self> {
+    pub(crate) fn new(call: Call, rank: usize, layers: &'c [usize]) -> Result<Self> {
         let mut words = filled(words_of_message(layers), 0)?;
         words[CALL] = call.code();
         words[RANK] = rank as u64;
@@ -90,12 +92,12 @@ impl<'c> Message<'c> {
         })
     }
 
-    pub(super) fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         bytemuck::cast_slice(&self.words)
     }
 
     /// A text, of which as much is said as there is room for.
-    pub(super) fn say(&mut self, text: &str) {
+    pub(crate) fn say(&mut self, text: &str) {
         let room: &mut [u8] = bytemuck::cast_slice_mut(&mut self.words[TEXT..HEADER_WORDS]);
         let mut end = text.len().min(room.len());
         while !text.is_char_boundary(end) {
@@ -106,7 +108,7 @@ impl<'c> Message<'c> {
     }
 
     /// That the rank could not do its part, and with which of several layers.
-    pub(super) fn fail(&mut self, error: &Error) {
+    pub(crate) fn fail(&mut self, error: &impl Display) {
         self.words[HAS_FAILED] = 1;
         match self.layers.len() {
             0 | 1 => self.say(&error.to_string()),
@@ -115,7 +117,7 @@ impl<'c> Message<'c> {
     }
 
     /// Where a layer is told of, from now on.
-    pub(super) fn layer(&mut self, index: usize) -> OfLayer<'_> {
+    pub(crate) fn layer(&mut self, index: usize) -> OfLayer<'_> {
         self.current = index;
         OfLayer {
             words: &mut self.words[place_of(self.layers, index)],
@@ -125,50 +127,50 @@ impl<'c> Message<'c> {
 }
 
 /// What a rank tells of a layer.
-pub(super) struct OfLayer<'a> {
+pub(crate) struct OfLayer<'a> {
     words: &'a mut [u64],
     channels: usize,
 }
 
 impl OfLayer<'_> {
     /// Over how many values per channel the arrays are.
-    pub(super) fn set_count(&mut self, count: usize) {
+    pub(crate) fn set_count(&mut self, count: usize) {
         self.words[COUNT] = count as u64;
     }
 
     /// One of the arrays, (C,).
-    pub(super) fn array_mut(&mut self, index: usize) -> &mut [f64] {
+    pub(crate) fn array_mut(&mut self, index: usize) -> &mut [f64] {
         let start = FIRST_ARRAY + index * self.channels;
         bytemuck::cast_slice_mut(&mut self.words[start..start + self.channels])
     }
 }
 
 /// The messages of all ranks.
-pub(super) struct Messages<'c> {
+pub(crate) struct Messages<'c> {
     words: Vec<u64>,
     layers: &'c [usize],
 }
 
 impl<'c> Messages<'c> {
     /// Room for those of so many ranks, about layers of so many channels.
-    pub(super) fn room(world: usize, layers: &'c [usize]) -> Result<Self> {
+    pub(crate) fn room(world: usize, layers: &'c [usize]) -> Result<Self> {
         let words = filled(world * words_of_message(layers), 0)?;
         Ok(Self { words, layers })
     }
 
-    pub(super) fn bytes_mut(&mut self) -> &mut [u8] {
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
         bytemuck::cast_slice_mut(&mut self.words)
     }
 
     /// In the order of the ranks.
-    pub(super) fn each(&self) -> impl ExactSizeIterator<Item = Received<'_>> {
+    pub(crate) fn each(&self) -> impl ExactSizeIterator<Item = Received<'_>> {
         let layers = self.layers;
         let messages = self.words.chunks_exact(words_of_message(layers));
         messages.map(move |words| Received { words, layers })
     }
 
     /// What each rank tells of a layer.
-    pub(super) fn of_layer(
+    pub(crate) fn of_layer(
         &self,
         index: usize,
     ) -> impl ExactSizeIterator<Item = ReceivedLayer<'_>> {
@@ -183,21 +185,21 @@ impl<'c> Messages<'c> {
 
 /// The message of one rank.
 #[derive(Clone, Copy)]
-pub(super) struct Received<'a> {
+pub(crate) struct Received<'a> {
     words: &'a [u64],
     layers: &'a [usize],
 }
 
 impl<'a> Received<'a> {
     /// Whether its rank is in this call, of layers of the same channels.
-    pub(super) fn is_of(self, call: Call) -> bool {
+    pub(crate) fn is_of(self, call: Call) -> bool {
         let channels = |index: usize| self.words[place_of(self.layers, index)][CHANNELS];
         self.words[CALL] == call.code()
             && (self.layers.iter().enumerate()).all(|(index, &c)| channels(index) == c as u64)
     }
 
     /// What its rank is doing.
-    pub(super) fn call_described(self) -> String {
+    pub(crate) fn call_described(self) -> String {
         let call = Call::described(self.words[CALL]);
         // Where the first layer has other channels, there is no telling where the next one is.
         match self.layers {
@@ -209,19 +211,19 @@ impl<'a> Received<'a> {
         }
     }
 
-    pub(super) fn is_from(self, rank: usize) -> bool {
+    pub(crate) fn is_from(self, rank: usize) -> bool {
         self.words[RANK] == rank as u64
     }
 
-    pub(super) fn bytes(self) -> &'a [u8] {
+    pub(crate) fn bytes(self) -> &'a [u8] {
         bytemuck::cast_slice(self.words)
     }
 
-    pub(super) fn has_failed(self) -> bool {
+    pub(crate) fn has_failed(self) -> bool {
         self.words[HAS_FAILED] != 0
     }
 
-    pub(super) fn text(self) -> String {
+    pub(crate) fn text(self) -> String {
         let room: &[u8] = bytemuck::cast_slice(&self.words[TEXT..HEADER_WORDS]);
         let len = usize::try_from(self.words[TEXT_BYTES]).unwrap_or(usize::MAX);
         String::from_utf8_lossy(&room[..len.min(room.len())]).into_owned()
@@ -230,17 +232,17 @@ impl<'a> Received<'a> {
 
 /// What one rank tells of a layer.
 #[derive(Clone, Copy)]
-pub(super) struct ReceivedLayer<'a> {
+pub(crate) struct ReceivedLayer<'a> {
     words: &'a [u64],
     channels: usize,
 }
 
 impl<'a> ReceivedLayer<'a> {
-    pub(super) fn count(self) -> usize {
+    pub(crate) fn count(self) -> usize {
         usize::try_from(self.words[COUNT]).unwrap_or(usize::MAX)
     }
 
-    pub(super) fn array(self, index: usize) -> &'a [f64] {
+    pub(crate) fn array(self, index: usize) -> &'a [f64] {
         let start = FIRST_ARRAY + index * self.channels;
         bytemuck::cast_slice(&self.words[start..start + self.channels])
     }
@@ -249,6 +251,7 @@ impl<'a> ReceivedLayer<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Error;
 
     #[test]
     fn what_is_said_is_heard() {

@@ -1,9 +1,10 @@
 //! Batch normalization synchronized over ranks: several have a part of every batch, and normalize it as one.
 
-mod exchange;
+pub(crate) mod exchange;
 mod fixed;
-mod message;
-mod parts;
+pub(crate) mod handshake;
+pub(crate) mod message;
+pub(crate) mod parts;
 pub(crate) mod pass;
 pub(crate) mod threads;
 pub(crate) mod together;
@@ -14,11 +15,10 @@ use std::fmt;
 
 use crate::backend::Backend;
 use crate::element::Compute;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::layer::BatchNorm;
 use crate::statistics::batch::BatchStatistics;
-use crate::synchronized::exchange::{check_world, exchange};
-use crate::synchronized::message::{Call, Received};
+use crate::synchronized::handshake::shake_hands;
 use crate::synchronized::transport::Transport;
 
 /// A batch normalization layer of which each rank has one, and a part of every batch: the parts are normalized as one batch, as if they
@@ -41,9 +41,9 @@ use crate::synchronized::transport::Transport;
 /// **Bits.** Statistics and running statistics are the same on all ranks, and for every order of the ranks: sums are rounded once. One
 /// rank has the bits of [`BatchNorm`]. Another split of the batch agrees to the rounding of the compute type.
 ///
-/// **Errors.** A rank whose input is refused takes part nevertheless: all ranks return [`Error::RankFailed`], which names it and says why,
+/// **Errors.** A rank whose input is refused takes part nevertheless: all ranks return [`Error::RankFailed`](crate::Error::RankFailed), which names it and says why,
 /// and no running statistics have changed. What a device refuses once the statistics are known is that rank's own error, and only its
-/// own running statistics stay as they were. Where ranks are not in the same call, or one does not come, it is [`Error::Transport`], if
+/// own running statistics stay as they were. Where ranks are not in the same call, or one does not come, it is [`Error::Transport`](crate::Error::Transport), if
 /// the transport can tell.
 ///
 /// ```
@@ -81,9 +81,9 @@ impl<B: Backend, R: Transport + Clone, C: Compute> SyncBatchNorm<B, R, C> {
     /// is lent (`&rank`) or shared (`Arc`).
     ///
     /// # Errors
-    /// [`Error::RanksDiffer`] where the ranks' layers do not have the same settings, compute type and version of this crate;
-    /// [`Error::RankFailed`] where one is refused, as with [ghost batches](crate::BatchNormConfig::ghost_batch);
-    /// [`Error::Transport`] where the ranks cannot be reached.
+    /// [`Error::RanksDiffer`](crate::Error::RanksDiffer) where the ranks' layers do not have the same settings, compute type and version of this crate;
+    /// [`Error::RankFailed`](crate::Error::RankFailed) where one is refused, as with [ghost batches](crate::BatchNormConfig::ghost_batch);
+    /// [`Error::Transport`](crate::Error::Transport) where the ranks cannot be reached.
     pub fn new(layer: BatchNorm<B, C>, ranks: R) -> Result<Self> {
         Self::synchronized(layer, ranks, false)
     }
@@ -97,59 +97,14 @@ impl<B: Backend, R: Transport + Clone, C: Compute> SyncBatchNorm<B, R, C> {
     }
 
     fn synchronized(layer: BatchNorm<B, C>, ranks: R, sums_gradients: bool) -> Result<Self> {
-        check_world(&ranks)?;
-        let synchronized = Self {
+        let gradients = if sums_gradients { "summed" } else { "local" };
+        let described = format!("{layer} of {}, gradients {gradients}", C::DTYPE);
+        shake_hands(&ranks, layer.config(), &described)?;
+        Ok(Self {
             layer,
             ranks,
             sums_gradients,
-        };
-        synchronized.shake_hands()?;
-        Ok(synchronized)
-    }
-
-    /// Messages of layers that differ could not be told apart later.
-    fn shake_hands(&self) -> Result<()> {
-        let ((), messages) = exchange(&self.ranks, Call::Handshake, &[], |message| {
-            message.say(&self.settings());
-            match self.layer.config().ghost_batch_size() {
-                None => Ok(()),
-                Some(samples) => Err(Error::Value {
-                    what: "the ghost batch of a synchronized layer",
-                    found: format!("{samples} samples"),
-                    needed: "none: the batch is that of all ranks",
-                }),
-            }
-        })?;
-        let mut each = messages.each().map(Received::text).enumerate();
-        let first = each.next().map_or(String::new(), |(_, settings)| settings);
-        match each.find(|(_, settings)| *settings != first) {
-            None => Ok(()),
-            Some((rank, found)) => Err(Error::RanksDiffer {
-                rank,
-                found,
-                needed: first,
-            }),
-        }
-    }
-
-    /// All that must be the same on every rank.
-    fn settings(&self) -> String {
-        let (layer, world) = (&self.layer, self.ranks.world());
-        let gradients = if self.sums_gradients {
-            "summed"
-        } else {
-            "local"
-        };
-        let endian = if cfg!(target_endian = "big") {
-            "big"
-        } else {
-            "little"
-        };
-        format!(
-            "{layer} of {}, gradients {gradients}, {world} ranks, batchnorm {} ({endian}-endian)",
-            C::DTYPE,
-            env!("CARGO_PKG_VERSION")
-        )
+        })
     }
 
     /// Has the running statistics follow those of a [deferred](Self::forward_training_deferred) pass, which are the same on all ranks.

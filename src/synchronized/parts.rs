@@ -2,14 +2,14 @@
 
 use crate::allocate::reserved;
 use crate::backend::operands::GradientSums;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::statistics::gradients::PooledGradients;
 use crate::statistics::merge::Part;
 use crate::statistics::pooled::PooledStatistics;
 use crate::synchronized::message::{Messages, OfLayer};
 
 /// Writes a part's statistics for the other ranks.
-pub(super) fn tell_statistics(mut layer: OfLayer<'_>, part: &PooledStatistics) {
+pub(crate) fn tell_statistics(mut layer: OfLayer<'_>, part: &PooledStatistics) {
     let part = part.as_part();
     layer.set_count(part.count);
     for (index, array) in [part.mean, part.mean_low, part.m2].into_iter().enumerate() {
@@ -19,7 +19,10 @@ pub(super) fn tell_statistics(mut layer: OfLayer<'_>, part: &PooledStatistics) {
 }
 
 /// The statistics of all ranks' parts together, of one of the layers.
-pub(super) fn merged_statistics(
+///
+/// # Errors
+/// [`Error::TooFewValues`] for one value per channel in all.
+pub(crate) fn merged_statistics(
     messages: &Messages<'_>,
     layer: usize,
     channels: usize,
@@ -32,18 +35,25 @@ pub(super) fn merged_statistics(
         mean_low: part.array(1),
         m2: part.array(2),
     }));
-    PooledStatistics::of_parts(channels, &parts)
+    let whole = PooledStatistics::of_parts(channels, &parts)?;
+    if whole.count() == 1 {
+        return Err(Error::TooFewValues {
+            found: 1,
+            shape: "of all ranks together".to_owned(),
+        });
+    }
+    Ok(whole)
 }
 
 /// Writes a part's gradient sums for the other ranks.
-pub(super) fn tell_sums(mut layer: OfLayer<'_>, part: &PooledGradients) {
+pub(crate) fn tell_sums(mut layer: OfLayer<'_>, part: &PooledGradients) {
     layer.set_count(part.count());
     layer.array_mut(0).copy_from_slice(part.gamma());
     layer.array_mut(1).copy_from_slice(part.beta());
 }
 
 /// The gradient sums of all ranks' parts together, of one of the layers.
-pub(super) fn merged_sums(
+pub(crate) fn merged_sums(
     messages: &Messages<'_>,
     layer: usize,
     channels: usize,

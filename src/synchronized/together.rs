@@ -101,7 +101,7 @@ where
         .iter()
         .map(|layer| layer.layer.config().channels())
         .collect();
-    let (prepared, messages) = exchange(ranks, Call::Forward, &channels, |message| {
+    let (prepared, messages) = exchange(ranks, Call::Forward, &channels, |message| -> Result<_> {
         let mut prepared = vec![];
         for (index, (layer, (y, x, residual))) in layers.iter().zip(&mut given).enumerate() {
             let told = message.layer(index);
@@ -164,28 +164,29 @@ impl<X: Data<B>, B: Backend, R: Transport + Clone> SyncPass<X, B, R> {
         let Some(ranks) = shared.next().map(|first| &first.ranks) else {
             return passes.iter().map(|(pass, dy)| pass.backward(*dy)).collect();
         };
-        let (begun, messages) = exchange(ranks, Call::Backward, &channels, |message| {
-            let (mut begun, mut layer) = (vec![], 0);
-            for &(pass, dy) in passes {
-                begun.push(match pass.form() {
-                    Form::Alone(pass) => BeforeExchange::All(pass.backward(dy)?),
-                    Form::Shared(pass) => {
-                        let told = message.layer(layer);
-                        check_same_ranks(ranks, &pass.ranks)?;
-                        let local = pass.tell(told, dy)?;
-                        let room = pass.part.room()?;
-                        layer += 1;
-                        BeforeExchange::Sums {
-                            pass,
-                            layer: layer - 1,
-                            local,
-                            room,
+        let (begun, messages) =
+            exchange(ranks, Call::Backward, &channels, |message| -> Result<_> {
+                let (mut begun, mut layer) = (vec![], 0);
+                for &(pass, dy) in passes {
+                    begun.push(match pass.form() {
+                        Form::Alone(pass) => BeforeExchange::All(pass.backward(dy)?),
+                        Form::Shared(pass) => {
+                            let told = message.layer(layer);
+                            check_same_ranks(ranks, &pass.ranks)?;
+                            let local = pass.tell(told, dy)?;
+                            let room = pass.part.room()?;
+                            layer += 1;
+                            BeforeExchange::Sums {
+                                pass,
+                                layer: layer - 1,
+                                local,
+                                room,
+                            }
                         }
-                    }
-                });
-            }
-            Ok(begun)
-        })?;
+                    });
+                }
+                Ok(begun)
+            })?;
         let end = |((_, dy), begun): (&(&Self, &D), _)| match begun {
             BeforeExchange::All(gradients) => Ok(gradients),
             BeforeExchange::Sums {

@@ -5,7 +5,7 @@ use crate::arrays::view::{Data, DataMut, View};
 use crate::backend::Backend;
 use crate::backend::operands::StatisticsSource;
 use crate::element::{Compute, Element};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::layer::forward::Forward;
 use crate::layer::part_pass::PartPass;
 use crate::statistics::batch::BatchStatistics;
@@ -196,12 +196,6 @@ impl<B: Backend, R: Transport + Clone, C: Compute> SyncBatchNorm<B, R, C> {
     ) -> Result<BatchStatistics<C, B>> {
         let config = self.layer.config();
         let whole = merged_statistics(messages, index, config.channels())?;
-        if whole.count() == 1 {
-            return Err(Error::TooFewValues {
-                found: 1,
-                shape: "of all ranks together".to_owned(),
-            });
-        }
         whole.to_batch(self.layer.backend(), config.epsilon_value())
     }
 }

@@ -8,5 +8,6 @@ mod fused;
 mod half;
 mod layouts;
 mod like_candle;
+mod ranks;
 mod refused;
 mod variables;
