@@ -14,6 +14,7 @@
 //! | `safetensors` | yes | [`checkpoint`]: layers to and from safetensors files |
 //! | `serde` | no | [`BatchNormConfig`] and its parts in serde's formats |
 //! | `cuda` | no | NVIDIA GPUs (`Cuda`), with kernels that are shipped as PTX: the build needs no toolkit, running it only the driver |
+//! | `nccl` | no | `cuda`, and ranks of a [`SyncBatchNorm`] that have a GPU each, connected by NCCL (`NcclRank`), which is found when the program runs |
 //! | `candle` | no | `batchnorm::candle`: the layer as a module of candle |
 //! | `candle-cuda` | no | both, on candle's CUDA device; candle itself then needs nvcc to build |
 //!
@@ -81,6 +82,8 @@ pub use statistics::gradients::PooledGradients;
 pub use statistics::pooled::PooledStatistics;
 pub use statistics::running::RunningStatistics;
 pub use synchronized::SyncBatchNorm;
+#[cfg(feature = "nccl")]
+pub use synchronized::nccl::{NcclId, NcclRank};
 pub use synchronized::pass::SyncPass;
 pub use synchronized::threads::ThreadRank;
 pub use synchronized::together::LayerInput;

@@ -4,13 +4,12 @@
     reason = "a shared library is opened, and one function of it called"
 )]
 
-use std::error::Error as _;
 use std::sync::OnceLock;
 
 use cudarc::driver::{DriverError, result, sys};
 
-use crate::cuda::driver_error;
 use crate::cuda::version::CudaVersion;
+use crate::cuda::{driver_error, shared_library};
 use crate::error::{Error, Result};
 
 /// The driver's library by the names that it has.
@@ -59,23 +58,7 @@ pub(super) fn driver_version() -> Result<CudaVersion> {
 
 /// Opens the library for good, or says what was tried.
 fn open() -> Result<(), String> {
-    let mut tried = Vec::new();
-    for &name in NAMES {
-        // SAFETY: this is NVIDIA's driver, whose initialization asks nothing of the program that loads it.
-        match unsafe { libloading::Library::new(name) } {
-            Ok(library) => {
-                // cudarc opens it again; it stays loaded either way.
-                std::mem::forget(library);
-                return Ok(());
-            }
-            Err(error) => {
-                let why = error
-                    .source()
-                    .map_or_else(|| error.to_string(), ToString::to_string);
-                let named = why.contains(name);
-                tried.push(if named { why } else { format!("{name}: {why}") });
-            }
-        }
-    }
-    Err(tried.join("; "))
+    // SAFETY: this is NVIDIA's driver, whose initialization asks nothing of the program that loads it. cudarc opens it again; it stays
+    // loaded either way.
+    unsafe { shared_library::open(NAMES) }.map(std::mem::forget)
 }

@@ -34,7 +34,10 @@ pub(crate) mod launch;
 pub(crate) mod library;
 pub(crate) mod memory;
 pub(crate) mod modules;
+#[cfg(feature = "nccl")]
+pub(crate) mod nccl;
 pub(crate) mod pool;
+mod shared_library;
 pub(crate) mod transfer;
 pub(crate) mod version;
 
@@ -120,7 +123,7 @@ impl Cuda {
     }
 }
 
-fn driver_error(operation: &'static str, error: DriverError) -> Error {
+pub(crate) fn driver_error(operation: &'static str, error: DriverError) -> Error {
     Error::Driver {
         operation,
         reason: error.to_string(),

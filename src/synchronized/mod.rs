@@ -4,6 +4,8 @@ pub(crate) mod exchange;
 mod fixed;
 pub(crate) mod handshake;
 pub(crate) mod message;
+#[cfg(feature = "nccl")]
+pub(crate) mod nccl;
 pub(crate) mod parts;
 pub(crate) mod pass;
 pub(crate) mod threads;

@@ -1,0 +1,4 @@
+//! NCCL, NVIDIA's library of collectives (feature `nccl`).
+
+pub(crate) mod communicator;
+pub(crate) mod library;

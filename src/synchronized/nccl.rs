@@ -1,0 +1,235 @@
+//! Ranks that have a GPU each, connected by NVIDIA's library of collectives, NCCL (feature `nccl`).
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use cudarc::driver::{CudaSlice, CudaStream};
+
+use crate::cuda::nccl::communicator::Communicator;
+use crate::cuda::nccl::library::UniqueId;
+use crate::cuda::{Cuda, driver_error};
+use crate::error::{Error, Result};
+use crate::synchronized::transport::Transport;
+
+/// What connects the ranks of a group: one rank makes it, and tells it to the others by whatever means they have.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct NcclId(UniqueId);
+
+impl NcclId {
+    /// A new one.
+    ///
+    /// # Errors
+    /// [`Error::Transport`] where there is no NCCL (`libnccl.so.2`, found as any shared library is), or what NCCL says.
+    pub fn new() -> Result<Self> {
+        UniqueId::new().map(Self)
+    }
+
+    /// As it is told to the others.
+    pub fn to_bytes(self) -> [u8; 128] {
+        self.0.0
+    }
+
+    /// As another rank has told it.
+    pub fn from_bytes(bytes: [u8; 128]) -> Self {
+        Self(UniqueId(bytes))
+    }
+}
+
+/// Nobody needs to read it.
+impl fmt::Debug for NcclId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("NcclId")
+    }
+}
+
+/// A rank that has a GPU, connected to the others by NCCL: between GPUs of a machine and between machines.
+///
+/// What is exchanged goes through the GPU's memory, in its own stream: it is uploaded, gathered, and read back, and the ranks' statistics
+/// are merged on the host, which waits for that twice a step. A pass of such a layer cannot be captured in a CUDA graph.
+///
+/// A rank that does not come within the time limit makes the exchange an error on those that wait, and ends their connection. While the
+/// connection is made, and while NCCL opens its channels in the first exchange, it is NCCL that waits, as long as NCCL does.
+///
+/// ```no_run
+/// use std::time::Duration;
+/// use batchnorm::{BatchNorm, BatchNormConfig, Cuda, NcclId, NcclRank, SyncBatchNorm};
+/// # fn told_by_rank_0() -> [u8; 128] { [0; 128] }
+/// let (rank, world) = (1, 2);
+/// let gpu = Cuda::new(rank)?;
+/// let id = if rank == 0 { NcclId::new()? } else { NcclId::from_bytes(told_by_rank_0()) };
+/// let ranks = NcclRank::connect(&gpu, id, rank, world, Duration::from_secs(60))?;
+/// let layer = SyncBatchNorm::new(BatchNorm::new(&gpu, BatchNormConfig::new(64))?, &ranks)?;
+/// # Ok::<(), batchnorm::Error>(())
+/// ```
+pub struct NcclRank {
+    stream: Arc<CudaStream>,
+    rank: usize,
+    world: usize,
+    limit: Duration,
+    /// None once an exchange has failed: where the others are then is not known.
+    connection: Mutex<Option<Connection>>,
+}
+
+/// NCCL's, and memory of the device for what is exchanged.
+struct Connection {
+    communicator: Communicator,
+    send: CudaSlice<u8>,
+    received: CudaSlice<u8>,
+}
+
+impl NcclRank {
+    /// Connects this rank, one of `world`, which all call this with the same id: exchanges are in the GPU's stream.
+    ///
+    /// # Errors
+    /// [`Error::Transport`] where there is no NCCL, for a rank that is none of the world, or what NCCL says; [`Error::Driver`].
+    pub fn connect(
+        gpu: &Cuda,
+        id: NcclId,
+        rank: usize,
+        world: usize,
+        limit: Duration,
+    ) -> Result<Self> {
+        if rank >= world {
+            return Err(failed(format!("rank {rank} is none of {world}")));
+        }
+        let stream = Arc::clone(gpu.stream());
+        (stream.context().bind_to_thread())
+            .map_err(|error| driver_error("use the device", error))?;
+        let room = || stream.alloc_zeros(1);
+        let room = || room().map_err(|error| driver_error("allocate memory", error));
+        let connection = Connection {
+            send: room()?,
+            received: room()?,
+            communicator: Communicator::connect(id.0, rank, world)?,
+        };
+        Ok(Self {
+            stream,
+            rank,
+            world,
+            limit,
+            connection: Mutex::new(Some(connection)),
+        })
+    }
+}
+
+impl Connection {
+    /// Gathers, and waits until it is done.
+    fn gather(
+        &mut self,
+        stream: &Arc<CudaStream>,
+        send: &[u8],
+        received: &mut [u8],
+        (world, limit): (usize, Duration),
+    ) -> Result<()> {
+        let failed = |error| driver_error("exchange what ranks tell each other", error);
+        if self.send.len() < send.len() {
+            self.send = stream.alloc_zeros(send.len()).map_err(failed)?;
+            self.received = stream.alloc_zeros(received.len()).map_err(failed)?;
+        }
+        let mut on_device = self.send.slice_mut(..send.len());
+        stream.memcpy_htod(send, &mut on_device).map_err(failed)?;
+        let mut gathered = self.received.slice_mut(..received.len());
+        (self.communicator).all_gather(stream, &on_device, &mut gathered, world)?;
+        let done = stream.record_event(None).map_err(failed)?;
+        let is_done = || done.try_is_complete().map_err(failed);
+        wait_until(is_done, || self.communicator.check(), limit)?;
+        stream.memcpy_dtoh(&gathered, received).map_err(failed)?;
+        stream.synchronize().map_err(failed)
+    }
+}
+
+/// Waits until it is done, for so long, and while nothing has gone wrong.
+fn wait_until(
+    mut is_done: impl FnMut() -> Result<bool>,
+    mut check: impl FnMut() -> Result<()>,
+    limit: Duration,
+) -> Result<()> {
+    let begin = Instant::now();
+    while !is_done()? {
+        check()?;
+        if begin.elapsed() > limit {
+            return Err(failed(format!("some rank did not come within {limit:?}")));
+        }
+        std::thread::yield_now();
+    }
+    Ok(())
+}
+
+impl Transport for NcclRank {
+    fn rank(&self) -> usize {
+        self.rank
+    }
+
+    fn world(&self) -> usize {
+        self.world
+    }
+
+    fn all_gather(&self, send: &[u8], received: &mut [u8]) -> Result<()> {
+        let mut connection = self
+            .connection
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        // Dropped with an error: that ends what the others wait for.
+        let Some(mut open) = connection.take() else {
+            let reason = "an earlier exchange has failed, and ended the connection";
+            return Err(failed(reason.to_owned()));
+        };
+        open.gather(&self.stream, send, received, (self.world, self.limit))?;
+        *connection = Some(open);
+        Ok(())
+    }
+}
+
+/// Which rank it is.
+impl fmt::Debug for NcclRank {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "NcclRank({} of {})", self.rank, self.world)
+    }
+}
+
+fn failed(reason: String) -> Error {
+    Error::Transport {
+        reason,
+        source: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rank_that_does_not_come_is_an_error_when_the_time_is_over() {
+        let limit = Duration::from_millis(20);
+        let begin = Instant::now();
+        let refused = wait_until(|| Ok(false), || Ok(()), limit).unwrap_err();
+        assert!(
+            refused.to_string().contains("did not come within 20ms"),
+            "{refused}"
+        );
+        assert!(begin.elapsed() >= limit);
+    }
+
+    #[test]
+    fn what_goes_wrong_on_the_way_ends_the_wait() {
+        let limit = Duration::from_secs(300);
+        let lost = || Err(failed("the cable is out".to_owned()));
+        assert!(wait_until(|| Ok(false), lost, limit).is_err());
+        let lost = || Err(failed("the device is gone".to_owned()));
+        assert!(wait_until(lost, || Ok(()), limit).is_err());
+        let mut asked = 0;
+        let third_time = || {
+            asked += 1;
+            Ok(asked == 3)
+        };
+        wait_until(third_time, || Ok(()), limit).unwrap();
+        assert_eq!(asked, 3);
+    }
+
+    #[test]
+    fn an_id_is_told_as_bytes() {
+        let bytes = std::array::from_fn(|i| i as u8);
+        assert_eq!(NcclId::from_bytes(bytes).to_bytes(), bytes);
+    }
+}
