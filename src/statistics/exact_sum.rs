@@ -76,14 +76,12 @@ pub(crate) fn sum_of_not_finite(terms: impl Iterator<Item = f64>) -> f64 {
 /// The numbers of the channels from the first of these on, and zeros where there are no more.
 #[inline(always)]
 pub(crate) fn loaded(channels: &[f64]) -> Lanes {
-    match channels.first_chunk() {
-        Some(lanes) => *lanes,
-        None => {
-            let mut lanes = [0.0; LANES];
-            lanes[..channels.len()].copy_from_slice(channels);
-            lanes
-        }
+    if let Some(lanes) = channels.first_chunk() {
+        return *lanes;
     }
+    let mut lanes = [0.0; LANES];
+    lanes[..channels.len()].copy_from_slice(channels);
+    lanes
 }
 
 /// The most numbers that can be held without overlapping: f64's range has no room for more.

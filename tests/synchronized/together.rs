@@ -58,9 +58,13 @@ fn layers_that_share_an_exchange_have_their_own_bits() {
             let ranks = Counted(&rank, &count);
             let (x, z) = (input(3, 2 + rank.rank(), 1), input(5, 4 - rank.rank(), 2));
             let residual = input(5, 4 - rank.rank(), 9);
-            let make = |channels, summed| match summed {
-                false => SyncBatchNorm::new(layer(channels), ranks).unwrap(),
-                true => SyncBatchNorm::with_summed_gradients(layer(channels), ranks).unwrap(),
+            let make = |channels, summed| {
+                let layer = layer(channels);
+                if summed {
+                    SyncBatchNorm::with_summed_gradients(layer, ranks).unwrap()
+                } else {
+                    SyncBatchNorm::new(layer, ranks).unwrap()
+                }
             };
             let (mut a, mut b) = (make(3, false), make(5, true));
             let (y, pass) = a.forward_training(&x).unwrap();
@@ -99,11 +103,11 @@ fn a_frozen_pass_may_go_backward_with_others() {
         }
         let frozen = SyncPass::backward_together(&[(&frozen, &y)]).unwrap();
         assert_eq!(frozen.len(), 1);
-        let none: &[(
-            &SyncPass<&Tensor<f32, Cpu>, Cpu, &ThreadRank>,
-            &Tensor<f32, Cpu>,
-        )] = &[];
-        assert!(SyncPass::backward_together(none).unwrap().is_empty());
+        assert!(
+            SyncPass::backward_together(&passes[..0])
+                .unwrap()
+                .is_empty()
+        );
     });
 }
 

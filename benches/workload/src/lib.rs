@@ -12,6 +12,7 @@ pub mod limit;
 pub mod passes;
 pub mod problem;
 pub mod processor;
+pub mod ranks;
 pub mod shapes;
 mod stream;
 pub mod table;
