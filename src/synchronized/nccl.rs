@@ -229,7 +229,7 @@ mod tests {
 
     #[test]
     fn an_id_is_told_as_bytes() {
-        let bytes = std::array::from_fn(|i| i as u8);
+        let bytes = std::array::from_fn(|i| u8::try_from(i).unwrap());
         assert_eq!(NcclId::from_bytes(bytes).to_bytes(), bytes);
     }
 }
