@@ -21,8 +21,8 @@ impl<B: Backend, R: Transport + Clone, C: Compute> SyncBatchNorm<B, R, C> {
     /// ranks call it.
     ///
     /// # Errors
-    /// On all ranks [`Error::RankFailed`] where one of them is refused what [`BatchNorm::forward_training`](crate::BatchNorm::forward_training)
-    /// refuses, and [`Error::TooFewValues`] where there is one value per channel in all. A part may be empty; where all are, it is an
+    /// On all ranks [`crate::Error::RankFailed`] where one of them is refused what [`BatchNorm::forward_training`](crate::BatchNorm::forward_training)
+    /// refuses, and [`crate::Error::TooFewValues`] where there is one value per channel in all. A part may be empty; where all are, it is an
     /// empty batch.
     pub fn forward_training<T, X>(&mut self, x: X) -> Result<Output<T, X, B, R>>
     where
