@@ -63,31 +63,32 @@ impl From<f64> for BatchNormConfig {
     }
 }
 
-impl BatchNormConfig {
-    /// The settings of a layer of so many channels.
-    ///
-    /// # Errors
-    /// What [`crate::BatchNormConfig::validate`] refuses, and `remove_mean = false`.
-    pub(super) fn settings(&self, channels: usize) -> Result<crate::config::BatchNormConfig> {
-        if !self.remove_mean {
-            return Err(wrap(Error::Value {
-                what: "remove_mean",
-                found: "false".to_owned(),
-                needed: "true (batch norm subtracts the mean)",
-            }));
-        }
-        let settings = crate::config::BatchNormConfig::new(channels)
-            .epsilon(self.eps)
-            .momentum(self.momentum)
-            .gamma(self.affine)
-            .beta(self.affine)
-            .activation(self.activation)
-            .keep_running_finite(self.keep_running_finite);
-        let settings = match self.ghost_batch {
-            Some(samples) => settings.ghost_batch(samples),
-            None => settings,
-        };
-        settings.validate().map_err(wrap)?;
-        Ok(settings)
+/// The settings of a layer of so many channels. (No function of the type's own: a private name would hide a trait's.)
+///
+/// # Errors
+/// What [`crate::BatchNormConfig::validate`] refuses, and `remove_mean = false`.
+pub(super) fn settings_of(
+    config: &BatchNormConfig,
+    channels: usize,
+) -> Result<crate::config::BatchNormConfig> {
+    if !config.remove_mean {
+        return Err(wrap(Error::Value {
+            what: "remove_mean",
+            found: "false".to_owned(),
+            needed: "true (batch norm subtracts the mean)",
+        }));
     }
+    let settings = crate::config::BatchNormConfig::new(channels)
+        .epsilon(config.eps)
+        .momentum(config.momentum)
+        .gamma(config.affine)
+        .beta(config.affine)
+        .activation(config.activation)
+        .keep_running_finite(config.keep_running_finite);
+    let settings = match config.ghost_batch {
+        Some(samples) => settings.ghost_batch(samples),
+        None => settings,
+    };
+    settings.validate().map_err(wrap)?;
+    Ok(settings)
 }

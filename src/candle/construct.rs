@@ -4,16 +4,17 @@
     reason = "the signatures of candle's constructors"
 )]
 
-use candle_core::{DType, Error, Result, Tensor, Var};
+use candle_core::{DType, Error, Result, Tensor};
 use candle_nn::{Init, VarBuilder};
 
-use crate::candle::config::BatchNormConfig;
+use crate::candle::config::{BatchNormConfig, settings_of};
 use crate::candle::layer::BatchNorm;
 use crate::candle::value::compute_type;
 use crate::statistics::running::check_variances;
 
 /// A layer of the variables `weight`, `bias` (if affine), `running_mean` and `running_var` of `vb`, each (C,): the
-/// names of candle and PyTorch. Where `vb` is of a half type they are `f32` all the same.
+/// names of candle and PyTorch, and the data type of `vb`. To train a model of a half type, give the layer `f32` variables
+/// (`vb.to_dtype(DType::F32)`): a running statistic of a half type cannot follow steps smaller than its last digit.
 ///
 /// # Errors
 /// What [`crate::BatchNormConfig::validate`] refuses, `remove_mean = false`, and what `vb` says of its variables.
@@ -23,25 +24,15 @@ pub fn batch_norm<C: Into<BatchNormConfig>>(
     vb: VarBuilder,
 ) -> Result<BatchNorm> {
     let config = config.into();
-    config.settings(num_features).map(drop)?;
-    let dtype = match vb.dtype() {
-        DType::F64 => DType::F64,
-        _ => DType::F32,
-    };
-    let get = |name, value| vb.get_with_hints_dtype(num_features, name, Init::Const(value), dtype);
+    settings_of(&config, num_features).map(drop)?;
+    let get = |name, value| vb.get_with_hints(num_features, name, Init::Const(value));
     let running = (get("running_mean", 0.)?, get("running_var", 1.)?);
     let weight_and_bias = if config.affine {
         Some((get("weight", 1.)?, get("bias", 0.)?))
     } else {
         None
     };
-    BatchNorm::of(
-        num_features,
-        config,
-        weight_and_bias,
-        &running.0,
-        &running.1,
-    )
+    layer_of(num_features, config, weight_and_bias, running)
 }
 
 impl BatchNorm {
@@ -102,13 +93,8 @@ impl BatchNorm {
             momentum,
             ..BatchNormConfig::default()
         };
-        Self::of(
-            num_features,
-            config,
-            Some((weight, bias)),
-            &running_mean,
-            &running_var,
-        )
+        let running = (running_mean, running_var);
+        layer_of(num_features, config, Some((weight, bias)), running)
     }
 
     /// [`new_with_momentum`](Self::new_with_momentum) without weight and bias.
@@ -128,40 +114,59 @@ impl BatchNorm {
             affine: false,
             ..BatchNormConfig::default()
         };
-        Self::of(num_features, config, None, &running_mean, &running_var)
+        layer_of(num_features, config, None, (running_mean, running_var))
     }
+}
 
-    fn of(
-        channels: usize,
-        config: BatchNormConfig,
-        weight_and_bias: Option<(Tensor, Tensor)>,
-        running_mean: &Tensor,
-        running_var: &Tensor,
-    ) -> Result<Self> {
-        config.settings(channels).map(drop)?;
-        let mut tensors = vec![("running_mean", running_mean), ("running_var", running_var)];
-        if let Some((weight, bias)) = &weight_and_bias {
-            tensors.extend([("weight", weight), ("bias", bias)]);
-        }
-        for (name, tensor) in tensors {
-            if tensor.dims() != [channels] {
-                candle_core::bail!(
-                    "batch norm's {name} must have shape [{channels}], got {:?}",
-                    tensor.dims()
-                )
-            }
-            check_type(name, tensor, running_mean)?;
-        }
-        check_running_variance(running_var)?;
-        Ok(Self {
-            config,
-            weight_and_bias,
-            running_mean: Var::from_tensor(running_mean)?.into_inner(),
-            running_var: Var::from_tensor(running_var)?.into_inner(),
-            frozen: false,
-            ranks: None,
-        })
+/// A layer of these tensors. No function of the type's own: a private name would hide a trait's.
+fn layer_of(
+    channels: usize,
+    config: BatchNormConfig,
+    weight_and_bias: Option<(Tensor, Tensor)>,
+    (running_mean, running_var): (Tensor, Tensor),
+) -> Result<BatchNorm> {
+    settings_of(&config, channels).map(drop)?;
+    let mut tensors = vec![
+        ("running_mean", &running_mean),
+        ("running_var", &running_var),
+    ];
+    if let Some((weight, bias)) = &weight_and_bias {
+        tensors.extend([("weight", weight), ("bias", bias)]);
     }
+    for (name, tensor) in tensors {
+        if tensor.dims() != [channels] {
+            candle_core::bail!(
+                "batch norm's {name} must have shape [{channels}], got {:?}",
+                tensor.dims()
+            )
+        }
+    }
+    let (eps, momentum) = (config.eps, config.momentum);
+    let candle = match weight_and_bias {
+        Some((weight, bias)) => candle_nn::BatchNorm::new_with_momentum(
+            channels,
+            running_mean,
+            running_var,
+            weight,
+            bias,
+            eps,
+            momentum,
+        ),
+        None => candle_nn::BatchNorm::new_no_bias_with_momentum(
+            channels,
+            running_mean,
+            running_var,
+            eps,
+            momentum,
+        ),
+    }?;
+    check_variables(&candle)?;
+    Ok(BatchNorm {
+        config,
+        candle,
+        frozen: false,
+        ranks: None,
+    })
 }
 
 impl TryFrom<candle_nn::BatchNorm> for BatchNorm {
@@ -172,33 +177,34 @@ impl TryFrom<candle_nn::BatchNorm> for BatchNorm {
     /// # Errors
     /// A data type that no input goes with, and a running variance that is below zero or NaN.
     fn try_from(candle: candle_nn::BatchNorm) -> Result<Self> {
-        let weight_and_bias = candle
-            .weight_and_bias()
-            .map(|(weight, bias)| (weight.clone(), bias.clone()));
-        if let Some((weight, bias)) = &weight_and_bias {
-            check_type("weight", weight, candle.running_mean())?;
-            check_type("bias", bias, candle.running_mean())?;
-        }
-        check_type("running_var", candle.running_var(), candle.running_mean())?;
-        check_running_variance(candle.running_var())?;
+        check_variables(&candle)?;
         let config = BatchNormConfig {
             eps: candle.eps(),
-            affine: weight_and_bias.is_some(),
+            affine: candle.weight_and_bias().is_some(),
             momentum: candle.momentum(),
             ..BatchNormConfig::default()
         };
         Ok(Self {
             config,
-            weight_and_bias,
-            running_mean: candle.running_mean().clone(),
-            running_var: candle.running_var().clone(),
+            candle,
             frozen: false,
             ranks: None,
         })
     }
 }
 
-fn check_running_variance(tensor: &Tensor) -> Result<()> {
+/// Data types that an input goes with, and a running variance that is none below zero or NaN.
+fn check_variables(candle: &candle_nn::BatchNorm) -> Result<()> {
+    let running_mean = candle.running_mean();
+    check_type("running_var", candle.running_var(), running_mean)?;
+    if let Some((weight, bias)) = candle.weight_and_bias() {
+        check_type("weight", weight, running_mean)?;
+        check_type("bias", bias, running_mean)?;
+    }
+    check_running_variance(candle.running_var())
+}
+
+pub(super) fn check_running_variance(tensor: &Tensor) -> Result<()> {
     let variances = tensor.to_dtype(DType::F64)?.to_vec1::<f64>()?;
     check_variances(&variances).map_err(Error::wrap)
 }

@@ -4,6 +4,7 @@ use candle_core::{DType, Result, Tensor, Var};
 use candle_nn::ModuleT;
 use half::{bf16, f16};
 
+use crate::candle::config::settings_of;
 use crate::candle::error::wrap;
 use crate::candle::layer::BatchNorm;
 use crate::candle::memory::{shape_of, to_logical_order, to_memory_order};
@@ -31,99 +32,105 @@ impl BatchNorm {
     /// # Errors
     /// As [`forward_train`](Self::forward_train), and for a residual of another shape.
     pub fn forward_t_add(&self, x: &Tensor, residual: &Tensor, train: bool) -> Result<Tensor> {
-        self.forward(x, Some(residual), train)
+        normalize(self, x, Some(residual), train)
     }
+}
 
-    fn forward(&self, x: &Tensor, residual: Option<&Tensor>, train: bool) -> Result<Tensor> {
-        let settings = self.config.settings(self.running_mean.elem_count())?;
-        let (prepared, statistics) = match &self.ranks {
-            Some(ranks) if train && !self.frozen => {
-                let (prepared, whole) = ranks.statistics_of_all(settings.channels(), || {
-                    let prepared = self.prepare(x, residual)?;
-                    let Prepared {
-                        passes, x, shape, ..
-                    } = &prepared;
-                    let part = (passes.part_statistics)(&settings, shape, x)?;
-                    Ok((prepared, part))
-                })?;
-                (prepared, Statistics::Ranks(whole, ranks.clone()))
-            }
-            _ if train && !self.frozen => (self.prepare(x, residual)?, Statistics::Batch),
-            _ => (self.prepare(x, residual)?, Statistics::Running),
-        };
-        self.run(&settings, &prepared, statistics)
-    }
-
-    /// Brings the operands into order, or says why they cannot be.
-    fn prepare(&self, x: &Tensor, residual: Option<&Tensor>) -> Result<Prepared> {
-        self.check_device(x, residual)?;
-        check_channels(x, self.running_mean.elem_count()).map_err(wrap)?;
-        let (x, shape) = one_run(x)?;
-        let residual = match residual {
-            Some(residual) => Some(like(&x, residual, &shape)?),
-            None => None,
-        };
-        let running_mean = computed_in(&x, "running_mean", &self.running_mean)?;
-        let running_variance = computed_in(&x, "running_var", &self.running_var)?;
-        let (gamma, beta) = match &self.weight_and_bias {
-            Some((weight, bias)) => (
-                computed_in(&x, "weight", weight)?.contiguous()?,
-                computed_in(&x, "bias", bias)?.contiguous()?,
-            ),
-            None => (running_mean.ones_like()?, running_mean.zeros_like()?),
-        };
-        Ok(Prepared {
-            passes: Passes::over(x.dtype())?,
-            x,
-            shape,
-            residual,
-            gamma,
-            beta,
-            running_mean,
-            running_variance,
-        })
-    }
-
-    fn run(
-        &self,
-        settings: &Settings,
-        prepared: &Prepared,
-        statistics: Statistics,
-    ) -> Result<Tensor> {
-        let Prepared {
-            x,
-            residual,
-            gamma,
-            beta,
-            ..
-        } = prepared;
-        let layout = prepared.shape.layout();
-        let operands = Operands {
-            x,
-            residual: residual.as_ref(),
-            gamma,
-            beta,
-            running_mean: &prepared.running_mean,
-            running_variance: &prepared.running_variance,
-        };
-        let forward = prepared.passes.forward;
-        let output = forward(settings, prepared.shape, &operands, statistics)?;
-        let affine = (gamma, beta);
-        let y = attach(
-            output.y,
-            output.backward,
-            (x, layout),
-            residual.as_ref(),
-            affine,
-        )?;
-        if let Some((mean, variance)) = &output.running {
-            let mean = mean.to_dtype(self.running_mean.dtype())?;
-            let variance = variance.to_dtype(self.running_var.dtype())?;
-            Var::from_tensor(&self.running_mean)?.set(&mean)?;
-            Var::from_tensor(&self.running_var)?.set(&variance)?;
+/// The pass itself. No function of the type's own: a private name would hide a trait's.
+fn normalize(
+    layer: &BatchNorm,
+    x: &Tensor,
+    residual: Option<&Tensor>,
+    train: bool,
+) -> Result<Tensor> {
+    let settings = settings_of(&layer.config, layer.running_mean().elem_count())?;
+    let (prepared, statistics) = match &layer.ranks {
+        Some(ranks) if train && !layer.frozen => {
+            let (prepared, whole) = ranks.statistics_of_all(settings.channels(), || {
+                let prepared = prepare(layer, x, residual)?;
+                let Prepared {
+                    passes, x, shape, ..
+                } = &prepared;
+                let part = (passes.part_statistics)(&settings, shape, x)?;
+                Ok((prepared, part))
+            })?;
+            (prepared, Statistics::Ranks(whole, ranks.clone()))
         }
-        to_logical_order(&y, layout)
+        _ if train && !layer.frozen => (prepare(layer, x, residual)?, Statistics::Batch),
+        _ => (prepare(layer, x, residual)?, Statistics::Running),
+    };
+    run(layer, &settings, &prepared, statistics)
+}
+
+/// Brings the operands into order, or says why they cannot be.
+fn prepare(layer: &BatchNorm, x: &Tensor, residual: Option<&Tensor>) -> Result<Prepared> {
+    check_device(layer, x, residual)?;
+    check_channels(x, layer.running_mean().elem_count()).map_err(wrap)?;
+    let (x, shape) = one_run(x)?;
+    let residual = match residual {
+        Some(residual) => Some(like(&x, residual, &shape)?),
+        None => None,
+    };
+    let running_mean = computed_in(&x, "running_mean", layer.running_mean())?;
+    let running_variance = computed_in(&x, "running_var", layer.running_var())?;
+    let (gamma, beta) = match layer.weight_and_bias() {
+        Some((weight, bias)) => (
+            computed_in(&x, "weight", weight)?.contiguous()?,
+            computed_in(&x, "bias", bias)?.contiguous()?,
+        ),
+        None => (running_mean.ones_like()?, running_mean.zeros_like()?),
+    };
+    Ok(Prepared {
+        passes: Passes::over(x.dtype())?,
+        x,
+        shape,
+        residual,
+        gamma,
+        beta,
+        running_mean,
+        running_variance,
+    })
+}
+
+fn run(
+    layer: &BatchNorm,
+    settings: &Settings,
+    prepared: &Prepared,
+    statistics: Statistics,
+) -> Result<Tensor> {
+    let Prepared {
+        x,
+        residual,
+        gamma,
+        beta,
+        ..
+    } = prepared;
+    let layout = prepared.shape.layout();
+    let operands = Operands {
+        x,
+        residual: residual.as_ref(),
+        gamma,
+        beta,
+        running_mean: &prepared.running_mean,
+        running_variance: &prepared.running_variance,
+    };
+    let forward = prepared.passes.forward;
+    let output = forward(settings, prepared.shape, &operands, statistics)?;
+    let affine = (gamma, beta);
+    let y = attach(
+        output.y,
+        output.backward,
+        (x, layout),
+        residual.as_ref(),
+        affine,
+    )?;
+    if let Some((mean, variance)) = &output.running {
+        let mean = mean.to_dtype(layer.running_mean().dtype())?;
+        let variance = variance.to_dtype(layer.running_var().dtype())?;
+        Var::from_tensor(layer.running_mean())?.set(&mean)?;
+        Var::from_tensor(layer.running_var())?.set(&variance)?;
     }
+    to_logical_order(&y, layout)
 }
 
 /// The operands of a pass, each one run of memory of the type that it is computed in.
@@ -164,28 +171,27 @@ impl Passes {
     }
 }
 
-impl BatchNorm {
-    /// candle's own operations refuse operands of two devices, even of two on the same GPU, whose streams differ.
-    fn check_device(&self, x: &Tensor, residual: Option<&Tensor>) -> Result<()> {
-        let affine = self.weight_and_bias.iter().flat_map(|(w, b)| [w, b]);
-        let running = [&self.running_mean, &self.running_var];
-        let (needed, layer) = (x.device(), "the layer's variables");
-        let others = affine.chain(running).map(|variable| (layer, variable));
-        for (name, other) in others.chain(residual.map(|residual| ("the residual", residual))) {
-            if !other.device().same_device(needed) {
-                let (found, needed) = (other.device(), needed);
-                candle_core::bail!("{name} must be on the device of x, {needed:?}, found {found:?}")
-            }
+/// candle's own operations refuse operands of two devices, even of two on the same GPU, whose streams differ.
+fn check_device(layer: &BatchNorm, x: &Tensor, residual: Option<&Tensor>) -> Result<()> {
+    let affine = layer.weight_and_bias().into_iter();
+    let affine = affine.flat_map(|(weight, bias)| [weight, bias]);
+    let running = [layer.running_mean(), layer.running_var()];
+    let (needed, variables) = (x.device(), "the layer's variables");
+    let others = affine.chain(running).map(|variable| (variables, variable));
+    for (name, other) in others.chain(residual.map(|residual| ("the residual", residual))) {
+        if !other.device().same_device(needed) {
+            let (found, needed) = (other.device(), needed);
+            candle_core::bail!("{name} must be on the device of x, {needed:?}, found {found:?}")
         }
-        Ok(())
     }
+    Ok(())
 }
 
 impl ModuleT for BatchNorm {
     /// With `train` normalizes with the batch's statistics, which the running ones follow; otherwise, and in a
     /// [frozen](BatchNorm::freeze) layer, with the running ones. Gradients go through either.
     fn forward_t(&self, x: &Tensor, train: bool) -> Result<Tensor> {
-        self.forward(x, None, train)
+        normalize(self, x, None, train)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The layer.
 
-use candle_core::Tensor;
+use std::ops::Deref;
 
 use crate::backend::activation::Activation;
 use crate::candle::config::BatchNormConfig;
@@ -19,14 +19,16 @@ use crate::candle::ranks::Ranks;
 /// are asked for. Any other tensor must stay as it is until then: candle
 /// does not tell when one is written to (`slice_set`). There is no second derivative: to go back through a
 /// gradient is an error ([`candle_core::Error::BackwardNotSupported`]), unless it was detached. Definitions, rules and errors are those of [`crate::BatchNorm`].
+///
+/// It dereferences to candle's layer of the same variables, ε and momentum. That has its accessors (`running_mean`,
+/// `weight_and_bias`, `eps`, ...), and is taken where candle asks for its own type, as
+/// [`Conv2d::absorb_bn`](candle_nn::Conv2d::absorb_bn) does. What candle's layer lacks (an activation, ghost batches, freezing) is
+/// not in it.
 #[derive(Debug, Clone)]
 pub struct BatchNorm {
     pub(super) config: BatchNormConfig,
-    pub(super) weight_and_bias: Option<(Tensor, Tensor)>,
-    /// A variable, which is how it can follow.
-    pub(super) running_mean: Tensor,
-    /// As the mean.
-    pub(super) running_var: Tensor,
+    /// The variables. Its running statistics can follow, since they are variables whatever tensors they were made of.
+    pub(super) candle: candle_nn::BatchNorm,
     pub(super) frozen: bool,
     /// Who has the other parts of a batch.
     pub(super) ranks: Option<Ranks>,
@@ -38,32 +40,6 @@ impl BatchNorm {
     pub fn with_activation(mut self, activation: Activation) -> Self {
         self.config.activation = activation;
         self
-    }
-
-    /// The running mean (C,).
-    pub fn running_mean(&self) -> &Tensor {
-        &self.running_mean
-    }
-
-    /// The running variance (C,).
-    pub fn running_var(&self) -> &Tensor {
-        &self.running_var
-    }
-
-    /// ε.
-    pub fn eps(&self) -> f64 {
-        self.config.eps
-    }
-
-    /// γ and β, each (C,), if the layer has them.
-    pub fn weight_and_bias(&self) -> Option<(&Tensor, &Tensor)> {
-        let (weight, bias) = self.weight_and_bias.as_ref()?;
-        Some((weight, bias))
-    }
-
-    /// The weight of a new batch in the running statistics.
-    pub fn momentum(&self) -> f64 {
-        self.config.momentum
     }
 
     /// The settings it was made with.
@@ -84,5 +60,20 @@ impl BatchNorm {
     /// Whether the layer is frozen.
     pub fn is_frozen(&self) -> bool {
         self.frozen
+    }
+}
+
+impl Deref for BatchNorm {
+    type Target = candle_nn::BatchNorm;
+
+    fn deref(&self) -> &candle_nn::BatchNorm {
+        &self.candle
+    }
+}
+
+impl From<BatchNorm> for candle_nn::BatchNorm {
+    /// candle's layer of the same variables, ε and momentum: without an activation, ghost batches and freezing.
+    fn from(layer: BatchNorm) -> Self {
+        layer.candle
     }
 }

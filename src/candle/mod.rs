@@ -1,15 +1,16 @@
 //! The layer as a module of the [candle](https://docs.rs/candle-core) framework (feature `candle`).
 //!
 //! [`BatchNorm`] takes the place of `candle_nn::BatchNorm`: the same constructors, variable names, accessors and
-//! [`ModuleT`](candle_nn::ModuleT), gradients through candle's autograd. It adds:
+//! [`ModuleT`](candle_nn::ModuleT), gradients through candle's autograd; and it is taken where candle asks for its own type. It adds:
 //!
-//! - `f16` and `bf16` activations with `f32` parameters, in training too;
+//! - `f16` and `bf16` activations in training too, with parameters of their type or of `f32`;
 //! - channels-last tensors (memory (N, spatial..., C), permuted to (N, C, spatial...)) without a copy, y in the same
 //!   memory order;
 //! - an activation (ReLU, leaky ReLU, SiLU), and the addition of a residual before it, in the same sweep over memory
 //!   ([`BatchNormConfig::activation`], [`BatchNorm::forward_t_add`]);
 //! - [frozen](BatchNorm::freeze) layers: running statistics while the rest of the model trains;
 //! - layers that are [synchronized](BatchNorm::synchronized) over the ranks of a data-parallel training;
+//! - folding into the layer before it ([`BatchNorm::fold_into_conv2d`] and its like), with one rounding;
 //! - an error for one value per channel in training, where candle's running variance becomes NaN; an empty input, by its
 //!   batch or by a spatial dimension, leaves the running statistics alone.
 //!
@@ -49,6 +50,7 @@
 pub(crate) mod config;
 pub(crate) mod construct;
 pub(crate) mod error;
+pub(crate) mod fold;
 pub(crate) mod forward;
 #[cfg(feature = "candle-cuda")]
 pub(crate) mod gpu;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use candle_core::Result;
 
+use crate::candle::config::settings_of;
 use crate::candle::layer::BatchNorm;
 use crate::candle::ranks::Ranks;
 use crate::candle::value::compute_type;
@@ -41,8 +42,8 @@ impl BatchNorm {
     /// [`crate::Error::RankFailed`] where one is refused, as with ghost batches; [`crate::Error::Transport`] where the ranks cannot be
     /// reached. A pass gives these on all ranks whatever one of them is refused.
     pub fn synchronized(mut self, ranks: Arc<dyn Transport + Send + Sync>) -> Result<Self> {
-        let config = self.config.settings(self.running_mean.elem_count())?;
-        let dtype = compute_type("running_mean", self.running_mean.dtype())?;
+        let config = settings_of(&self.config, self.running_mean().elem_count())?;
+        let dtype = compute_type("running_mean", self.running_mean().dtype())?;
         let described = format!("candle's BatchNorm({config}) of {dtype:?}");
         self.ranks = Some(Ranks::connect(ranks, &config, &described)?);
         Ok(self)

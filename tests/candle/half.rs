@@ -70,15 +70,24 @@ fn candle_s_own_layer_does_not_train_halves() -> Result<()> {
     Ok(())
 }
 
+/// As candle's own; `f32` where they are asked for.
 #[test]
-fn parameters_stay_f32_in_a_half_model() -> Result<()> {
-    let variables = VarMap::new();
-    let vb = VarBuilder::from_varmap(&variables, DType::BF16, &Device::Cpu);
-    let layer = batch_norm(3, 1e-5, vb)?;
-    let x = Tensor::randn(0f32, 1., (8, 3), &Device::Cpu)?.to_dtype(DType::BF16)?;
-    layer.forward_t(&x, true)?;
-    for variable in variables.all_vars() {
-        assert_eq!(variable.dtype(), DType::F32);
+fn variables_are_of_the_builder_s_type() -> Result<()> {
+    for dtype in [DType::F16, DType::BF16, DType::F32, DType::F64] {
+        for variable_type in [dtype, DType::F32] {
+            let variables = VarMap::new();
+            let vb = VarBuilder::from_varmap(&variables, dtype, &Device::Cpu);
+            let layer = batch_norm(3, 1e-5, vb.to_dtype(variable_type))?;
+            for variable in variables.all_vars() {
+                assert_eq!(variable.dtype(), variable_type);
+            }
+            if dtype == DType::F64 && variable_type == DType::F32 {
+                continue;
+            }
+            let x = Tensor::randn(0f32, 1., (8, 3), &Device::Cpu)?.to_dtype(dtype)?;
+            assert_eq!(layer.forward_t(&x, true)?.dtype(), dtype);
+            assert_eq!(layer.running_mean().dtype(), variable_type);
+        }
     }
     Ok(())
 }

@@ -4,6 +4,7 @@ mod block;
 mod cuda;
 mod data;
 mod dimensions;
+mod fold;
 mod fused;
 mod half;
 mod layouts;

@@ -107,6 +107,43 @@ fn taking_over_candle_s_layer_shares_its_variables() -> Result<()> {
 }
 
 #[test]
+fn candle_s_layer_again_shares_its_variables() -> Result<()> {
+    let ours = Both::new(3, 1e-3, 0.2)?.ours;
+    let theirs = candle_nn::BatchNorm::from(ours.clone());
+    assert_eq!((theirs.eps(), theirs.momentum()), (1e-3, 0.2));
+    ours.forward_t(&input()?, true)?;
+    let expected = ours.forward_t(&input()?, false)?;
+    assert!(distance(&theirs.forward_t(&input()?, false)?, &expected)? < 1e-6);
+    Ok(())
+}
+
+/// Names that the layer does not show are free for traits of the model's own.
+#[test]
+fn no_private_name_hides_that_of_a_trait() -> Result<()> {
+    trait Apply {
+        fn forward(&self, x: &Tensor) -> Result<Tensor>;
+        fn of(&self) -> usize;
+        fn check_device(&self) -> bool;
+    }
+    impl Apply for BatchNorm {
+        fn forward(&self, x: &Tensor) -> Result<Tensor> {
+            self.forward_t(x, false)
+        }
+        fn of(&self) -> usize {
+            self.running_mean().elem_count()
+        }
+        fn check_device(&self) -> bool {
+            self.running_mean().device().is_cpu()
+        }
+    }
+    let layer = Both::new(3, 1e-3, 0.2)?.ours;
+    let y = layer.forward(&input()?)?;
+    assert_eq!(distance(&y, &layer.forward_t(&input()?, false)?)?, 0.0);
+    assert!(layer.of() == 3 && layer.check_device());
+    Ok(())
+}
+
+#[test]
 fn a_frozen_layer_keeps_its_statistics_and_passes_gradients() -> Result<()> {
     let mut layer = Both::new(3, 1e-3, 0.2)?.ours;
     let before = [layer.running_mean().copy()?, layer.running_var().copy()?];
