@@ -9,7 +9,7 @@
 //!
 //! | feature | default | what it brings |
 //! |---|---|---|
-//! | `avx2`, `avx512` | yes | the SIMD levels of x86-64, taken where the processor has them; without them the portable one runs. NEON is a part of aarch64 and has no feature |
+//! | `avx2`, `avx512` | yes | the SIMD levels of x86-64, taken where the processor has them; without them the portable one runs. NEON is a part of aarch64 and has no feature; WebAssembly's SIMD is taken where the build has the target feature `simd128` (`RUSTFLAGS="-C target-feature=+simd128"`) |
 //! | `ndarray` | yes | arrays and views of `ndarray` as what passes read and write ([`Data`]), [`Layout::axes_of`], and conversions to and from [`Tensor`] |
 //! | `safetensors` | yes | [`checkpoint`]: layers to and from safetensors files |
 //! | `serde` | no | [`BatchNormConfig`] and its parts in serde's formats |

@@ -10,7 +10,9 @@ use batchnorm::{Cpu, Device, Error, Level};
 /// A CPU at a level, or the word that this machine has none: written past the test harness, which keeps what a passing
 /// test prints to itself.
 fn at_level(level: Level, check: &str) -> Option<Cpu> {
-    let cpu = Cpu::with_threads(2).expect("two threads").at_level(level);
+    // WebAssembly has none but the caller's.
+    let threads = if cfg!(target_family = "wasm") { 1 } else { 2 };
+    let cpu = Cpu::with_threads(threads).expect("threads").at_level(level);
     cpu.map_err(|error| skipped(check, &error)).ok()
 }
 
@@ -35,6 +37,7 @@ macro_rules! on_level {
 macro_rules! on_every_backend {
     ($($module:ident::$check:ident),* $(,)?) => {
         on_level!(portable Portable $($module::$check),*);
+        on_level!(simd128 Simd128 $($module::$check),*);
         on_level!(neon Neon $($module::$check),*);
         on_level!(avx2 Avx2 $($module::$check),*);
         on_level!(avx512 Avx512 $($module::$check),*);
@@ -48,6 +51,7 @@ macro_rules! on_every_backend {
 macro_rules! on_every_level {
     ($($module:ident::$check:ident),* $(,)?) => {
         on_level!(slices_portable Portable $($module::$check),*);
+        on_level!(slices_simd128 Simd128 $($module::$check),*);
         on_level!(slices_neon Neon $($module::$check),*);
         on_level!(slices_avx2 Avx2 $($module::$check),*);
         on_level!(slices_avx512 Avx512 $($module::$check),*);

@@ -55,7 +55,7 @@ impl Cpu {
     /// The best SIMD level there is, on a pool of so many threads.
     ///
     /// # Errors
-    /// [`crate::Error::Threads`] for 0, or if the system refuses.
+    /// [`crate::Error::Threads`] for 0, or if the system refuses. (WebAssembly has one thread.)
     pub fn with_threads(threads: usize) -> Result<Self> {
         Ok(Self {
             dispatch: Dispatch::detect(),

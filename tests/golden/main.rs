@@ -16,11 +16,18 @@ use replay_cases::case;
 use replay_cases::case::tensors::Stored;
 use safetensors::Dtype;
 
+/// WebAssembly has none but the caller's.
+const THREADS: &[usize] = if cfg!(target_family = "wasm") {
+    &[1]
+} else {
+    &[1, 3]
+};
+
 /// Every SIMD level, on one thread and on three; and GPU 0, or the word that there is none.
 fn devices() -> Vec<Device> {
     let mut devices = Vec::new();
     for level in Level::available() {
-        for threads in [1, 3] {
+        for &threads in THREADS {
             let cpu = Cpu::with_threads(threads).unwrap().at_level(level).unwrap();
             devices.push(cpu.into());
         }

@@ -6,6 +6,9 @@ use std::sync::{Arc, OnceLock};
 use crate::error::cause::Cause;
 use crate::error::{Error, Result};
 
+/// Whether the system has threads beside the caller's.
+const HAS_THREADS: bool = !cfg!(target_family = "wasm");
+
 /// Threads to give work to.
 #[derive(Clone)]
 pub(crate) struct Pool {
@@ -32,6 +35,9 @@ impl Pool {
                 reason: "at least 1 is needed".to_owned(),
                 source: None,
             });
+        }
+        if threads == 1 && !HAS_THREADS {
+            return Ok(Self::current());
         }
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
         let pool = pool.map_err(|error| Error::Threads {
@@ -95,7 +101,7 @@ enum GlobalPool {
 fn global_pool() -> GlobalPool {
     static STARTED: OnceLock<(u32, Result<(), String>)> = OnceLock::new();
     // Without threads in the system rayon goes by without them, but not if it is told to start some.
-    if cfg!(target_family = "wasm") || rayon::current_thread_index().is_some() {
+    if !HAS_THREADS || rayon::current_thread_index().is_some() {
         return GlobalPool::Started;
     }
     let (process, started) = STARTED.get_or_init(|| {

@@ -9,6 +9,8 @@ use crate::cpu::simd::avx512;
 #[cfg(target_arch = "aarch64")]
 use crate::cpu::simd::neon;
 use crate::cpu::simd::portable::Portable;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+use crate::cpu::simd::simd128;
 use crate::cpu::simd::{Kernel, Simd};
 use crate::error::{Error, Result};
 
@@ -18,6 +20,8 @@ use crate::error::{Error, Result};
 pub enum Level {
     /// What the compiler makes of plain Rust for the build's target.
     Portable,
+    /// 128-bit registers of WebAssembly, in a build with the target feature `simd128`.
+    Simd128,
     /// 128-bit registers of aarch64.
     Neon,
     /// 256-bit registers of x86-64, with FMA and F16C.
@@ -40,10 +44,11 @@ impl Level {
         Dispatch::detect().level()
     }
 
-    /// Its name: `portable`, `neon`, `avx2` or `avx512`.
+    /// Its name: `portable`, `simd128`, `neon`, `avx2` or `avx512`.
     pub fn name(self) -> &'static str {
         match self {
             Level::Portable => "portable",
+            Level::Simd128 => "simd128",
             Level::Neon => "neon",
             Level::Avx2 => "avx2",
             Level::Avx512 => "avx512",
@@ -61,6 +66,8 @@ impl fmt::Display for Level {
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Dispatch {
     Portable(Portable),
+    #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+    Simd128(simd128::Simd128),
     #[cfg(target_arch = "aarch64")]
     Neon(neon::Neon),
     #[cfg(all(target_arch = "x86_64", feature = "avx2"))]
@@ -76,6 +83,8 @@ impl Dispatch {
         if cfg!(miri) {
             return levels;
         }
+        #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+        levels.push(Dispatch::Simd128(simd128::Simd128));
         #[cfg(target_arch = "aarch64")]
         levels.extend(neon::Neon::detect().map(Dispatch::Neon));
         #[cfg(all(target_arch = "x86_64", feature = "avx2"))]
@@ -111,6 +120,8 @@ impl Dispatch {
     pub(crate) fn level(self) -> Level {
         match self {
             Dispatch::Portable(_) => Level::Portable,
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            Dispatch::Simd128(_) => Level::Simd128,
             #[cfg(target_arch = "aarch64")]
             Dispatch::Neon(_) => Level::Neon,
             #[cfg(all(target_arch = "x86_64", feature = "avx2"))]
@@ -124,6 +135,8 @@ impl Dispatch {
     pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Output {
         match self {
             Dispatch::Portable(simd) => simd.vectorize(kernel),
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            Dispatch::Simd128(simd) => simd.vectorize(kernel),
             #[cfg(target_arch = "aarch64")]
             Dispatch::Neon(simd) => simd.vectorize(kernel),
             #[cfg(all(target_arch = "x86_64", feature = "avx2"))]

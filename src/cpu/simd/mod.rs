@@ -25,6 +25,8 @@ pub(crate) mod avx512;
 pub(crate) mod neon;
 #[cfg(all(target_arch = "x86_64", feature = "avx2"))]
 pub(crate) mod pair;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+pub(crate) mod simd128;
 
 use half::{bf16, f16};
 

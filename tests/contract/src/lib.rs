@@ -98,7 +98,7 @@ macro_rules! for_each_check_of_slices {
             memory::any_alignment_gives_the_same_bits,
             memory::nothing_outside_is_written,
             determinism::threads_change_no_bit,
-            determinism::levels_with_fused_multiply_add_agree,
+            determinism::levels_that_round_alike_agree,
         }
     };
 }
