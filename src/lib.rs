@@ -13,6 +13,7 @@
 //! | `ndarray` | yes | arrays and views of `ndarray` as what passes read and write ([`Data`]), [`Layout::axes_of`], and conversions to and from [`Tensor`] |
 //! | `safetensors` | yes | [`checkpoint`]: layers to and from safetensors files |
 //! | `serde` | no | [`BatchNormConfig`] and its parts in serde's formats |
+//! | `tracing` | no | a `tracing` event (target `batchnorm`, level `DEBUG`) for each pass or step on the processor, with its shape and how it is cut into tiles, and for each launch on a GPU, with the plan that was chosen |
 //! | `cuda` | no | NVIDIA GPUs (`Cuda`), with kernels that are shipped as PTX: the build needs no toolkit, running it only the driver |
 //! | `nccl` | no | `cuda`, and ranks of a [`SyncBatchNorm`] that have a GPU each, connected by NCCL (`NcclRank`), which is found when the program runs |
 //! | `candle` | no | `batchnorm::candle`: the layer as a module of candle |

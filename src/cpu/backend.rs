@@ -7,6 +7,7 @@ use crate::backend::operands::{
     Statistics, StatisticsMut, StatisticsSource,
 };
 use crate::backend::steps::Steps;
+use crate::cpu::events;
 use crate::cpu::kernels::backward_reduce::AffineGradients;
 use crate::cpu::memory::buffer::CpuBuffer;
 use crate::cpu::memory::scratch::or_no_room;
@@ -43,10 +44,10 @@ impl Steps for Cpu {
         epsilon: f64,
         mut out: StatisticsMut<&mut [T::Compute]>,
     ) -> Result<()> {
-        let view = MatrixView::of(shape);
-        let finalized = self.attempt(size_of_val(x), || {
-            T::statistics(self, &view.for_statistics(1, size_of::<T>()), x, epsilon)
-        })?;
+        let tiling = MatrixView::of(shape).for_statistics(1, size_of::<T>());
+        events::begins::<T>(self, "statistics", shape, || tiling);
+        let finalized =
+            self.attempt(size_of_val(x), || T::statistics(self, &tiling, x, epsilon))?;
         write_statistics(&finalized, &mut out);
         self.update_running_of(checked, out)
     }
@@ -60,6 +61,7 @@ impl Steps for Cpu {
         out: MomentsMut<'_>,
     ) -> Result<()> {
         let tiling = MatrixView::of(shape).for_statistics(FORWARD_ARRAYS, size_of::<T>());
+        events::begins::<T>(self, "statistics_in_f64", shape, || tiling);
         let moments = self.attempt(size_of_val(x), || T::moments_all(self, &tiling, x))?;
         out.mean.copy_from_slice(&moments.mean);
         out.mean_low.copy_from_slice(&moments.mean_low);
@@ -97,6 +99,7 @@ impl Steps for Cpu {
         epilogue: Epilogue<&[T], &mut CpuMask, &mut [T]>,
     ) -> Result<()> {
         let view = MatrixView::of(shape);
+        events::begins::<T>(self, "normalize", shape, || view.by_rows());
         let (epilogue, saved) = epilogue_of(epilogue);
         let bytes = size_of_val(x_to_y.input());
         let factors = TwoFactors::of(&view, x_to_y.input(), &with)?;
@@ -121,6 +124,7 @@ impl Steps for Cpu {
     ) -> Result<()> {
         let view = MatrixView::of(shape);
         let tiling = view.for_statistics(2, size_of::<T>());
+        events::begins::<T>(self, "backward_reduce", shape, || tiling);
         let sums = self.reduce_by(&tiling, dy, x, with, activation)?;
         <T::Compute as ChannelElement>::write_gradients(&sums, &mut out);
         Ok(())
@@ -139,6 +143,7 @@ impl Steps for Cpu {
     ) -> Result<()> {
         let view = MatrixView::of(shape);
         let tiling = view.for_statistics(BACKWARD_ARRAYS, size_of::<T>());
+        events::begins::<T>(self, "backward_reduce_in_f64", shape, || tiling);
         let sums = self.reduce_by(&tiling, dy, x, with, activation)?;
         out.gamma.copy_from_slice(&sums.dgamma);
         out.beta.copy_from_slice(&sums.dbeta);
@@ -186,6 +191,9 @@ impl Steps for Cpu {
         mut out: StatisticsMut<&mut [T::Compute]>,
     ) -> Result<()> {
         let view = MatrixView::of(shape);
+        events::begins::<T>(self, "forward_training", shape, || {
+            view.for_statistics(FORWARD_ARRAYS, size_of::<T>())
+        });
         let (epilogue, mut saved) = epilogue_of(epilogue);
         let finalized = self.attempt(size_of_val(x), || {
             let saved = (saved.as_mut().map_mask(|mask| &mut **mask)).map_values(|v| &mut **v);
@@ -218,6 +226,9 @@ impl Steps for Cpu {
         mut out: GradientSumsMut<&mut [T::Compute]>,
     ) -> Result<()> {
         let view = MatrixView::of(shape);
+        events::begins::<T>(self, "backward", shape, || {
+            view.for_statistics(BACKWARD_ARRAYS, size_of::<T>())
+        });
         let params = BackwardParams::new(&view, x, with, source, activation_of(activation))?;
         let sums = self.attempt(size_of_val(x), || {
             T::backward(self, &view, dy_to_dx, &params, dresidual)
@@ -265,6 +276,7 @@ impl Cpu {
         dresidual: Option<&mut [T]>,
     ) -> Result<()> {
         let view = MatrixView::of(shape);
+        events::begins::<T>(self, "backward_input", shape, || view.by_rows());
         let source = match means(0) {
             Some(_) => StatisticsSource::Batch,
             None => StatisticsSource::Running,

@@ -3,6 +3,7 @@
 pub(crate) mod backend;
 pub(crate) mod elementwise;
 pub(crate) mod epilogue;
+pub(crate) mod events;
 pub(crate) mod kernels;
 pub(crate) mod memory;
 pub(crate) mod operands;

@@ -7,6 +7,7 @@ pub(crate) mod arguments;
 pub(crate) mod devices;
 pub(crate) mod driver;
 pub(crate) mod epilogue;
+pub(crate) mod events;
 pub(crate) mod in_f64;
 pub(crate) mod kernel;
 pub(crate) mod memory;

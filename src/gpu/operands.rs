@@ -5,6 +5,7 @@ use crate::element::{Compute, DType, Element};
 use crate::error::Result;
 use crate::gpu::arguments::{Arguments, Workspace, aligned};
 use crate::gpu::driver::{COUNTER_BYTES, Driver, Launch, Launched};
+use crate::gpu::events;
 use crate::gpu::kernel::{Kernel, Operation};
 use crate::gpu::plan::launch_plan::{LaunchPlan, per_channel, signed};
 use crate::gpu::plan::view::View;
@@ -209,6 +210,7 @@ impl<'a, D: Driver> Operands<'a, D> {
     pub(super) fn try_launch(&self, plan: &LaunchPlan) -> Result<Launched> {
         let mut arguments = self.arguments;
         plan.encode(&self.view, &mut arguments);
+        events::launches(Some(&self.view), &plan.launch);
         self.start(&plan.launch, &arguments)
     }
 
@@ -222,7 +224,9 @@ impl<'a, D: Driver> Operands<'a, D> {
         let mut arguments = self.arguments;
         arguments.shape.channels = signed(channels);
         let kernel = Kernel::per_channel(operation, dtype);
-        done(self.start(&per_channel(kernel, channels), &arguments)?)
+        let launch = per_channel(kernel, channels);
+        events::launches(None, &launch);
+        done(self.start(&launch, &arguments)?)
     }
 
     #[expect(unsafe_code, reason = "a kernel believes the addresses it is given")]

@@ -1,0 +1,23 @@
+//! What a program that listens is told of each launch (feature `tracing`). Without the feature nothing is left of it.
+
+use crate::gpu::driver::Launch;
+use crate::gpu::plan::view::View;
+
+/// That a kernel is put into the stream, for an array as the kernels see it: none for a kernel of one value per channel.
+#[cfg(feature = "tracing")]
+pub(super) fn launches(view: Option<&View>, launch: &Launch) {
+    tracing::debug!(
+        target: "batchnorm",
+        kernel = %launch.kernel,
+        view = ?view,
+        blocks = launch.blocks,
+        threads = launch.threads,
+        cluster = launch.cluster,
+        shared_bytes = launch.shared_bytes,
+        cooperative = launch.cooperative,
+    );
+}
+
+#[cfg(not(feature = "tracing"))]
+#[inline(always)]
+pub(super) fn launches(_: Option<&View>, _: &Launch) {}
