@@ -38,13 +38,18 @@ impl fmt::Display for Setting {
             Pass::Frozen => "frozen",
             Pass::Inference => "inference",
         })?;
-        f.write_str(match (self.activation, self.residual) {
-            (Activation::None, false) => "",
-            (Activation::None, true) => "/add",
-            (Activation::Relu, false) => "/relu",
-            (Activation::Relu, true) => "/add-relu",
-            (other, _) => unreachable!("{other:?} is in no case"),
-        })?;
+        let activation = match self.activation {
+            Activation::None => "",
+            Activation::Relu => "relu",
+            Activation::LeakyRelu { .. } => "leaky-relu",
+            Activation::Silu => "silu",
+            other => unreachable!("{other:?} is in no case"),
+        };
+        let steps = [if self.residual { "add" } else { "" }, activation];
+        let steps: Vec<&str> = steps.into_iter().filter(|step| !step.is_empty()).collect();
+        if !steps.is_empty() {
+            write!(f, "/{}", steps.join("-"))?;
+        }
         f.write_str(if self.ghost_batches { "/ghost" } else { "" })
     }
 }

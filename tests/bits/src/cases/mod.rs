@@ -64,6 +64,14 @@ fn of_type<T: Element, B: Backend>(backend: &B, scope: &Scope, checksums: &mut C
     }
 }
 
+/// Every activation that there is.
+const ACTIVATIONS: [Activation; 4] = [
+    Activation::None,
+    Activation::Relu,
+    Activation::LeakyRelu { slope: 0.1 },
+    Activation::Silu,
+];
+
 fn every_setting() -> Vec<Setting> {
     let mut settings = vec![];
     for pass in [
@@ -77,7 +85,12 @@ fn every_setting() -> Vec<Setting> {
             if ghost_batches && matches!(pass, Pass::Frozen | Pass::Inference) {
                 continue;
             }
-            for activation in [Activation::None, Activation::Relu] {
+            for activation in ACTIVATIONS {
+                // Groups and the time at which statistics follow do not depend on the activation.
+                let is_rare = !matches!(activation, Activation::None | Activation::Relu);
+                if is_rare && (ghost_batches || pass == Pass::Deferred) {
+                    continue;
+                }
                 for residual in [false, true] {
                     settings.push(Setting {
                         pass,
