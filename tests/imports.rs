@@ -30,8 +30,7 @@ fn modules() -> BTreeMap<String, Module> {
                 let name = module_path(path.strip_prefix(&source).unwrap());
                 let code = code(&fs::read_to_string(&path).unwrap());
                 let exports = exports(&name, &code);
-                let mut imports = imports(&name, &code);
-                imports.retain(|path| !exports.contains(path));
+                let imports = imports(&name, &code);
                 let module = Module {
                     file: path.clone(),
                     imports,

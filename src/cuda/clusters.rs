@@ -2,8 +2,9 @@
 
 use cudarc::driver::{CudaStream, DriverError, sys};
 
+use crate::cuda::driver_error::driver_error;
 use crate::cuda::kernels::Kernels;
-use crate::cuda::{driver_error, launch};
+use crate::cuda::launch;
 use crate::error::Result;
 use crate::gpu::driver::{Attributes, Launch};
 use crate::gpu::kernel::{self, Kernel, Strategy};

@@ -7,8 +7,9 @@ use cudarc::driver::CudaSlice;
 use crate::allocate::zeroed;
 use crate::backend::memory::{Memory, check_copy, check_range};
 use crate::cuda::driver::CudaDriver;
+use crate::cuda::driver_error::driver_error;
 use crate::cuda::memory::{CudaMemory, CudaMemoryMut};
-use crate::cuda::{driver_error, pool, transfer};
+use crate::cuda::{pool, transfer};
 use crate::element::Element;
 use crate::error::Result;
 

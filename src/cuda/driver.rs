@@ -7,10 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use cudarc::driver::sys::CUstreamCaptureStatus as CaptureStatus;
 use cudarc::driver::{CudaContext, CudaSlice, CudaStream, DevicePtr, DriverError, SyncOnDrop, sys};
 
+use crate::cuda::driver_error::driver_error;
 use crate::cuda::kernels::{Kernels, LoadedModules};
 use crate::cuda::memory::{CudaMemory, CudaMemoryMut};
 use crate::cuda::version::{OLDEST_ARCHITECTURE, capability};
-use crate::cuda::{attributes, clusters, driver_error, launch, library, modules};
+use crate::cuda::{attributes, clusters, launch, library, modules};
 use crate::element::{DType, Element};
 use crate::error::cause::Cause;
 use crate::error::{Error, Result};

@@ -7,8 +7,9 @@ use cudarc::driver::sys::CUfunction_attribute as Attribute;
 use cudarc::driver::{CudaContext, CudaFunction, CudaModule, DriverError, sys};
 use cudarc::nvrtc::Ptx;
 
+use crate::cuda::driver_error::driver_error;
+use crate::cuda::modules;
 use crate::cuda::version::CudaVersion;
-use crate::cuda::{driver_error, modules};
 use crate::error::{Error, Result};
 use crate::gpu::driver::Attributes;
 use crate::gpu::kernel::Kernel;

@@ -8,8 +8,9 @@ use std::sync::OnceLock;
 
 use cudarc::driver::{DriverError, result, sys};
 
+use crate::cuda::driver_error::driver_error;
+use crate::cuda::shared_library;
 use crate::cuda::version::CudaVersion;
-use crate::cuda::{driver_error, shared_library};
 use crate::error::{Error, Result};
 
 /// The driver's library by the names that it has.

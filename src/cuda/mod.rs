@@ -29,6 +29,7 @@ pub(crate) mod attributes;
 pub(crate) mod clusters;
 pub(crate) mod device_memory;
 pub(crate) mod driver;
+pub(crate) mod driver_error;
 pub(crate) mod kernels;
 pub(crate) mod launch;
 pub(crate) mod library;
@@ -43,13 +44,13 @@ pub(crate) mod version;
 
 use std::sync::Arc;
 
-use cudarc::driver::{CudaContext, CudaStream, DriverError};
+use cudarc::driver::{CudaContext, CudaStream};
 pub use driver::CudaDriver;
 pub use kernels::LoadedModules;
 pub use memory::{CudaMemory, CudaMemoryMut};
 
-use crate::error::cause::Cause;
-use crate::error::{Error, Result};
+use crate::cuda::driver_error::driver_error;
+use crate::error::Result;
 use crate::gpu::{Gpu, GpuMask};
 
 /// An NVIDIA GPU: a stream of its, on which the steps run. Clones share the stream.
@@ -65,8 +66,8 @@ impl Cuda {
     /// The `ordinal`-th GPU of the driver, on its default stream.
     ///
     /// # Errors
-    /// [`Error::NoDriver`], [`Error::DriverTooOld`], [`Error::NoSuchDevice`], [`Error::UnsupportedDevice`] below compute
-    /// capability 7.5, [`Error::KernelsNotBuilt`], [`Error::OutOfMemory`], [`Error::Driver`].
+    /// [`crate::Error::NoDriver`], [`crate::Error::DriverTooOld`], [`crate::Error::NoSuchDevice`], [`crate::Error::UnsupportedDevice`] below compute
+    /// capability 7.5, [`crate::Error::KernelsNotBuilt`], [`crate::Error::OutOfMemory`], [`crate::Error::Driver`].
     pub fn new(ordinal: usize) -> Result<Self> {
         CudaDriver::new(ordinal).map(Self::on)
     }
@@ -100,7 +101,7 @@ impl Cuda {
     /// moment and is not allowed while a graph is captured.
     ///
     /// # Errors
-    /// [`Error::KernelsNotBuilt`], [`Error::DriverTooOld`], [`Error::Driver`].
+    /// [`crate::Error::KernelsNotBuilt`], [`crate::Error::DriverTooOld`], [`crate::Error::Driver`].
     pub fn load_kernels(&self) -> Result<()> {
         self.driver().load_kernels()
     }
@@ -116,24 +117,17 @@ impl Cuda {
     /// program's allocations of this device's, other libraries' too. A device without pools has nothing to set.
     ///
     /// # Errors
-    /// [`Error::Driver`].
+    /// [`crate::Error::Driver`].
     pub fn set_retained_limit(&self, bytes: u64) -> Result<()> {
         let set = pool::set_retained_limit(self.stream(), bytes);
         set.map_err(|error| driver_error("set how much freed memory is retained", error))
     }
 }
 
-pub(crate) fn driver_error(operation: &'static str, error: DriverError) -> Error {
-    Error::Driver {
-        operation,
-        reason: error.to_string(),
-        source: Some(Cause::new(error)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Error;
 
     /// The first thing that is missing is named: a driver, then the device.
     #[test]

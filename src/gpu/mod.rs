@@ -35,12 +35,12 @@ use crate::shape::Shape;
 /// package of its own (`kernels/simt`), and for no other reason: it is no part of the interface, and changes at any time.
 #[doc(hidden)]
 pub mod internal {
-    pub use super::arguments::{
+    pub use crate::gpu::arguments::{
         Activation, Arguments, ArrayShape, Arrays, ChannelArrays, Choices, Numbers, Partition,
         Saved, Workspace, aligned,
     };
-    pub use super::driver::{COUNTER_BYTES, Driver, Launched, PARTIAL_BYTES, WORKSPACE_BYTES};
-    pub use super::kernel::all as all_kernels;
+    pub use crate::gpu::driver::{COUNTER_BYTES, Driver, Launched, PARTIAL_BYTES, WORKSPACE_BYTES};
+    pub use crate::gpu::kernel::all as all_kernels;
 }
 
 /// A GPU behind a driver: the same steps and the same kernels for each.

@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 
 use cudarc::driver::{CudaSlice, CudaStream};
 
+use crate::cuda::Cuda;
+use crate::cuda::driver_error::driver_error;
 use crate::cuda::nccl::communicator::Communicator;
 use crate::cuda::nccl::library::UniqueId;
-use crate::cuda::{Cuda, driver_error};
 use crate::error::{Error, Result};
 use crate::synchronized::transport::Transport;
 

@@ -254,12 +254,12 @@ pub const KERNELS: KernelConstants = KernelConstants {
         predicted(2.0, LOADS, "kernels/column_walk.cuh"),
     ],
     plane_issue: [
-        predicted(112.0, SLOTS, COUNTED),
-        predicted(172.0, SLOTS, COUNTED),
+        predicted(104.0, SLOTS, COUNTED),
+        predicted(154.0, SLOTS, COUNTED),
     ],
     column_issue: [
-        predicted(140.0, SLOTS, COUNTED),
-        predicted(215.0, SLOTS, COUNTED),
+        predicted(134.0, SLOTS, COUNTED),
+        predicted(198.0, SLOTS, COUNTED),
     ],
     issue_share_of_f32: predicted(0.55, "of that", COUNTED),
     issue_share_of_reduction: predicted(0.5, "of that", COUNTED),
