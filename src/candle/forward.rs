@@ -152,7 +152,7 @@ struct Passes {
 }
 
 impl Passes {
-    /// The only choice of a data type.
+    /// The only choice of a pass by data type.
     fn over(dtype: DType) -> Result<Self> {
         match dtype {
             DType::F16 => Ok(Self::of::<f16>()),

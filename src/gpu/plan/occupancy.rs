@@ -2,7 +2,7 @@
 
 use crate::gpu::driver::Attributes;
 
-/// Threads of a block, of which two fit a multiprocessor.
+/// Threads of a block, of which two fit a multiprocessor: the 256 of each `KERNEL` in `kernels/*.cu`.
 pub(crate) const THREADS: usize = 256;
 /// Threads of a block that has a multiprocessor's shared memory alone, the most there are: `MOST_THREADS` of `kernels/sums.cuh`.
 pub(crate) const THREADS_ALONE: usize = 512;
