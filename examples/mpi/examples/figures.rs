@@ -9,7 +9,7 @@ use mpi_ranks::MpiRanks;
 use workload::ranks::{CHANNELS, microseconds, passes, small_part};
 
 const PASSES: usize = 3001;
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 fn run(ranks: &MpiRanks) -> Result<()> {
     for channels in CHANNELS {

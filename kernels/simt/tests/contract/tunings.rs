@@ -60,15 +60,15 @@ fn check_within<T: Element>(
 /// Each at its own width in packets, which no plan would choose: fewer threads share the rows of a group then.
 fn check_columns(strategy: &str, kernel: &str, widths: &[usize]) {
     for &packets in widths {
-        let text = format!("strategy={strategy},columns={packets}");
-        let tuning = Tuning::parse(&text).expect("a tuning");
-        check_columns_of::<f32>(&tuning, kernel, packets);
-        check_columns_of::<f16>(&tuning, kernel, packets);
+        check_columns_of::<f32>(strategy, kernel, packets);
+        check_columns_of::<f16>(strategy, kernel, packets);
     }
 }
 
-fn check_columns_of<T: Element>(tuning: &Tuning, kernel: &str, packets: usize) {
-    check_within::<T>(tuning, &columns(), kernel, |_, shape| {
+fn check_columns_of<T: Element>(strategy: &str, kernel: &str, packets: usize) {
+    let text = format!("strategy={strategy},columns={packets}");
+    let tuning = Tuning::parse(&text).expect("a tuning");
+    check_within::<T>(&tuning, &columns(), kernel, |_, shape| {
         Additions::in_groups_of(packets, shape, size_of::<T>())
     });
 }
@@ -80,11 +80,12 @@ fn columns_of_every_width_on_chip() {
 
 #[test]
 fn columns_of_every_width_persistent() {
-    check_columns(
-        "persistent",
-        "columns_persistent",
-        &[64, 127, 129, 255, 256],
-    );
+    let (strategy, kernel) = ("persistent", "columns_persistent");
+    check_columns(strategy, kernel, &[64, 127, 129, 238]);
+    // Of halves, what is kept of so many channels leaves no room for two blocks: such a pass is in steps.
+    for packets in [255, 256] {
+        check_columns_of::<f32>(strategy, kernel, packets);
+    }
 }
 
 #[test]
