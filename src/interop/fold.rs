@@ -126,18 +126,7 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
         groups: usize,
         bias: Option<&[T]>,
     ) -> Result<Folded<T>> {
-        let channels = self.config().channels();
-        let needed = || {
-            format!(
-                "(inputs, {channels} / groups, 1 to 3 of the kernel), none zero, with groups = {groups} dividing both"
-            )
-        };
-        let fits = has_kernel(dims)
-            && groups > 0
-            && channels.is_multiple_of(groups)
-            && matches!(dims, [inputs, outputs, ..]
-                if inputs.is_multiple_of(groups) && *outputs == channels / groups);
-        check_dims(weight, dims, fits, needed)?;
+        check_grouped(weight, dims, "inputs", self.config().channels(), groups)?;
         let inputs_of_group = dims[0] / groups;
         let outputs_of_group = dims[1];
         let kernel: usize = dims[2..].iter().product();
@@ -175,8 +164,29 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
 }
 
 /// Whether there are 1 to 3 dimensions of a kernel, after those of outputs and inputs.
-pub(super) fn has_kernel(dims: &[usize]) -> bool {
+fn has_kernel(dims: &[usize]) -> bool {
     (3..=5).contains(&dims.len())
+}
+
+/// The weight of a convolution must be (`others`, C / groups, kernel...), with groups that divide both.
+pub(super) fn check_grouped<T>(
+    weight: &[T],
+    dims: &[usize],
+    others: &str,
+    channels: usize,
+    groups: usize,
+) -> Result<()> {
+    let needed = || {
+        format!(
+            "({others}, {channels} / groups, 1 to 3 of the kernel), none zero, with groups = {groups} dividing both"
+        )
+    };
+    let fits = has_kernel(dims)
+        && groups > 0
+        && channels.is_multiple_of(groups)
+        && dims[0].is_multiple_of(groups)
+        && dims[1] == channels / groups;
+    check_dims(weight, dims, fits, needed)
 }
 
 /// The weight must have dimensions that fit the layer, none zero, and as many values.

@@ -11,7 +11,7 @@ use crate::backend::activation::Activation;
 use crate::cpu::simd::floating_point_mode::DefaultMode;
 use crate::element::{Compute, Element};
 use crate::error::{Error, Result};
-use crate::interop::fold::{Constants, Folded, check_dims, has_kernel};
+use crate::interop::fold::{Constants, Folded, check_dims, check_grouped};
 use crate::layer::BatchNorm;
 use crate::shape::check_len;
 
@@ -65,18 +65,7 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
         groups: usize,
         bias: Option<&[T]>,
     ) -> Result<Folded<T>> {
-        let channels = self.config().channels();
-        let needed = || {
-            format!(
-                "(outputs, {channels} / groups, 1 to 3 of the kernel), none zero, with groups = {groups} dividing both"
-            )
-        };
-        let fits = has_kernel(dims)
-            && groups > 0
-            && channels.is_multiple_of(groups)
-            && matches!(dims, [outputs, inputs, ..]
-                if outputs.is_multiple_of(groups) && *inputs == channels / groups);
-        check_dims(weight, dims, fits, needed)?;
+        check_grouped(weight, dims, "outputs", self.config().channels(), groups)?;
         let (outputs_of_group, inputs_of_group) = (dims[0] / groups, dims[1]);
         let kernel: usize = dims[2..].iter().product();
         self.fold_following(weight, bias, dims[0], |output, at| {
