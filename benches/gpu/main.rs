@@ -6,8 +6,10 @@
 
 mod lines;
 mod report;
+mod watchdog;
 
 use std::error::Error;
+use std::fmt;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -20,6 +22,7 @@ use cuda_machine::machine::Machine;
 use lines::Lines;
 use report::Head;
 use serde_json::json;
+use watchdog::Watchdog;
 use workload::gpu::rows::{Bench, CALLS, listed};
 use workload::gpu::selection::{Only, select};
 use workload::gpu::wanted::{Rows, Wanted};
@@ -83,6 +86,12 @@ struct RowsArguments {
     /// After so many seconds no further shape is begun.
     #[arg(long)]
     seconds: Option<u64>,
+    /// How many shapes to pass over: those that a process before has begun, and did not survive.
+    #[arg(long, default_value_t = 0)]
+    skip: usize,
+    /// After so many seconds without a row the process ends itself: a kernel that hangs cannot be called back.
+    #[arg(long)]
+    patience: Option<u64>,
 }
 
 /// The whole table.
@@ -96,6 +105,8 @@ impl Default for RowsArguments {
             json: Json::default(),
             calls: CALLS,
             seconds: None,
+            skip: 0,
+            patience: None,
         }
     }
 }
@@ -136,10 +147,26 @@ fn code(done: Done) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");
-            ExitCode::FAILURE
+            if error.is::<ContextLost>() {
+                ExitCode::from(3)
+            } else {
+                ExitCode::FAILURE
+            }
         }
     }
 }
+
+/// A kernel has taken the context along: this process can launch nothing more, another one can.
+#[derive(Debug)]
+struct ContextLost;
+
+impl fmt::Display for ContextLost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the context is lost; what comes after is for another process")
+    }
+}
+
+impl Error for ContextLost {}
 
 /// Says which device there is, or why there is none and exits so.
 fn device(gpu: batchnorm::Result<Cuda>, without: u8) -> ExitCode {
@@ -186,20 +213,31 @@ fn limits(machine: &Machine, json: &Json) -> Done {
         say(&report::ceiling(&ceiling));
         written = std::mem::replace(&mut written, Ok(())).and(lines.write("ceiling", &ceiling));
     };
-    ceilings::measure(machine, &mut tell)?;
-    latencies::measure(machine, &mut tell)?;
+    // Each for itself: one that the driver refuses takes none of the others along.
+    let mut failures = vec![
+        ceilings::measure(machine, &mut tell),
+        latencies::measure(machine, &mut tell),
+    ];
     if machine.gpu.attributes().cluster_blocks > 1 {
-        barriers::latencies(machine, &mut tell)?;
+        failures.push(barriers::latencies(machine, &mut tell));
         written?;
         say(&format!("\n{}", report::CLUSTERS));
-        let mut written = Ok(());
-        barriers::clusters(machine, |cluster| {
+        written = Ok(());
+        failures.push(barriers::clusters(machine, |cluster| {
             say(&report::cluster(&cluster));
             written = std::mem::replace(&mut written, Ok(())).and(lines.write("cluster", &cluster));
-        })?;
-        return Ok(written?);
+        }));
     }
-    Ok(written?)
+    written?;
+    let failures: Vec<String> = failures
+        .into_iter()
+        .filter_map(|measured| Some(measured.err()?.to_string()))
+        .collect();
+    if failures.is_empty() {
+        Ok(())
+    } else {
+        Err(failures.join("; ").into())
+    }
 }
 
 fn selected(selection: &Selection) -> Result<Vec<Wanted>, String> {
@@ -218,7 +256,8 @@ fn rows(machine: &Machine, told: &RowsArguments) -> Done {
     say(report::ROWS);
     let bench = Bench::new(machine, told.calls)?;
     let (mut without_time, mut not_begun) = (0, 0);
-    for (number, row) in wanted.iter().enumerate() {
+    let watchdog = told.patience.map(Duration::from_secs).map(Watchdog::of);
+    for (number, row) in wanted.iter().enumerate().skip(told.skip) {
         if told
             .seconds
             .is_some_and(|most| start.elapsed().as_secs() >= most)
@@ -226,8 +265,10 @@ fn rows(machine: &Machine, told: &RowsArguments) -> Done {
             not_begun = wanted.len() - number;
             break;
         }
-        let mut written = Ok(());
+        // Whoever goes on after this process counts these.
+        let mut written = lines.write("begun", &json!({ "number": number }));
         bench.measure(row, |measured| {
+            watchdog.as_ref().inspect(|watchdog| watchdog.calm());
             let done = match measured {
                 Ok(row) => {
                     say(&report::row(&row, limit));
@@ -242,6 +283,9 @@ fn rows(machine: &Machine, told: &RowsArguments) -> Done {
             written = std::mem::replace(&mut written, Ok(())).and(done);
         });
         written?;
+        if without_time > 0 && machine.stream().synchronize().is_err() {
+            return Err(ContextLost.into());
+        }
     }
     if not_begun > 0 {
         say(&format!(

@@ -37,7 +37,7 @@ def count_of(row, sets, most):
 
 
 def seconds(calls, count):
-    """The time of one call in a graph of `count`: the least, the median and the most."""
+    """The time of one call in a graph of `count`: the least, the median and the most; and what the last replay gave for the first set."""
     # That of the forward passes as well, in which PyTorch runs their backward passes: another could not be captured.
     stream = torch.cuda.current_stream()
     for call in calls * 2:
@@ -58,16 +58,15 @@ def seconds(calls, count):
         end.synchronize()
         if replay > 0:
             times.append(start.elapsed_time(end) / 1e3 / count)
-    return min(times), statistics.median(times), max(times)
+    return min(times), statistics.median(times), max(times), kept[0]
 
 
 # Of sums over a channel, relative to how many values it has.
 TOLERANCE_OF_SUMS = 2.0**-16
 
 
-def wrong(row, call, a):
+def wrong(row, found, a):
     """In what an output is not the textbook's, or None."""
-    found = call()
     found = [found] if isinstance(found, torch.Tensor) else found
     (first, certain), *sums = passes.expected(row["pass"], a)
     off = (found[0].detach().double() - first).abs() / (first.abs() + 1.0)
@@ -87,10 +86,10 @@ def measured(row, way, sets, most):
     """A row's figures, or why it has none."""
     try:
         calls = list(WAYS[way](row["pass"], sets))
-        failure = wrong(row, calls[0], sets[0])
+        least, median, longest, found = seconds(calls, count_of(row, sets, most))
+        failure = wrong(row, found, sets[0])
         if failure:
             return {"why": failure}
-        least, median, longest = seconds(calls, count_of(row, sets, most))
         return {"least": least, "seconds": median, "most": longest}
     except NotHere as error:
         return {"why": f"not here: {error}"}
@@ -174,8 +173,8 @@ def measure(arguments, ours, write):
 def copy_limit():
     """Bytes a second that a copy of PyTorch's reads and writes, in the same process as the rows; or why there is none."""
     try:
-        x, y = (torch.ones(COPIED // 4, device="cuda") for _ in range(2))
-        _, median, _ = seconds([lambda: y.copy_(x)], 10)
+        x, y = (torch.randn(COPIED // 4, device="cuda") for _ in range(2))
+        _, median, _, _ = seconds([lambda: y.copy_(x)], 10)
         return {"value": 2 * COPIED / median}
     except Exception as error:  # noqa: BLE001 - as in `measured`
         return {"why": reason(error)}

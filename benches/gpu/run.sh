@@ -26,6 +26,8 @@ run() {
         leave_results
         exit 2
     fi
+    # Some machines shut the GPU down when nobody has it open, and every process would wait for it again.
+    [ ! -r /dev/nvidia0 ] || exec 9</dev/nvidia0
     say "on $(cat "$scratch/device"), driver $(driver_version), $(date -u +%F), commit $(cat "$folder/commit")," \
         "kernels by $(cat "$folder/toolkit")"
     pack

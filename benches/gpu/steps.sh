@@ -23,13 +23,13 @@ step_seconds=(0 30 60 20 20 90 60 120 60 45 90 120 60 90)
 
 # With SMALL=1, little enough for a stand-in for the GPU (benches/gpu/rehearsal): every line runs, and no figure means anything.
 if [ "${SMALL:-0}" = 1 ]; then
-    twelve=small table=small calls=2
+    twelve=small table=small calls=2 patience=${PATIENCE:-60}
     contract=contract::a_constant_gives_exactly_beta bits=bits::split golden=(three_steps)
     sanitized=$contract plans=(way=split way=on-chip,cluster=4)
     processor=(--shape 8x16x8x8 --rounds 2)
     profiled=(dims=2x8x4x4)
 else
-    twelve=twelve table=table calls=200
+    twelve=twelve table=table calls=200 patience=8
     contract=contract:: bits=bits:: golden=()
     sanitized=contract::backward_of_large_arrays_matches_the_textbook
     plans=(way=split way=on-chip,cluster={1,2,4,8,16} way=ticketed,group={1,4,16} way=persistent
@@ -42,17 +42,28 @@ fi
 python=${PYTHON:-python3}
 
 step_1() {
-    local failed=0
+    local failed=0 watching=
+    # While the limits are measured: the clocks of a GPU that works.
+    if command -v nvidia-smi >/dev/null; then
+        timeout -k 1 "$(left)" nvidia-smi --query-gpu=timestamp,clocks.sm,clocks.mem,temperature.gpu,power.draw --format=csv -lms 500 \
+            >"$work/nvidia-smi.csv" 2>&1 &
+        watching=$!
+    fi
+    # A first process, and a second.
     "$folder/bin/gpu" load --json "$work/load.jsonl" || failed=1
+    "$folder/bin/gpu" load --json "$work/load-again.jsonl" || failed=1
     "$folder/bin/gpu" limits --json "$work/limits.jsonl" | tee "$work/limits.md" || failed=1
     if command -v nvidia-smi >/dev/null; then
-        timeout -k 1 3 nvidia-smi >"$work/nvidia-smi.txt" 2>&1
-        timeout -k 1 3 nvidia-smi -q >"$work/nvidia-smi-q.txt" 2>&1
+        kill $watching 2>/dev/null
+        timeout -k 1 "$(least 8 "$(left)")" nvidia-smi -q >"$work/nvidia-smi-q.txt" 2>&1
     fi
     return $failed
 }
 
 step_2() {
+    # Gigabytes of PyTorch's libraries are read for the first time here, where nothing is timed, and not in the time of step 5.
+    timeout -k 1 "$(left)" "$python" -c 'import torch, torch._dynamo, torch._inductor.compile_fx, triton
+torch.zeros(1, device="cuda"), torch.backends.cudnn.version()' >"$work/pytorch-first.log" 2>&1 &
     check contract "$folder/bin/cuda" "$contract"
 }
 
@@ -99,6 +110,7 @@ step_8() {
     for plan in "${plans[@]}"; do
         # A plan that hangs leaves time for the others.
         BATCHNORM_PLAN=$plan rows "plan-$plan" $twelve "$(hundredths 20)" >"$work/plan-$plan.log" 2>&1 || failed=1
+        grep '^summary: ' "$work/plan-$plan.log"
     done
     return $failed
 }

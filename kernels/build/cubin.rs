@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
 
-use super::{Compiled, run};
+use super::{Compiled, at_a_time, run};
 
 /// Compute capabilities to assemble for, such as `80,86,89,90,100,120`.
 pub(super) const CUBINS: &str = "BATCHNORM_CUDA_CUBINS";
@@ -31,33 +31,39 @@ pub(super) fn asked() -> Vec<u32> {
 /// Assembles every module for each architecture, from its newest PTX that the architecture runs, and packs it.
 pub(super) fn assemble(ptxas: &Path, compiled: &[Compiled], architectures: &[u32]) -> Vec<Cubin> {
     let modules: BTreeSet<&str> = compiled.iter().map(|one| one.module.as_str()).collect();
-    let mut assembled = Vec::new();
-    for module in modules {
-        for &architecture in architectures {
-            let of_module = compiled.iter().filter(|one| one.module == module);
-            let runs = of_module.filter(|one| one.architecture <= architecture);
-            let Some(source) = runs.max_by_key(|one| one.architecture) else {
-                panic!("{CUBINS} has {architecture}, for which no PTX is compiled");
-            };
-            let cubin = source
-                .file
-                .with_file_name(format!("{module}_{architecture}.cubin"));
+    let wanted: Vec<(&str, u32)> = modules
+        .into_iter()
+        .flat_map(|module| {
+            architectures
+                .iter()
+                .map(move |&architecture| (module, architecture))
+        })
+        .collect();
+    at_a_time(&wanted, |&(module, architecture)| {
+        let of_module = compiled.iter().filter(|one| one.module == module);
+        let runs = of_module.filter(|one| one.architecture <= architecture);
+        let Some(source) = runs.max_by_key(|one| one.architecture) else {
+            panic!("{CUBINS} has {architecture}, for which no PTX is compiled");
+        };
+        let cubin = source
+            .file
+            .with_file_name(format!("{module}_{architecture}.cubin"));
+        // It is there where the PTX was tried on it.
+        if !cubin.exists() {
             let mut command = Command::new(ptxas);
             command
                 .arg(format!("-arch=sm_{architecture}"))
                 .arg(&source.file);
             run(command.arg("-o").arg(&cubin));
-            let file = cubin.with_extension("fatbin");
-            pack(ptxas, &cubin, architecture, &file);
-            let module = module.to_owned();
-            assembled.push(Cubin {
-                module,
-                architecture,
-                file,
-            });
         }
-    }
-    assembled
+        let file = cubin.with_extension("fatbin");
+        pack(ptxas, &cubin, architecture, &file);
+        Cubin {
+            module: module.to_owned(),
+            architecture,
+            file,
+        }
+    })
 }
 
 /// Compressed, by the tool that is beside the assembler.

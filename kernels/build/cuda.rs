@@ -114,14 +114,16 @@ fn compile_all(nvcc: &Path, out: &Path) {
     let compiler = Compiler {
         nvcc: nvcc.to_owned(),
         out: out.to_owned(),
+        cubins: cubin::asked(),
     };
-    let compiled = compiler.run(&jobs);
+    let mut compiled = at_a_time(&jobs, |job| compiler.compile(job));
+    compiled.sort_by_key(|compiled| (compiled.module.clone(), compiled.architecture));
     // For the test that assembles what was compiled.
     println!(
         "cargo:rustc-env=BATCHNORM_PTXAS={}",
         compiler.ptxas().display()
     );
-    let assembled = cubin::assemble(&compiler.ptxas(), &compiled, &cubin::asked());
+    let assembled = cubin::assemble(&compiler.ptxas(), &compiled, &compiler.cubins);
     embed(&out.join("kernels.rs"), &compiled, &assembled, "");
     let names: Vec<String> = architectures.iter().map(u32::to_string).collect();
     let log = format!(
@@ -188,9 +190,30 @@ fn architectures(nvcc: &Path) -> Vec<u32> {
     architectures
 }
 
+/// Does some work for each job, several at a time; what comes of it is in no order.
+fn at_a_time<J: Sync, D: Send>(jobs: &[J], work: impl Fn(&J) -> D + Sync) -> Vec<D> {
+    let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    thread::scope(|scope| {
+        for _ in 0..AT_A_TIME {
+            scope.spawn(|| {
+                while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let one = work(job);
+                    done.lock()
+                        .expect("no job panics while it holds this")
+                        .push(one);
+                }
+            });
+        }
+    });
+    done.into_inner()
+        .expect("no job panics while it holds this")
+}
+
 struct Compiler {
     nvcc: PathBuf,
     out: PathBuf,
+    /// The architectures that there is to be machine code for.
+    cubins: Vec<u32>,
 }
 
 impl Compiler {
@@ -198,27 +221,6 @@ impl Compiler {
     fn ptxas(&self) -> PathBuf {
         self.nvcc
             .with_file_name(format!("ptxas{}", env::consts::EXE_SUFFIX))
-    }
-
-    fn run(&self, jobs: &[Job]) -> Vec<Compiled> {
-        let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
-        thread::scope(|scope| {
-            for _ in 0..AT_A_TIME {
-                scope.spawn(|| {
-                    while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
-                        let compiled = self.compile(job);
-                        done.lock()
-                            .expect("no job panics while it holds this")
-                            .push(compiled);
-                    }
-                });
-            }
-        });
-        let mut done = done
-            .into_inner()
-            .expect("no job panics while it holds this");
-        done.sort_by_key(|compiled| (compiled.module.clone(), compiled.architecture));
-        done
     }
 
     fn compile(&self, job: &Job) -> Compiled {
@@ -229,6 +231,8 @@ impl Compiler {
             .to_string_lossy()
             .into_owned();
         let file = self.out.join(format!("{module}_{}.ptx", job.architecture));
+        // Of other kernels, if a build before this one did not end.
+        let _ = fs::remove_file(file.with_extension("cubin"));
         let mut command = Command::new(&self.nvcc);
         // Nothing is contracted but what the kernels say: a GPU's bits are to be those of the SIMT host.
         command.args(["--ptx", "-std=c++17", "-O3", "-fmad=false"]);
@@ -257,18 +261,23 @@ impl Compiler {
         }
     }
 
+    /// Whether the assembler can read it. What it makes stays where it is wanted anyway.
     fn assembles(&self, architecture: u32, file: &Path) -> bool {
         let assembled = file.with_extension("cubin");
+        let wanted = self.cubins.contains(&architecture);
         let mut command = Command::new(self.ptxas());
-        // Only whether it can be read: without optimization that is known soonest.
-        command
-            .arg("-O0")
-            .arg(format!("-arch=sm_{architecture}"))
-            .arg(file);
+        if !wanted {
+            // Without optimization it is known soonest.
+            command.arg("-O0");
+        }
+        command.arg(format!("-arch=sm_{architecture}")).arg(file);
         let output = command.arg("-o").arg(&assembled).output();
-        // There is none where it was refused.
-        let _ = fs::remove_file(assembled);
-        output.is_ok_and(|output| output.status.success())
+        let readable = output.is_ok_and(|output| output.status.success());
+        if !(wanted && readable) {
+            // There is none where it was refused.
+            let _ = fs::remove_file(assembled);
+        }
+        readable
     }
 }
 

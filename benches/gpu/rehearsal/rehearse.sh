@@ -52,6 +52,16 @@ with_stand_ins() {
     expect "wrong kernels fail the step" summary_has kernels "^FAILED   step 3,"
     expect "a wrong row says so" grep -q '"kind":"missing".*"why":"wrong: ' "$scratch/kernels.results/twelve.jsonl"
 
+    # A kernel that takes its process along: what comes after its arrays is measured by another process.
+    for number in FAULTING HANGING; do
+        rehearse $number "$bundle/contents" "${driver[@]}" ONLY=3 STEP_SECONDS="$seconds" PATIENCE=20 STAND_IN_${number}_LAUNCH=6
+        expect "$number: the step fails" summary_has $number "^FAILED   step 3,"
+        expect "$number: all arrays are begun" test "$(grep -c '"kind":"begun"' "$scratch/$number.results/twelve.jsonl")" -eq 2
+        for file in first last; do
+            expect "$number: rows with channels $file" grep -q "\"kind\":\"row\".*channels $file" "$scratch/$number.results/twelve.jsonl"
+        done
+    done
+
     # What was measured becomes the model's.
     cp "$here/../../../src/gpu/plan/cost/constants.rs" "$scratch/"
     expect "the model takes what was measured" python3 "$here/../constants.py" "$scratch/complete.results/limits.jsonl" \

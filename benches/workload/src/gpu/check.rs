@@ -14,6 +14,8 @@ use crate::gpu::own_kernels::MemoryKernels;
 const EPSILON: f64 = 1e-5;
 /// Values of a channel that are looked at, spread over all of it.
 const PLACES: usize = 24;
+/// Of sums over a channel, relative to how many values it has.
+const TOLERANCE_OF_SUMS: f64 = 1.0 / 65536.0;
 /// Nearer to zero than this, the sign of v may be another in a pass's own arithmetic, and with it what ReLU does.
 const NEAR_ZERO: f64 = 0.02;
 
@@ -135,10 +137,14 @@ impl<'a, T: Element> Check<'a, T> {
             Work::ForwardTraining | Work::Inference | Work::ForwardAddRelu => {
                 self.kernels.poison(&mut arrays.y)
             }
-            Work::BackwardTraining | Work::BackwardFrozen => self.kernels.poison(&mut arrays.dx),
-            Work::BackwardAddRelu => {
+            Work::BackwardTraining | Work::BackwardFrozen | Work::BackwardAddRelu => {
                 self.kernels.poison(&mut arrays.dx)?;
-                self.kernels.poison(&mut arrays.dresidual)
+                self.kernels.poison(&mut arrays.dgamma)?;
+                self.kernels.poison(&mut arrays.dbeta)?;
+                if work == Work::BackwardAddRelu {
+                    self.kernels.poison(&mut arrays.dresidual)?;
+                }
+                Ok(())
             }
         }
     }
@@ -157,9 +163,13 @@ impl<'a, T: Element> Check<'a, T> {
                 let wrong = self.wrong_in("dx", &arrays.dx, |of, at| {
                     certain(of, at).then(|| of.dx(at, behind_relu, of_batch))
                 })?;
-                if wrong.is_some() || !behind_relu {
+                if wrong.is_some() {
                     return Ok(wrong);
                 }
+                if !behind_relu {
+                    return self.wrong_in_sums(arrays);
+                }
+                // Signs near zero decide too much of the sums for these to be looked at.
                 self.wrong_in("dresidual", &arrays.dresidual, |of, at| {
                     certain(of, at).then(|| of.dy(at, true))
                 })
@@ -173,11 +183,8 @@ impl<'a, T: Element> Check<'a, T> {
         array: &CudaBuffer<T>,
         expected: impl Fn(&Channel<'_, T>, usize) -> Option<f64>,
     ) -> Result<Option<String>> {
-        let unwritten = self.kernels.count_unwritten(array)?;
-        if unwritten > 0 {
-            return Ok(Some(format!(
-                "{unwritten} words of {name} were not written"
-            )));
+        if let Some(unwritten) = self.unwritten(name, array)? {
+            return Ok(Some(unwritten));
         }
         for channel in &self.channels {
             let step = (channel.shape.values_per_channel() / PLACES).max(1);
@@ -185,7 +192,7 @@ impl<'a, T: Element> Check<'a, T> {
                 let Some(expected) = expected(channel, at) else {
                     continue;
                 };
-                let found = self.value(array, at)?;
+                let found = self.value(array, at)?.to_f64();
                 // NaN is near nothing.
                 let near = (found - expected).abs() <= tolerance::<T>() * (expected.abs() + 1.0);
                 if !near {
@@ -199,11 +206,38 @@ impl<'a, T: Element> Check<'a, T> {
         Ok(None)
     }
 
-    fn value(&self, array: &CudaBuffer<T>, at: usize) -> Result<f64> {
+    /// In dγ and dβ, where no activation decides what is summed.
+    fn wrong_in_sums(&self, arrays: &Arrays<T>) -> Result<Option<String>> {
+        for (name, array, which) in [("dbeta", &arrays.dbeta, 0), ("dgamma", &arrays.dgamma, 1)] {
+            if let Some(unwritten) = self.unwritten(name, array)? {
+                return Ok(Some(unwritten));
+            }
+            for channel in &self.channels {
+                let found = self.value(array, channel.index)?.to_f64();
+                let count = channel.shape.values_per_channel() as f64;
+                let expected = channel.gradients[0][which] * count;
+                let near = (found - expected).abs() <= TOLERANCE_OF_SUMS * count;
+                if !near {
+                    return Ok(Some(format!(
+                        "{name} of channel {} is {found}, the textbook has {expected}",
+                        channel.index
+                    )));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn unwritten<U: Element>(&self, name: &str, array: &CudaBuffer<U>) -> Result<Option<String>> {
+        let words = self.kernels.count_unwritten(array)?;
+        Ok((words > 0).then(|| format!("{words} words of {name} were not written")))
+    }
+
+    fn value<U: Element>(&self, array: &CudaBuffer<U>, at: usize) -> Result<U> {
         use batchnorm::backend::Memory;
         let one = array.slice(at..=at);
-        let values = self.machine.gpu.download::<T>((&one).into())?;
-        Ok(values[0].to_f64())
+        let values = self.machine.gpu.download::<U>((&one).into())?;
+        Ok(values[0])
     }
 }
 

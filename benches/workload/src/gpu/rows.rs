@@ -129,18 +129,21 @@ impl<'a> Bench<'a> {
             plan: plan(),
             why,
         };
-        let prepared = Inputs::<T>::new(&self.machine.gpu, shape.len())
-            .and_then(|inputs| Ok((self.sets(&inputs, &shape)?, inputs)));
-        let (mut sets, inputs) = match prepared {
-            Ok(prepared) => prepared,
-            Err(error) => {
-                for (_, pass) in &wanted.works {
-                    tell(Err(missing(pass, error.to_string())));
-                }
-                return;
+        let mut all_missing = |error: &Error| {
+            for (_, pass) in &wanted.works {
+                tell(Err(missing(pass, error.to_string())));
             }
         };
+        let inputs = match Inputs::<T>::new(&self.machine.gpu, shape.len()) {
+            Ok(inputs) => inputs,
+            Err(error) => return all_missing(&error),
+        };
+        // Before there is work for the GPU: it would lower its clock while the processor computes this.
         let check = Check::new(self.machine, &self.kernels, &inputs, shape, seed_of(0));
+        let mut sets = match self.sets(&inputs, &shape) {
+            Ok(sets) => sets,
+            Err(error) => return all_missing(&error),
+        };
         for &(work, pass) in &wanted.works {
             let measured = self.time_of(work, &mut sets, &check);
             tell(match measured {

@@ -60,6 +60,18 @@ fn last(dims: &[usize]) -> Shape {
     Shape::channels_last(&last).expect("a shape that is allowed")
 }
 
+/// The table's shapes, those first that differ most: should the time end, larger batches of the same images are what lacks.
+fn table_by_worth() -> Vec<Shape> {
+    let mut shapes = table::shapes(&[32]);
+    let larger = table::shapes(&[128, 256]);
+    let larger: Vec<_> = larger
+        .into_iter()
+        .filter(|shape| !shapes.contains(shape))
+        .collect();
+    shapes.extend(larger);
+    shapes
+}
+
 impl Rows {
     /// All of them.
     pub fn wanted(self) -> Vec<Wanted> {
@@ -78,7 +90,7 @@ impl Rows {
                 with(last(&[32, 512, 7, 7]), DType::F32, 2),
                 with(first(&[20, 6, 256, 256]), DType::F16, 2),
             ],
-            Self::Table => table::shapes(&[32, 128, 256])
+            Self::Table => table_by_worth()
                 .into_iter()
                 .flat_map(|shape| {
                     [DType::F32, DType::F16, DType::BF16].map(|dtype| with(shape, dtype, 6))

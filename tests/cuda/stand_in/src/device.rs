@@ -82,6 +82,16 @@ pub(crate) fn fault() -> u32 {
     from_environment("STAND_IN_FAULT").unwrap_or(0)
 }
 
+/// The number of the first launch of a graph, in each process, whose kernels fault.
+pub(crate) fn faulting_graph_launch() -> usize {
+    from_environment("STAND_IN_FAULTING_LAUNCH").unwrap_or(usize::MAX)
+}
+
+/// The same for a launch that never ends.
+pub(crate) fn hanging_graph_launch() -> usize {
+    from_environment("STAND_IN_HANGING_LAUNCH").unwrap_or(usize::MAX)
+}
+
 fn from_environment<T: std::str::FromStr>(name: &str) -> Option<T> {
     env::var(name).ok()?.parse().ok()
 }

@@ -1,12 +1,15 @@
 //! What there is beside memory: streams and what is captured in them, graphs, events and functions, each by a number.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::Instant;
 
 use batchnorm::cudarc::driver::sys::CUresult;
 use batchnorm_simt::HostKernel;
 
+use crate::device;
 use crate::plain_kernels::{self, PlainKernel};
 use crate::work::Work;
 
@@ -46,11 +49,25 @@ pub(crate) fn synchronize(stream: usize) -> Result<(), CUresult> {
     if state().captured.contains_key(&stream) {
         return Err(CUresult::CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
     }
+    // The error of a kernel stays with its context.
+    if GRAPH_LAUNCHES.load(Ordering::Relaxed) >= device::faulting_graph_launch() {
+        return Err(CUresult::CUDA_ERROR_ILLEGAL_ADDRESS);
+    }
     Ok(())
 }
 
+/// Of this process.
+static GRAPH_LAUNCHES: AtomicUsize = AtomicUsize::new(0);
+
 /// All that was captured, in order.
 pub(crate) fn launch_graph(graph: usize) -> Result<(), CUresult> {
+    let number = 1 + GRAPH_LAUNCHES.fetch_add(1, Ordering::Relaxed);
+    if number >= device::faulting_graph_launch() {
+        return Err(CUresult::CUDA_ERROR_ILLEGAL_ADDRESS);
+    }
+    while number == device::hanging_graph_launch() {
+        thread::park();
+    }
     let works = state().graphs.get(&graph).cloned();
     let works = works.ok_or(CUresult::CUDA_ERROR_INVALID_HANDLE)?;
     works.iter().try_for_each(Work::run)
