@@ -111,34 +111,39 @@ DEVICE BackwardPacket<T> with_saved(const Arguments& a, const Place& place, cons
     return BackwardPacket<T>{pair, load_saved<T>(a, place)};
 }
 
-// dv of a packet, and its x − center, lifted. `forward_of(lane)` gives a lane's Coefficients.
+// dv of a packet, and its x − center, lifted.
+template <class T>
+struct Gradients {
+    typename T::Compute dv[Width<T>::LANES];
+    typename T::Compute centred[Width<T>::LANES];
+};
+
+// `forward_of(lane)` gives a lane's Coefficients.
 template <class T, class ForwardOf>
-DEVICE void gradients_of(
-    const Arguments& a, const BackwardPacket<T>& from, ForwardOf forward_of, typename T::Compute (&dv)[Width<T>::LANES],
-    typename T::Compute (&centred)[Width<T>::LANES]) {
+DEVICE Gradients<T> gradients_of(const Arguments& a, const BackwardPacket<T>& from, ForwardOf forward_of) {
+    Gradients<T> of;
 #pragma unroll
     for (int lane = 0; lane < Width<T>::LANES; lane++) {
-        dv[lane] = from.pair.dy[lane];
-        centred[lane] = forward_of(lane).centred(from.pair.x[lane]);
+        of.dv[lane] = from.pair.dy[lane];
+        of.centred[lane] = forward_of(lane).centred(from.pair.x[lane]);
     }
-    activation_backward<T>(a, dv, from.saved, [&](int lane) {
+    activation_backward<T>(a, of.dv, from.saved, [&](int lane) {
         return a.choices.saved == Saved::PreActivation
                    ? from.saved.value_of(a, lane)
-                   : fma(centred[lane], forward_of(lane).scale, forward_of(lane).shift);
+                   : fma(of.centred[lane], forward_of(lane).scale, forward_of(lane).shift);
     });
+    return of;
 }
 
 // Adds a packet's terms to lane sums. `of_lane(lane)` gives a lane's ReduceCoefficients.
 template <class T, class OfLane>
-DEVICE void add_gradients(
-    const Arguments& a, Accumulator<T>& accumulator, const BackwardPacket<T>& from, OfLane of_lane, Lanes lanes) {
-    typename T::Compute dv[Width<T>::LANES], centred[Width<T>::LANES];
-    gradients_of(a, from, [&](int lane) { return of_lane(lane).forward; }, dv, centred);
+DEVICE void add_gradients(Accumulator<T>& accumulator, const Gradients<T>& gradients, OfLane of_lane, Lanes lanes) {
     each_lane<T>(lanes, [&](int lane) {
-        accumulator.sum[lane] += dv[lane];
+        const typename T::Compute dv = gradients.dv[lane];
+        accumulator.sum[lane] += dv;
         // Multiplied before it is summed: dv·(x − center) can overflow where dv·x̂ cannot.
         accumulator.product_sum[lane] =
-            fma(dv[lane], centred[lane] * of_lane(lane).inv_std, accumulator.product_sum[lane]);
+            fma(dv, gradients.centred[lane] * of_lane(lane).inv_std, accumulator.product_sum[lane]);
     });
 }
 
@@ -152,37 +157,48 @@ DEVICE bool must_retake(const Arguments& a, Sums sums) {
 template <class T, class OfLane, class IsAskedFor>
 DEVICE void add_gradients_in_double(
     const Arguments& a, Sums& sums, const BackwardPacket<T>& from, OfLane of_lane, IsAskedFor is_asked_for) {
-    typename T::Compute dv[Width<T>::LANES], centred[Width<T>::LANES];
-    gradients_of(a, from, [&](int lane) { return of_lane(lane).forward; }, dv, centred);
+    const Gradients<T> gradients = gradients_of(a, from, [&](int lane) { return of_lane(lane).forward; });
 #pragma unroll
     for (int lane = 0; lane < Width<T>::LANES; lane++) {
         if (!is_asked_for(lane)) continue;
-        const double x_hat = static_cast<double>(centred[lane]) * static_cast<double>(of_lane(lane).inv_std);
-        sums.add(Sums{static_cast<double>(dv[lane]), static_cast<double>(dv[lane]) * x_hat});
+        const double dv = static_cast<double>(gradients.dv[lane]);
+        const double x_hat = static_cast<double>(gradients.centred[lane]) * static_cast<double>(of_lane(lane).inv_std);
+        sums.add(Sums{dv, dv * x_hat});
     }
+}
+
+// Writes dx where the statistics are constants, and dv as the residual's gradient if asked for. `forward_of(lane)` gives a
+// lane's Coefficients.
+template <class T, class ForwardOf, class Place>
+DEVICE void write_constant_gradient(
+    const Arguments& a, const Gradients<T>& gradients, ForwardOf forward_of, const Place& place) {
+    typename T::Compute dx[Width<T>::LANES];
+    if (a.arrays.dresidual != nullptr) store_dresidual(a, place, Packet<T>::encode(gradients.dv));
+#pragma unroll
+    for (int lane = 0; lane < Width<T>::LANES; lane++)
+        dx[lane] = gradients.dv[lane] * forward_of(lane).lift * forward_of(lane).scale;
+    store_out(a, place, Packet<T>::encode(dx));
 }
 
 // Writes dx, and dv as the residual's gradient if asked for. `of_lane(lane)` gives a lane's InputCoefficients.
 template <class T, class OfLane, class Place>
 DEVICE void write_gradient(const Arguments& a, const BackwardPacket<T>& from, OfLane of_lane, const Place& place) {
     typedef typename T::Compute Compute;
-    constexpr int LANES = Packet<T>::LANES;
-    Compute dv[LANES], centred[LANES];
-    gradients_of(a, from, [&](int lane) { return of_lane(lane).forward; }, dv, centred);
-    if (a.arrays.dresidual != nullptr) store_dresidual(a, place, Packet<T>::encode(dv));
-    if (a.choices.batch_statistics != 0) {
-#pragma unroll
-        for (int lane = 0; lane < LANES; lane++) {
-            const InputCoefficients<Compute> of = of_lane(lane);
-            const Compute less_mean = fma(dv[lane], of.forward.lift, of.minus_mean_gradient);
-            dv[lane] = fma(fma(centred[lane], of.projection, less_mean), of.forward.scale, of.offset);
-        }
-    } else {
-#pragma unroll
-        for (int lane = 0; lane < LANES; lane++)
-            dv[lane] = dv[lane] * of_lane(lane).forward.lift * of_lane(lane).forward.scale;
+    const auto forward_of = [&](int lane) { return of_lane(lane).forward; };
+    const Gradients<T> gradients = gradients_of(a, from, forward_of);
+    if (a.choices.batch_statistics == 0) {
+        write_constant_gradient(a, gradients, forward_of, place);
+        return;
     }
-    store_out(a, place, Packet<T>::encode(dv));
+    Compute dx[Width<T>::LANES];
+    if (a.arrays.dresidual != nullptr) store_dresidual(a, place, Packet<T>::encode(gradients.dv));
+#pragma unroll
+    for (int lane = 0; lane < Width<T>::LANES; lane++) {
+        const InputCoefficients<Compute> of = of_lane(lane);
+        const Compute less_mean = fma(gradients.dv[lane], of.forward.lift, of.minus_mean_gradient);
+        dx[lane] = fma(fma(gradients.centred[lane], of.projection, less_mean), of.forward.scale, of.offset);
+    }
+    store_out(a, place, Packet<T>::encode(dx));
 }
 
 // Whether x must be read for dx.

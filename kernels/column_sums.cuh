@@ -168,22 +168,24 @@ DEVICE Sums gradients_in_double(
     return sums;
 }
 
-// Σ dv and Σ dv·x̂ of the tile's channels, in of_channel. load(row, place) gives the packets; use(row, place, packets, of_lane)
-// may keep them or use them too, and a lane's coefficients.
-template <class T, class Load, class Use>
+// Σ dv and Σ dv·x̂ of the tile's channels, in of_channel. load(row, place) gives the packets, which keep(row, packets) may keep;
+// write(place, gradients, forward_of) may write what follows from them. OTHERWISE: each_row.
+template <class T, int OTHERWISE, class Load, class Keep, class Write>
 DEVICE void sum_row_gradients(
     const Arguments& a, const Column<T>& column, const ColumnTile& tile,
-    const ReduceCoefficients<typename T::Compute>* coefficients_of_channel, Load load, Use use, Sums* scratch,
-    Sums* of_channel) {
+    const ReduceCoefficients<typename T::Compute>* coefficients_of_channel, Load load, Keep keep, Write write,
+    Sums* scratch, Sums* of_channel) {
     ReduceCoefficients<typename T::Compute> coefficients[Width<T>::LANES];
     column.read_coefficients(a, coefficients_of_channel, coefficients);
     Accumulator<T> accumulator = Accumulator<T>::zero();
-    each_row<T, 2, Order::Forward>(
+    each_row<T, 2, Order::Forward, OTHERWISE>(
         a, column, tile, [&](u32 row, const ColumnPlace<T>& place) { return with_saved(a, place, load(row, place)); },
         [&](u32 row, const ColumnPlace<T>& place, const BackwardPacket<T>& from) {
-            const auto of_lane = [&](int lane) { return coefficients[lane]; };
-            use(row, place, from, of_lane);
-            add_gradients(a, accumulator, from, of_lane, place.lanes);
+            const auto forward_of = [&](int lane) { return coefficients[lane].forward; };
+            keep(row, from.pair);
+            const Gradients<T> gradients = gradients_of(a, from, forward_of);
+            add_gradients(accumulator, gradients, [&](int lane) { return coefficients[lane]; }, place.lanes);
+            write(place, gradients, forward_of);
         });
     u32 retaken = 0;
 #pragma unroll

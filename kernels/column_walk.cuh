@@ -111,8 +111,8 @@ DEVICE void prefetch_rows(const Arguments& a, const Column<T>& column, const Col
 }
 
 // Calls use(row, place, packets) for every row of this thread, counted from the tile's first, last row first if asked to,
-// BATCH rows on their way at a time; load(row, place) reads what use is given.
-template <class T, int BATCH, Order ORDER, class Load, class Use>
+// BATCH rows on their way at a time, or OTHERWISE where the form is not the plain one; load(row, place) reads what use is given.
+template <class T, int BATCH, Order ORDER, int OTHERWISE = BATCH, class Load, class Use>
 DEVICE void each_row(const Arguments& a, const Column<T>& column, const ColumnTile& tile, Load load, Use use) {
     typedef decltype(load(u32(), ColumnPlace<T>())) Loaded;
     const u32 rows = static_cast<u32>(tile.end - tile.first);
@@ -121,20 +121,21 @@ DEVICE void each_row(const Arguments& a, const Column<T>& column, const ColumnTi
     const auto row_of = [&](u32 up) { return ORDER == Order::Forward ? up : last + column.y - up; };
     u32 up = column.y;
     const auto batch = [&](auto is_whole_batch) {
-        Loaded loaded[BATCH];
+        constexpr int SIZE = is_whole_batch.value ? BATCH : OTHERWISE;
+        Loaded loaded[SIZE];
 #pragma unroll
-        for (int i = 0; i < BATCH; i++) {
+        for (int i = 0; i < SIZE; i++) {
             if (!is_whole_batch.value && up + i * column.rows >= rows) break;
             const u32 row = row_of(up + i * column.rows);
             loaded[i] = load(row, column.place(row));
         }
 #pragma unroll
-        for (int i = 0; i < BATCH; i++) {
+        for (int i = 0; i < SIZE; i++) {
             if (!is_whole_batch.value && up + i * column.rows >= rows) break;
             const u32 row = row_of(up + i * column.rows);
             use(row, column.place(row), loaded[i]);
         }
-        up += BATCH * column.rows;
+        up += SIZE * column.rows;
     };
     // A batch that is whole asks nothing of each row.
     if (is_plain_form(a))

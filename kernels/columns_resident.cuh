@@ -59,17 +59,17 @@ DEVICE void columns_resident_backward(
     for (u32 i = threadIdx.x; i < tile.channels; i += blockDim.x)
         of_reduce[i] = reduce_coefficients_of<T>(a, tile.first_channel + i);
     __syncthreads();
-    sum_row_gradients(
+    sum_row_gradients<T, 2>(
         a, column, tile, of_reduce,
         [&](u32 row, const ColumnPlace<T>& place) {
             return row < kept ? load_pair<T, Reuse::Again>(a, place) : load_pair<T, Reuse::Once>(a, place);
         },
-        [&](u32 row, const ColumnPlace<T>&, const BackwardPacket<T>& from, auto) {
+        [&](u32 row, const PacketPair<T>& pair) {
             if (row < kept) return;
-            shared.kept[slot(row)] = from.pair.x.raw();
-            kept_dy[slot(row)] = from.pair.dy.raw();
+            shared.kept[slot(row)] = pair.x.raw();
+            kept_dy[slot(row)] = pair.dy.raw();
         },
-        shared.scratch, shared.of_channel);
+        [](const ColumnPlace<T>&, const Gradients<T>&, auto) {}, shared.scratch, shared.of_channel);
     exchange(shared);
     InputCoefficients<Compute>* coefficients = static_cast<InputCoefficients<Compute>*>(shared.coefficients);
     for (u32 i = threadIdx.x; i < tile.channels; i += blockDim.x)

@@ -81,14 +81,16 @@ DEVICE void columns_backward_reduce(const Arguments& a) {
     for (u32 i = threadIdx.x; i < tile.channels; i += blockDim.x)
         coefficients[i] = reduce_coefficients_of<T>(a, tile.first_channel + i);
     __syncthreads();
-    const bool writes = a.arrays.out != nullptr;
-    sum_row_gradients(
+    // Epilogues and what is written leave no registers for a second row of 16-bit values.
+    constexpr int OTHERWISE = sizeof(typename T::Bits) == 2 ? 1 : 2;
+    // A constant of the plain form.
+    const bool writes = a.choices.batch_statistics == 0 && a.arrays.out != nullptr;
+    sum_row_gradients<T, OTHERWISE>(
         a, column, tile, coefficients,
         [&](u32, const ColumnPlace<T>& place) { return load_pair<T, Reuse::Again>(a, place); },
-        [&](u32, const ColumnPlace<T>& place, const BackwardPacket<T>& from, auto of_lane) {
-            if (!writes) return;
-            const auto of_input = [&](int lane) { return InputCoefficients<Compute>{of_lane(lane).forward, 0, 0, 0}; };
-            write_gradient(a, from, of_input, place);
+        [](u32, const PacketPair<T>&) {},
+        [&](const ColumnPlace<T>& place, const Gradients<T>& gradients, auto forward_of) {
+            if (writes) write_constant_gradient(a, gradients, forward_of, place);
         },
         shared.scratch, shared.of_channel);
     if (!grid_reduce(a, here, tile, shared.of_channel)) return;

@@ -229,17 +229,21 @@ DEVICE Sums gradients_in_double(
     return sums;
 }
 
-// Σ dv and Σ dv·x̂ of a tile, in thread 0; keep(slot, place, packets) may keep the packets.
-template <class T, class Walk, Reuse REUSE, class Keep>
+// Σ dv and Σ dv·x̂ of a tile, in thread 0. keep(slot, packets) may keep the packets; write(place, gradients) may write what
+// follows from them.
+template <class T, class Walk, Reuse REUSE, class Keep, class Write>
 DEVICE Sums sum_gradients(
-    const Arguments& a, const PlaneTile& tile, ReduceCoefficients<typename T::Compute> coefficients, Keep keep) {
+    const Arguments& a, const PlaneTile& tile, ReduceCoefficients<typename T::Compute> coefficients, Keep keep,
+    Write write) {
     Accumulator<T> accumulator = Accumulator<T>::zero();
     each_packet<T, Walk, 2>(
         a, tile,
         [&](auto, const PlanePlace<T>& place) { return with_saved(a, place, load_pair<T, REUSE>(a, place)); },
         [&](auto slot, const PlanePlace<T>& place, const BackwardPacket<T>& from, bool) {
-            keep(slot, place, from);
-            add_gradients(a, accumulator, from, [&](int) { return coefficients; }, place.lanes);
+            keep(slot, from.pair);
+            const Gradients<T> gradients = gradients_of(a, from, [&](int) { return coefficients.forward; });
+            add_gradients<T>(accumulator, gradients, [&](int) { return coefficients; }, place.lanes);
+            write(place, gradients);
         });
     Sums sums = accumulator.total();
     if (must_retake<T>(a, sums)) sums = gradients_in_double<T, Walk>(a, tile, coefficients);

@@ -62,10 +62,11 @@ DEVICE void planes_on_chip_backward(const Arguments& a) {
     uint4 *const kept_x = kept, *const kept_dy = kept + a.partition.tile;
     const Sums sums = cluster_sum(sum_gradients<T, Walk, Reuse::Once>(
         a, tile, reduce_coefficients_of<T>(a, tile.channel),
-        [&](auto slot, const PlanePlace<T>&, const BackwardPacket<T>& from) {
-            kept_x[slot] = from.pair.x.raw();
-            kept_dy[slot] = from.pair.dy.raw();
-        }));
+        [&](auto slot, const PacketPair<T>& pair) {
+            kept_x[slot] = pair.x.raw();
+            kept_dy[slot] = pair.dy.raw();
+        },
+        [](const PlanePlace<T>&, const Gradients<T>&) {}));
     if (threadIdx.x == 0)
         coefficients[0] = input_coefficients_of<Compute>(
             a, tile.channel, finalize_gradients<T>(a, tile.channel, sums, cluster_block_rank() == 0));

@@ -60,11 +60,10 @@ DEVICE void planes_backward_reduce(const Arguments& a) {
     const PlaneTile tile = tile_of_block<T>(a, index);
     const ReduceCoefficients<Compute> coefficients = reduce_coefficients_of<T>(a, tile.channel);
     const bool writes = a.arrays.out != nullptr;
-    const InputCoefficients<Compute> of_input{coefficients.forward, 0, 0, 0};
     Sums sums = sum_gradients<T, Walk, Reuse::Again>(
-        a, tile, coefficients, [&](auto, const PlanePlace<T>& place, const BackwardPacket<T>& from) {
-            if (!writes) return;
-            write_gradient(a, from, [&](int) { return of_input; }, place);
+        a, tile, coefficients, [](auto, const PacketPair<T>&) {},
+        [&](const PlanePlace<T>& place, const Gradients<T>& gradients) {
+            if (writes) write_constant_gradient(a, gradients, [&](int) { return coefficients.forward; }, place);
         });
     if (grid_reduce(a, tile.channel, index, sums) && threadIdx.x == 0)
         finalize_gradients<T>(a, tile.channel, sums, true);

@@ -127,7 +127,8 @@ DEVICE void planes_ticketed_backward(const Arguments& a) {
         [&](const PlaneTile& tile) {
             const ReduceCoefficients<Compute> coefficients = reduce_coefficients_of<T>(a, tile.channel);
             return sum_gradients<T, Walk, Reuse::Again>(
-                a, tile, coefficients, [](auto, const PlanePlace<T>&, const BackwardPacket<T>&) {});
+                a, tile, coefficients, [](auto, const PacketPair<T>&) {},
+                [](const PlanePlace<T>&, const Gradients<T>&) {});
         },
         [&](i64 channel, Sums sums) { finalize_gradients<T>(a, channel, sums, true); },
         [&](const PlaneTile& tile) {

@@ -87,23 +87,11 @@ static ON_DEVICES: LazyLock<Vec<OnDevice>> = LazyLock::new(|| {
     assembled.collect()
 });
 
-/// What a kernel takes, but for what one is known to keep in memory on older devices: the way of its sums that are out of range, which
-/// is rarely taken. No form has been found yet that does not; more than this it may not keep, and nothing else is forgiven.
-fn beyond_what_is_known(usage: &Usage, device: u32) -> Usage {
-    let mut usage = usage.clone();
-    let is_known = usage.kernel == "columns_backward_reduce_f16" && device <= 80;
-    if is_known && usage.spilled_bytes <= 148 && usage.stack_bytes <= 40 {
-        (usage.spilled_bytes, usage.stack_bytes) = (0, 0);
-    }
-    usage
-}
-
 /// What is wrong with what a module's kernels take.
 fn faults(module: &OnDevice) -> Vec<String> {
     let usages = module.assembled.usages.iter();
     usages
-        .map(|usage| beyond_what_is_known(usage, module.device))
-        .flat_map(|usage| module.bounds[&usage.kernel].faults(&usage))
+        .flat_map(|usage| module.bounds[&usage.kernel].faults(usage))
         .map(|fault| format!("sm_{}: {fault}", module.device))
         .collect()
 }
