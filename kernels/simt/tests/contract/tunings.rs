@@ -5,7 +5,7 @@ use batchnorm::gpu::plan::Tuning;
 use batchnorm::{Element, Shape};
 use batchnorm_simt::{Simt, SimtDevice, SimtDriver};
 use contract_suite::data::ordinary;
-use contract_suite::run::{How, check_backward_within};
+use contract_suite::run::{How, check_backward, check_backward_within};
 use contract_suite::tolerance::Additions;
 use half::f16;
 
@@ -82,9 +82,29 @@ fn columns_of_every_width_on_chip() {
 fn columns_of_every_width_persistent() {
     let (strategy, kernel) = ("persistent", "columns_persistent");
     check_columns(strategy, kernel, &[64, 127, 129, 238]);
-    // Of halves, what is kept of so many channels leaves no room for two blocks: such a pass is in steps.
     for packets in [255, 256] {
         check_columns_of::<f32>(strategy, kernel, packets);
+    }
+}
+
+/// The numbers of so many channels of halves leave two blocks of a multiprocessor no room: the plan takes steps instead.
+#[test]
+fn columns_too_wide_to_be_persistent_are_in_steps() {
+    for packets in [239, 255, 256] {
+        let text = format!("strategy=persistent,columns={packets}");
+        let tuning = Tuning::parse(&text).expect("a tuning");
+        let driver = SimtDriver::new(SimtDevice::hopper()).expect("memory");
+        let simt = Simt::on(driver.clone()).tuned(tuning);
+        let shape = Shape::channels_last(&[70, 2101]).unwrap();
+        check_backward::<f16, Simt>(&simt, &ordinary::<f16>(shape, 7), How::Fused);
+        let launched: Vec<_> = driver.launches().into_keys().collect();
+        let steps = [
+            "columns_backward_input_f16",
+            "columns_backward_reduce_f16",
+            "columns_normalize_f16",
+            "columns_statistics_f16",
+        ];
+        assert_eq!(launched, steps, "{packets}");
     }
 }
 
