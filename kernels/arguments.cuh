@@ -9,9 +9,9 @@ struct Arrays {
     void* out; // y or dx; may be x or dy
     const void* residual; // added before the activation unless null
     void* dresidual;
-    // One byte for each 16-byte packet, one bit for each value: whether v is above zero.
+    // One byte for each 16-byte packet, one bit for each value: whether dy passes, as epilogue.cuh says.
     u8* mask;
-    // v, for activations whose derivative a bit cannot tell. Null where none is saved: only SiLU after a residual has it.
+    // v, for activations whose derivative a bit cannot tell. Null where none is saved: only they have it, after a residual.
     void* preactivation;
 };
 
@@ -43,7 +43,7 @@ struct Numbers {
     double running_weight;
     double variance_correction;
     double count; // M, over which Σ dv and Σ dv·x̂ were taken
-    double slope; // of the activation below zero, where it has one
+    double parameter; // of the activation, where it has one: the slope of leaky ReLU, the alpha of ELU
 };
 
 // (N, C, S), channels first; or, by columns, `batch` rows of channels·spatial values.
@@ -62,8 +62,20 @@ struct Partition {
     u32 kept_rows;      // rows that a block keeps in shared memory
 };
 
-// What becomes of v = (x − mean)·inv_std·γ + β + residual: epilogue.cuh.
-enum class Activation : u32 { None = 0, Relu = 1, LeakyRelu = 2, Silu = 3 };
+// What becomes of v = (x − mean)·inv_std·γ + β + residual: epilogue.cuh. Those after SiLU are in computed.cuh.
+enum class Activation : u32 {
+    None = 0,
+    Relu = 1,
+    Relu6 = 2,
+    LeakyRelu = 3,
+    Silu = 4,
+    Elu = 5,
+    Hardswish = 6,
+    Sigmoid = 7,
+    Tanh = 8,
+    Gelu = 9,
+    GeluTanh = 10,
+};
 // What forward keeps of v for backward.
 enum class Saved : u32 { Nothing = 0, Mask = 1, PreActivation = 2 };
 // Bits of Choices::aligned.

@@ -32,6 +32,8 @@ static constexpr u32 POLL_NANOSECONDS = 40;
     extern "C" __global__ void __launch_bounds__(threads, blocks_per_multiprocessor) operation##_##type( \
         const __grid_constant__ Arguments a)
 #define DEVICE __device__ __forceinline__
+// A function that is not inlined.
+#define APART __device__ __noinline__
 // A named array in the block's shared memory: a macro because the host must find it in the block that runs.
 #define SHARED(type, name, count) __shared__ type name[count]
 // The launch's dynamic shared memory, 16-byte aligned.

@@ -7,8 +7,8 @@ DEVICE bool is_finite(double value) { return value - value == 0.0; }
 struct f32 {
     typedef float Compute;
     typedef u32 Bits;
-    // Values above this are stored above zero.
-    static constexpr float ROUNDS_TO_ZERO = 0.0f;
+    // Values above this are stored above zero; from this on they are stored as 6 or more.
+    static constexpr float ROUNDS_TO_ZERO = 0.0f, ROUNDS_TO_SIX = 6.0f;
     // What products with a subnormal value are multiplied by, so that what they lose is not seen in their sum.
     static constexpr double ENLARGES_PRODUCTS = 0x1p32;
     DEVICE static float decode(u32 bits) { return __uint_as_float(bits); }
@@ -18,7 +18,7 @@ struct f32 {
 struct f64 {
     typedef double Compute;
     typedef u64 Bits;
-    static constexpr double ROUNDS_TO_ZERO = 0.0;
+    static constexpr double ROUNDS_TO_ZERO = 0.0, ROUNDS_TO_SIX = 6.0;
     // There is no wider type to take sums again in.
     static constexpr double ENLARGES_PRODUCTS = 1.0;
     DEVICE static double decode(u64 bits) { return __longlong_as_double(static_cast<i64>(bits)); }
@@ -28,8 +28,8 @@ struct f64 {
 struct f16 {
     typedef float Compute;
     typedef u16 Bits;
-    // Half the smallest half, a tie that goes to zero: 2^-25.
-    static constexpr float ROUNDS_TO_ZERO = 0x1p-25f;
+    // Half the smallest half, and half a step below 6: ties go to zero and to 6.
+    static constexpr float ROUNDS_TO_ZERO = 0x1p-25f, ROUNDS_TO_SIX = 6.0f - 0x1p-9f;
     // Its subnormals are no float's.
     static constexpr double ENLARGES_PRODUCTS = 1.0;
     DEVICE static float decode(u16 bits) { return half_to_float(bits); }
@@ -39,8 +39,8 @@ struct f16 {
 struct bf16 {
     typedef float Compute;
     typedef u16 Bits;
-    // 2^-134.
-    static constexpr float ROUNDS_TO_ZERO = 0x1p-134f;
+    // As of f16.
+    static constexpr float ROUNDS_TO_ZERO = 0x1p-134f, ROUNDS_TO_SIX = 6.0f - 0x1p-6f;
     static constexpr double ENLARGES_PRODUCTS = 0x1p32;
     DEVICE static float decode(u16 bits) { return __uint_as_float(static_cast<u32>(bits) << 16); }
     DEVICE static u32 encode(float low, float high) { return floats_to_bfloats(low, high); }

@@ -4,19 +4,22 @@
 //     activation   y           dv                       backward asks
 //     None         v           dy                       nothing
 //     ReLU         max(v, 0)   dy where v > 0, else 0   whether v > 0
+//     ReLU6        min(max(v, 0), 6); dv is dy where 0 < v < 6, else 0, and backward asks for that
 //     leaky ReLU   v where v > 0, else slope·v; dv is dy or slope·dy, and backward asks what it asks for ReLU
 //     SiLU         v·σ(v); dv is dy·σ(v)·(1 + v·σ(−v)), and backward asks for v
+//     the others   are in computed.cuh; of all of them backward asks for v
 //
 // Where nothing is saved, backward finds v again from x; after a residual, which it has not, it reads what was saved: a
 // bit for each value, or v itself.
 #pragma once
+#include "computed.cuh"
 #include "element.cuh"
-#include "logistic.cuh"
 
-// Whether v is above zero when it is rounded to T. Written so that NaN is: ReLU passes it on, and its gradient too.
+// Whether dy passes at v: whether v is above zero when it is rounded to T, and for ReLU6 below six. Written so that NaN is: ReLU
+// passes it on, and its gradient too.
 template <class T>
-DEVICE bool is_above_zero(typename T::Compute v) {
-    return !(v <= T::ROUNDS_TO_ZERO);
+DEVICE bool passes_at(Activation activation, typename T::Compute v) {
+    return !(v <= T::ROUNDS_TO_ZERO) && !(activation == Activation::Relu6 && v >= T::ROUNDS_TO_SIX);
 }
 
 // What backward reads of what was saved of a packet's v: its mask; or where v itself is, which is read lane by lane:
@@ -29,7 +32,7 @@ struct SavedPacket {
     i64 at;
     Lanes lanes;
 
-    DEVICE bool is_above_zero_at(int lane) const { return (mask >> lane & 1u) != 0; }
+    DEVICE bool passes(int lane) const { return (mask >> lane & 1u) != 0; }
     DEVICE typename T::Compute value_of(const Arguments& a, int lane) const {
         return lanes.has(lane) ? value_at<T>(a.arrays.preactivation, at + lane) : static_cast<typename T::Compute>(0);
     }
@@ -48,7 +51,7 @@ DEVICE void store_saved(const Arguments& a, const Place& place, const typename T
         u32 mask = 0;
 #pragma unroll
         for (int lane = 0; lane < Width<T>::LANES; lane++)
-            if (is_above_zero<T>(v[lane])) mask |= 1u << lane;
+            if (passes_at<T>(a.choices.activation, v[lane])) mask |= 1u << lane;
         a.arrays.mask[place.mask_byte(a)] = static_cast<u8>(mask);
     }
     if (a.choices.saved == Saved::PreActivation) {
@@ -65,18 +68,27 @@ DEVICE bool recomputes_v(const Arguments& a) {
 // A packet's v becomes its y. Which activation it is is asked once for all lanes.
 template <class Compute, int LANES>
 DEVICE void activation_forward(const Arguments& a, Compute (&v)[LANES]) {
-    if (a.choices.activation == Activation::Relu) {
+    if (a.choices.activation == Activation::None) return;
+    if (a.choices.activation == Activation::Relu || a.choices.activation == Activation::Relu6) {
+        const bool is_cut_at_six = a.choices.activation == Activation::Relu6;
 #pragma unroll
-        for (int lane = 0; lane < LANES; lane++)
+        for (int lane = 0; lane < LANES; lane++) {
             if (v[lane] < static_cast<Compute>(0)) v[lane] = 0;
+            if (is_cut_at_six && v[lane] > static_cast<Compute>(6)) v[lane] = 6;
+        }
     } else if (a.choices.activation == Activation::Silu) {
 #pragma unroll
         for (int lane = 0; lane < LANES; lane++) v[lane] = v[lane] * Logistic<Compute>(v[lane]).of_v;
     } else if (a.choices.activation == Activation::LeakyRelu) {
-        const Compute slope = static_cast<Compute>(a.numbers.slope);
+        const Compute slope = static_cast<Compute>(a.numbers.parameter);
 #pragma unroll
         for (int lane = 0; lane < LANES; lane++)
             if (v[lane] <= static_cast<Compute>(0)) v[lane] = slope * v[lane];
+    } else {
+        const Compute parameter = static_cast<Compute>(a.numbers.parameter);
+#pragma unroll
+        for (int lane = 0; lane < LANES; lane++)
+            v[lane] = computed_forward(a.choices.activation, parameter, v[lane]);
     }
 }
 
@@ -96,17 +108,24 @@ DEVICE void activation_backward(
         }
         return;
     }
+    if (is_computed_apart(a.choices.activation)) {
+        const Compute parameter = static_cast<Compute>(a.numbers.parameter);
+#pragma unroll
+        for (int lane = 0; lane < LANES; lane++)
+            dy[lane] = computed_backward(a.choices.activation, parameter, dy[lane], v(lane));
+        return;
+    }
     const auto hold_back = [&](int lane, bool passes) {
         if (passes) return;
         // Chosen, not multiplied: zero times infinity would be NaN, and zero times a negative value −0.
-        dy[lane] = a.choices.activation == Activation::Relu ? static_cast<Compute>(0)
-                                                            : static_cast<Compute>(a.numbers.slope) * dy[lane];
+        dy[lane] = a.choices.activation == Activation::LeakyRelu ? static_cast<Compute>(a.numbers.parameter) * dy[lane]
+                                                                 : static_cast<Compute>(0);
     };
     if (a.choices.saved == Saved::Mask) {
 #pragma unroll
-        for (int lane = 0; lane < LANES; lane++) hold_back(lane, saved.is_above_zero_at(lane));
+        for (int lane = 0; lane < LANES; lane++) hold_back(lane, saved.passes(lane));
     } else {
 #pragma unroll
-        for (int lane = 0; lane < LANES; lane++) hold_back(lane, is_above_zero<T>(v(lane)));
+        for (int lane = 0; lane < LANES; lane++) hold_back(lane, passes_at<T>(a.choices.activation, v(lane)));
     }
 }

@@ -41,12 +41,14 @@ pub mod cuda;
 mod device;
 mod element;
 mod error;
+mod exponential;
 #[cfg(feature = "__gpu")]
 pub mod gpu;
 mod interop;
 mod layer;
 mod logistic;
 pub mod manual;
+mod normal_distribution;
 mod numeric;
 mod shape;
 mod statistics;

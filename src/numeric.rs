@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use half::{bf16, f16};
 
 use crate::cpu::memory::scratch::ScratchElement;
-use crate::logistic::Logistic;
+use crate::normal_distribution::NormalDistribution;
 
 /// A value that is stored. Sealed: only this crate can name it. Users know its methods as those of [`Element`](crate::Element).
 pub trait Numeric: Copy + Default + Debug + PartialEq + PartialOrd + Send + Sync + 'static {
@@ -28,7 +28,7 @@ pub(crate) fn factor<C: Real>(value: f64, of: &[f64]) -> C {
 }
 
 /// A value that is computed with: `f32` or `f64`. Sealed: only this crate can name it.
-pub trait Real: Numeric + Logistic + ScratchElement {
+pub trait Real: Numeric + NormalDistribution + ScratchElement {
     /// The largest finite value.
     const LARGEST: f64;
     /// Smaller ones than this have fewer digits, and are slow.

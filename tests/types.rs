@@ -98,6 +98,19 @@ fn a_layer_is_displayed_as_its_settings() {
         shown(off),
         "BatchNorm(64, epsilon=1e-5, no running statistics, silu)"
     );
+    let ends = [
+        (Activation::Relu6, "relu6"),
+        (Activation::Elu { alpha: 1.5 }, "elu(alpha=1.5)"),
+        (Activation::Hardswish, "hardswish"),
+        (Activation::Sigmoid, "sigmoid"),
+        (Activation::Tanh, "tanh"),
+        (Activation::Gelu, "gelu"),
+        (Activation::GeluTanh, "gelu_tanh"),
+    ];
+    for (activation, end) in ends {
+        let shown = shown(plain.activation(activation));
+        assert!(shown.ends_with(&format!(", {end})")), "{shown}");
+    }
 }
 
 #[test]
@@ -290,6 +303,22 @@ fn configurations_are_read_and_written() {
     let read = |text: &str| serde_json::from_str::<BatchNormConfig>(text);
     assert_eq!(read(&text).unwrap(), all);
     assert_eq!(read(r#"{"channels":8}"#).unwrap(), BatchNormConfig::new(8));
+    let names = [
+        (Activation::Relu6, r#""relu6""#),
+        (Activation::Elu { alpha: 0.5 }, r#"{"elu":{"alpha":0.5}}"#),
+        (Activation::Hardswish, r#""hardswish""#),
+        (Activation::Sigmoid, r#""sigmoid""#),
+        (Activation::Tanh, r#""tanh""#),
+        (Activation::Gelu, r#""gelu""#),
+        (Activation::GeluTanh, r#""gelu_tanh""#),
+    ];
+    for (activation, name) in names {
+        assert_eq!(serde_json::to_string(&activation).unwrap(), name);
+        assert_eq!(
+            serde_json::from_str::<Activation>(name).unwrap(),
+            activation
+        );
+    }
     for refused in ["{}", r#"{"channels":8,"eps":0.1}"#, r#"{"channels":-8}"#] {
         assert!(read(refused).is_err(), "{refused}");
     }

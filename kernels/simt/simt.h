@@ -5,6 +5,7 @@
 #include "interface.h"
 
 #define DEVICE inline
+#define APART inline
 #define KERNEL(operation, type, threads, blocks_per_multiprocessor)                                             \
     static void operation##_##type(const Arguments& a);                                                         \
     static const simt::Kernel operation##_##type##_kernel(#operation "_" #type, operation##_##type, threads,    \

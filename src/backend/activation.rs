@@ -8,8 +8,13 @@ use std::fmt;
 
 use crate::backend::saved_activation::SavedActivation;
 use crate::error::{Error, Result};
+use crate::normal_distribution::lower_tail;
 
 /// What is done to the normalized values before they are stored.
+///
+/// Definitions are PyTorch's, and so is what becomes of NaN: it stays. With a residual it is the activation of `y + residual`. Of
+/// those whose derivative one bit cannot tell, the values before the activation are saved then, rounded as y is: a pass keeps an
+/// array more ([`Activation::saves`]).
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
@@ -18,17 +23,36 @@ pub enum Activation {
     /// Nothing.
     #[default]
     None,
-    /// `max(0, y)`; NaN stays NaN, as in PyTorch. With a residual: `max(0, y + residual)`.
+    /// `max(0, y)`.
     Relu,
-    /// y where it is above zero, `slope·y` elsewhere; NaN stays NaN. Source: Maas, Hannun & Ng 2013, with a slope of 0.01,
-    /// which is PyTorch's default. The slope is rounded to the type that is computed in.
+    /// `min(max(0, y), 6)`, with the derivative 0 at 0 and at 6. Source: Krizhevsky 2010.
+    Relu6,
+    /// y where it is above zero, `slope·y` elsewhere. Source: Maas, Hannun & Ng 2013, with a slope of 0.01, which is PyTorch's
+    /// default. The slope is rounded to the type that is computed in.
     LeakyRelu {
         /// The factor of values that are not above zero: any finite number.
         slope: f64,
     },
-    /// `y·σ(y)` with σ(y) = 1 / (1 + exp(−y)), also called swish. Source: Elfwing, Uchibe & Doya 2018. With a residual the
-    /// values before the activation are saved, rounded as y is: a pass then keeps an array more.
+    /// y where it is above zero, `alpha·(exp(y) − 1)` elsewhere. Source: Clevert, Unterthiner & Hochreiter 2016, with an alpha of
+    /// 1, which is PyTorch's default. Alpha is rounded to the type that is computed in.
+    Elu {
+        /// Minus what is approached far below zero: any finite number.
+        alpha: f64,
+    },
+    /// `y·min(max(0, y + 3), 6) / 6`, with the derivative 0 at −3 and 1 at 3, as PyTorch documents it (up to 2.6 it computes −1/2
+    /// and 3/2). Source: Howard et al. 2019.
+    Hardswish,
+    /// `σ(y) = 1 / (1 + exp(−y))`. Source: Ioffe & Szegedy 2015 have it behind batch normalization.
+    Sigmoid,
+    /// `tanh(y)`. Source: LeCun, Bottou, Orr & Müller 1998.
+    Tanh,
+    /// `y·σ(y)`, also called swish. Source: Elfwing, Uchibe & Doya 2018.
     Silu,
+    /// `y·Φ(y)` with the normal distribution Φ(y) = ½·(1 + erf(y/√2)): PyTorch's `approximate='none'`. Source: Hendrycks & Gimpel
+    /// 2016.
+    Gelu,
+    /// `½·y·(1 + tanh(√(2/π)·(y + 0.044715·y³)))`: PyTorch's `approximate='tanh'`. Source: Hendrycks & Gimpel 2016.
+    GeluTanh,
 }
 
 impl Activation {
@@ -36,76 +60,110 @@ impl Activation {
     pub fn forward(self, v: f64) -> f64 {
         match self {
             Activation::None => v,
+            Activation::Relu6 if v >= 6.0 => 6.0,
             // Not `max`, which would lose NaN.
-            Activation::Relu => {
-                if v <= 0.0 {
-                    0.0
-                } else {
-                    v
-                }
-            }
-            Activation::LeakyRelu { slope } => {
-                if v <= 0.0 {
-                    slope * v
-                } else {
-                    v
-                }
-            }
+            Activation::Relu | Activation::Relu6 => kinked(v, 0.0, 0.0, v),
+            Activation::LeakyRelu { slope } => kinked(v, 0.0, slope * v, v),
+            Activation::Elu { alpha } => kinked(v, 0.0, alpha * v.exp_m1(), v),
+            Activation::Hardswish => v * (Activation::Relu6.forward(v + 3.0) / 6.0),
+            Activation::Sigmoid => sigma(v),
+            Activation::Tanh => v.tanh(),
             Activation::Silu => v / (1.0 + (-v).exp()),
+            Activation::Gelu => {
+                let [tail, _] = lower_tail(v.abs());
+                v * if v < 0.0 { tail } else { 1.0 - tail }
+            }
+            Activation::GeluTanh => v * sigma(gelu_tanh_argument(v)),
         }
     }
 
-    /// Its derivative at v. For ReLU it is 0 at 0 (the slope, if it leaks), and 1 where v is NaN.
+    /// Its derivative at v. Where it has two, it is that of the left, but at the 6 of ReLU6 and the 3 of hard swish that of the right; of
+    /// NaN it is that of large v, if it is not NaN.
     pub fn derivative(self, v: f64) -> f64 {
         match self {
             Activation::None => 1.0,
-            Activation::Relu => {
-                if v <= 0.0 {
-                    0.0
+            Activation::Relu6 if v >= 6.0 => 0.0,
+            Activation::Relu | Activation::Relu6 => kinked(v, 0.0, 0.0, 1.0),
+            Activation::LeakyRelu { slope } => kinked(v, 0.0, slope, 1.0),
+            Activation::Elu { alpha } => kinked(v, 0.0, alpha * v.exp(), 1.0),
+            Activation::Hardswish => {
+                let below_3 = kinked(v, -3.0, 0.0, v / 3.0 + 0.5);
+                if v < 3.0 { below_3 } else { 1.0 }
+            }
+            Activation::Sigmoid => sigma(v) * sigma(-v),
+            Activation::Tanh => 4.0 * sigma(2.0 * v) * sigma(-2.0 * v),
+            Activation::Silu => sigma(v) * (1.0 + v * sigma(-v)),
+            Activation::Gelu => {
+                let [tail, density_times_v] = lower_tail(v.abs());
+                let of_negative = tail - density_times_v;
+                if v < 0.0 {
+                    of_negative
                 } else {
-                    1.0
+                    1.0 - of_negative
                 }
             }
-            Activation::LeakyRelu { slope } => {
-                if v <= 0.0 {
-                    slope
-                } else {
-                    1.0
-                }
-            }
-            Activation::Silu => {
-                let (sigma, rest) = (1.0 / (1.0 + (-v).exp()), 1.0 / (1.0 + v.exp()));
-                sigma * (1.0 + v * rest)
+            Activation::GeluTanh => {
+                // Farther out σ is 0 or 1 to the last digit, and z may be infinite.
+                let v = v.clamp(-32.0, 32.0);
+                let z = gelu_tanh_argument(v);
+                let slope = 3.0 * z - 2.0 * (GELU_TANH * v);
+                sigma(z) * (1.0 + slope * sigma(-z))
             }
         }
     }
 
     /// What a forward pass must save so that the backward pass knows the derivative. Without a residual v can be
-    /// recomputed from x, which is kept anyway.
+    /// recomputed from x, which is kept anyway; after one, what tells the derivative is a bit where it has two values, and else v.
     pub fn saves(self, after_residual: bool) -> SavedActivation<(), ()> {
         match self {
-            Activation::Relu | Activation::LeakyRelu { .. } if after_residual => {
+            Activation::None => SavedActivation::Nothing,
+            _ if !after_residual => SavedActivation::Nothing,
+            Activation::Relu | Activation::Relu6 | Activation::LeakyRelu { .. } => {
                 SavedActivation::Mask(())
             }
-            Activation::Silu if after_residual => SavedActivation::PreActivation(()),
-            Activation::None
-            | Activation::Relu
-            | Activation::LeakyRelu { .. }
-            | Activation::Silu => SavedActivation::Nothing,
+            Activation::Elu { .. }
+            | Activation::Hardswish
+            | Activation::Sigmoid
+            | Activation::Tanh
+            | Activation::Silu
+            | Activation::Gelu
+            | Activation::GeluTanh => SavedActivation::PreActivation(()),
         }
     }
 
     /// That its parameters are numbers to compute with.
     pub(crate) fn check(self) -> Result<()> {
-        match self {
-            Activation::LeakyRelu { slope } if !slope.is_finite() => Err(Error::Value {
-                what: "the slope of leaky ReLU",
-                found: slope.to_string(),
-                needed: "a finite number",
-            }),
-            _ => Ok(()),
+        let (what, parameter) = match self {
+            Activation::LeakyRelu { slope } => ("the slope of leaky ReLU", slope),
+            Activation::Elu { alpha } => ("the alpha of ELU", alpha),
+            _ => return Ok(()),
+        };
+        if parameter.is_finite() {
+            return Ok(());
         }
+        Err(Error::Value {
+            what,
+            found: parameter.to_string(),
+            needed: "a finite number",
+        })
     }
+}
+
+/// What there is below the kink and at it, or what there is above, and of NaN.
+fn kinked(v: f64, kink: f64, below: f64, above: f64) -> f64 {
+    if v <= kink { below } else { above }
+}
+
+fn sigma(v: f64) -> f64 {
+    1.0 / (1.0 + (-v).exp())
+}
+
+/// 2·√(2/π).
+const GELU_TANH: f64 = std::f64::consts::SQRT_2 * std::f64::consts::FRAC_2_SQRT_PI;
+
+/// Twice what the tanh is taken of: ½·(1 + tanh z) = σ(2z).
+fn gelu_tanh_argument(v: f64) -> f64 {
+    GELU_TANH * v * (1.0 + 0.044_715 * v * v)
 }
 
 impl fmt::Display for Activation {
@@ -113,8 +171,15 @@ impl fmt::Display for Activation {
         match self {
             Activation::None => f.write_str("no activation"),
             Activation::Relu => f.write_str("relu"),
+            Activation::Relu6 => f.write_str("relu6"),
             Activation::LeakyRelu { slope } => write!(f, "leaky_relu(slope={slope})"),
+            Activation::Elu { alpha } => write!(f, "elu(alpha={alpha})"),
+            Activation::Hardswish => f.write_str("hardswish"),
+            Activation::Sigmoid => f.write_str("sigmoid"),
+            Activation::Tanh => f.write_str("tanh"),
             Activation::Silu => f.write_str("silu"),
+            Activation::Gelu => f.write_str("gelu"),
+            Activation::GeluTanh => f.write_str("gelu_tanh"),
         }
     }
 }
@@ -123,50 +188,111 @@ impl fmt::Display for Activation {
 mod tests {
     use super::*;
 
-    #[test]
-    fn relu_keeps_nan_and_is_flat_at_zero() {
-        let relu = Activation::Relu;
-        assert_eq!(
-            [-2.0, -0.0, 0.0, 3.0].map(|v| relu.forward(v)),
-            [0.0, 0.0, 0.0, 3.0]
-        );
-        assert_eq!(
-            [-2.0, 0.0, 3.0].map(|v| relu.derivative(v)),
-            [0.0, 0.0, 1.0]
-        );
-        assert!(relu.forward(f64::NAN).is_nan());
-        assert_eq!(relu.derivative(f64::NAN), 1.0);
-    }
+    const ALL: [Activation; 11] = [
+        Activation::None,
+        Activation::Relu,
+        Activation::Relu6,
+        Activation::LeakyRelu { slope: 0.25 },
+        Activation::Elu { alpha: 1.5 },
+        Activation::Hardswish,
+        Activation::Sigmoid,
+        Activation::Tanh,
+        Activation::Silu,
+        Activation::Gelu,
+        Activation::GeluTanh,
+    ];
 
     #[test]
-    fn leaky_relu_goes_on_below_zero() {
-        let leaky = Activation::LeakyRelu { slope: 0.25 };
-        assert_eq!([-2.0, 0.0, 3.0].map(|v| leaky.forward(v)), [-0.5, 0.0, 3.0]);
-        assert_eq!(
-            [-2.0, 0.0, 3.0].map(|v| leaky.derivative(v)),
-            [0.25, 0.25, 1.0]
-        );
-        assert!(leaky.forward(f64::NAN).is_nan());
-        assert_eq!(leaky.saves(true), SavedActivation::Mask(()));
-        assert!(Activation::LeakyRelu { slope: f64::NAN }.check().is_err());
-    }
-
-    #[test]
-    fn the_derivative_of_silu_is_its_slope() {
-        let silu = Activation::Silu;
-        for i in -60..=60 {
-            let (v, h) = (f64::from(i) / 4.0, 1e-5);
-            let slope = (silu.forward(v + h) - silu.forward(v - h)) / (2.0 * h);
-            assert!((silu.derivative(v) - slope).abs() < 1e-9, "{v}");
+    fn nan_stays() {
+        for activation in &ALL[1..] {
+            assert!(activation.forward(f64::NAN).is_nan(), "{activation}");
         }
-        assert_eq!(silu.forward(0.0), 0.0);
-        assert_eq!(silu.derivative(0.0), 0.5);
+    }
+
+    #[test]
+    fn kinks_have_the_derivative_of_pytorch() {
+        let of = |activation: Activation, at: [f64; 2]| at.map(|v| activation.derivative(v));
+        assert_eq!(of(Activation::Relu, [0.0, f64::NAN]), [0.0, 1.0]);
+        assert_eq!(of(Activation::Relu6, [0.0, 6.0]), [0.0, 0.0]);
+        assert_eq!(of(Activation::Relu6, [3.0, f64::NAN]), [1.0, 1.0]);
+        assert_eq!(of(Activation::Hardswish, [-3.0, 3.0]), [0.0, 1.0]);
+        let (leaky, elu) = (ALL[3], ALL[4]);
+        assert_eq!(of(leaky, [0.0, f64::NAN]), [0.25, 1.0]);
+        assert_eq!(of(elu, [0.0, f64::NAN]), [1.5, 1.0]);
+    }
+
+    #[test]
+    fn values_are_those_of_the_formulas() {
+        let of = |activation: Activation, v: [f64; 3]| v.map(|v| activation.forward(v));
+        assert_eq!(of(Activation::Relu, [-2.0, -0.0, 3.0]), [0.0, 0.0, 3.0]);
+        assert_eq!(of(Activation::Relu6, [-2.0, 3.0, 7.0]), [0.0, 3.0, 6.0]);
+        assert_eq!(of(ALL[3], [-2.0, 0.0, 3.0]), [-0.5, 0.0, 3.0]);
+        assert_eq!(of(Activation::Hardswish, [-3.0, 0.0, 3.0]), [0.0, 0.0, 3.0]);
+        // By their formulas, worked out to more digits.
+        let near = |activation: Activation, v: f64, expected: f64| {
+            let found = activation.forward(v);
+            assert!(
+                (found - expected).abs() < 1e-12,
+                "{activation} of {v}: {found}"
+            );
+        };
+        near(Activation::Hardswish, -1.0, -1.0 / 3.0);
+        near(
+            Activation::Elu { alpha: 1.0 },
+            -1.0,
+            -0.632_120_558_828_557_7,
+        );
+        near(Activation::Sigmoid, -1.0, 0.268_941_421_369_995_1);
+        near(Activation::Tanh, -1.0, -0.761_594_155_955_764_9);
+        near(Activation::Silu, -1.0, -0.268_941_421_369_995_1);
+        near(Activation::Gelu, -1.0, -0.158_655_253_931_457_05);
+        near(Activation::GeluTanh, -1.0, -0.158_808_009_391_723_24);
+    }
+
+    #[test]
+    fn derivatives_are_slopes() {
+        for activation in ALL {
+            for i in -60..60 {
+                // No kink is within the step.
+                let (v, h) = ((f64::from(i) + 0.5) / 4.0, 1e-5);
+                let slope = (activation.forward(v + h) - activation.forward(v - h)) / (2.0 * h);
+                assert!(
+                    (activation.derivative(v) - slope).abs() < 1e-9,
+                    "{activation} at {v}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn far_from_zero_nothing_becomes_nan() {
+        for activation in ALL {
+            for v in [-1e300, -1e30, -50.0, 50.0, 1e30, 1e300] {
+                assert!(activation.forward(v).is_finite(), "{activation} of {v}");
+                assert!(activation.derivative(v).is_finite(), "{activation} at {v}");
+            }
+        }
+    }
+
+    #[test]
+    fn parameters_are_finite() {
+        assert!(Activation::LeakyRelu { slope: f64::NAN }.check().is_err());
+        let elu = |alpha| Activation::Elu { alpha };
+        assert!(elu(f64::INFINITY).check().is_err());
+        assert!(elu(-1.0).check().is_ok());
     }
 
     #[test]
     fn only_what_cannot_be_recomputed_is_saved() {
-        assert_eq!(Activation::Relu.saves(true), SavedActivation::Mask(()));
-        assert_eq!(Activation::Relu.saves(false), SavedActivation::Nothing);
+        for activation in ALL {
+            assert_eq!(activation.saves(false), SavedActivation::Nothing);
+        }
         assert_eq!(Activation::None.saves(true), SavedActivation::Nothing);
+        for of_two_slopes in &ALL[1..4] {
+            assert_eq!(of_two_slopes.saves(true), SavedActivation::Mask(()));
+        }
+        for curved in &ALL[4..] {
+            assert_eq!(curved.saves(true), SavedActivation::PreActivation(()));
+        }
     }
 }

@@ -9,7 +9,7 @@ use crate::error::Result;
 pub enum SavedActivation<M, V> {
     /// Nothing: v is recomputed from x.
     Nothing,
-    /// One bit a value: whether v, rounded as it was stored, is above zero.
+    /// One bit a value: whether v, rounded as it was stored, is above zero, and of ReLU6 below six.
     Mask(M),
     /// v, with the residual, before the activation.
     PreActivation(V),

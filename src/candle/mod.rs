@@ -6,7 +6,7 @@
 //! - `f16` and `bf16` activations in training too, with parameters of their type or of `f32`;
 //! - channels-last tensors (memory (N, spatial..., C), permuted to (N, C, spatial...)) without a copy, y in the same
 //!   memory order;
-//! - an activation (ReLU, leaky ReLU, SiLU), and the addition of a residual before it, in the same sweep over memory
+//! - an [activation](crate::Activation), and the addition of a residual before it, in the same sweep over memory
 //!   ([`BatchNormConfig::activation`], [`BatchNorm::forward_t_add`]);
 //! - [frozen](BatchNorm::freeze) layers: running statistics while the rest of the model trains;
 //! - layers that are [synchronized](BatchNorm::synchronized) over the ranks of a data-parallel training;

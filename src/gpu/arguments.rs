@@ -45,7 +45,7 @@ pub struct Numbers {
     pub running_weight: f64,
     pub variance_correction: f64,
     pub count: f64,
-    pub slope: f64,
+    pub parameter: f64,
 }
 
 #[repr(C)]
@@ -74,8 +74,15 @@ pub enum Activation {
     #[default]
     None = 0,
     Relu = 1,
-    LeakyRelu = 2,
-    Silu = 3,
+    Relu6 = 2,
+    LeakyRelu = 3,
+    Silu = 4,
+    Elu = 5,
+    Hardswish = 6,
+    Sigmoid = 7,
+    Tanh = 8,
+    Gelu = 9,
+    GeluTanh = 10,
 }
 
 /// What forward keeps of v for backward.
@@ -85,7 +92,7 @@ pub enum Saved {
     /// v is computed again from x.
     #[default]
     Nothing = 0,
-    /// Whether each v is above zero, at [`Arrays::mask`].
+    /// Through which values dy passes, at [`Arrays::mask`].
     Mask = 1,
     /// v itself, at [`Arrays::preactivation`].
     PreActivation = 2,

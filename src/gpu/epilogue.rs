@@ -56,11 +56,21 @@ impl<'a, D: Driver> Operands<'a, D> {
         self.arguments.choices.activation = match activation {
             Activation::None => ActivationCode::None,
             Activation::Relu => ActivationCode::Relu,
-            Activation::Silu => ActivationCode::Silu,
+            Activation::Relu6 => ActivationCode::Relu6,
             Activation::LeakyRelu { slope } => {
-                self.arguments.numbers.slope = slope;
+                self.arguments.numbers.parameter = slope;
                 ActivationCode::LeakyRelu
             }
+            Activation::Elu { alpha } => {
+                self.arguments.numbers.parameter = alpha;
+                ActivationCode::Elu
+            }
+            Activation::Hardswish => ActivationCode::Hardswish,
+            Activation::Sigmoid => ActivationCode::Sigmoid,
+            Activation::Tanh => ActivationCode::Tanh,
+            Activation::Silu => ActivationCode::Silu,
+            Activation::Gelu => ActivationCode::Gelu,
+            Activation::GeluTanh => ActivationCode::GeluTanh,
         };
     }
 

@@ -1,15 +1,14 @@
 //! Every activation on vectors: y from v, the bit that is saved of v, and dv from dy and either.
 //!
-//! The one file of the processor's kernels to edit for a new activation (what its arithmetic needs beside vectors has a file of its
-//! own, as `src/logistic.rs`). Which activation it is does not change in a loop, and is asked in it all the same: through [`opaque`],
-//! which says why.
+//! With `computed.rs`, which has the formulas of those that take more than a choice, the one file of the processor's kernels to edit for a
+//! new activation. Which activation it is does not change in a loop, and is asked in it all the same: through [`opaque`], which says why.
 
 use crate::backend::activation::Activation;
+use crate::cpu::epilogue::computed::{BackwardOfEach, ForwardOfEach};
+use crate::cpu::simd::Simd;
 use crate::cpu::simd::elements::SimdElement;
 use crate::cpu::simd::opaque::opaque;
 use crate::cpu::simd::vector::{LANES, Vector};
-use crate::cpu::simd::{Kernel, Simd};
-use crate::logistic::Logistic;
 use crate::numeric::Numeric;
 
 /// An activation, as the kernels compute it.
@@ -35,18 +34,22 @@ impl VectorActivation {
         simd: S,
         v: &mut [[T::Vector<S>; A]; L],
     ) {
-        if opaque(self.is_silu()) {
-            for l in 0..L {
-                for i in 0..A {
-                    v[l][i] = silu::<S, T>(simd, v[l][i]);
-                }
-            }
+        if opaque(self.is_computed()) {
+            self.forward_of_each::<S, T, A, L>(simd, v);
             return;
         }
-        if opaque(matches!(self.activation, Activation::Relu)) {
+        if opaque(self.is_cut_at_zero()) {
             for l in 0..L {
                 for i in 0..A {
                     v[l][i] = v[l][i].relu();
+                }
+            }
+            if opaque(self.is_cut_at_six()) {
+                let six = T::splat(simd, T::Scalar::nearest(6.0));
+                for l in 0..L {
+                    for i in 0..A {
+                        v[l][i] = v[l][i].blend(six.compare_mask(v[l][i]), six);
+                    }
                 }
             }
         } else if opaque(self.slope().is_some()) {
@@ -63,10 +66,37 @@ impl VectorActivation {
         }
     }
 
-    /// The bits to be saved of v: which values are above zero as they are stored.
     #[inline(always)]
-    pub(crate) fn mask<S: Simd, T: SimdElement>(simd: S, v: T::Vector<S>) -> u16 {
-        v.compare_mask(T::splat(simd, T::ROUNDS_TO_ZERO))
+    fn forward_of_each<S: Simd, T: SimdElement, const A: usize, const L: usize>(
+        self,
+        simd: S,
+        v: &mut [[T::Vector<S>; A]; L],
+    ) {
+        let mut values = [[[T::Scalar::default(); LANES]; A]; L];
+        for l in 0..L {
+            for i in 0..A {
+                v[l][i].write(&mut values[l][i]);
+            }
+        }
+        simd.apart(ForwardOfEach {
+            activation: self.activation,
+            v_to_y: values.as_flattened_mut(),
+        });
+        for l in 0..L {
+            for i in 0..A {
+                v[l][i] = T::load_compute(simd, &values[l][i]);
+            }
+        }
+    }
+
+    /// The bits to be saved of v: through which values, as they are stored, dy passes.
+    #[inline(always)]
+    pub(crate) fn mask<S: Simd, T: SimdElement>(self, simd: S, v: T::Vector<S>) -> u16 {
+        let mut passes = v.compare_mask(T::splat(simd, T::ROUNDS_TO_ZERO));
+        if opaque(self.is_cut_at_six()) {
+            passes &= T::splat(simd, T::ROUNDS_TO_SIX).compare_mask(v);
+        }
+        passes
     }
 
     /// dv from dy and the bits of v.
@@ -94,80 +124,57 @@ impl VectorActivation {
         dy: T::Vector<S>,
         v: T::Vector<S>,
     ) -> T::Vector<S> {
-        if opaque(self.is_silu()) {
-            return silu_backward::<S, T>(simd, dy, v);
+        if opaque(self.is_computed()) {
+            let mut dy_to_dv = dy.to_array();
+            simd.apart(BackwardOfEach {
+                activation: self.activation,
+                dy_to_dv: &mut dy_to_dv,
+                v: &v.to_array(),
+            });
+            return T::load_compute(simd, &dy_to_dv);
         }
-        self.backward_from_mask::<S, T>(simd, dy, Self::mask::<S, T>(simd, v))
+        self.backward_from_mask::<S, T>(simd, dy, self.mask::<S, T>(simd, v))
+    }
+
+    /// Whether it takes more than a choice.
+    #[inline(always)]
+    fn is_computed(self) -> bool {
+        match self.activation {
+            Activation::None
+            | Activation::Relu
+            | Activation::Relu6
+            | Activation::LeakyRelu { .. } => false,
+            Activation::Elu { .. }
+            | Activation::Hardswish
+            | Activation::Sigmoid
+            | Activation::Tanh
+            | Activation::Silu
+            | Activation::Gelu
+            | Activation::GeluTanh => true,
+        }
     }
 
     #[inline(always)]
-    fn is_silu(self) -> bool {
-        matches!(self.activation, Activation::Silu)
+    fn is_cut_at_zero(self) -> bool {
+        matches!(self.activation, Activation::Relu | Activation::Relu6)
     }
 
-    /// The slope below zero, where there is one.
+    #[inline(always)]
+    fn is_cut_at_six(self) -> bool {
+        matches!(self.activation, Activation::Relu6)
+    }
+
+    /// The slope below zero, where it is a constant of the layer's.
     #[inline(always)]
     fn slope(self) -> Option<f64> {
         match self.activation {
             Activation::LeakyRelu { slope } => Some(slope),
-            Activation::None | Activation::Relu | Activation::Silu => None,
+            _ => None,
         }
     }
 
     #[inline(always)]
     fn slopes<S: Simd, T: SimdElement>(self, simd: S) -> T::Vector<S> {
         T::splat(simd, T::Scalar::nearest(self.slope().unwrap_or_default()))
-    }
-}
-
-/// `v·σ(v)`.
-#[inline(always)]
-fn silu<S: Simd, T: SimdElement>(simd: S, v: T::Vector<S>) -> T::Vector<S> {
-    let [sigma, _] = logistic::<S, T>(simd, v);
-    v.mul(sigma)
-}
-
-/// `dy·σ(v)·(1 + v·σ(−v))`.
-#[inline(always)]
-fn silu_backward<S: Simd, T: SimdElement>(
-    simd: S,
-    dy: T::Vector<S>,
-    v: T::Vector<S>,
-) -> T::Vector<S> {
-    let [sigma, of_negative] = logistic::<S, T>(simd, v);
-    let one = T::splat(simd, T::Scalar::nearest(1.0));
-    // Not fused, which not every level and no GPU kernel does here.
-    dy.mul(sigma.mul(one.add(v.mul(of_negative))))
-}
-
-/// σ(v) and σ(−v).
-#[inline(always)]
-fn logistic<S: Simd, T: SimdElement>(simd: S, v: T::Vector<S>) -> [T::Vector<S>; 2] {
-    let mut sigma = v.to_array();
-    let mut of_negative = sigma;
-    simd.apart(LogisticOfEach {
-        v_to_sigma: &mut sigma,
-        of_negative: &mut of_negative,
-    });
-    [
-        T::load_compute(simd, &sigma),
-        T::load_compute(simd, &of_negative),
-    ]
-}
-
-/// σ(v) in place of v, and σ(−v), value by value: compilers make vectors of it.
-struct LogisticOfEach<'a, C> {
-    v_to_sigma: &'a mut [C; LANES],
-    of_negative: &'a mut [C; LANES],
-}
-
-impl<C: Logistic> Kernel for LogisticOfEach<'_, C> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, _: S) {
-        for i in 0..LANES {
-            [self.v_to_sigma[i], self.of_negative[i]] = self.v_to_sigma[i].logistic();
-        }
     }
 }

@@ -84,7 +84,7 @@ impl<T: SimdElement, const A: usize> EpilogueStreams<'_, '_, T, A> {
                 for l in 0..L {
                     let mut bits = [0; A];
                     for i in 0..A {
-                        bits[i] = VectorActivation::mask::<S, T>(simd, v[l][i]);
+                        bits[i] = self.activation.mask::<S, T>(simd, v[l][i]);
                     }
                     self.mask.push(bits, count);
                 }

@@ -1,6 +1,8 @@
 //! The textbook in f64: batch normalization and its gradients, straight from the paper, two passes, no cleverness.
 //! What everything else is held against.
 
+use std::f64::consts::{PI, SQRT_2};
+
 use batchnorm::{Activation, Shape};
 
 /// What a pass is given, with every value already one of the data type's.
@@ -118,21 +120,51 @@ impl Problem {
 /// What an activation is, by its textbook formula.
 fn activated(activation: Activation, v: f64) -> f64 {
     match activation {
-        Activation::Relu if v < 0.0 => 0.0,
+        Activation::Relu | Activation::Relu6 if v < 0.0 => 0.0,
+        Activation::Relu6 if v > 6.0 => 6.0,
         Activation::LeakyRelu { slope } if v < 0.0 => slope * v,
+        Activation::Elu { alpha } if v < 0.0 => alpha * v.exp_m1(),
+        Activation::Hardswish if v < -3.0 => 0.0,
+        Activation::Hardswish if v < 3.0 => v * (v + 3.0) / 6.0,
+        Activation::Sigmoid => sigma(v),
+        Activation::Tanh => v.tanh(),
         Activation::Silu => v * sigma(v),
+        Activation::Gelu => v * normal_below(v),
+        Activation::GeluTanh => 0.5 * v * (1.0 + gelu_tanh_argument(v).tanh()),
         _ => v,
     }
 }
 
-/// Its derivative where v is not zero.
+/// Its derivative where v is at no kink.
 pub fn slope_of(activation: Activation, v: f64) -> f64 {
     match activation {
-        Activation::Relu if v < 0.0 => 0.0,
+        Activation::Relu | Activation::Relu6 if v < 0.0 => 0.0,
+        Activation::Relu6 if v > 6.0 => 0.0,
         Activation::LeakyRelu { slope } if v < 0.0 => slope,
+        Activation::Elu { alpha } if v < 0.0 => alpha * v.exp(),
+        Activation::Hardswish if v < -3.0 => 0.0,
+        Activation::Hardswish if v < 3.0 => (2.0 * v + 3.0) / 6.0,
+        Activation::Sigmoid => sigma(v) * sigma(-v),
+        Activation::Tanh => v.cosh().powi(-2),
         Activation::Silu => sigma(v) + v * sigma(v) * sigma(-v),
+        Activation::Gelu => normal_below(v) + v * (-v * v / 2.0).exp() / (2.0 * PI).sqrt(),
+        Activation::GeluTanh => {
+            let z = gelu_tanh_argument(v);
+            let slope = (2.0 / PI).sqrt() * (1.0 + 3.0 * 0.044_715 * v * v);
+            0.5 * (1.0 + z.tanh()) + 0.5 * v * slope * z.cosh().powi(-2)
+        }
         _ => 1.0,
     }
+}
+
+/// Φ.
+fn normal_below(v: f64) -> f64 {
+    0.5 * libm::erfc(-v / SQRT_2)
+}
+
+/// What the tanh of GELU's approximation is of.
+fn gelu_tanh_argument(v: f64) -> f64 {
+    (2.0 / PI).sqrt() * (v + 0.044_715 * v.powi(3))
 }
 
 fn sigma(v: f64) -> f64 {
