@@ -106,20 +106,24 @@ fn every_gradient_is_the_slope_of_the_loss() {
             Activation::Relu,
             Activation::LeakyRelu { slope: 0.3 },
             Activation::Silu,
+            Activation::Relu6,
+            Activation::Elu { alpha: 0.7 },
+            Activation::Hardswish,
+            Activation::Sigmoid,
+            Activation::Tanh,
+            Activation::Gelu,
+            Activation::GeluTanh,
         ];
         for (activation, residual, frozen) in
-            (0..16).map(|bits| (activations[bits >> 2], bits & 1 != 0, bits & 2 != 0))
+            (0..44).map(|bits| (activations[bits >> 2], bits & 1 != 0, bits & 2 != 0))
         {
             let problem = problem(shape, activation, residual, frozen);
-            let nearest = problem
-                .forward()
-                .v
+            let v = problem.forward().v;
+            let distances = v
                 .iter()
-                .fold(f64::INFINITY, |nearest, v| nearest.min(v.abs()));
-            assert!(
-                nearest > 1e-4,
-                "a value at ReLU's kink has no slope: {nearest}"
-            );
+                .flat_map(|v| [0.0, 6.0, -3.0, 3.0].map(|kink| (v - kink).abs()));
+            let nearest = distances.fold(f64::INFINITY, f64::min);
+            assert!(nearest > 1e-4, "a value at a kink has no slope: {nearest}");
             let found = found(&problem);
             for i in 0..shape.len() {
                 assert_close(

@@ -43,6 +43,7 @@ fn every_pass() {
         Activation::Relu,
         Activation::LeakyRelu { slope: 0.1 },
         Activation::Silu,
+        Activation::Gelu,
     ];
     for level in Level::available() {
         for shape in shapes {

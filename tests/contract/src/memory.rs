@@ -21,6 +21,8 @@ pub fn in_place_gives_the_same_bits<B: Backend>(backend: &B) {
             Activation::Relu,
             Activation::LeakyRelu { slope: 0.1 },
             Activation::Silu,
+            Activation::Relu6,
+            Activation::Gelu,
         ] {
             let mut problem = ordinary::<f32>(shape, 2);
             problem.activation = activation;

@@ -28,6 +28,8 @@ fn of_type<T: Element, B: Backend>(backend: &B, shape: Shape) {
         Activation::Relu,
         Activation::LeakyRelu { slope: 0.1 },
         Activation::Silu,
+        Activation::Relu6,
+        Activation::Gelu,
     ] {
         let config = BatchNormConfig::new(shape.channels()).activation(activation);
         let ghosts = config.ghost_batch(shape.batch() / 2);

@@ -7,7 +7,7 @@ use batchnorm::backend::{
     composed,
 };
 
-use crate::activation_error::ActivationError;
+use crate::activation_error::{ActivationError, is_computed};
 use crate::data::{round, typed, wide};
 use crate::reference::{Forward, Problem, slope_of};
 use crate::tolerance::{Additions, Tolerance};
@@ -406,7 +406,7 @@ pub fn hold_forward<T: Element>(
                 i,
                 found.y[i].to_f64(),
                 expected.y[i],
-                ActivationError::of::<T>(problem, &expected).y(i, tolerance.y::<T>(c, i)),
+                ActivationError::of::<T>(problem, &expected).y::<T>(i, tolerance.y::<T>(c, i)),
             );
         }
     }
@@ -439,11 +439,12 @@ pub fn hold_backward<T: Element>(
     found: &BackwardAnswer<T>,
     additions: Additions,
 ) {
-    // A value within rounding of zero may fall on either side: the side is that of the y that was stored.
+    // A value within rounding of a kink may fall on either side. Where y tells the slope, the side is that of the y that was stored.
     let slope = |i: usize| match problem.activation {
-        Activation::Silu => slope_of(Activation::Silu, expected.v[i]),
-        other if y[i].to_f64() <= 0.0 => slope_of(other, -1.0),
-        other => slope_of(other, 1.0),
+        activation if is_computed(activation) => slope_of(activation, expected.v[i]),
+        activation if y[i].to_f64() <= 0.0 => slope_of(activation, -1.0),
+        activation if y[i].to_f64() >= 6.0 => slope_of(activation, 7.0),
+        activation => slope_of(activation, 1.0),
     };
     let gradients = problem.backward(expected, slope);
     let tolerance = Tolerance {

@@ -3,6 +3,7 @@
 mod reach;
 mod room;
 mod tunings;
+mod twins;
 mod whole_gpu;
 
 use batchnorm::gpu::plan::Tuning;
