@@ -1,5 +1,7 @@
 //! Activations and the addition of a residual inside the layer, against the same as operations of candle's behind it.
 
+use std::f64::consts::FRAC_2_PI;
+
 use batchnorm::candle::{BatchNorm, BatchNormConfig, batch_norm};
 use batchnorm::{Activation, Shape};
 use candle_core::{DType, Device, Result, Tensor, Var};
@@ -87,11 +89,27 @@ type OfCandle = fn(&Tensor) -> Result<Tensor>;
 
 #[test]
 fn other_activations_are_those_of_candle() -> Result<()> {
-    let activations: [(Activation, OfCandle); 2] = [
+    let activations: [(Activation, OfCandle); 9] = [
         (Activation::LeakyRelu { slope: 0.1 }, |v| {
             candle_nn::ops::leaky_relu(v, 0.1)
         }),
         (Activation::Silu, Tensor::silu),
+        (Activation::Relu6, |v| v.clamp(0f32, 6f32)),
+        (Activation::Elu { alpha: 0.7 }, |v| v.elu(0.7)),
+        (Activation::Hardswish, |v| {
+            v * candle_nn::ops::hard_sigmoid(v)?
+        }),
+        (Activation::Sigmoid, candle_nn::ops::sigmoid),
+        (Activation::Tanh, Tensor::tanh),
+        // Of functions whose gradients candle takes with all digits: its GELU's have six.
+        (Activation::Gelu, |v| {
+            v * (v * 0.5f64.sqrt())?.erf()?.affine(0.5, 0.5)?
+        }),
+        (Activation::GeluTanh, |v| {
+            let cubic = ((v.sqr()? * v)? * 0.044_715)?;
+            let argument = ((v + cubic)? * FRAC_2_PI.sqrt())?;
+            v * argument.tanh()?.affine(0.5, 0.5)?
+        }),
     ];
     for shape in shapes::ranks() {
         for (activation, of_candle) in activations {
