@@ -14,8 +14,9 @@
 //! | `epsilon` | `1e-5`, or another number |
 //! | `momentum` | `0.1`, or another number (the weight of the new batch), or `cumulative` |
 //! | `num_batches_tracked` | `0`, or another whole number |
-//! | `activation` | `none`, `relu`, `leaky_relu`, `silu` |
+//! | `activation` | `none`, `relu`, `relu6`, `leaky_relu`, `elu`, `hardswish`, `sigmoid`, `tanh`, `silu`, `gelu`, `gelu_tanh` |
 //! | `negative_slope` | `0.01`, or another number (of `leaky_relu`) |
+//! | `alpha` | `1.0`, or another number (of `elu`) |
 //!
 //! The result holds `y`, `save_mean` and `save_invstd`; `running_mean`, `running_var` and `num_batches_tracked` if there
 //! are running statistics; and with `dy` also `dx`, `dresidual`, `dweight`, `dbias`.

@@ -77,6 +77,11 @@ fn bad_tensors() -> impl Iterator<Item = (&'static str, CaseFile, &'static str)>
             "the slope of leaky ReLU must be",
         ),
         (
+            "endless_alpha",
+            x(&DIMS).saying("activation", "elu").saying("alpha", "-inf"),
+            "the alpha of ELU must be",
+        ),
+        (
             "untracked_momentum_2",
             x(&DIMS).saying("momentum", "2"),
             "momentum must be",
@@ -101,8 +106,8 @@ fn bad_settings() -> impl Iterator<Item = (&'static str, &'static str, &'static 
         (
             "unknown_activation",
             "activation",
-            "gelu",
-            r#""activation" is "gelu", needed is none, relu, leaky_relu or silu"#,
+            "softplus",
+            r#""activation" is "softplus", needed is none, relu, relu6, leaky_relu, elu, hardswish, sigmoid, tanh, silu, gelu or gelu_tanh"#,
         ),
         (
             "slope_in_words",

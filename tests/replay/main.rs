@@ -174,19 +174,24 @@ fn values(file: &Path, name: &str) -> Vec<f32> {
 fn every_activation_is_taken() {
     let dims: [usize; 3] = [8, 3, 5];
     let plain = CaseFile::of_x(&dims).with_floats("dy", &dims);
-    for (name, slope, activation) in [
+    let (slope, alpha) = (Some(("negative_slope", "-0.25")), Some(("alpha", "0.5")));
+    for (name, parameter, activation) in [
         ("relu", None, Activation::Relu),
+        ("relu6", None, Activation::Relu6),
         ("leaky_relu", None, Activation::LeakyRelu { slope: 0.01 }),
-        (
-            "leaky_relu",
-            Some("-0.25"),
-            Activation::LeakyRelu { slope: -0.25 },
-        ),
-        ("silu", Some("3"), Activation::Silu),
+        ("leaky_relu", slope, Activation::LeakyRelu { slope: -0.25 }),
+        ("elu", None, Activation::Elu { alpha: 1.0 }),
+        ("elu", alpha, Activation::Elu { alpha: 0.5 }),
+        ("hardswish", None, Activation::Hardswish),
+        ("sigmoid", None, Activation::Sigmoid),
+        ("tanh", alpha, Activation::Tanh),
+        ("silu", slope, Activation::Silu),
+        ("gelu", None, Activation::Gelu),
+        ("gelu_tanh", None, Activation::GeluTanh),
     ] {
         let mut activated = plain.clone().saying("activation", name);
-        if let Some(slope) = slope {
-            activated = activated.saying("negative_slope", slope);
+        if let Some((key, value)) = parameter {
+            activated = activated.saying(key, value);
         }
         let replayed = |case: &CaseFile, tensor: &str| {
             let (input, output) = (folder(&[("a.safetensors", case.to_bytes())]), folder(&[]));

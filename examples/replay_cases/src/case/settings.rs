@@ -57,23 +57,35 @@ impl Settings {
                 &or("num_batches_tracked", "0"),
                 "a whole number from 0",
             )?,
-            activation: activation(&or("activation", "none"), &or("negative_slope", "0.01"))?,
+            activation: activation(
+                &or("activation", "none"),
+                &or("negative_slope", "0.01"),
+                &or("alpha", "1.0"),
+            )?,
         })
     }
 }
 
-/// The slope is of use to one activation only, and must be a number all the same.
-fn activation(name: &str, negative_slope: &str) -> Result<Activation> {
+/// Slope and alpha are of use to one activation only, and must be numbers all the same.
+fn activation(name: &str, negative_slope: &str, alpha: &str) -> Result<Activation> {
     let slope = number("negative_slope", negative_slope, "a number")?;
+    let alpha = number("alpha", alpha, "a number")?;
     match name {
         "none" => Ok(Activation::None),
         "relu" => Ok(Activation::Relu),
         "leaky_relu" => Ok(Activation::LeakyRelu { slope }),
         "silu" => Ok(Activation::Silu),
+        "relu6" => Ok(Activation::Relu6),
+        "elu" => Ok(Activation::Elu { alpha }),
+        "hardswish" => Ok(Activation::Hardswish),
+        "sigmoid" => Ok(Activation::Sigmoid),
+        "tanh" => Ok(Activation::Tanh),
+        "gelu" => Ok(Activation::Gelu),
+        "gelu_tanh" => Ok(Activation::GeluTanh),
         other => Err(refused(
             "activation",
             other,
-            "none, relu, leaky_relu or silu",
+            "none, relu, relu6, leaky_relu, elu, hardswish, sigmoid, tanh, silu, gelu or gelu_tanh",
         )),
     }
 }
