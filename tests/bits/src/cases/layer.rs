@@ -43,6 +43,13 @@ impl fmt::Display for Setting {
             Activation::Relu => "relu",
             Activation::LeakyRelu { .. } => "leaky-relu",
             Activation::Silu => "silu",
+            Activation::Relu6 => "relu6",
+            Activation::Elu { .. } => "elu",
+            Activation::Hardswish => "hardswish",
+            Activation::Sigmoid => "sigmoid",
+            Activation::Tanh => "tanh",
+            Activation::Gelu => "gelu",
+            Activation::GeluTanh => "gelu-tanh",
             other => unreachable!("{other:?} is in no case"),
         };
         let steps = [if self.residual { "add" } else { "" }, activation];

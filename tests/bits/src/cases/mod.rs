@@ -34,6 +34,10 @@ pub fn checksums<B: Backend>(backend: &B, scope: &Scope) -> Checksums {
     of_type::<f16, B>(backend, scope, &mut checksums);
     of_type::<bf16, B>(backend, scope, &mut checksums);
     of_type::<f64, B>(backend, scope, &mut checksums);
+    more_activations::<f32, B>(backend, scope, &mut checksums);
+    more_activations::<f16, B>(backend, scope, &mut checksums);
+    more_activations::<bf16, B>(backend, scope, &mut checksums);
+    more_activations::<f64, B>(backend, scope, &mut checksums);
     checksums
 }
 
@@ -64,12 +68,44 @@ fn of_type<T: Element, B: Backend>(backend: &B, scope: &Scope, checksums: &mut C
     }
 }
 
-/// Every activation that there is.
+/// The other activations, on few shapes: they go the way of SiLU, or of ReLU, through every shape.
+fn more_activations<T: Element, B: Backend>(backend: &B, scope: &Scope, checksums: &mut Checksums) {
+    for shape in (scope.with_unusual_data)() {
+        let inputs = Inputs::<T>::of(shape, Data::Ordinary);
+        for activation in MORE_ACTIVATIONS {
+            for pass in [Pass::Training, Pass::Frozen, Pass::Inference] {
+                for residual in [false, true] {
+                    let setting = Setting {
+                        pass,
+                        activation,
+                        residual,
+                        ghost_batches: false,
+                    };
+                    let case = format!("{}/{}/{setting}", name::<T>(&shape), Data::Ordinary);
+                    checksums.push((case, layer::checksum(backend, &inputs, setting)));
+                }
+            }
+        }
+    }
+}
+
+/// Activations on every shape that takes every pass.
 const ACTIVATIONS: [Activation; 4] = [
     Activation::None,
     Activation::Relu,
     Activation::LeakyRelu { slope: 0.1 },
     Activation::Silu,
+];
+
+/// All the others.
+const MORE_ACTIVATIONS: [Activation; 7] = [
+    Activation::Relu6,
+    Activation::Elu { alpha: 0.7 },
+    Activation::Hardswish,
+    Activation::Sigmoid,
+    Activation::Tanh,
+    Activation::Gelu,
+    Activation::GeluTanh,
 ];
 
 fn every_setting() -> Vec<Setting> {
