@@ -3,11 +3,13 @@
 use crate::backend::activation::Activation;
 use crate::backend::epilogue::{ActivationBackward, Epilogue};
 use crate::backend::operands::{
-    Affine, GradientSums, GradientSumsMut, InOut, MomentsMut, Normalization, RunningMut,
-    Statistics, StatisticsMut,
+    Affine, GradientSums, GradientSumsMut, InOut, MomentsMut, Normalization, RenormalizedMut,
+    RunningMut, RunningReference, Statistics, StatisticsMut,
 };
 use crate::backend::saved_activation::SavedActivation;
 use crate::backend::steps::Steps;
+use crate::config::checks::check_training_epsilon;
+use crate::config::renormalization::check_limits;
 use crate::element::{Compute, Element};
 use crate::error::{Error, Result};
 use crate::shape::{Shape, check_len};
@@ -43,12 +45,30 @@ pub(super) fn check_normalization<B: Steps, C: Compute>(
     shape.check_per_channel("beta", B::len::<C>(&with.beta))
 }
 
-pub(super) fn check_affine<B: Steps, C: Compute>(
+fn check_affine<B: Steps, C: Compute>(
     shape: &Shape,
     affine: &Affine<B::Slice<'_, C>>,
 ) -> Result<()> {
     shape.check_per_channel("gamma", B::len::<C>(&affine.gamma))?;
     shape.check_per_channel("beta", B::len::<C>(&affine.beta))
+}
+
+/// Of a training pass.
+pub(super) fn check_forward<B: Steps, T: Element>(
+    shape: &Shape,
+    x: &B::Slice<'_, T>,
+    affine: &Affine<B::Slice<'_, T::Compute>>,
+    epilogue: &Epilogue<B::Slice<'_, T>, &mut B::Mask, B::SliceMut<'_, T>>,
+    y: &B::SliceMut<'_, T>,
+    out: &StatisticsMut<B::SliceMut<'_, T::Compute>>,
+) -> Result<()> {
+    shape.check_len("x", B::len::<T>(x))?;
+    shape.check_len("y", len_mut::<B, T>(y))?;
+    check_affine::<B, T::Compute>(shape, affine)?;
+    check_training_epsilon(affine.epsilon)?;
+    check_statistics_out::<B, T::Compute>(shape, out)?;
+    check_epilogue::<B, T>(shape, epilogue)?;
+    check_values(shape, 2)
 }
 
 pub(super) fn check_backward<B: Steps, T: Element>(
@@ -224,6 +244,41 @@ pub(super) fn check_running<B: Steps, C: Compute>(
     check_len("mean", B::len::<C>(&batch.mean), channels)?;
     check_len("mean_low", B::len::<C>(&batch.mean_low), channels)?;
     check_len("variance", B::len::<C>(&batch.variance), channels)
+}
+
+pub(super) fn check_reference<B: Steps, C: Compute>(
+    channels: usize,
+    reference: &RunningReference<B::Slice<'_, C>>,
+) -> Result<()> {
+    check_limits(reference.r_max, reference.d_max)?;
+    check_len("the running mean", B::len::<C>(&reference.mean), channels)?;
+    let variances = B::len::<C>(&reference.variance);
+    check_len("the running variance", variances, channels)
+}
+
+pub(super) fn check_renormalized_out<B: Steps, C: Compute>(
+    channels: usize,
+    out: &RenormalizedMut<B::SliceMut<'_, C>>,
+) -> Result<()> {
+    check_len("the output gamma", len_mut::<B, C>(&out.gamma), channels)?;
+    check_len("the output beta", len_mut::<B, C>(&out.beta), channels)?;
+    check_len("the output r", len_mut::<B, C>(&out.r), channels)?;
+    check_len("the output d", len_mut::<B, C>(&out.d), channels)
+}
+
+/// Without a shape to say how many channels there are.
+pub(super) fn check_renormalize<B: Steps, C: Compute>(
+    with: &Normalization<B::Slice<'_, C>>,
+    reference: &RunningReference<B::Slice<'_, C>>,
+    out: &RenormalizedMut<B::SliceMut<'_, C>>,
+) -> Result<()> {
+    let channels = B::len::<C>(&with.mean);
+    check_len("mean_low", B::len::<C>(&with.mean_low), channels)?;
+    check_len("inv_std", B::len::<C>(&with.inv_std), channels)?;
+    check_len("gamma", B::len::<C>(&with.gamma), channels)?;
+    check_len("beta", B::len::<C>(&with.beta), channels)?;
+    check_reference::<B, C>(channels, reference)?;
+    check_renormalized_out::<B, C>(channels, out)
 }
 
 /// Batch statistics are of at least so many values per channel.

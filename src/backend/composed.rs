@@ -3,8 +3,8 @@
 use crate::backend::Backend;
 use crate::backend::epilogue::{ActivationBackward, Epilogue};
 use crate::backend::operands::{
-    Affine, GradientSums, GradientSumsMut, InOut, Normalization, RunningMut, StatisticsMut,
-    StatisticsSource,
+    Affine, GradientSums, GradientSumsMut, InOut, Normalization, RenormalizedMut, RunningMut,
+    RunningReference, Statistics, StatisticsMut, StatisticsSource,
 };
 use crate::element::Element;
 use crate::error::Result;
@@ -45,6 +45,63 @@ pub fn forward_training<B: Backend, T: Element>(
         beta: B::shorten::<T::Compute>(affine.beta),
     };
     backend.normalize::<T>(shape, InOut::Separate(x, y), with, epilogue)
+}
+
+/// See [`Backend::forward_renormalized`].
+///
+/// # Errors
+/// As the steps.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "inputs, outputs and what lies between"
+)]
+pub fn forward_renormalized<B: Backend, T: Element>(
+    backend: &B,
+    shape: &Shape,
+    x: B::Slice<'_, T>,
+    affine: Affine<B::Slice<'_, T::Compute>>,
+    reference: RunningReference<B::Slice<'_, T::Compute>>,
+    epilogue: Epilogue<B::Slice<'_, T>, &mut B::Mask, B::SliceMut<'_, T>>,
+    y: B::SliceMut<'_, T>,
+    mut out: StatisticsMut<B::SliceMut<'_, T::Compute>>,
+    mut renormalized: RenormalizedMut<B::SliceMut<'_, T::Compute>>,
+) -> Result<()> {
+    // They follow once those of before the batch have been read.
+    let running = out.running.take();
+    let written = StatisticsMut {
+        mean: B::reborrow_mut::<T::Compute>(&mut out.mean),
+        mean_low: B::reborrow_mut::<T::Compute>(&mut out.mean_low),
+        variance: B::reborrow_mut::<T::Compute>(&mut out.variance),
+        inv_std: B::reborrow_mut::<T::Compute>(&mut out.inv_std),
+        running: None,
+    };
+    backend.statistics::<T>(shape, B::shorten::<T>(x), affine.epsilon, written)?;
+    let statistics = Statistics {
+        mean: B::reborrow::<T::Compute>(&out.mean),
+        mean_low: B::reborrow::<T::Compute>(&out.mean_low),
+        variance: B::reborrow::<T::Compute>(&out.variance),
+        inv_std: B::reborrow::<T::Compute>(&out.inv_std),
+    };
+    let with = statistics.normalization(
+        B::shorten::<T::Compute>(affine.gamma),
+        B::shorten::<T::Compute>(affine.beta),
+    );
+    let written = RenormalizedMut {
+        gamma: B::reborrow_mut::<T::Compute>(&mut renormalized.gamma),
+        beta: B::reborrow_mut::<T::Compute>(&mut renormalized.beta),
+        r: B::reborrow_mut::<T::Compute>(&mut renormalized.r),
+        d: B::reborrow_mut::<T::Compute>(&mut renormalized.d),
+    };
+    backend.renormalize::<T::Compute>(with, affine.epsilon, reference, written)?;
+    let with = statistics.normalization(
+        B::reborrow::<T::Compute>(&renormalized.gamma),
+        B::reborrow::<T::Compute>(&renormalized.beta),
+    );
+    backend.normalize::<T>(shape, InOut::Separate(x, y), with, epilogue)?;
+    match running {
+        Some(running) => backend.update_running::<T::Compute>(statistics, running),
+        None => Ok(()),
+    }
 }
 
 /// See [`Backend::backward`].

@@ -30,16 +30,17 @@ pub use activation::Activation;
 pub use epilogue::{ActivationBackward, Epilogue};
 pub use memory::{Memory, check_copy, check_range};
 pub use operands::{
-    Affine, GradientSums, GradientSumsMut, InOut, MomentsMut, Normalization, RunningMut,
-    Statistics, StatisticsMut, StatisticsSource,
+    Affine, GradientSums, GradientSumsMut, InOut, MomentsMut, Normalization, RenormalizedMut,
+    RunningMut, RunningReference, Statistics, StatisticsMut, StatisticsSource,
 };
 pub use saved_activation::SavedActivation;
 
 use crate::backend::checked::Checked;
 use crate::backend::checks::{
-    check_activation, check_affine, check_backward, check_epilogue, check_gradients_out,
-    check_in_out, check_inverse_std, check_moments_out, check_normalization, check_running,
-    check_statistics_out, check_sums, check_sums_in_f64, check_sums_out_in_f64, check_values,
+    check_activation, check_backward, check_epilogue, check_forward, check_gradients_out,
+    check_in_out, check_inverse_std, check_moments_out, check_normalization, check_reference,
+    check_renormalize, check_renormalized_out, check_running, check_statistics_out, check_sums,
+    check_sums_in_f64, check_sums_out_in_f64, check_values,
 };
 use crate::backend::steps::Steps;
 use crate::config::checks::{check_inference_epsilon, check_training_epsilon};
@@ -136,6 +137,36 @@ pub trait Backend: Steps {
             return Ok(());
         }
         self.run_update_running::<C>(Checked::new(), batch, running)
+    }
+
+    /// Between steps 1 and 3, where a batch is renormalized: γ' = γ·R and β' = β + γ·D, with which the other steps are those of batch
+    /// renormalization, and R and D themselves. `with` has the batch's statistics, γ and β; the running statistics are those of before
+    /// the batch, so step 2 comes after this. With s = sqrt(running variance + ε)
+    ///
+    /// ```text
+    /// R = clip(1 / (inv_std·s), 1/r_max, r_max),   D = clip((mean − running mean) / s, −d_max, d_max)
+    /// ```
+    ///
+    /// R and D are constants to the gradients: dx and dβ are those that [`backward`](Self::backward) gives with γ' and β', and of its
+    /// other sum and theirs dγ is `R·Σ dv·x̂ + D·Σ dv`. (A GPU has no kernel for this yet: these few numbers are computed on the host,
+    /// and the call waits for the device.) Source: Ioffe 2017, algorithm 1.
+    ///
+    /// # Errors
+    /// [`crate::Error::Length`]; [`crate::Error::Epsilon`] unless ε is finite and above zero; [`crate::Error::Value`] for limits that are
+    /// not finite, r_max below 1 and d_max below 0.
+    fn renormalize<C: Compute>(
+        &self,
+        with: Normalization<Self::Slice<'_, C>>,
+        epsilon: f64,
+        reference: RunningReference<Self::Slice<'_, C>>,
+        out: RenormalizedMut<Self::SliceMut<'_, C>>,
+    ) -> Result<()> {
+        check_renormalize::<Self, C>(&with, &reference, &out)?;
+        check_training_epsilon(epsilon)?;
+        if Self::len::<C>(&with.mean) == 0 {
+            return Ok(());
+        }
+        self.run_renormalize::<C>(Checked::new(), with, epsilon, reference, out)
     }
 
     /// Step 3: `y = epilogue(γ·(x − mean)·inv_std + β)`, rounded once.
@@ -291,14 +322,40 @@ pub trait Backend: Steps {
         y: Self::SliceMut<'_, T>,
         out: StatisticsMut<Self::SliceMut<'_, T::Compute>>,
     ) -> Result<()> {
-        shape.check_len("x", Self::len::<T>(&x))?;
-        shape.check_len("y", Self::len::<T>(&Self::reborrow::<T>(&y)))?;
-        check_affine::<Self, T::Compute>(shape, &affine)?;
-        check_training_epsilon(affine.epsilon)?;
-        check_statistics_out::<Self, T::Compute>(shape, &out)?;
-        check_epilogue::<Self, T>(shape, &epilogue)?;
-        check_values(shape, 2)?;
+        check_forward::<Self, T>(shape, &x, &affine, &epilogue, &y, &out)?;
         self.run_forward_training::<T>(Checked::new(), shape, x, affine, epilogue, y, out)
+    }
+
+    /// [`forward_training`](Self::forward_training) with [`renormalize`](Self::renormalize) between its steps. Running statistics that
+    /// follow at once are not those that are read for it: the caller has two copies of them. (On a GPU these are separate launches.)
+    ///
+    /// # Errors
+    /// As [`forward_training`](Self::forward_training) and [`renormalize`](Self::renormalize).
+    fn forward_renormalized<T: Element>(
+        &self,
+        shape: &Shape,
+        x: Self::Slice<'_, T>,
+        affine: Affine<Self::Slice<'_, T::Compute>>,
+        reference: RunningReference<Self::Slice<'_, T::Compute>>,
+        epilogue: Epilogue<Self::Slice<'_, T>, &mut Self::Mask, Self::SliceMut<'_, T>>,
+        y: Self::SliceMut<'_, T>,
+        out: StatisticsMut<Self::SliceMut<'_, T::Compute>>,
+        renormalized: RenormalizedMut<Self::SliceMut<'_, T::Compute>>,
+    ) -> Result<()> {
+        check_forward::<Self, T>(shape, &x, &affine, &epilogue, &y, &out)?;
+        check_reference::<Self, T::Compute>(shape.channels(), &reference)?;
+        check_renormalized_out::<Self, T::Compute>(shape.channels(), &renormalized)?;
+        self.run_forward_renormalized::<T>(
+            Checked::new(),
+            shape,
+            x,
+            affine,
+            reference,
+            epilogue,
+            y,
+            out,
+            renormalized,
+        )
     }
 
     /// Steps 4 and 5: all gradients.

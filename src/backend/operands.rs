@@ -52,6 +52,33 @@ pub struct MomentsMut<'a> {
     pub m2: &'a mut [f64],
 }
 
+/// The running statistics that a batch is renormalized against, both (C,), as they were before it, and the limits of that. See
+/// [`Backend::renormalize`](super::Backend::renormalize).
+#[derive(Debug, Clone, Copy)]
+pub struct RunningReference<S> {
+    /// The running mean.
+    pub mean: S,
+    /// The running variance.
+    pub variance: S,
+    /// R is from 1/r_max to r_max: finite, at least 1.
+    pub r_max: f64,
+    /// D is from −d_max to d_max: finite, at least 0.
+    pub d_max: f64,
+}
+
+/// What a batch is renormalized with, to be written, all (C,). See [`Backend::renormalize`](super::Backend::renormalize).
+#[derive(Debug)]
+pub struct RenormalizedMut<W> {
+    /// γ·R, in γ's place.
+    pub gamma: W,
+    /// β + γ·D, in β's place.
+    pub beta: W,
+    /// R.
+    pub r: W,
+    /// D.
+    pub d: W,
+}
+
 /// Running statistics to follow a batch, both (C,). See [`Backend::update_running`](super::Backend::update_running).
 #[derive(Debug)]
 pub struct RunningMut<W> {
@@ -149,6 +176,8 @@ pub enum StatisticsSource {
 }
 
 try_map!(RunningMut { mean, variance } factor, correction, only_finite);
+try_map!(RunningReference { mean, variance } r_max, d_max);
+try_map!(RenormalizedMut { gamma, beta, r, d });
 try_map!(Statistics {
     mean,
     mean_low,

@@ -7,8 +7,8 @@ use crate::backend::checked::Checked;
 use crate::backend::epilogue::{ActivationBackward, Epilogue};
 use crate::backend::memory::Memory;
 use crate::backend::operands::{
-    Affine, GradientSums, GradientSumsMut, InOut, MomentsMut, Normalization, RunningMut,
-    Statistics, StatisticsMut, StatisticsSource,
+    Affine, GradientSums, GradientSumsMut, InOut, MomentsMut, Normalization, RenormalizedMut,
+    RunningMut, RunningReference, Statistics, StatisticsMut, StatisticsSource,
 };
 use crate::element::{Compute, Element};
 use crate::error::Result;
@@ -41,6 +41,13 @@ macro_rules! for_each_step {
             fn run_update_running<C: Compute>(
                 batch: Statistics<Self::Slice<'_, C>>,
                 running: RunningMut<Self::SliceMut<'_, C>>,
+            );
+
+            fn run_renormalize<C: Compute>(
+                with: Normalization<Self::Slice<'_, C>>,
+                epsilon: f64,
+                reference: RunningReference<Self::Slice<'_, C>>,
+                out: RenormalizedMut<Self::SliceMut<'_, C>>,
             );
 
             fn run_normalize<T: Element>(
@@ -95,6 +102,17 @@ macro_rules! for_each_step {
                 epilogue: Epilogue<Self::Slice<'_, T>, &mut Self::Mask, Self::SliceMut<'_, T>>,
                 y: Self::SliceMut<'_, T>,
                 out: StatisticsMut<Self::SliceMut<'_, T::Compute>>,
+            );
+
+            fn run_forward_renormalized<T: Element>(
+                shape: &Shape,
+                x: Self::Slice<'_, T>,
+                affine: Affine<Self::Slice<'_, T::Compute>>,
+                reference: RunningReference<Self::Slice<'_, T::Compute>>,
+                epilogue: Epilogue<Self::Slice<'_, T>, &mut Self::Mask, Self::SliceMut<'_, T>>,
+                y: Self::SliceMut<'_, T>,
+                out: StatisticsMut<Self::SliceMut<'_, T::Compute>>,
+                renormalized: RenormalizedMut<Self::SliceMut<'_, T::Compute>>,
             );
 
             fn run_backward<T: Element>(

@@ -4,6 +4,7 @@ use candle_core::Result;
 
 use crate::backend::activation::Activation;
 use crate::candle::error::wrap;
+use crate::config::renormalization::Renormalization;
 use crate::error::Error;
 
 /// A layer's settings. Made of candle's own configuration or of an ε too, so that
@@ -35,6 +36,8 @@ pub struct BatchNormConfig {
     /// Whether a channel whose batch has a NaN or an infinity leaves its running statistics as they are: see
     /// [`crate::config::BatchNormConfig::keep_running_finite`].
     pub keep_running_finite: bool,
+    /// How far training brings a batch to the running statistics: see [`crate::config::BatchNormConfig::renormalization`].
+    pub renormalization: Option<Renormalization>,
 }
 
 impl Default for BatchNormConfig {
@@ -53,6 +56,7 @@ impl From<candle_nn::BatchNormConfig> for BatchNormConfig {
             activation: Activation::None,
             ghost_batch: None,
             keep_running_finite: false,
+            renormalization: None,
         }
     }
 }
@@ -84,7 +88,8 @@ pub(super) fn settings_of(
         .gamma(config.affine)
         .beta(config.affine)
         .activation(config.activation)
-        .keep_running_finite(config.keep_running_finite);
+        .keep_running_finite(config.keep_running_finite)
+        .renormalization(config.renormalization);
     let settings = match config.ghost_batch {
         Some(samples) => settings.ghost_batch(samples),
         None => settings,

@@ -2,9 +2,12 @@
 
 use std::ops::Deref;
 
+use candle_core::Result;
+
 use crate::backend::activation::Activation;
-use crate::candle::config::BatchNormConfig;
+use crate::candle::config::{BatchNormConfig, settings_of};
 use crate::candle::ranks::Ranks;
+use crate::config::renormalization::Renormalization;
 
 /// A batch normalization layer on candle's tensors.
 ///
@@ -40,6 +43,23 @@ impl BatchNorm {
     pub fn with_activation(mut self, activation: Activation) -> Self {
         self.config.activation = activation;
         self
+    }
+
+    /// Renormalizes by other limits from the next training pass on; not at all with `None`.
+    ///
+    /// # Errors
+    /// As [`crate::BatchNorm::set_renormalization`]; then nothing has changed.
+    pub fn set_renormalization(
+        &mut self,
+        limits: impl Into<Option<Renormalization>>,
+    ) -> Result<()> {
+        let config = BatchNormConfig {
+            renormalization: limits.into(),
+            ..self.config
+        };
+        settings_of(&config, self.candle.running_mean().elem_count()).map(drop)?;
+        self.config = config;
+        Ok(())
     }
 
     /// The settings it was made with.

@@ -17,7 +17,8 @@ use crate::config::BatchNormConfig;
 use crate::device::{Device, DeviceBuffer, DeviceSliceMut};
 use crate::element::Compute;
 use crate::layer::forward::Forward;
-use crate::layer::saved::{AffineGradients, Saved};
+use crate::layer::renormalization::Reference;
+use crate::layer::saved::Saved;
 use crate::shape::{Layout, Shape};
 use crate::statistics::gradients::PooledGradients;
 use crate::statistics::pooled::PooledStatistics;
@@ -100,6 +101,13 @@ pub(super) fn forward<T: Value<Compute: Value>>(
         Borrowed::of(operands.x),
         operands.residual.map(Borrowed::of),
     );
+    // As they are before the batch.
+    let reference = match &statistics {
+        Statistics::Running => None,
+        Statistics::Batch | Statistics::Ranks(..) => {
+            Reference::of(config, &running).map_err(wrap)?
+        }
+    };
     let pass = Forward::<T, Device> {
         backend: &device,
         config,
@@ -107,6 +115,7 @@ pub(super) fn forward<T: Value<Compute: Value>>(
         gamma: gamma.slice()?,
         beta: beta.slice()?,
         residual: residual.as_ref().map(Borrowed::slice).transpose()?,
+        reference,
     };
     let x = borrowed_x.slice()?;
     let epsilon = config.epsilon_value();
@@ -225,9 +234,9 @@ impl<T: Value<Compute: Value>> Backward for Typed<T> {
                 let Some(Sums { local, whole }) = &sums else {
                     return saved.backward(&device, x_values, dy_to_dx, dresidual);
                 };
-                let [gamma, beta] = local.to_arrays(&device)?;
+                let affine = saved.affine_gradients(&device, local)?;
                 saved.backward_input(&device, x_values, dy_to_dx, dresidual, whole.view())?;
-                Ok(AffineGradients { gamma, beta })
+                Ok(affine)
             };
             backward().map_err(wrap)
         };

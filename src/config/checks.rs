@@ -10,7 +10,8 @@ impl BatchNormConfig {
     /// # Errors
     /// [`Error::NoChannels`], [`Error::Epsilon`] (not finite or negative), [`Error::Momentum`] (outside 0 to 1),
     /// [`Error::Value`] (a ghost batch of no samples; [`Averaging::Cumulative`] where the running statistics are to be kept
-    /// finite).
+    /// finite; limits of renormalization that are not finite, r_max below 1 or d_max below 0, and [`Averaging::Off`] where there is to
+    /// be renormalization).
     pub fn validate(&self) -> Result<()> {
         if self.channels == 0 {
             return Err(Error::NoChannels);
@@ -30,6 +31,16 @@ impl BatchNormConfig {
                 found: "cumulative".to_owned(),
                 needed: "exponential: a channel that did not follow a batch would weigh the next one wrongly",
             });
+        }
+        if let Some(limits) = self.renormalization {
+            limits.check()?;
+            if self.averaging == Averaging::Off {
+                return Err(Error::Value {
+                    what: "the averaging of a layer with renormalization",
+                    found: Averaging::Off.to_string(),
+                    needed: "exponential or cumulative: batches are renormalized against running statistics",
+                });
+            }
         }
         match self.averaging {
             Averaging::Exponential { momentum } if !(0.0..=1.0).contains(&momentum) => {

@@ -2,11 +2,13 @@
 
 pub(crate) mod averaging;
 pub(crate) mod checks;
+pub(crate) mod renormalization;
 
 use std::fmt;
 
 use crate::backend::activation::Activation;
 use crate::config::averaging::{Averaging, RunningVariance};
+use crate::config::renormalization::Renormalization;
 
 /// A layer's settings. The defaults are PyTorch's.
 ///
@@ -50,6 +52,8 @@ pub struct BatchNormConfig {
     ghost_batch: Option<usize>,
     #[cfg_attr(feature = "serde", serde(default))]
     keep_running_finite: bool,
+    #[cfg_attr(feature = "serde", serde(default))]
+    renormalization: Option<Renormalization>,
 }
 
 /// PyTorch's.
@@ -75,6 +79,7 @@ impl BatchNormConfig {
             activation: Activation::default(),
             ghost_batch: None,
             keep_running_finite: false,
+            renormalization: None,
         }
     }
 
@@ -175,6 +180,15 @@ impl BatchNormConfig {
         self
     }
 
+    /// How far training brings a batch to the running statistics of before it ([`Renormalization`]); `None` for not at all. Each ghost
+    /// batch is brought to those of before the whole batch.
+    ///
+    /// Not with [`Averaging::Off`], which has no running statistics.
+    pub fn renormalization(mut self, limits: impl Into<Option<Renormalization>>) -> Self {
+        self.renormalization = limits.into();
+        self
+    }
+
     /// C.
     pub fn channels(&self) -> usize {
         self.channels
@@ -219,6 +233,11 @@ impl BatchNormConfig {
     pub fn keeps_running_finite(&self) -> bool {
         self.keep_running_finite
     }
+
+    /// How far training brings a batch to the running statistics, if it does.
+    pub fn renormalization_limits(&self) -> Option<Renormalization> {
+        self.renormalization
+    }
 }
 
 /// The settings that a reader looks for, and those that are not the defaults: `64, epsilon=1e-5, momentum=0.1, relu`.
@@ -243,6 +262,9 @@ impl fmt::Display for BatchNormConfig {
         }
         if self.keep_running_finite {
             f.write_str(", keep_running_finite=true")?;
+        }
+        if let Some(limits) = self.renormalization {
+            write!(f, ", {limits}")?;
         }
         if self.activation != Activation::None {
             write!(f, ", {}", self.activation)?;

@@ -3,8 +3,8 @@
 use crate::backend::checked::Checked;
 use crate::backend::epilogue::{ActivationBackward, Epilogue};
 use crate::backend::operands::{
-    Affine, GradientSums, GradientSumsMut, InOut, MomentsMut, Normalization, RunningMut,
-    Statistics, StatisticsMut, StatisticsSource,
+    Affine, GradientSums, GradientSumsMut, InOut, MomentsMut, Normalization, RenormalizedMut,
+    RunningMut, RunningReference, Statistics, StatisticsMut, StatisticsSource,
 };
 use crate::backend::steps::Steps;
 use crate::cpu::events;
@@ -12,6 +12,7 @@ use crate::cpu::kernels::backward_reduce::AffineGradients;
 use crate::cpu::memory::buffer::CpuBuffer;
 use crate::cpu::memory::scratch::or_no_room;
 use crate::cpu::operands::{activation_of, epilogue_of, write_statistics};
+use crate::cpu::renormalization::{BatchAffine, FinalizedBatch};
 use crate::cpu::steps::backward_params::BackwardParams;
 use crate::cpu::steps::compiled::ChannelElement;
 use crate::cpu::steps::fused::{BACKWARD_ARRAYS, FORWARD_ARRAYS};
@@ -88,6 +89,17 @@ impl Steps for Cpu {
     ) -> Result<()> {
         C::follow(&batch, running);
         Ok(())
+    }
+
+    fn run_renormalize<C: Compute>(
+        &self,
+        _: Checked,
+        with: Normalization<&[C]>,
+        epsilon: f64,
+        reference: RunningReference<&[C]>,
+        out: RenormalizedMut<&mut [C]>,
+    ) -> Result<()> {
+        <C as ChannelElement>::renormalize(&with, epsilon, &reference, out)
     }
 
     fn run_normalize<T: Element>(
@@ -190,24 +202,36 @@ impl Steps for Cpu {
         y: &mut [T],
         mut out: StatisticsMut<&mut [T::Compute]>,
     ) -> Result<()> {
-        let view = MatrixView::of(shape);
-        events::begins::<T>(self, "forward_training", shape, || {
-            view.for_statistics(FORWARD_ARRAYS, size_of::<T>())
-        });
-        let (epilogue, mut saved) = epilogue_of(epilogue);
-        let finalized = self.attempt(size_of_val(x), || {
-            let saved = (saved.as_mut().map_mask(|mask| &mut **mask)).map_values(|v| &mut **v);
-            T::forward_training(self, &view, x, affine, epilogue, saved, y)
-        })?;
-        let with = finalized.normalization(affine.gamma, affine.beta);
-        if let Some(factors) = TwoFactors::of(&view, x, &with)? {
-            let (x_to_y, with) = (
-                InOut::Separate(factors.x(), y),
-                factors.normalization(&with),
-            );
-            self.attempt(size_of_val(x), || {
-                T::normalize_all(self, &view.by_rows(), x_to_y, &with, epilogue, saved);
-            })?;
+        let affine = BatchAffine {
+            affine,
+            reference: None,
+        };
+        let (finalized, _) =
+            self.forward_about("forward_training", shape, x, affine, epilogue, y)?;
+        write_statistics(&finalized, &mut out);
+        self.update_running_of(checked, out)
+    }
+
+    fn run_forward_renormalized<T: Element>(
+        &self,
+        checked: Checked,
+        shape: &Shape,
+        x: &[T],
+        affine: Affine<&[T::Compute]>,
+        reference: RunningReference<&[T::Compute]>,
+        epilogue: Epilogue<&[T], &mut CpuMask, &mut [T]>,
+        y: &mut [T],
+        mut out: StatisticsMut<&mut [T::Compute]>,
+        renormalized: RenormalizedMut<&mut [T::Compute]>,
+    ) -> Result<()> {
+        let affine = BatchAffine {
+            affine,
+            reference: Some(reference),
+        };
+        let (finalized, used) =
+            self.forward_about("forward_renormalized", shape, x, affine, epilogue, y)?;
+        if let Some(used) = used {
+            used.write(renormalized);
         }
         write_statistics(&finalized, &mut out);
         self.update_running_of(checked, out)
@@ -243,6 +267,38 @@ impl Cpu {
     fn attempt<R>(&self, bytes: usize, work: impl FnOnce() -> R) -> Result<R> {
         self.threads.check(bytes)?;
         or_no_room(work)
+    }
+
+    /// Steps 1 and 3, and between them what a batch that is renormalized takes.
+    fn forward_about<T: Element>(
+        &self,
+        pass: &'static str,
+        shape: &Shape,
+        x: &[T],
+        affine: BatchAffine<'_, T::Compute>,
+        epilogue: Epilogue<&[T], &mut CpuMask, &mut [T]>,
+        y: &mut [T],
+    ) -> Result<FinalizedBatch<T::Compute>> {
+        let view = MatrixView::of(shape);
+        events::begins::<T>(self, pass, shape, || {
+            view.for_statistics(FORWARD_ARRAYS, size_of::<T>())
+        });
+        let (epilogue, mut saved) = epilogue_of(epilogue);
+        let (finalized, renormalized) = self.attempt(size_of_val(x), || {
+            let saved = (saved.as_mut().map_mask(|mask| &mut **mask)).map_values(|v| &mut **v);
+            T::forward_training(self, &view, x, affine, epilogue, saved, y)
+        })?;
+        let with = affine.normalization(&finalized, renormalized.as_ref());
+        if let Some(factors) = TwoFactors::of(&view, x, &with)? {
+            let (x_to_y, with) = (
+                InOut::Separate(factors.x(), y),
+                factors.normalization(&with),
+            );
+            self.attempt(size_of_val(x), || {
+                T::normalize_all(self, &view.by_rows(), x_to_y, &with, epilogue, saved);
+            })?;
+        }
+        Ok((finalized, renormalized))
     }
 
     /// Step 4, cut so.

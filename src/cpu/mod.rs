@@ -10,6 +10,7 @@ pub(crate) mod operands;
 pub(crate) mod parallel;
 pub(crate) mod per_type;
 pub(crate) mod reduce;
+pub(crate) mod renormalization;
 pub(crate) mod running;
 pub(crate) mod simd;
 pub(crate) mod steps;

@@ -2,8 +2,8 @@
 
 use crate::backend::epilogue::{ActivationBackward, Epilogue};
 use crate::backend::operands::{
-    Affine, GradientSums, GradientSumsMut, InOut, MomentsMut, Normalization, RunningMut,
-    Statistics, StatisticsMut, StatisticsSource,
+    Affine, GradientSums, GradientSumsMut, InOut, MomentsMut, Normalization, RenormalizedMut,
+    RunningMut, RunningReference, Statistics, StatisticsMut, StatisticsSource,
 };
 use crate::backend::saved_activation::SavedActivation;
 use crate::cpu::{Cpu, CpuMask};
@@ -106,6 +106,8 @@ macro_rules! arrays {
 arrays!(
     Statistics,
     RunningMut,
+    RunningReference,
+    RenormalizedMut,
     StatisticsMut,
     Normalization,
     Affine,

@@ -3,8 +3,8 @@
 use crate::backend::checked::Checked;
 use crate::backend::epilogue::{ActivationBackward, Epilogue};
 use crate::backend::operands::{
-    Affine, GradientSums, GradientSumsMut, InOut, MomentsMut, Normalization, RunningMut,
-    Statistics, StatisticsMut, StatisticsSource,
+    Affine, GradientSums, GradientSumsMut, InOut, MomentsMut, Normalization, RenormalizedMut,
+    RunningMut, RunningReference, Statistics, StatisticsMut, StatisticsSource,
 };
 use crate::backend::steps::{Steps, for_each_step};
 use crate::cpu::Cpu;

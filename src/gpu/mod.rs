@@ -14,6 +14,7 @@ pub(crate) mod memory;
 pub(crate) mod operands;
 pub mod plan;
 pub(crate) mod plans;
+pub(crate) mod renormalization;
 pub(crate) mod steps;
 
 use std::fmt::{self, Display, Formatter};

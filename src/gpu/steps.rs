@@ -1,10 +1,11 @@
 //! The steps on a GPU: each asks the plan, and launches.
 
 use crate::backend::checked::Checked;
+use crate::backend::composed;
 use crate::backend::epilogue::{ActivationBackward, Epilogue};
 use crate::backend::operands::{
-    Affine, GradientSums, GradientSumsMut, InOut, MomentsMut, Normalization, RunningMut,
-    Statistics, StatisticsMut, StatisticsSource,
+    Affine, GradientSums, GradientSumsMut, InOut, MomentsMut, Normalization, RenormalizedMut,
+    RunningMut, RunningReference, Statistics, StatisticsMut, StatisticsSource,
 };
 use crate::backend::steps::Steps;
 use crate::element::{Compute, Element};
@@ -16,6 +17,7 @@ use crate::gpu::operands::Operands;
 use crate::gpu::plan::launch_plan::{LaunchPlan, Pass, PassPlan};
 use crate::gpu::plan::split::{self, Step};
 use crate::gpu::plan::view::View;
+use crate::gpu::renormalization::renormalize;
 use crate::gpu::{Gpu, GpuMask};
 use crate::shape::{Shape, check_len};
 
@@ -123,6 +125,17 @@ impl<D: Driver> Steps for Gpu<D> {
         operands.arguments.channel.mean_low = mean_low;
         operands.arguments.channel.variance = variance;
         operands.launch_channels(Operation::UpdateRunning, C::DTYPE, channels)
+    }
+
+    fn run_renormalize<C: Compute>(
+        &self,
+        _: Checked,
+        with: Normalization<D::Slice<'_, C>>,
+        epsilon: f64,
+        reference: RunningReference<D::Slice<'_, C>>,
+        out: RenormalizedMut<D::SliceMut<'_, C>>,
+    ) -> Result<()> {
+        renormalize::<C, D>(&self.driver, with, epsilon, reference, out)
     }
 
     fn run_normalize<T: Element>(
@@ -258,6 +271,32 @@ impl<D: Driver> Steps for Gpu<D> {
         operands.launch(&reduce)?;
         operands.arguments.choices.reverse = 1;
         operands.launch(&write)
+    }
+
+    /// The fused kernels know nothing of it.
+    fn run_forward_renormalized<T: Element>(
+        &self,
+        _: Checked,
+        shape: &Shape,
+        x: D::Slice<'_, T>,
+        affine: Affine<D::Slice<'_, T::Compute>>,
+        reference: RunningReference<D::Slice<'_, T::Compute>>,
+        epilogue: Epilogue<D::Slice<'_, T>, &mut GpuMask<D>, D::SliceMut<'_, T>>,
+        y: D::SliceMut<'_, T>,
+        out: StatisticsMut<D::SliceMut<'_, T::Compute>>,
+        renormalized: RenormalizedMut<D::SliceMut<'_, T::Compute>>,
+    ) -> Result<()> {
+        composed::forward_renormalized::<Self, T>(
+            self,
+            shape,
+            x,
+            affine,
+            reference,
+            epilogue,
+            y,
+            out,
+            renormalized,
+        )
     }
 
     fn run_backward<T: Element>(

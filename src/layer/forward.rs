@@ -9,7 +9,8 @@ use crate::config::BatchNormConfig;
 use crate::element::Element;
 use crate::error::{Error, Result};
 use crate::layer::ghost::Group;
-use crate::layer::saved::{Saved, SavedOwned};
+use crate::layer::renormalization::{Reference, Renormalized};
+use crate::layer::saved::{OfGroup, Saved, SavedOwned};
 use crate::shape::Shape;
 use crate::statistics::batch::BatchStatistics;
 use crate::statistics::running::RunningStatistics;
@@ -23,15 +24,23 @@ pub(crate) struct Forward<'a, T: Element, B: Backend> {
     pub(crate) gamma: B::Slice<'a, T::Compute>,
     pub(crate) beta: B::Slice<'a, T::Compute>,
     pub(crate) residual: Option<B::Slice<'a, T>>,
+    /// Where the batch is renormalized.
+    pub(crate) reference: Option<Reference<T::Compute, B>>,
 }
 
 /// What a pass with given statistics leaves behind, to be written.
 pub(crate) struct GivenRoom<T: Element, B: Backend> {
     saved: Saved<T, B>,
     activation: SavedOwned<T, B>,
+    renormalized: Option<Renormalized<T::Compute, B>>,
 }
 
 impl<T: Element, B: Backend> Forward<'_, T, B> {
+    /// The same pass, with the batch renormalized.
+    pub(crate) fn against(self, reference: Option<Reference<T::Compute, B>>) -> Self {
+        Self { reference, ..self }
+    }
+
     /// Normalizes with the statistics of the batch, or of groups of `ghost_batch` samples, and has the running statistics
     /// follow them if they are given.
     ///
@@ -77,7 +86,8 @@ impl<T: Element, B: Backend> Forward<'_, T, B> {
             let (channels, count) = (group.shape.channels(), group.shape.values_per_channel());
             let statistics = BatchStatistics::room(self.backend, channels, count)?;
             let activation = self.saved_activation(&group.shape)?;
-            saved.add(group, statistics, activation);
+            let renormalized = self.room_for_renormalized()?;
+            saved.add(group, statistics, activation, renormalized);
         }
         Ok(saved)
     }
@@ -89,10 +99,10 @@ impl<T: Element, B: Backend> Forward<'_, T, B> {
         mut running: Option<&mut RunningStatistics<T::Compute, B>>,
         saved: &mut Saved<T, B>,
     ) -> Result<()> {
-        for (group, statistics, activation) in saved.each() {
+        for (group, of_group) in saved.each() {
             let x = B::subslice::<T>(&x, group.values.clone())?;
             let y = B::subslice_mut::<T>(&mut y, group.values.clone())?;
-            self.training_group(group, x, y, running.as_deref_mut(), statistics, activation)?;
+            self.training_group(group, x, y, running.as_deref_mut(), of_group)?;
         }
         Ok(())
     }
@@ -103,9 +113,13 @@ impl<T: Element, B: Backend> Forward<'_, T, B> {
         x: B::Slice<'_, T>,
         y: B::SliceMut<'_, T>,
         mut running: Option<&mut RunningStatistics<T::Compute, B>>,
-        statistics: &mut BatchStatistics<T::Compute, B>,
-        activation: &mut SavedOwned<T, B>,
+        of_group: OfGroup<'_, T, B>,
     ) -> Result<()> {
+        let OfGroup {
+            statistics,
+            activation,
+            renormalized,
+        } = of_group;
         let shape = &group.shape;
         let count = shape.values_per_channel();
         if !shape.is_empty() {
@@ -124,8 +138,25 @@ impl<T: Element, B: Backend> Forward<'_, T, B> {
                 self.epilogue(residual, activation),
                 statistics.view_mut(followed),
             );
-            self.backend
-                .forward_training::<T>(shape, x, affine, epilogue, y, out)?;
+            match (&self.reference, renormalized) {
+                (Some(reference), Some(renormalized)) => {
+                    let (reference, renormalized) = (reference.view(), renormalized.view_mut());
+                    self.backend.forward_renormalized::<T>(
+                        shape,
+                        x,
+                        affine,
+                        reference,
+                        epilogue,
+                        y,
+                        out,
+                        renormalized,
+                    )?;
+                }
+                _ => {
+                    self.backend
+                        .forward_training::<T>(shape, x, affine, epilogue, y, out)?;
+                }
+            }
         }
         if let Some(running) = running {
             running.count(self.config, count);
@@ -161,9 +192,22 @@ impl<T: Element, B: Backend> Forward<'_, T, B> {
         let GivenRoom {
             mut saved,
             mut activation,
+            mut renormalized,
         } = room;
-        self.normalize(InOut::Separate(x, y), &statistics, &mut activation)?;
-        saved.add(Group::whole(&self.shape), statistics, activation);
+        if let Some(renormalized) = &mut renormalized {
+            self.renormalize(&statistics, renormalized)?;
+        }
+        let affine = match &renormalized {
+            Some(renormalized) => renormalized.affine(),
+            None => (
+                B::shorten::<T::Compute>(self.gamma),
+                B::shorten::<T::Compute>(self.beta),
+            ),
+        };
+        let x_to_y = InOut::Separate(x, y);
+        self.normalize(x_to_y, &statistics, affine, &mut activation)?;
+        let whole = Group::whole(&self.shape);
+        saved.add(whole, statistics, activation, renormalized);
         Ok(saved)
     }
 
@@ -173,6 +217,7 @@ impl<T: Element, B: Backend> Forward<'_, T, B> {
         Ok(GivenRoom {
             saved: self.nothing_saved(source, 1)?,
             activation: self.saved_activation(&self.shape)?,
+            renormalized: self.room_for_renormalized()?,
         })
     }
 
@@ -185,17 +230,44 @@ impl<T: Element, B: Backend> Forward<'_, T, B> {
         x_to_y: InOut<B::Slice<'_, T>, B::SliceMut<'_, T>>,
         statistics: &BatchStatistics<T::Compute, B>,
     ) -> Result<()> {
-        self.normalize(x_to_y, statistics, &mut SavedActivation::Nothing)
+        let affine = (self.gamma, self.beta);
+        self.normalize(x_to_y, statistics, affine, &mut SavedActivation::Nothing)
+    }
+
+    /// Room for what a batch is renormalized with, where it is.
+    fn room_for_renormalized(&self) -> Result<Option<Renormalized<T::Compute, B>>> {
+        let room = |_| Renormalized::zeros(self.backend, self.shape.channels());
+        self.reference.as_ref().map(room).transpose()
+    }
+
+    /// What a batch with these statistics is renormalized with.
+    fn renormalize(
+        &self,
+        statistics: &BatchStatistics<T::Compute, B>,
+        renormalized: &mut Renormalized<T::Compute, B>,
+    ) -> Result<()> {
+        let Some(reference) = self.reference.as_ref().filter(|_| statistics.count > 0) else {
+            return Ok(());
+        };
+        let gamma = B::shorten::<T::Compute>(self.gamma);
+        let beta = B::shorten::<T::Compute>(self.beta);
+        self.backend.renormalize::<T::Compute>(
+            statistics.view().normalization(gamma, beta),
+            self.config.epsilon_value(),
+            reference.view(),
+            renormalized.view_mut(),
+        )
     }
 
     fn normalize(
         &self,
         x_to_y: InOut<B::Slice<'_, T>, B::SliceMut<'_, T>>,
         statistics: &BatchStatistics<T::Compute, B>,
+        (gamma, beta): (B::Slice<'_, T::Compute>, B::Slice<'_, T::Compute>),
         saved: &mut SavedOwned<T, B>,
     ) -> Result<()> {
-        let gamma = B::shorten::<T::Compute>(self.gamma);
-        let beta = B::shorten::<T::Compute>(self.beta);
+        let gamma = B::shorten::<T::Compute>(gamma);
+        let beta = B::shorten::<T::Compute>(beta);
         let with = statistics.view().normalization(gamma, beta);
         let epilogue = self.epilogue(self.residual.map(B::shorten::<T>), saved);
         self.backend

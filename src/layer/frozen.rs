@@ -57,7 +57,7 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
         X: Data<B, Element = T>,
     {
         let Some(running) = &self.running else {
-            return self.parts().forward_batch(x, residual, y, None, None);
+            return self.parts().forward_batch(x, residual, y, None, None, None);
         };
         let View { shape, values } = lent("x", &x)?;
         let statistics = running.as_batch(&self.backend, self.config.epsilon_value())?;

@@ -1,13 +1,16 @@
 //! The layer: the order of the steps, once, for every backend.
 
+pub(crate) mod checkpointed;
 pub(crate) mod forward;
 pub(crate) mod frozen;
 pub(crate) mod ghost;
+pub(crate) mod gradients;
 pub(crate) mod inference;
 pub(crate) mod parameters;
 pub(crate) mod part;
 pub(crate) mod part_pass;
 pub(crate) mod pass;
+pub(crate) mod renormalization;
 pub(crate) mod saved;
 pub(crate) mod training;
 
@@ -20,9 +23,11 @@ use crate::arrays::view::{Data, View};
 use crate::backend::Backend;
 use crate::config::BatchNormConfig;
 use crate::config::averaging::Averaging;
+use crate::config::renormalization::Renormalization;
 use crate::element::{Compute, Element};
 use crate::error::Result;
 use crate::layer::forward::{Forward, check_input_channels};
+use crate::layer::renormalization::Reference;
 use crate::shape::Shape;
 use crate::statistics::running::RunningStatistics;
 
@@ -175,6 +180,31 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
         self.running.as_mut()
     }
 
+    /// Renormalizes by other limits from the next training pass on, as a
+    /// [`RenormalizationSchedule`](crate::RenormalizationSchedule) has them; not at all with `None`. (Where ranks are
+    /// [synchronized](crate::SyncBatchNorm), all of them set the same.)
+    ///
+    /// # Errors
+    /// [`crate::Error::Value`] for limits that are not finite, r_max below 1 or d_max below 0, and for a layer without running
+    /// statistics; then nothing has changed.
+    pub fn set_renormalization(
+        &mut self,
+        limits: impl Into<Option<Renormalization>>,
+    ) -> Result<()> {
+        let config = self.config.renormalization(limits);
+        config.validate()?;
+        self.config = config;
+        Ok(())
+    }
+
+    /// What the next batch is renormalized against, if it is.
+    pub(crate) fn reference(&self) -> Result<Option<Reference<C, B>>> {
+        match &self.running {
+            Some(running) => Reference::of(&self.config, running),
+            None => Ok(None),
+        }
+    }
+
     /// Room for the output of an input, which must be as large as it says.
     pub(crate) fn output_for<T, X>(&self, x: &X) -> Result<Tensor<T, B>>
     where
@@ -251,6 +281,7 @@ impl<'a, B: Backend, C: Compute> Parts<'a, B, C> {
             gamma: self.gamma.slice(),
             beta: self.beta.slice(),
             residual: residual_slice(shape, residual)?,
+            reference: None,
         })
     }
 }

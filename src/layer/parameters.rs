@@ -4,7 +4,7 @@ use crate::arrays::channel_array::ChannelArray;
 use crate::backend::Backend;
 use crate::element::{Compute, Element};
 use crate::layer::BatchNorm;
-use crate::layer::pass::{Gradients, ParameterGradients};
+use crate::layer::gradients::{Gradients, ParameterGradients};
 
 const GAMMA: &str = "gamma";
 const BETA: &str = "beta";

@@ -96,7 +96,9 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
         X: Data<B, Element = T>,
     {
         let View { shape, .. } = lent("x", &x)?;
-        let forward = self.forward_of(&shape, residual)?;
+        let forward = self
+            .forward_of(&shape, residual)?
+            .against(self.reference()?);
         check_whole(&shape, &statistics)?;
         let room = forward.room_for_given(StatisticsSource::Batch)?;
         self.normalize_part(x, &forward, y, statistics, room)

@@ -8,9 +8,11 @@ use crate::backend::Backend;
 use crate::backend::operands::InOut;
 use crate::element::Element;
 use crate::error::{Error, Result};
-use crate::layer::pass::{
-    GradientRoom, Gradients, ParameterGradients, Pass, asked_for, dresidual_slice,
+use crate::layer::checkpointed::CheckpointedPass;
+use crate::layer::gradients::{
+    GradientRoom, Gradients, ParameterGradients, asked_for, dresidual_slice,
 };
+use crate::layer::pass::Pass;
 use crate::statistics::batch::BatchStatistics;
 use crate::statistics::gradients::PooledGradients;
 
@@ -39,7 +41,8 @@ impl<X: Data<B>, B: Backend> PartPass<X, B> {
         self.0.into_input()
     }
 
-    /// dγ = Σ dv·x̂ and dβ = Σ dv over this part, to be [merged](PooledGradients::merge) with those of the other parts.
+    /// Σ dv·x̂ and Σ dv over this part, to be [merged](PooledGradients::merge) with those of the other parts. They are dγ and dβ, but
+    /// where the batch was [renormalized](crate::Renormalization): there [`backward`](Self::backward) makes dγ of both.
     ///
     /// # Errors
     /// [`crate::Error::ShapeMismatch`] if dy's memory is not that of x; when the device fails or has no room.
@@ -50,9 +53,8 @@ impl<X: Data<B>, B: Backend> PartPass<X, B> {
     where
         X: Data<B, Element = T>,
     {
-        let Pass {
-            backend, x, saved, ..
-        } = &self.0;
+        let Pass { x, rest } = &self.0;
+        let CheckpointedPass { backend, saved, .. } = rest;
         let (dy, shape) = (lent("dy", dy)?, saved.shape());
         shape.check_same("dy", &dy.shape)?;
         let x = lent("x", x)?;
@@ -63,7 +65,7 @@ impl<X: Data<B>, B: Backend> PartPass<X, B> {
     }
 
     /// The gradients of this part, from its dy and the sums over all parts: `dx = γ·inv_std·(dv − Σdv/M − x̂·Σ(dv·x̂)/M)`, with M the
-    /// values of all parts. dγ and dβ are those sums.
+    /// values of all parts. dγ and dβ are those sums (of a [renormalized](crate::Renormalization) batch R·Σ(dv·x̂) + D·Σdv, and Σdv).
     ///
     /// # Errors
     /// [`crate::Error::ShapeMismatch`] if dy's memory is not that of x; [`crate::Error::Value`] for sums over another number of values
@@ -130,7 +132,7 @@ impl<X: Data<B>, B: Backend> PartPass<X, B> {
     where
         X: Data<B, Element = T>,
     {
-        let (dy, shape) = (lent("dy", dy)?, self.0.saved.shape());
+        let (dy, shape) = (lent("dy", dy)?, self.0.rest.saved.shape());
         shape.check_same("dy", &dy.shape)?;
         let dx = output_slice(shape, "dx", dx)?;
         self.run(InOut::Separate(dy.values, dx), dresidual, sums)
@@ -146,13 +148,13 @@ impl<X: Data<B>, B: Backend> PartPass<X, B> {
     where
         X: Data<B, Element = T>,
     {
-        let both = output_slice(self.0.saved.shape(), "dy", dy)?;
+        let both = output_slice(self.0.rest.saved.shape(), "dy", dy)?;
         self.run(InOut::InPlace(both), dresidual, sums)
     }
 
     /// C.
     pub(crate) fn channels(&self) -> usize {
-        self.0.saved.shape().channels()
+        self.0.rest.saved.shape().channels()
     }
 
     /// Room for what [`backward`](Self::backward) writes.
@@ -173,13 +175,13 @@ impl<X: Data<B>, B: Backend> PartPass<X, B> {
     where
         X: Data<B, Element = T>,
     {
-        let saved = &self.0.saved;
+        let saved = &self.0.rest.saved;
         output_slice(saved.shape(), what, dx)?;
         saved.check_residual_is_asked_for(dresidual.is_some())?;
         dresidual_slice(saved.shape(), dresidual).map(drop)
     }
 
-    /// These sums, of the parameters that the layer has.
+    /// From these sums the gradients of the parameters that the layer has.
     pub(crate) fn parameter_gradients<T: Element>(
         &self,
         sums: &PooledGradients,
@@ -187,11 +189,9 @@ impl<X: Data<B>, B: Backend> PartPass<X, B> {
     where
         X: Data<B, Element = T>,
     {
-        let [gamma, beta] = sums.to_arrays(&self.0.backend)?;
-        Ok(ParameterGradients {
-            gamma: self.0.has_gamma.then_some(gamma),
-            beta: self.0.has_beta.then_some(beta),
-        })
+        let Pass { rest, .. } = &self.0;
+        let gradients = rest.saved.affine_gradients(&rest.backend, sums)?;
+        Ok(rest.of_parameters(gradients))
     }
 
     fn run<T: Element>(
@@ -203,9 +203,8 @@ impl<X: Data<B>, B: Backend> PartPass<X, B> {
     where
         X: Data<B, Element = T>,
     {
-        let Pass {
-            backend, x, saved, ..
-        } = &self.0;
+        let Pass { x, rest } = &self.0;
+        let CheckpointedPass { backend, saved, .. } = rest;
         let dresidual = dresidual_slice(saved.shape(), dresidual)?;
         let x = lent("x", x)?;
         saved.shape().check_same("x", &x.shape)?;
@@ -217,7 +216,7 @@ impl<X: Data<B>, B: Backend> PartPass<X, B> {
     fn check_same_count(&self, sums: &PooledGradients) -> Result<()> {
         let of_statistics = self.statistics().iter().map(BatchStatistics::count);
         let needed = of_statistics.sum::<usize>();
-        if !self.0.saved.is_of_batch() || sums.count() == needed {
+        if !self.0.rest.saved.is_of_batch() || sums.count() == needed {
             return Ok(());
         }
         Err(Error::Value {
@@ -231,7 +230,7 @@ impl<X: Data<B>, B: Backend> PartPass<X, B> {
 /// x's shape, and no values.
 impl<X: Data<B>, B: Backend> fmt::Debug for PartPass<X, B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (dtype, shape) = (X::Element::DTYPE, self.0.saved.shape());
+        let (dtype, shape) = (X::Element::DTYPE, self.0.rest.saved.shape());
         let count: usize = self.statistics().iter().map(BatchStatistics::count).sum();
         write!(
             f,

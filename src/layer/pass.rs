@@ -2,21 +2,15 @@
 
 use std::fmt;
 
-use crate::arrays::channel_array::ChannelArray;
-use crate::arrays::lent::{lent, output_slice};
-use crate::arrays::tensor::Tensor;
-use crate::arrays::view::{Data, DataMut, View};
+use crate::arrays::view::{Data, DataMut};
 use crate::backend::Backend;
-use crate::backend::operands::InOut;
 use crate::config::BatchNormConfig;
-use crate::element::{Compute, Element};
+use crate::element::Element;
 use crate::error::Result;
-use crate::layer::saved::{AffineGradients, Saved};
-use crate::shape::Shape;
+use crate::layer::checkpointed::CheckpointedPass;
+use crate::layer::gradients::{GradientRoom, Gradients, ParameterGradients};
+use crate::layer::saved::Saved;
 use crate::statistics::batch::BatchStatistics;
-
-/// Room for dx, and for the residual's gradient where there was one.
-pub(crate) type GradientRoom<T, B> = (Tensor<T, B>, Option<Tensor<T, B>>);
 
 type ComputeOf<X, B> = <<X as Data<B>>::Element as Element>::Compute;
 
@@ -35,60 +29,16 @@ type ComputeOf<X, B> = <<X as Data<B>>::Element as Element>::Compute;
 /// # Ok::<(), batchnorm::Error>(())
 /// ```
 pub struct Pass<X: Data<B>, B: Backend> {
-    pub(super) backend: B,
     pub(super) x: X,
-    pub(super) saved: Saved<X::Element, B>,
-    pub(super) has_gamma: bool,
-    pub(super) has_beta: bool,
+    /// All but x.
+    pub(super) rest: CheckpointedPass<X::Element, B>,
 }
 
 /// x's shape, and no values.
 impl<X: Data<B>, B: Backend> fmt::Debug for Pass<X, B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (dtype, shape) = (X::Element::DTYPE, self.saved.shape());
-        let groups = self.saved.groups();
-        let plural = if groups == 1 { "" } else { "s" };
-        write!(f, "Pass({dtype} {shape}, {groups} group{plural})")
+        write!(f, "Pass({})", self.rest.saved)
     }
-}
-
-/// The gradients of one pass.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct Gradients<T: Element, B: Backend> {
-    /// dx, of x's shape.
-    pub input: Tensor<T, B>,
-    /// The residual's, where there was one.
-    pub residual: Option<Tensor<T, B>>,
-    /// dγ (C,), where the layer has γ.
-    pub gamma: Option<ChannelArray<T::Compute, B>>,
-    /// dβ (C,), where the layer has β.
-    pub beta: Option<ChannelArray<T::Compute, B>>,
-}
-
-impl<T: Element, B: Backend> Gradients<T, B> {
-    /// What was written, and what was summed on the way.
-    pub(crate) fn of(
-        (input, residual): GradientRoom<T, B>,
-        ParameterGradients { gamma, beta }: ParameterGradients<T::Compute, B>,
-    ) -> Self {
-        Self {
-            input,
-            residual,
-            gamma,
-            beta,
-        }
-    }
-}
-
-/// The gradients of the parameters.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct ParameterGradients<C: Compute, B: Backend> {
-    /// dγ (C,), where the layer has γ.
-    pub gamma: Option<ChannelArray<C, B>>,
-    /// dβ (C,), where the layer has β.
-    pub beta: Option<ChannelArray<C, B>>,
 }
 
 impl<X: Data<B>, B: Backend> Pass<X, B> {
@@ -98,19 +48,14 @@ impl<X: Data<B>, B: Backend> Pass<X, B> {
         x: X,
         saved: Saved<X::Element, B>,
     ) -> Self {
-        Self {
-            backend: backend.clone(),
-            x,
-            saved,
-            has_gamma: config.has_gamma(),
-            has_beta: config.has_beta(),
-        }
+        let rest = CheckpointedPass::new(backend, config, saved);
+        Self { x, rest }
     }
 
     /// The statistics that x was normalized with: one of the whole batch, or with ghost batches
     /// ([`BatchNormConfig::ghost_batch`]) one of each group, in order.
     pub fn statistics(&self) -> &[BatchStatistics<ComputeOf<X, B>, B>] {
-        self.saved.statistics()
+        self.rest.statistics()
     }
 
     /// The input.
@@ -123,12 +68,18 @@ impl<X: Data<B>, B: Backend> Pass<X, B> {
         self.x
     }
 
+    /// The pass without x, which is given anew when the gradients are computed: half the memory of a layer whose x can be computed
+    /// again.
+    pub fn without_input(self) -> CheckpointedPass<X::Element, B> {
+        self.rest
+    }
+
     /// All gradients, from the gradient dy of y.
     ///
     /// With x̂ = (x − mean)·inv_std and dv = dy·activation'(v):
     /// dβ = Σ dv, dγ = Σ dv·x̂, the residual's is dv, and `dx = γ·inv_std·(dv − dβ/M − x̂·dγ/M)` in training,
     /// `γ·inv_std·dv` with frozen statistics. With ghost batches M, x̂ and the sums in dx are each group's own, and dγ and
-    /// dβ the sums over all of them.
+    /// dβ the sums over all of them. Of a batch that was renormalized see [`Renormalization`](crate::Renormalization).
     ///
     /// # Errors
     /// [`crate::Error::ShapeMismatch`] if dy's memory is not that of x.
@@ -136,10 +87,7 @@ impl<X: Data<B>, B: Backend> Pass<X, B> {
     where
         X: Data<B, Element = T>,
     {
-        let (mut input, mut residual) = self.room()?;
-        let dresidual = asked_for(&mut residual);
-        let parameters = self.backward_into(dy, &mut input, dresidual)?;
-        Ok(Gradients::of((input, residual), parameters))
+        self.rest.backward(&self.x, dy)
     }
 
     /// [`backward`](Self::backward) into memory of the caller's; the residual's gradient is written if asked for.
@@ -156,10 +104,7 @@ impl<X: Data<B>, B: Backend> Pass<X, B> {
     where
         X: Data<B, Element = T>,
     {
-        let (dy, shape) = (lent("dy", dy)?, self.saved.shape());
-        shape.check_same("dy", &dy.shape)?;
-        let dx = output_slice(shape, "dx", dx)?;
-        self.run(InOut::Separate(dy.values, dx), dresidual)
+        self.rest.backward_into(&self.x, dy, dx, dresidual)
     }
 
     /// [`backward`](Self::backward) with dx written over dy.
@@ -174,8 +119,7 @@ impl<X: Data<B>, B: Backend> Pass<X, B> {
     where
         X: Data<B, Element = T>,
     {
-        let both = output_slice(self.saved.shape(), "dy", dy)?;
-        self.run(InOut::InPlace(both), dresidual)
+        self.rest.backward_in_place(&self.x, dy, dresidual)
     }
 
     /// Room for dx, and for the residual's gradient where there was one.
@@ -183,44 +127,6 @@ impl<X: Data<B>, B: Backend> Pass<X, B> {
     where
         X: Data<B, Element = T>,
     {
-        let array = || Tensor::unspecified(&self.backend, *self.saved.shape());
-        let residual = self.saved.has_residual().then(array).transpose()?;
-        Ok((array()?, residual))
+        self.rest.room()
     }
-
-    fn run<T: Element>(
-        &self,
-        dy_to_dx: InOut<B::Slice<'_, T>, B::SliceMut<'_, T>>,
-        dresidual: Option<&mut dyn DataMut<B, Element = T>>,
-    ) -> Result<ParameterGradients<T::Compute, B>>
-    where
-        X: Data<B, Element = T>,
-    {
-        let dresidual = dresidual_slice(self.saved.shape(), dresidual)?;
-        let View { shape, values: x } = lent("x", &self.x)?;
-        self.saved.shape().check_same("x", &shape)?;
-        let AffineGradients { gamma, beta } =
-            self.saved.backward(&self.backend, x, dy_to_dx, dresidual)?;
-        Ok(ParameterGradients {
-            gamma: self.has_gamma.then_some(gamma),
-            beta: self.has_beta.then_some(beta),
-        })
-    }
-}
-
-/// The residual's gradient as a pass is asked for it.
-pub(crate) fn asked_for<T: Element, B: Backend>(
-    residual: &mut Option<Tensor<T, B>>,
-) -> Option<&mut dyn DataMut<B, Element = T>> {
-    let residual = residual.as_mut();
-    residual.map(|residual| residual as &mut dyn DataMut<B, Element = T>)
-}
-
-/// The memory for the residual's gradient, if it is asked for.
-pub(super) fn dresidual_slice<'a, T: Element, B: Backend>(
-    shape: &Shape,
-    dresidual: Option<&'a mut (dyn DataMut<B, Element = T> + '_)>,
-) -> Result<Option<B::SliceMut<'a, T>>> {
-    let slice = |dresidual| output_slice(shape, "the residual's gradient", dresidual);
-    dresidual.map(slice).transpose()
 }

@@ -1,5 +1,7 @@
 //! WHAT A PASS KEEPS for its backward pass, beside x; and the backward pass itself, on memory lent by whoever has it.
 
+use std::fmt;
+
 use crate::allocate::reserved;
 use crate::arrays::channel_array::ChannelArray;
 use crate::backend::Backend;
@@ -14,8 +16,10 @@ use crate::backend::steps::Steps;
 use crate::element::{Compute, Element};
 use crate::error::{Error, Result};
 use crate::layer::ghost::Group;
+use crate::layer::renormalization::Renormalized;
 use crate::shape::Shape;
 use crate::statistics::batch::BatchStatistics;
+use crate::statistics::gradients::PooledGradients;
 
 /// What is saved of an activation, owned.
 pub(crate) type SavedOwned<T, B> = SavedActivation<<B as Steps>::Mask, <B as Memory>::Buffer<T>>;
@@ -39,9 +43,18 @@ pub(crate) struct Saved<T: Element, B: Backend> {
 struct SavedGroup<T: Element, B: Backend> {
     group: Group,
     activation: SavedOwned<T, B>,
+    renormalized: Option<Renormalized<T::Compute, B>>,
 }
 
-/// Σ dv·x̂ and Σ dv, both (C,).
+/// What a pass writes of a group.
+pub(crate) struct OfGroup<'a, T: Element, B: Backend> {
+    pub(crate) statistics: &'a mut BatchStatistics<T::Compute, B>,
+    pub(crate) activation: &'a mut SavedOwned<T, B>,
+    /// Where it is renormalized.
+    pub(crate) renormalized: Option<&'a mut Renormalized<T::Compute, B>>,
+}
+
+/// dγ and dβ, both (C,).
 #[derive(Debug)]
 pub(crate) struct AffineGradients<C: Compute, B: Backend> {
     pub(crate) gamma: ChannelArray<C, B>,
@@ -77,18 +90,16 @@ impl<T: Element, B: Backend> Saved<T, B> {
     }
 
     /// What a pass writes of each group, in order.
-    pub(crate) fn each(
-        &mut self,
-    ) -> impl Iterator<
-        Item = (
-            &Group,
-            &mut BatchStatistics<T::Compute, B>,
-            &mut SavedOwned<T, B>,
-        ),
-    > {
+    pub(crate) fn each(&mut self) -> impl Iterator<Item = (&Group, OfGroup<'_, T, B>)> {
         let statistics = self.statistics.iter_mut();
-        (self.groups.iter_mut().zip(statistics))
-            .map(|(saved, statistics)| (&saved.group, statistics, &mut saved.activation))
+        (self.groups.iter_mut().zip(statistics)).map(|(saved, statistics)| {
+            let of_group = OfGroup {
+                statistics,
+                activation: &mut saved.activation,
+                renormalized: saved.renormalized.as_mut(),
+            };
+            (&saved.group, of_group)
+        })
     }
 
     /// Adds the next group.
@@ -97,8 +108,13 @@ impl<T: Element, B: Backend> Saved<T, B> {
         group: Group,
         statistics: BatchStatistics<T::Compute, B>,
         activation: SavedOwned<T, B>,
+        renormalized: Option<Renormalized<T::Compute, B>>,
     ) {
-        self.groups.push(SavedGroup { group, activation });
+        self.groups.push(SavedGroup {
+            group,
+            activation,
+            renormalized,
+        });
         self.statistics.push(statistics);
     }
 
@@ -146,6 +162,16 @@ impl<T: Element, B: Backend> Saved<T, B> {
             };
             self.backward_group(backend, group, &x, &mut dy_to_dx, dresidual.as_mut(), out)?;
         }
+        for (index, saved) in self.groups.iter().enumerate() {
+            if let Some(renormalized) = &saved.renormalized {
+                let range = index * channels..(index + 1) * channels;
+                let mut gamma = sums.gamma.slice_mut();
+                let gamma = B::subslice_mut::<T::Compute>(&mut gamma, range.clone())?;
+                let beta = sums.beta.slice();
+                let beta = B::subslice::<T::Compute>(&beta, range)?;
+                renormalized.finish_gradient_of_gamma(backend, gamma, beta)?;
+            }
+        }
         match groups {
             1 => Ok(sums),
             _ => self.total(backend, &sums),
@@ -163,7 +189,7 @@ impl<T: Element, B: Backend> Saved<T, B> {
         })
     }
 
-    /// dγ and dβ of a pass of one group, for sums over more than it.
+    /// Σ dv·x̂ and Σ dv of a pass of one group, for sums over more than it.
     pub(crate) fn gradient_sums(
         &self,
         backend: &B,
@@ -173,6 +199,19 @@ impl<T: Element, B: Backend> Saved<T, B> {
     ) -> Result<()> {
         let (with, activation) = (self.normalization(0), self.activation_backward(0));
         backend.backward_reduce_in_f64::<T>(&self.shape, dy, x, with, activation, out)
+    }
+
+    /// dγ and dβ of a pass of one group, from such sums.
+    pub(crate) fn affine_gradients(
+        &self,
+        backend: &B,
+        sums: &PooledGradients,
+    ) -> Result<AffineGradients<T::Compute, B>> {
+        let [mut gamma, beta] = sums.to_arrays(backend)?;
+        if let Some(renormalized) = &self.groups[0].renormalized {
+            renormalized.finish_gradient_of_gamma(backend, gamma.slice_mut(), beta.slice())?;
+        }
+        Ok(AffineGradients { gamma, beta })
     }
 
     /// dx, and the residual's gradient, of a pass of one group, by sums over more than it.
@@ -259,8 +298,20 @@ impl<T: Element, B: Backend> Saved<T, B> {
     }
 
     fn normalization(&self, group: usize) -> Normalization<B::Slice<'_, T::Compute>> {
-        let statistics = self.statistics[group].view();
-        statistics.normalization(self.gamma.slice(), self.beta.slice())
+        let (gamma, beta) = match &self.groups[group].renormalized {
+            Some(renormalized) => renormalized.affine(),
+            None => (self.gamma.slice(), self.beta.slice()),
+        };
+        self.statistics[group].view().normalization(gamma, beta)
+    }
+}
+
+/// The data type, x's shape, and how many groups it was normalized in.
+impl<T: Element, B: Backend> fmt::Display for Saved<T, B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let groups = self.groups.len();
+        let plural = if groups == 1 { "" } else { "s" };
+        write!(f, "{} {}, {groups} group{plural}", T::DTYPE, self.shape)
     }
 }
 

@@ -8,6 +8,7 @@ use crate::element::{Compute, Element};
 use crate::error::Result;
 use crate::layer::forward::check_input_channels;
 use crate::layer::pass::Pass;
+use crate::layer::renormalization::Reference;
 use crate::layer::{BatchNorm, Parts};
 use crate::statistics::batch::BatchStatistics;
 use crate::statistics::running::RunningStatistics;
@@ -63,9 +64,9 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
         T: Element<Compute = C>,
         X: Data<B, Element = T>,
     {
-        let ghost_batch = self.config.ghost_batch_size();
+        let (ghost_batch, reference) = (self.config.ghost_batch_size(), self.reference()?);
         let (parts, running) = self.parts_and_running();
-        parts.forward_batch(x, residual, y, ghost_batch, running)
+        parts.forward_batch(x, residual, y, ghost_batch, reference, running)
     }
 
     /// Normalizes with the batch's statistics and leaves the running ones alone, until the caller has them
@@ -98,8 +99,9 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
         T: Element<Compute = C>,
         X: Data<B, Element = T>,
     {
+        let (ghost_batch, reference) = (self.config.ghost_batch_size(), self.reference()?);
         self.parts()
-            .forward_batch(x, residual, y, self.config.ghost_batch_size(), None)
+            .forward_batch(x, residual, y, ghost_batch, reference, None)
     }
 
     /// Has the running statistics follow those of a batch, and counts it; of several, one after the other. (A pass with
@@ -135,13 +137,15 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
 }
 
 impl<B: Backend, C: Compute> Parts<'_, B, C> {
-    /// Normalizes with the statistics of the batch, or of groups of it, which the running ones follow if they are given.
+    /// Normalizes with the statistics of the batch, or of groups of it, renormalized if there is a reference, which the running ones
+    /// follow if they are given.
     pub(super) fn forward_batch<T, X>(
         &self,
         x: X,
         residual: Option<&dyn Data<B, Element = T>>,
         y: &mut impl DataMut<B, Element = T>,
         ghost_batch: Option<usize>,
+        reference: Option<Reference<C, B>>,
         running: Option<&mut RunningStatistics<C, B>>,
     ) -> Result<Pass<X, B>>
     where
@@ -149,7 +153,7 @@ impl<B: Backend, C: Compute> Parts<'_, B, C> {
         X: Data<B, Element = T>,
     {
         let View { shape, values } = lent("x", &x)?;
-        let forward = self.forward(&shape, residual)?;
+        let forward = self.forward(&shape, residual)?.against(reference);
         let y = output_slice(&shape, "y", y)?;
         let saved = forward.training(values, y, ghost_batch, running)?;
         Ok(Pass::new(self.backend, self.config, x, saved))

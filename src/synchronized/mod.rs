@@ -40,6 +40,9 @@ use crate::synchronized::transport::Transport;
 /// ([`with_summed_gradients`](Self::with_summed_gradients)). Frozen and inference passes use the running statistics, and no collective;
 /// without running statistics ([`Averaging::Off`](crate::Averaging::Off)) they are synchronized too.
 ///
+/// A batch that is [renormalized](crate::Renormalization) is so as a whole, against running statistics that are the same on all ranks, by
+/// limits that all ranks change alike.
+///
 /// **Bits.** Statistics and running statistics are the same on all ranks, and for every order of the ranks: sums are rounded once. One
 /// rank has the bits of [`BatchNorm`]. Another split of the batch agrees to the rounding of the compute type.
 ///

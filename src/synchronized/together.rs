@@ -6,7 +6,7 @@ use crate::backend::Backend;
 use crate::backend::operands::StatisticsSource;
 use crate::element::{Compute, Element};
 use crate::error::{Error, Result};
-use crate::layer::pass::{GradientRoom, Gradients};
+use crate::layer::gradients::{GradientRoom, Gradients};
 use crate::statistics::gradients::PooledGradients;
 use crate::synchronized::SyncBatchNorm;
 use crate::synchronized::exchange::exchange;
@@ -108,6 +108,7 @@ where
             check_same_ranks(ranks, &layer.ranks)?;
             y.as_mut().map_err(|error| error.clone())?;
             let forward = layer.tell_part(told, x, *residual)?;
+            let forward = forward.against(layer.layer.reference()?);
             let room = forward.room_for_given(StatisticsSource::Batch)?;
             prepared.push((forward, room));
         }

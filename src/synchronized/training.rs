@@ -147,6 +147,7 @@ impl<B: Backend, R: Transport + Clone, C: Compute> SyncBatchNorm<B, R, C> {
     {
         let ((forward, room), statistics) = self.statistics_of_all(|layer| {
             let forward = self.tell_part(layer, &x, residual)?;
+            let forward = forward.against(self.layer.reference()?);
             output_slice(
                 &forward.shape,
                 "y",

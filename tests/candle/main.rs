@@ -11,4 +11,5 @@ mod layouts;
 mod like_candle;
 mod ranks;
 mod refused;
+mod renormalized;
 mod variables;

@@ -1,6 +1,7 @@
 //! What the layer adds to the steps: running statistics, averaging, when they follow, and what it refuses.
 
 mod averaging;
+mod checkpointed;
 mod empty;
 mod passes;
 mod refused;

@@ -11,6 +11,7 @@ mod digits;
 mod faults;
 mod parts;
 mod passes;
+mod renormalized;
 mod splits;
 mod together;
 mod training;

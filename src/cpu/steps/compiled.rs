@@ -4,21 +4,25 @@
 use half::{bf16, f16};
 
 use crate::backend::operands::{
-    Affine, GradientSumsMut, InOut, Normalization, RunningMut, Statistics,
+    GradientSumsMut, InOut, Normalization, RenormalizedMut, RunningMut, RunningReference,
+    Statistics,
 };
 use crate::backend::saved_activation::SavedActivation;
 use crate::cpu::epilogue::forward::Epilogue;
 use crate::cpu::kernels::KernelElement;
 use crate::cpu::kernels::backward_reduce::AffineGradients;
+use crate::cpu::memory::scratch::or_no_room;
 use crate::cpu::operands;
 use crate::cpu::per_type::per_type;
 use crate::cpu::reduce::finalize::{self, Finalized};
 use crate::cpu::reduce::moments::Moments;
+use crate::cpu::renormalization::{BatchAffine, FinalizedBatch, Renormalized};
 use crate::cpu::steps::backward_params::BackwardParams;
 use crate::cpu::steps::{fused, separate};
 use crate::cpu::tiling::tile::Tiling;
 use crate::cpu::tiling::view::MatrixView;
 use crate::cpu::{Cpu, running};
+use crate::error::Result;
 use crate::numeric::{Numeric, Real};
 
 per_type! {
@@ -64,17 +68,20 @@ per_type! {
         ) {
             separate::input(cpu, tiling, dy_to_dx, params, means, dresidual);
         }
-        /// y and the batch's statistics.
+        /// y, the batch's statistics, and what it was renormalized with, if it was.
         fn forward_training(
             cpu: &Cpu,
             view: &MatrixView,
             x: &[Self],
-            affine: Affine<&[Self::Scalar]>,
+            affine: BatchAffine<'_, Self::Scalar>,
             epilogue: Epilogue<'_, Self>,
             saved: SavedActivation<&mut [u8], &mut [Self]>,
             y: &mut [Self],
-        ) -> Finalized<Self::Scalar> {
-            fused::forward_training(cpu, view, x, affine, epilogue, saved, y)
+        ) -> FinalizedBatch<Self::Scalar> {
+            let finalized = fused::forward_training(cpu, view, x, affine, epilogue, saved, y);
+            // As each tile had them.
+            let renormalized = affine.renormalized(&finalized);
+            (finalized, renormalized)
         }
         /// dx, dγ and dβ.
         fn backward(
@@ -102,6 +109,17 @@ per_type! {
         /// The running statistics follow a batch's.
         fn follow(batch: &Statistics<&[Self]>, running: RunningMut<&mut [Self]>) {
             running::follow(batch, running);
+        }
+        /// What a batch is renormalized with.
+        fn renormalize(
+            with: &Normalization<&[Self]>,
+            epsilon: f64,
+            reference: &RunningReference<&[Self]>,
+            out: RenormalizedMut<&mut [Self]>,
+        ) -> Result<()> {
+            let renormalized = or_no_room(|| Renormalized::of(with, epsilon, reference))?;
+            renormalized.write(out);
+            Ok(())
         }
         /// The sums as the caller has them.
         fn write_gradients(sums: &AffineGradients, out: &mut GradientSumsMut<&mut [Self]>) {

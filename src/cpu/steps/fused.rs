@@ -4,7 +4,7 @@
 //! once and writes dx once; and what a thread takes next is read while it writes. Where channels are cut (channels last, or
 //! few and large ones) the passes are the steps.
 
-use crate::backend::operands::{Affine, InOut, StatisticsSource};
+use crate::backend::operands::{InOut, StatisticsSource};
 use crate::backend::saved_activation::SavedActivation;
 use crate::cpu::Cpu;
 use crate::cpu::elementwise::coefficients::Coefficients;
@@ -20,6 +20,7 @@ use crate::cpu::memory::tile_memory::{Outputs, for_each_tile};
 use crate::cpu::reduce::finalize::{Finalized, finalize};
 use crate::cpu::reduce::moments::Moments;
 use crate::cpu::reduce::planes::can_overlap;
+use crate::cpu::renormalization::BatchAffine;
 use crate::cpu::steps::backward_params::BackwardParams;
 use crate::cpu::steps::separate;
 use crate::cpu::steps::tile_gradients::Reduction;
@@ -36,7 +37,7 @@ pub(crate) fn forward_training<T: KernelElement>(
     cpu: &Cpu,
     view: &MatrixView,
     x: &[T],
-    affine: Affine<&[T::Scalar]>,
+    affine: BatchAffine<'_, T::Scalar>,
     epilogue: Epilogue<'_, T>,
     saved: SavedActivation<&mut [u8], &mut [T]>,
     y: &mut [T],
@@ -44,8 +45,9 @@ pub(crate) fn forward_training<T: KernelElement>(
     let tiling = view.for_statistics(FORWARD_ARRAYS, size_of::<T>());
     if !tiling.has_whole_channels() {
         let moments = separate::moments(cpu, &tiling, x);
-        let finalized = finalize(&moments, affine.epsilon);
-        let with = finalized.normalization(affine.gamma, affine.beta);
+        let finalized = finalize(&moments, affine.epsilon());
+        let renormalized = affine.renormalized(&finalized);
+        let with = affine.normalization(&finalized, renormalized.as_ref());
         let tiling = view.by_rows().reversed();
         separate::normalize(cpu, &tiling, InOut::Separate(x, y), &with, epilogue, saved);
         return finalized;
@@ -64,11 +66,10 @@ pub(crate) fn forward_training<T: KernelElement>(
             let tile = memory.tile;
             let moments = tile_moments::of_tile(cpu, TileMoments::of(view, tile, x), taken.take());
             let channels = tile.channels(view);
-            let finalized = finalize(&moments, affine.epsilon);
-            let with = finalized.normalization(
-                &affine.gamma[channels.clone()],
-                &affine.beta[channels.clone()],
-            );
+            let finalized = finalize(&moments, affine.epsilon());
+            let affine = affine.of_channels(&channels);
+            let renormalized = affine.renormalized(&finalized);
+            let with = affine.normalization(&finalized, renormalized.as_ref());
             let first = channels.start;
             let coefficients =
                 Coefficients::new(channels, |channel| affine_of(&with, channel - first));

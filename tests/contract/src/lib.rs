@@ -22,6 +22,7 @@ pub mod memory;
 pub mod outputs;
 pub mod precision;
 pub mod reference;
+pub mod renormalization;
 pub mod run;
 pub mod shapes;
 pub mod synchronized;
@@ -81,6 +82,13 @@ macro_rules! for_each_check {
             memory::in_place_gives_the_same_bits,
             outputs::nothing_is_left_of_what_was_in_memory,
             determinism::runs_change_no_bit,
+            renormalization::renormalized_batches_match_the_textbook_in_f32,
+            renormalization::renormalized_batches_match_the_textbook_in_f16,
+            renormalization::renormalized_batches_match_the_textbook_in_bf16,
+            renormalization::renormalized_batches_match_the_textbook_in_f64,
+            renormalization::renormalized_large_arrays_match_the_textbook,
+            renormalization::a_layer_renormalizes_as_the_steps_do,
+            renormalization::bad_limits_of_renormalization_are_refused,
             synchronized::ranks_are_one_batch_in_f32,
             synchronized::ranks_are_one_batch_in_f16,
             synchronized::ranks_are_one_batch_in_bf16,
@@ -104,6 +112,8 @@ macro_rules! for_each_check_of_slices {
             memory::any_alignment_gives_the_same_bits,
             memory::nothing_outside_is_written,
             determinism::threads_change_no_bit,
+            renormalization::limits_of_nothing_change_no_bit,
+            renormalization::threads_change_no_bit_of_a_renormalized_batch,
             determinism::levels_that_round_alike_agree,
         }
     };
