@@ -3,11 +3,14 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
+
+/// Parts of names that are of what a build or a run makes, or of whatever the reader has.
+const MADE: [&str; 4] = ["target", "summary.txt", "FOLDER", "NAME.safetensors"];
 
 /// What stands between backticks and is a file or a folder by its look.
 fn names(line: &str) -> impl Iterator<Item = &str> {
@@ -26,28 +29,73 @@ fn names(line: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// The files that a document names, and those that it names in vain. A name can go on from one before it in its paragraph or
-/// table, the nearest: `src/cpu/tiling/plan.rs` and then `view.rs`.
-fn named(document: &str) -> (BTreeSet<PathBuf>, Vec<String>) {
+/// Where the links of a line lead that are neither to the web, to a heading nor to an item of the library.
+fn links(line: &str) -> impl Iterator<Item = &str> {
+    let targets = line.split("](").skip(1);
+    let targets = targets.filter_map(|rest| rest.split_once(')').map(|(target, _)| target));
+    targets.filter(|target| !target.contains(':') && !target.starts_with('#'))
+}
+
+/// The words of a command that are below a folder of the repository.
+fn operands(command: &str) -> impl Iterator<Item = &str> {
+    let words = command.split([' ', '=']);
+    words.filter(|word| match word.split_once('/') {
+        Some((folder, _)) => !folder.is_empty() && root().join(folder).is_dir(),
+        None => false,
+    })
+}
+
+fn is_made(name: &str) -> bool {
+    name.split('/').any(|part| MADE.contains(&part))
+}
+
+/// A path without `.` and `..`.
+fn without_detours(path: &Path) -> PathBuf {
+    let mut straight = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::ParentDir => _ = straight.pop(),
+            Component::CurDir => {}
+            part => straight.push(part),
+        }
+    }
+    straight
+}
+
+/// The files that a document in this folder names, and those that it names in vain. A name is the repository's or the folder's,
+/// or it goes on from one before it in its paragraph or table, the nearest: `src/cpu/tiling/plan.rs` and then `view.rs`.
+fn named(document: &str, folder: &Path) -> (BTreeSet<PathBuf>, Vec<String>) {
     let (mut found, mut missing) = (BTreeSet::new(), vec![]);
-    let mut folders = vec![];
-    let mut in_code = false;
+    let mut nearest: Vec<PathBuf> = vec![];
+    let mut language = None;
     for line in document.lines() {
-        in_code ^= line.starts_with("```");
-        if in_code {
+        if let Some(begun) = line.strip_prefix("```") {
+            language = language.is_none().then_some(begun);
             continue;
         }
         if line.trim().is_empty() {
-            folders.clear();
+            nearest.clear();
         }
-        for name in names(line) {
-            let here = Path::new("");
-            let mut bases = std::iter::once(here).chain(folders.iter().map(PathBuf::as_path));
+        let everywhere = [Path::new(""), folder];
+        let mentioned: Vec<(&str, &[&Path])> = match language {
+            Some("sh") => operands(line)
+                .map(|name| (name, &everywhere[..1]))
+                .collect(),
+            Some(_) => vec![],
+            None => names(line)
+                .map(|name| (name, &everywhere[..]))
+                .chain(links(line).map(|name| (name, &everywhere[1..])))
+                .collect(),
+        };
+        for (name, from) in mentioned {
+            let before = nearest.iter().map(PathBuf::as_path);
+            let mut bases = from.iter().copied().chain(before);
             match bases.find(|base| root().join(base).join(name).exists()) {
+                None if is_made(name) => {}
                 None => missing.push(format!("{name}, in: {line}")),
                 Some(base) => {
-                    let path: PathBuf = base.join(name).components().collect();
-                    folders.splice(..0, path.ancestors().map(Path::to_owned));
+                    let path = without_detours(&base.join(name));
+                    nearest.splice(..0, path.ancestors().map(Path::to_owned));
                     found.insert(path);
                 }
             }
@@ -56,35 +104,48 @@ fn named(document: &str) -> (BTreeSet<PathBuf>, Vec<String>) {
     (found, missing)
 }
 
-#[test]
-fn every_file_that_is_named_exists() {
-    let mut documents = 0;
-    for folder in [root().to_owned(), root().join("src/manual")] {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            // The changelog names what was.
-            if path.extension().is_none_or(|ending| ending != "md")
-                || path.ends_with("CHANGELOG.md")
+/// Every document of the repository, from its root, but for the changelog, which names what was.
+fn documents() -> Vec<PathBuf> {
+    let (mut documents, mut folders) = (vec![], vec![PathBuf::new()]);
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(root().join(&folder)).unwrap() {
+            let entry = entry.unwrap();
+            let name = entry.file_name().into_string().unwrap();
+            let path = folder.join(&name);
+            if entry.file_type().unwrap().is_dir() {
+                if name != "target" && !name.starts_with('.') {
+                    folders.push(path);
+                }
+            } else if path.extension().is_some_and(|ending| ending == "md")
+                && name != "CHANGELOG.md"
             {
-                continue;
+                documents.push(path);
             }
-            let (_, missing) = named(&fs::read_to_string(&path).unwrap());
-            assert!(
-                missing.is_empty(),
-                "{} names\n{}",
-                path.display(),
-                missing.join("\n")
-            );
-            documents += 1;
         }
     }
-    assert!(documents > 10, "{documents} documents");
+    documents
+}
+
+#[test]
+fn every_file_that_is_named_exists() {
+    let documents = documents();
+    assert!(documents.len() > 25, "{documents:?}");
+    let mut in_vain = vec![];
+    for document in documents {
+        let text = fs::read_to_string(root().join(&document)).unwrap();
+        let (_, missing) = named(&text, document.parent().unwrap());
+        let lines = missing
+            .iter()
+            .map(|m| format!("{}: {m}", document.display()));
+        in_vain.extend(lines);
+    }
+    assert!(in_vain.is_empty(), "\n{}", in_vain.join("\n"));
 }
 
 #[test]
 fn every_folder_is_named() {
     let text = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
-    let (named, _) = named(&text);
+    let (named, _) = named(&text, Path::new(""));
     assert!(named.len() > 100, "{} names", named.len());
     for folder in ["src", "src/cpu", "tests"] {
         for entry in fs::read_dir(root().join(folder)).unwrap() {
@@ -96,11 +157,49 @@ fn every_folder_is_named() {
     }
 }
 
+#[track_caller]
+fn finds(text: &str, files: &[&str], in_vain: &[&str]) {
+    let (found, missing) = named(text, Path::new("benches/gpu"));
+    assert_eq!(found, files.iter().map(PathBuf::from).collect(), "{text}");
+    let missing = missing.iter().map(|m| m.split(", in: ").next().unwrap());
+    assert_eq!(missing.collect::<Vec<_>>(), in_vain, "{text}");
+}
+
 #[test]
 fn what_is_not_there_is_found_missing() {
-    let text = "`src/cpu/mod.rs` and `simd/`, `no.rs`\n\n`simd/`, `let x = 1 / 2;`, `a::b/c`\n```\n`no/code`\n```";
-    let (found, missing) = named(text);
-    let expected = ["src/cpu/mod.rs", "src/cpu/simd"].map(PathBuf::from);
-    assert_eq!(found, BTreeSet::from(expected));
-    assert_eq!(missing.len(), 2, "{missing:?}");
+    let paragraphs = "`src/cpu/mod.rs` and `simd/`, `no.rs`\n\n`simd/`, `let x = 1 / 2;`, `a::b/c`";
+    finds(
+        paragraphs,
+        &["src/cpu/mod.rs", "src/cpu/simd"],
+        &["no.rs", "simd/"],
+    );
+    // Of the document's own folder, and of what a run makes.
+    finds(
+        "`run.sh` `target/x.rs` `cases/NAME.safetensors` `summary.txt`",
+        &["benches/gpu/run.sh"],
+        &[],
+    );
+}
+
+#[test]
+fn links_lead_somewhere() {
+    let there =
+        "[a](../peers/README.md) [`b`](report.rs) [c](https://a.b/c.md) [d](#e) [f](crate::F)";
+    finds(
+        there,
+        &["benches/peers/README.md", "benches/gpu/report.rs"],
+        &[],
+    );
+    finds("[a](src/lib.rs), [b](no.md)", &[], &["src/lib.rs", "no.md"]);
+}
+
+#[test]
+fn commands_name_what_is_there() {
+    let script = "```sh\nA=x/y cargo run --manifest-path burn/Cargo.toml > target/a # `no.rs`\nbash benches/no.sh src/\n```\n`gone.rs`";
+    finds(
+        script,
+        &["burn/Cargo.toml", "src"],
+        &["benches/no.sh", "gone.rs"],
+    );
+    finds("```rust\nlet half = src/no; // `src/no.rs`\n```", &[], &[]);
 }
