@@ -2,20 +2,6 @@
 //! the slices of a backend. Callers of the steps write these operands as literals, so their fields are all that there are: a new one
 //! takes a new minor version.
 
-/// The same operand with each array in its place made another, or the first error.
-macro_rules! try_map {
-    ($operand:ident { $($array:ident),* } $($other:ident),*) => {
-        impl<S> $operand<S> {
-            pub(crate) fn try_map<V, E>(
-                self,
-                mut map: impl FnMut(S) -> Result<V, E>,
-            ) -> Result<$operand<V>, E> {
-                Ok($operand { $($array: map(self.$array)?,)* $($other: self.$other,)* })
-            }
-        }
-    };
-}
-
 /// An operand that is written from another at the same places, or over it.
 #[derive(Debug)]
 pub enum InOut<S, W> {
@@ -173,42 +159,4 @@ pub enum StatisticsSource {
     Batch,
     /// Running statistics: constants, `dx = γ·inv_std·dv`.
     Running,
-}
-
-try_map!(RunningMut { mean, variance } factor, correction, only_finite);
-try_map!(RunningReference { mean, variance } r_max, d_max);
-try_map!(RenormalizedMut { gamma, beta, r, d });
-try_map!(Statistics {
-    mean,
-    mean_low,
-    variance,
-    inv_std
-});
-try_map!(Normalization {
-    mean,
-    mean_low,
-    inv_std,
-    gamma,
-    beta
-});
-try_map!(Affine { gamma, beta } epsilon);
-try_map!(GradientSums { gamma, beta } count);
-try_map!(GradientSumsMut { gamma, beta });
-
-impl<W> StatisticsMut<W> {
-    pub(crate) fn try_map<V, E>(
-        self,
-        mut map: impl FnMut(W) -> Result<V, E>,
-    ) -> Result<StatisticsMut<V>, E> {
-        Ok(StatisticsMut {
-            mean: map(self.mean)?,
-            mean_low: map(self.mean_low)?,
-            variance: map(self.variance)?,
-            inv_std: map(self.inv_std)?,
-            running: match self.running {
-                Some(running) => Some(running.try_map(map)?),
-                None => None,
-            },
-        })
-    }
 }

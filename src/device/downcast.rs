@@ -1,5 +1,6 @@
 //! A device's operands as those of a concrete backend, or the error that they are elsewhere.
 
+use crate::backend::activation::Activation;
 use crate::backend::epilogue::{ActivationBackward, Epilogue};
 use crate::backend::operands::{
     Affine, GradientSums, GradientSumsMut, InOut, MomentsMut, Normalization, RenormalizedMut,
@@ -82,38 +83,34 @@ macro_rules! the_same {
     )*};
 }
 
-the_same!(
-    &Shape,
-    f64,
-    StatisticsSource,
-    MomentsMut<'_>,
-    &[f64],
-    &mut [f64]
-);
+the_same!(f64, usize, bool, Activation, StatisticsSource);
+the_same!(&Shape, MomentsMut<'_>, &[f64], &mut [f64]);
 
-/// Operands that are arrays with names.
-macro_rules! arrays {
-    ($($operand:ident),*) => {$(
-        impl<B, S: Downcast<B>> Downcast<B> for $operand<S> {
-            type Concrete = $operand<S::Concrete>;
+/// Operands whose fields are operands.
+macro_rules! fields {
+    ($($operand:ident<$($memory:ident),*> { $($field:ident),* })*) => {$(
+        impl<B, $($memory: Downcast<B>),*> Downcast<B> for $operand<$($memory),*> {
+            type Concrete = $operand<$($memory::Concrete),*>;
             fn downcast(self) -> Result<Self::Concrete> {
-                self.try_map(S::downcast)
+                Ok($operand { $($field: downcast::<B, _>(self.$field)?),* })
             }
         }
     )*};
 }
 
-arrays!(
-    Statistics,
-    RunningMut,
-    RunningReference,
-    RenormalizedMut,
-    StatisticsMut,
-    Normalization,
-    Affine,
-    GradientSums,
-    GradientSumsMut
-);
+fields! {
+    Statistics<S> { mean, mean_low, variance, inv_std }
+    StatisticsMut<W> { mean, mean_low, variance, inv_std, running }
+    RunningMut<W> { mean, variance, factor, correction, only_finite }
+    RunningReference<S> { mean, variance, r_max, d_max }
+    RenormalizedMut<W> { gamma, beta, r, d }
+    Normalization<S> { mean, mean_low, inv_std, gamma, beta }
+    Affine<S> { gamma, beta, epsilon }
+    GradientSums<S> { gamma, beta, count }
+    GradientSumsMut<W> { gamma, beta }
+    Epilogue<S, M, W> { activation, residual, saved }
+    ActivationBackward<M, V> { activation, saved }
+}
 
 impl<B, S: Downcast<B>> Downcast<B> for Option<S> {
     type Concrete = Option<S::Concrete>;
@@ -136,27 +133,6 @@ impl<B, M: Downcast<B>, V: Downcast<B>> Downcast<B> for SavedActivation<M, V> {
     type Concrete = SavedActivation<M::Concrete, V::Concrete>;
     fn downcast(self) -> Result<Self::Concrete> {
         self.try_map(M::downcast, V::downcast)
-    }
-}
-
-impl<B, S: Downcast<B>, M: Downcast<B>, W: Downcast<B>> Downcast<B> for Epilogue<S, M, W> {
-    type Concrete = Epilogue<S::Concrete, M::Concrete, W::Concrete>;
-    fn downcast(self) -> Result<Self::Concrete> {
-        Ok(Epilogue {
-            activation: self.activation,
-            residual: self.residual.downcast()?,
-            saved: self.saved.downcast()?,
-        })
-    }
-}
-
-impl<B, M: Downcast<B>, V: Downcast<B>> Downcast<B> for ActivationBackward<M, V> {
-    type Concrete = ActivationBackward<M::Concrete, V::Concrete>;
-    fn downcast(self) -> Result<Self::Concrete> {
-        Ok(ActivationBackward {
-            activation: self.activation,
-            saved: self.saved.downcast()?,
-        })
     }
 }
 

@@ -8,6 +8,7 @@ use crate::cpu::Cpu;
 #[cfg(feature = "cuda")]
 use crate::cuda::Cuda;
 use crate::device::downcast::downcast;
+use crate::device::each_backend::each_backend;
 use crate::device::{Device, DeviceBuffer, DeviceSlice, DeviceSliceMut};
 use crate::element::Element;
 use crate::error::Result;
@@ -32,46 +33,25 @@ impl<'a, T: Element> From<ViewMut<'a, T, Cpu>> for ViewMut<'a, T, Device> {
     }
 }
 
-/// An arm for each backend: what the pattern holds, in what the expression makes of it.
-macro_rules! each {
-    ($value:expr, $from:ident($inner:ident) as $backend:ident => $to:ident($made:expr)) => {
-        match $value {
-            $from::Cpu($inner) => {
-                type $backend = Cpu;
-                $to::Cpu($made)
-            }
-            #[cfg(feature = "cuda")]
-            $from::Cuda($inner) => {
-                type $backend = Cuda;
-                $to::Cuda($made)
-            }
-        }
-    };
-}
-
 impl Memory for Device {
     type Buffer<T: Element> = DeviceBuffer<T>;
     type Slice<'a, T: Element> = DeviceSlice<'a, T>;
     type SliceMut<'a, T: Element> = DeviceSliceMut<'a, T>;
 
     fn unspecified<T: Element>(&self, len: usize) -> Result<DeviceBuffer<T>> {
-        Ok(each!(self, Device(backend) as On => DeviceBuffer(On::unspecified(backend, len)?)))
+        Ok(each_backend!(self, Device(own) as On into DeviceBuffer => On::unspecified(own, len)?))
     }
     fn zeros<T: Element>(&self, len: usize) -> Result<DeviceBuffer<T>> {
-        Ok(each!(self, Device(backend) as On => DeviceBuffer(On::zeros(backend, len)?)))
+        Ok(each_backend!(self, Device(own) as On into DeviceBuffer => On::zeros(own, len)?))
     }
     fn upload<T: Element>(&self, values: &[T]) -> Result<DeviceBuffer<T>> {
-        Ok(each!(self, Device(backend) as On => DeviceBuffer(On::upload(backend, values)?)))
+        Ok(each_backend!(self, Device(own) as On into DeviceBuffer => On::upload(own, values)?))
     }
     fn download<T: Element>(&self, memory: DeviceSlice<'_, T>) -> Result<Vec<T>> {
-        match self {
-            Device::Cpu(cpu) => cpu.download::<T>(downcast::<Cpu, _>(memory)?),
-            #[cfg(feature = "cuda")]
-            Device::Cuda(gpu) => gpu.download::<T>(downcast::<Cuda, _>(memory)?),
-        }
+        each_backend!(self, Device(own) as On => own.download::<T>(downcast::<On, _>(memory)?))
     }
     fn take_over<T: Element>(&self, values: Vec<T>) -> Result<DeviceBuffer<T>> {
-        Ok(each!(self, Device(backend) as On => DeviceBuffer(On::take_over(backend, values)?)))
+        Ok(each_backend!(self, Device(own) as On into DeviceBuffer => On::take_over(own, values)?))
     }
     fn give_up<T: Element>(&self, buffer: DeviceBuffer<T>) -> Result<Vec<T>> {
         match buffer {
@@ -82,25 +62,21 @@ impl Memory for Device {
         }
     }
     fn copy<T: Element>(&self, from: DeviceSlice<'_, T>, to: DeviceSliceMut<'_, T>) -> Result<()> {
-        match self {
-            Device::Cpu(cpu) => cpu.copy::<T>(downcast::<Cpu, _>(from)?, downcast::<Cpu, _>(to)?),
-            #[cfg(feature = "cuda")]
-            Device::Cuda(gpu) => {
-                gpu.copy::<T>(downcast::<Cuda, _>(from)?, downcast::<Cuda, _>(to)?)
-            }
-        }
+        each_backend!(self, Device(own) as On => {
+            own.copy::<T>(downcast::<On, _>(from)?, downcast::<On, _>(to)?)
+        })
     }
     fn as_slice<T: Element>(buffer: &DeviceBuffer<T>) -> DeviceSlice<'_, T> {
-        each!(buffer, DeviceBuffer(own) as On => DeviceSlice(On::as_slice(own)))
+        each_backend!(buffer, DeviceBuffer(own) as On into DeviceSlice => On::as_slice(own))
     }
     fn as_slice_mut<T: Element>(buffer: &mut DeviceBuffer<T>) -> DeviceSliceMut<'_, T> {
-        each!(buffer, DeviceBuffer(own) as On => DeviceSliceMut(On::as_slice_mut(own)))
+        each_backend!(buffer, DeviceBuffer(own) as On into DeviceSliceMut => On::as_slice_mut(own))
     }
     fn reborrow<'a, T: Element>(slice: &'a DeviceSliceMut<'_, T>) -> DeviceSlice<'a, T> {
-        each!(slice, DeviceSliceMut(own) as On => DeviceSlice(On::reborrow(own)))
+        each_backend!(slice, DeviceSliceMut(own) as On into DeviceSlice => On::reborrow(own))
     }
     fn reborrow_mut<'a, T: Element>(slice: &'a mut DeviceSliceMut<'_, T>) -> DeviceSliceMut<'a, T> {
-        each!(slice, DeviceSliceMut(own) as On => DeviceSliceMut(On::reborrow_mut(own)))
+        each_backend!(slice, DeviceSliceMut(own) as On into DeviceSliceMut => On::reborrow_mut(own))
     }
     fn shorten<'short, 'long: 'short, T: Element>(
         slice: DeviceSlice<'long, T>,
@@ -111,26 +87,22 @@ impl Memory for Device {
         slice: &'a DeviceSlice<'_, T>,
         range: Range<usize>,
     ) -> Result<DeviceSlice<'a, T>> {
-        Ok(each!(slice, DeviceSlice(own) as On => DeviceSlice(On::subslice(own, range)?)))
+        Ok(
+            each_backend!(slice, DeviceSlice(own) as On into DeviceSlice => On::subslice(own, range)?),
+        )
     }
     fn subslice_mut<'a, T: Element>(
         slice: &'a mut DeviceSliceMut<'_, T>,
         range: Range<usize>,
     ) -> Result<DeviceSliceMut<'a, T>> {
-        Ok(each!(slice, DeviceSliceMut(own) as On => DeviceSliceMut(On::subslice_mut(own, range)?)))
+        Ok(
+            each_backend!(slice, DeviceSliceMut(own) as On into DeviceSliceMut => On::subslice_mut(own, range)?),
+        )
     }
     fn len<T: Element>(slice: &DeviceSlice<'_, T>) -> usize {
-        match slice {
-            DeviceSlice::Cpu(slice) => slice.len(),
-            #[cfg(feature = "cuda")]
-            DeviceSlice::Cuda(slice) => slice.len(),
-        }
+        each_backend!(slice, DeviceSlice(own) as On => On::len(own))
     }
     fn release_retained(&self) -> Result<()> {
-        match self {
-            Device::Cpu(cpu) => cpu.release_retained(),
-            #[cfg(feature = "cuda")]
-            Device::Cuda(gpu) => gpu.release_retained(),
-        }
+        each_backend!(self, Device(own) as On => On::release_retained(own))
     }
 }

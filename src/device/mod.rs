@@ -1,6 +1,7 @@
 //! THE ONLY DEVICE DISPATCH: the machine's best device, chosen when the program runs.
 
 pub(crate) mod downcast;
+mod each_backend;
 pub(crate) mod explain;
 pub(crate) mod memory;
 pub(crate) mod steps;

@@ -11,6 +11,7 @@ use crate::cpu::Cpu;
 #[cfg(feature = "cuda")]
 use crate::cuda::Cuda;
 use crate::device::downcast::downcast;
+use crate::device::each_backend::each_backend;
 use crate::device::{Device, DeviceMask};
 use crate::element::{Compute, Element};
 use crate::error::Result;
@@ -20,15 +21,9 @@ use crate::shape::Shape;
 macro_rules! on_its_backend {
     ($(fn $step:ident<$element:ident: $bound:ident>($($operand:ident: $is:ty),* $(,)?);)*) => {$(
         fn $step<$element: $bound>(&self, checked: Checked, $($operand: $is),*) -> Result<()> {
-            match self {
-                Device::Cpu(cpu) => {
-                    cpu.$step::<$element>(checked, $(downcast::<Cpu, _>($operand)?),*)
-                }
-                #[cfg(feature = "cuda")]
-                Device::Cuda(gpu) => {
-                    gpu.$step::<$element>(checked, $(downcast::<Cuda, _>($operand)?),*)
-                }
-            }
+            each_backend!(self, Device(own) as On => {
+                own.$step::<$element>(checked, $(downcast::<On, _>($operand)?),*)
+            })
         }
     )*};
 }
@@ -37,19 +32,11 @@ impl Steps for Device {
     type Mask = DeviceMask;
 
     fn new_mask<T: Element>(&self, shape: &Shape) -> Result<DeviceMask> {
-        match self {
-            Device::Cpu(cpu) => cpu.new_mask::<T>(shape).map(DeviceMask::Cpu),
-            #[cfg(feature = "cuda")]
-            Device::Cuda(gpu) => gpu.new_mask::<T>(shape).map(DeviceMask::Cuda),
-        }
+        Ok(each_backend!(self, Device(own) as On into DeviceMask => On::new_mask::<T>(own, shape)?))
     }
 
     fn check_mask<T: Element>(shape: &Shape, mask: &DeviceMask) -> Result<()> {
-        match mask {
-            DeviceMask::Cpu(mask) => Cpu::check_mask::<T>(shape, mask),
-            #[cfg(feature = "cuda")]
-            DeviceMask::Cuda(mask) => Cuda::check_mask::<T>(shape, mask),
-        }
+        each_backend!(mask, DeviceMask(own) as On => On::check_mask::<T>(shape, own))
     }
 
     for_each_step!(on_its_backend);

@@ -92,7 +92,14 @@ pub(super) fn upload<C: Compute, D: Driver>(
         let rounded = collected(sums.iter().map(|&sum| C::from_f64(sum)))?;
         gpu.driver.upload(&rounded)
     };
-    sums.map(|sums| sums.try_map(upload)).transpose()
+    let upload_both = |sums: GradientSums<&[f64]>| {
+        Ok(GradientSums {
+            gamma: upload(sums.gamma)?,
+            beta: upload(sums.beta)?,
+            count: sums.count,
+        })
+    };
+    sums.map(upload_both).transpose()
 }
 
 #[cfg(test)]

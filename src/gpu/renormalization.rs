@@ -14,22 +14,25 @@ pub(super) fn renormalize<C: Compute, D: Driver>(
     reference: RunningReference<D::Slice<'_, C>>,
     out: RenormalizedMut<D::SliceMut<'_, C>>,
 ) -> Result<()> {
-    let with = with.try_map(|array| driver.download::<C>(array))?;
-    let reference = reference.try_map(|array| driver.download::<C>(array))?;
-    let room = || filled(with.mean.len(), C::default());
+    let read = |array| driver.download::<C>(array);
+    let (mean, mean_low, inv_std) = (read(with.mean)?, read(with.mean_low)?, read(with.inv_std)?);
+    let (old_gamma, old_beta) = (read(with.gamma)?, read(with.beta)?);
+    let read = |array| driver.download::<C>(array);
+    let (running_mean, running_variance) = (read(reference.mean)?, read(reference.variance)?);
+    let room = || filled(mean.len(), C::default());
     let [mut gamma, mut beta, mut r, mut d] = [room()?, room()?, room()?, room()?];
     C::renormalize(
         &Normalization {
-            mean: &with.mean[..],
-            mean_low: &with.mean_low[..],
-            inv_std: &with.inv_std[..],
-            gamma: &with.gamma[..],
-            beta: &with.beta[..],
+            mean: &mean[..],
+            mean_low: &mean_low[..],
+            inv_std: &inv_std[..],
+            gamma: &old_gamma[..],
+            beta: &old_beta[..],
         },
         epsilon,
         &RunningReference {
-            mean: &reference.mean[..],
-            variance: &reference.variance[..],
+            mean: &running_mean[..],
+            variance: &running_variance[..],
             r_max: reference.r_max,
             d_max: reference.d_max,
         },
