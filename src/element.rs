@@ -36,6 +36,35 @@ impl fmt::Display for DType {
     }
 }
 
+/// A `match` on the name of a data type, in which each has the type itself: of [`DType`], or of another library's enum that names
+/// them alike (`$names`), where arms for its other names follow.
+#[cfg(any(feature = "__gpu", feature = "candle", feature = "safetensors"))]
+macro_rules! match_dtype {
+    ($dtype:expr, $names:ident as $type:ident => $made:expr $(, $other:pat => $instead:expr)* $(,)?) => {
+        match $dtype {
+            $names::F16 => {
+                type $type = half::f16;
+                $made
+            }
+            $names::BF16 => {
+                type $type = half::bf16;
+                $made
+            }
+            $names::F32 => {
+                type $type = f32;
+                $made
+            }
+            $names::F64 => {
+                type $type = f64;
+                $made
+            }
+            $($other => $instead,)*
+        }
+    };
+}
+#[cfg(any(feature = "__gpu", feature = "candle", feature = "safetensors"))]
+pub(crate) use match_dtype;
+
 /// Without the feature `cuda`, nothing.
 #[cfg(not(feature = "cuda"))]
 pub trait CudaElement {}

@@ -39,9 +39,12 @@ mod cpu;
 #[cfg(feature = "cuda")]
 pub mod cuda;
 mod device;
+mod double_double;
 mod element;
 mod error;
 mod exponential;
+mod finalized_channel;
+mod floating_point_mode;
 #[cfg(feature = "__gpu")]
 pub mod gpu;
 mod interop;
@@ -68,7 +71,7 @@ pub use cpu::{Cpu, CpuMask};
 pub use cuda::Cuda;
 #[cfg(feature = "cuda")]
 pub use cudarc;
-pub use device::explain::Explanation;
+pub use device::explain::BestDevice;
 pub use device::{Device, DeviceBuffer, DeviceMask, DeviceSlice, DeviceSliceMut};
 pub use element::{Compute, DType, Element};
 pub use error::cause::Cause;

@@ -17,7 +17,7 @@ pub trait Numeric: Copy + Default + Debug + PartialEq + PartialOrd + Send + Sync
 
 /// The nearest value of a factor made of finite ones, and instead of infinity the type's largest: a constant channel has x − mean
 /// = 0, and zero times infinity would be NaN. `of` are the numbers that it is made of.
-pub(crate) fn factor<C: Real>(value: f64, of: &[f64]) -> C {
+pub(crate) fn finite_factor<C: Real>(value: f64, of: &[f64]) -> C {
     let nearest = C::nearest(value);
     let largest = C::nearest(C::LARGEST.copysign(value));
     if nearest.value().is_infinite() && of.iter().all(|of| of.is_finite()) {

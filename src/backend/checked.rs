@@ -1,6 +1,6 @@
 //! What holds while a backend does a step.
 
-use crate::cpu::simd::floating_point_mode::DefaultMode;
+use crate::floating_point_mode::DefaultMode;
 
 /// That a step's operands have been checked, which a GPU's kernels rely on, and that the calling thread computes in the default
 /// floating-point mode, until this is dropped. Only the methods of [`Backend`](super::Backend) make one, so that nobody else can call

@@ -2,17 +2,17 @@
 
 use candle_core::{DType, Result, Tensor, Var};
 use candle_nn::ModuleT;
-use half::{bf16, f16};
 
 use crate::candle::config::settings_of;
 use crate::candle::error::wrap;
 use crate::candle::layer::BatchNorm;
 use crate::candle::memory::{shape_of, to_logical_order, to_memory_order};
 use crate::candle::node::attach;
-use crate::candle::operation::{Operands, Output, Statistics, forward};
+use crate::candle::operation::{Operands, Output, WhoseStatistics, forward};
 use crate::candle::ranks::part_statistics;
 use crate::candle::value::{Value, compute_type, not_a_type};
 use crate::config::BatchNormConfig as Settings;
+use crate::element::match_dtype;
 use crate::error::Error;
 use crate::shape::Shape;
 use crate::statistics::pooled::PooledStatistics;
@@ -54,10 +54,10 @@ fn normalize(
                 let part = (passes.part_statistics)(&settings, shape, x)?;
                 Ok((prepared, part))
             })?;
-            (prepared, Statistics::Ranks(whole, ranks.clone()))
+            (prepared, WhoseStatistics::Ranks(whole, ranks.clone()))
         }
-        _ if train && !layer.frozen => (prepare(layer, x, residual)?, Statistics::Batch),
-        _ => (prepare(layer, x, residual)?, Statistics::Running),
+        _ if train && !layer.frozen => (prepare(layer, x, residual)?, WhoseStatistics::Batch),
+        _ => (prepare(layer, x, residual)?, WhoseStatistics::Running),
     };
     run(layer, &settings, &prepared, statistics)
 }
@@ -96,7 +96,7 @@ fn run(
     layer: &BatchNorm,
     settings: &Settings,
     prepared: &Prepared,
-    statistics: Statistics,
+    statistics: WhoseStatistics,
 ) -> Result<Tensor> {
     let Prepared {
         x,
@@ -147,20 +147,17 @@ struct Prepared {
 
 /// What is done with values of a data type.
 struct Passes {
-    forward: fn(&Settings, Shape, &Operands<'_>, Statistics) -> Result<Output>,
+    forward: fn(&Settings, Shape, &Operands<'_>, WhoseStatistics) -> Result<Output>,
     part_statistics: fn(&Settings, &Shape, &Tensor) -> Result<PooledStatistics>,
 }
 
 impl Passes {
     /// The only choice of a pass by data type.
     fn over(dtype: DType) -> Result<Self> {
-        match dtype {
-            DType::F16 => Ok(Self::of::<f16>()),
-            DType::BF16 => Ok(Self::of::<bf16>()),
-            DType::F32 => Ok(Self::of::<f32>()),
-            DType::F64 => Ok(Self::of::<f64>()),
+        match_dtype!(
+            dtype, DType as T => Ok(Self::of::<T>()),
             other => Err(not_a_type("input", other)),
-        }
+        )
     }
 
     fn of<T: Value<Compute: Value>>() -> Self {

@@ -11,7 +11,7 @@ use crate::backend::operands::{InOut, StatisticsSource};
 use crate::candle::error::wrap;
 use crate::candle::memory::{Borrowed, device_of, give, memory_dims};
 use crate::candle::output::written_by;
-use crate::candle::ranks::{Ranks, Sums};
+use crate::candle::ranks::Ranks;
 use crate::candle::value::Value;
 use crate::config::BatchNormConfig;
 use crate::device::{Device, DeviceBuffer, DeviceSliceMut};
@@ -23,6 +23,7 @@ use crate::shape::{Layout, Shape};
 use crate::statistics::gradients::PooledGradients;
 use crate::statistics::pooled::PooledStatistics;
 use crate::statistics::running::RunningStatistics;
+use crate::synchronized::parts::RankSums;
 
 /// The tensors of a forward pass, each one run of memory.
 pub(super) struct Operands<'a> {
@@ -40,7 +41,7 @@ pub(super) struct Operands<'a> {
 }
 
 /// Whose statistics a forward pass normalizes with.
-pub(super) enum Statistics {
+pub(super) enum WhoseStatistics {
     /// The batch's; the running ones follow.
     Batch,
     /// Those of a batch that this is a part of; the running ones follow.
@@ -90,7 +91,7 @@ pub(super) fn forward<T: Value<Compute: Value>>(
     config: &BatchNormConfig,
     shape: Shape,
     operands: &Operands<'_>,
-    statistics: Statistics,
+    statistics: WhoseStatistics,
 ) -> Result<Output> {
     let candle_device = operands.x.device();
     let device = device_of(candle_device)?;
@@ -103,8 +104,8 @@ pub(super) fn forward<T: Value<Compute: Value>>(
     );
     // As they are before the batch.
     let reference = match &statistics {
-        Statistics::Running => None,
-        Statistics::Batch | Statistics::Ranks(..) => {
+        WhoseStatistics::Running => None,
+        WhoseStatistics::Batch | WhoseStatistics::Ranks(..) => {
             Reference::of(config, &running).map_err(wrap)?
         }
     };
@@ -120,7 +121,7 @@ pub(super) fn forward<T: Value<Compute: Value>>(
     let x = borrowed_x.slice()?;
     let epsilon = config.epsilon_value();
     let forward = |y: DeviceSliceMut<'_, T>| match statistics {
-        Statistics::Ranks(whole, ranks) => {
+        WhoseStatistics::Ranks(whole, ranks) => {
             let part = || {
                 let room = pass.room_for_given(StatisticsSource::Batch)?;
                 let whole = whole.to_batch(&device, epsilon)?;
@@ -131,14 +132,14 @@ pub(super) fn forward<T: Value<Compute: Value>>(
             let running = give_running(running, candle_device)?;
             Ok((Typed(saved, Some(ranks)), Some(running)))
         }
-        Statistics::Batch => {
+        WhoseStatistics::Batch => {
             let saved = pass
                 .training(x, y, config.ghost_batch_size(), Some(&mut running))
                 .map_err(wrap)?;
             let running = give_running(running, candle_device)?;
             Ok((Typed(saved, None), Some(running)))
         }
-        Statistics::Running => {
+        WhoseStatistics::Running => {
             let running = running.into_batch(&device, epsilon).map_err(wrap)?;
             let saved = pass.frozen(x, y, running).map_err(wrap)?;
             Ok((Typed(saved, None), None))
@@ -195,7 +196,7 @@ struct Typed<T: Value<Compute: Value>>(Saved<T, Device>, Option<Ranks>);
 
 impl<T: Value<Compute: Value>> Typed<T> {
     /// The sums over all ranks' parts, and this one's.
-    fn sums_of_all(&self, ranks: &Ranks, x: &Tensor, dy: &Tensor) -> Result<Sums> {
+    fn sums_of_all(&self, ranks: &Ranks, x: &Tensor, dy: &Tensor) -> Result<RankSums> {
         let Typed(saved, _) = self;
         let shape = saved.shape();
         ranks.sums_of_all(shape.channels(), || {
@@ -231,7 +232,7 @@ impl<T: Value<Compute: Value>> Backward for Typed<T> {
         let backward = |dx: DeviceSliceMut<'_, T>, dresidual: Option<DeviceSliceMut<'_, T>>| {
             let dy_to_dx = InOut::Separate(dy, dx);
             let backward = || {
-                let Some(Sums { local, whole }) = &sums else {
+                let Some(RankSums { local, whole }) = &sums else {
                     return saved.backward(&device, x_values, dy_to_dx, dresidual);
                 };
                 let affine = saved.affine_gradients(&device, local)?;

@@ -17,18 +17,14 @@ use crate::statistics::pooled::PooledStatistics;
 use crate::synchronized::exchange::exchange;
 use crate::synchronized::handshake::shake_hands;
 use crate::synchronized::message::{Call, Message, Messages, OfLayer};
-use crate::synchronized::parts::{merged_statistics, merged_sums, tell_statistics, tell_sums};
+use crate::synchronized::parts::{
+    RankSums, merged_statistics, merged_sums, tell_statistics, tell_sums,
+};
 use crate::synchronized::transport::Transport;
 
 /// This rank's connection to the others.
 #[derive(Clone)]
 pub(super) struct Ranks(Arc<dyn Transport + Send + Sync>);
-
-/// dγ and dβ, of this rank's part and of all.
-pub(super) struct Sums {
-    pub(super) local: PooledGradients,
-    pub(super) whole: PooledGradients,
-}
 
 impl Ranks {
     /// Those that all make the same layer at the same time.
@@ -62,7 +58,7 @@ impl Ranks {
         &self,
         channels: usize,
         work: impl FnOnce() -> Result<PooledGradients>,
-    ) -> Result<Sums> {
+    ) -> Result<RankSums> {
         let layers = [channels];
         let (local, messages) = self.exchange(Call::Backward, &layers, |layer| {
             let part = work()?;
@@ -70,7 +66,7 @@ impl Ranks {
             Ok(part)
         })?;
         let whole = merged_sums(&messages, 0, channels).map_err(wrap)?;
-        Ok(Sums { local, whole })
+        Ok(RankSums { local, whole })
     }
 
     fn exchange<'c, W>(

@@ -3,7 +3,7 @@
 use candle_core::{DType, Error, Result, WithDType};
 
 use crate::candle::gpu::CudaDType;
-use crate::element::Element;
+use crate::element::{Element, match_dtype};
 
 /// A data type that both candle and this crate have.
 pub(super) trait Value: Element + WithDType + CudaDType {}
@@ -12,11 +12,10 @@ impl<T: Element + WithDType + CudaDType> Value for T {}
 
 /// The type that values of a type are computed in, which is the parameters' too.
 pub(super) fn compute_type(what: &str, dtype: DType) -> Result<DType> {
-    match dtype {
-        DType::F16 | DType::BF16 | DType::F32 => Ok(DType::F32),
-        DType::F64 => Ok(DType::F64),
+    match_dtype!(
+        dtype, DType as T => Ok(<<T as Element>::Compute as WithDType>::DTYPE),
         other => Err(not_a_type(what, other)),
-    }
+    )
 }
 
 pub(super) fn not_a_type(what: &str, dtype: DType) -> Error {

@@ -2,15 +2,15 @@
 
 use std::borrow::Cow;
 
-use half::{bf16, f16};
+use bytemuck::{bytes_of, bytes_of_mut};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, View};
 
 use crate::allocate::{collected, reserved};
-use crate::cpu::simd::floating_point_mode::DefaultMode;
-use crate::element::{Compute, DType, Element};
+use crate::element::{Compute, DType, Element, match_dtype};
 use crate::error::brief::brief;
 use crate::error::{Error, Result};
+use crate::floating_point_mode::DefaultMode;
 
 /// A tensor to be written to a checkpoint: dtype, shape and little-endian bytes.
 ///
@@ -26,25 +26,10 @@ impl CheckpointTensor {
     /// A per-channel array (C,), rounded to `dtype`.
     pub(super) fn floats<C: Compute>(values: &[C], dtype: DType) -> Result<Self> {
         let _mode = DefaultMode::enter();
-        let (dtype, bytes) = match dtype {
-            DType::F16 => (
-                Dtype::F16,
-                encode(values, |x| <f16 as Element>::from_f64(x).to_le_bytes())?,
-            ),
-            DType::BF16 => (
-                Dtype::BF16,
-                encode(values, |x| <bf16 as Element>::from_f64(x).to_le_bytes())?,
-            ),
-            DType::F32 => (
-                Dtype::F32,
-                encode(values, |x| <f32 as Element>::from_f64(x).to_le_bytes())?,
-            ),
-            DType::F64 => (Dtype::F64, encode(values, f64::to_le_bytes)?),
-        };
         Ok(Self {
-            dtype,
+            dtype: name_in_file(dtype),
+            bytes: match_dtype!(dtype, DType as T => encode::<T, C>(values)?),
             shape: vec![values.len()],
-            bytes,
         })
     }
 
@@ -81,15 +66,37 @@ impl View for CheckpointTensor {
     }
 }
 
-fn encode<const SIZE: usize, C: Compute>(
-    values: &[C],
-    bytes: impl Fn(f64) -> [u8; SIZE],
-) -> Result<Vec<u8>> {
-    let mut encoded = reserved(values.len().saturating_mul(SIZE))?;
+fn name_in_file(dtype: DType) -> Dtype {
+    match dtype {
+        DType::F16 => Dtype::F16,
+        DType::BF16 => Dtype::BF16,
+        DType::F32 => Dtype::F32,
+        DType::F64 => Dtype::F64,
+    }
+}
+
+/// The nearest values of type `T`, little-endian on every machine.
+fn encode<T: Element, C: Compute>(values: &[C]) -> Result<Vec<u8>> {
+    let mut encoded = reserved(values.len().saturating_mul(size_of::<T>()))?;
     for value in values {
-        encoded.extend_from_slice(&bytes(value.to_f64()));
+        let (at, value) = (encoded.len(), T::from_f64(value.to_f64()));
+        encoded.extend_from_slice(bytes_of(&value));
+        if cfg!(target_endian = "big") {
+            encoded[at..].reverse();
+        }
     }
     Ok(encoded)
+}
+
+/// The value of type `T` that these bytes, as many as it has, are little-endian.
+fn value_of<T: Element>(bytes: &[u8]) -> f64 {
+    let mut value = T::default();
+    let own = bytes_of_mut(&mut value);
+    own.copy_from_slice(bytes);
+    if cfg!(target_endian = "big") {
+        own.reverse();
+    }
+    value.to_f64()
 }
 
 /// A per-channel array (C,) from the file, rounded to the layer's type.
@@ -98,18 +105,13 @@ pub(super) fn read_floats<C: Compute>(
     tensor: &TensorView<'_>,
     channels: usize,
 ) -> Result<Vec<C>> {
-    let bytes = tensor.data();
-    let is_array = tensor.shape() == [channels];
-    match tensor.dtype() {
-        Dtype::F16 | Dtype::BF16 | Dtype::F32 | Dtype::F64 if !is_array => {
-            Err(wrong_shape(name, tensor, &[channels]))
-        }
-        Dtype::F16 => decode(bytes, |b| f16::from_le_bytes(b).to_f64()),
-        Dtype::BF16 => decode(bytes, |b| bf16::from_le_bytes(b).to_f64()),
-        Dtype::F32 => decode(bytes, |b| f64::from(f32::from_le_bytes(b))),
-        Dtype::F64 => decode(bytes, f64::from_le_bytes),
+    match_dtype!(
+        tensor.dtype(), Dtype as T => match tensor.shape() {
+            [found] if *found == channels => decode::<T, C>(tensor.data()),
+            _ => Err(wrong_shape(name, tensor, &[channels])),
+        },
         other => Err(wrong_dtype(name, other, "F16, BF16, F32 or F64")),
-    }
+    )
 }
 
 /// A number of batches from the file. Some writers store it as a float.
@@ -119,19 +121,19 @@ pub(super) fn read_count(name: &str, tensor: &TensorView<'_>) -> Result<u64> {
         return Err(wrong_shape(name, tensor, &[]));
     }
     let bytes = tensor.data();
-    let (count, said) = match tensor.dtype() {
+    let (count, said) = match_dtype!(
+        tensor.dtype(), Dtype as T => {
+            let is_one = bytes.len() == size_of::<T>();
+            whole_float(is_one.then(|| value_of::<T>(bytes)))
+        },
         Dtype::I64 => whole(one(bytes, i64::from_le_bytes)),
         Dtype::U64 => whole(one(bytes, u64::from_le_bytes)),
         Dtype::I32 => whole(one(bytes, i32::from_le_bytes)),
-        Dtype::F16 => whole_float(one(bytes, |b| f16::from_le_bytes(b).to_f64())),
-        Dtype::BF16 => whole_float(one(bytes, |b| bf16::from_le_bytes(b).to_f64())),
-        Dtype::F32 => whole_float(one(bytes, |b| f64::from(f32::from_le_bytes(b)))),
-        Dtype::F64 => whole_float(one(bytes, f64::from_le_bytes)),
         other => {
             let needed = "I64, U64, I32, F16, BF16, F32 or F64";
             return Err(wrong_dtype(name, other, needed));
-        }
-    };
+        },
+    );
     count.ok_or_else(|| Error::Checkpoint {
         reason: format!(
             "tensor {} is {said}, needed is a number of batches, 0 or more",
@@ -164,13 +166,10 @@ fn whole_float(value: Option<f64>) -> (Option<u64>, String) {
     (value.filter(is_count).map(|value| value as u64), said)
 }
 
-fn decode<const SIZE: usize, C: Compute>(
-    bytes: &[u8],
-    value: impl Fn([u8; SIZE]) -> f64,
-) -> Result<Vec<C>> {
+fn decode<T: Element, C: Compute>(bytes: &[u8]) -> Result<Vec<C>> {
     let _mode = DefaultMode::enter();
-    let (values, _) = bytes.as_chunks::<SIZE>();
-    collected(values.iter().map(|&bytes| C::from_f64(value(bytes))))
+    let values = bytes.chunks_exact(size_of::<T>());
+    collected(values.map(|bytes| C::from_f64(value_of::<T>(bytes))))
 }
 
 fn wrong_dtype(name: &str, found: Dtype, needed: &'static str) -> Error {

@@ -13,7 +13,7 @@ use crate::numeric::Real;
 pub(crate) fn epilogue_of<'a, T>(
     epilogue: Epilogue<&'a [T], &'a mut CpuMask, &'a mut [T]>,
 ) -> (
-    forward::Epilogue<'a, T>,
+    forward::TileEpilogue<'a, T>,
     SavedActivation<&'a mut [u8], &'a mut [T]>,
 ) {
     let Epilogue {
@@ -22,7 +22,7 @@ pub(crate) fn epilogue_of<'a, T>(
         saved,
     } = epilogue;
     let saved = saved.map_mask(|mask| &mut *mask.0);
-    let epilogue = forward::Epilogue {
+    let epilogue = forward::TileEpilogue {
         residual,
         activation,
     };

@@ -5,7 +5,7 @@ use std::ops::Range;
 use crate::backend::operands::{Affine, Normalization, RenormalizedMut, RunningReference};
 use crate::cpu::memory::scratch::Scratch;
 use crate::cpu::reduce::finalize::Finalized;
-use crate::numeric::{Real, factor};
+use crate::numeric::{Real, finite_factor};
 
 /// What some channels are renormalized with.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ impl<C: Real> Renormalized<C> {
         for c in 0..channels {
             let (r, d) = r_and_d(with, epsilon, reference, c);
             let gamma = with.gamma[c].value();
-            out.gamma[c] = factor(gamma * r, &[gamma, r]);
+            out.gamma[c] = finite_factor(gamma * r, &[gamma, r]);
             out.beta[c] = C::nearest(with.beta[c].value() + gamma * d);
             out.r[c] = C::nearest(r);
             out.d[c] = C::nearest(d);

@@ -24,13 +24,13 @@ impl Device {
     /// let device = found.into_device();
     /// # drop(device);
     /// ```
-    pub fn explain() -> Explanation {
+    pub fn explain() -> BestDevice {
         match Self::cuda(0) {
-            Ok(device) => Explanation {
+            Ok(device) => BestDevice {
                 device,
                 why_no_gpu: None,
             },
-            Err(reason) => Explanation {
+            Err(reason) => BestDevice {
                 device: Self::cpu(),
                 why_no_gpu: Some(reason),
             },
@@ -40,12 +40,12 @@ impl Device {
 
 /// The best device there is, and why it is no GPU where it is none. Its `Display` is a line to print when a program starts.
 #[derive(Debug, Clone)]
-pub struct Explanation {
+pub struct BestDevice {
     device: Device,
     why_no_gpu: Option<Error>,
 }
 
-impl Explanation {
+impl BestDevice {
     /// What [`Device::best_available`] gives.
     pub fn device(&self) -> &Device {
         &self.device
@@ -64,7 +64,7 @@ impl Explanation {
     }
 }
 
-impl fmt::Display for Explanation {
+impl fmt::Display for BestDevice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.device.fmt(f)?;
         match &self.why_no_gpu {

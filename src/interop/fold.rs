@@ -6,9 +6,9 @@
 
 use crate::allocate::{collected, filled};
 use crate::backend::Backend;
-use crate::cpu::simd::floating_point_mode::DefaultMode;
 use crate::element::{Compute, Element};
 use crate::error::{Error, Result};
+use crate::floating_point_mode::DefaultMode;
 use crate::interop::parameters::Parameters;
 use crate::layer::BatchNorm;
 use crate::shape::check_len;

@@ -13,7 +13,7 @@ use crate::error::Result;
 use crate::layer::gradients::{
     GradientRoom, Gradients, ParameterGradients, asked_for, dresidual_slice,
 };
-use crate::layer::saved::{AffineGradients, Saved};
+use crate::layer::saved::{ChannelGradients, Saved};
 use crate::statistics::batch::BatchStatistics;
 
 /// A [`Pass`](crate::Pass) without x, made by [`Pass::without_input`](crate::Pass::without_input): x may be freed, and is given anew
@@ -134,7 +134,7 @@ impl<T: Element, B: Backend> CheckpointedPass<T, B> {
     /// Those of the parameters that the layer has.
     pub(super) fn of_parameters(
         &self,
-        AffineGradients { gamma, beta }: AffineGradients<T::Compute, B>,
+        ChannelGradients { gamma, beta }: ChannelGradients<T::Compute, B>,
     ) -> ParameterGradients<T::Compute, B> {
         ParameterGradients {
             gamma: self.has_gamma.then_some(gamma),

@@ -56,7 +56,7 @@ pub(crate) struct OfGroup<'a, T: Element, B: Backend> {
 
 /// dγ and dβ, both (C,).
 #[derive(Debug)]
-pub(crate) struct AffineGradients<C: Compute, B: Backend> {
+pub(crate) struct ChannelGradients<C: Compute, B: Backend> {
     pub(crate) gamma: ChannelArray<C, B>,
     pub(crate) beta: ChannelArray<C, B>,
 }
@@ -149,10 +149,10 @@ impl<T: Element, B: Backend> Saved<T, B> {
         x: B::Slice<'_, T>,
         mut dy_to_dx: InOut<B::Slice<'_, T>, B::SliceMut<'_, T>>,
         mut dresidual: Option<B::SliceMut<'_, T>>,
-    ) -> Result<AffineGradients<T::Compute, B>> {
+    ) -> Result<ChannelGradients<T::Compute, B>> {
         self.check_residual_is_asked_for(dresidual.is_some())?;
         let (channels, groups) = (self.shape.channels(), self.groups.len());
-        let mut sums = AffineGradients::room(backend, groups * channels)?;
+        let mut sums = ChannelGradients::room(backend, groups * channels)?;
         for group in 0..groups {
             let range = group * channels..(group + 1) * channels;
             let (mut gamma, mut beta) = (sums.gamma.slice_mut(), sums.beta.slice_mut());
@@ -206,12 +206,12 @@ impl<T: Element, B: Backend> Saved<T, B> {
         &self,
         backend: &B,
         sums: &PooledGradients,
-    ) -> Result<AffineGradients<T::Compute, B>> {
+    ) -> Result<ChannelGradients<T::Compute, B>> {
         let [mut gamma, beta] = sums.to_arrays(backend)?;
         if let Some(renormalized) = &self.groups[0].renormalized {
             renormalized.finish_gradient_of_gamma(backend, gamma.slice_mut(), beta.slice())?;
         }
-        Ok(AffineGradients { gamma, beta })
+        Ok(ChannelGradients { gamma, beta })
     }
 
     /// dx, and the residual's gradient, of a pass of one group, by sums over more than it.
@@ -276,12 +276,12 @@ impl<T: Element, B: Backend> Saved<T, B> {
     fn total(
         &self,
         backend: &B,
-        groups: &AffineGradients<T::Compute, B>,
-    ) -> Result<AffineGradients<T::Compute, B>> {
+        groups: &ChannelGradients<T::Compute, B>,
+    ) -> Result<ChannelGradients<T::Compute, B>> {
         let channels = self.shape.channels();
         let shape = Shape::channels_last(&[self.groups.len(), channels])?;
         let total = |sums: &ChannelArray<T::Compute, B>| {
-            let mut total = AffineGradients::room(backend, channels)?;
+            let mut total = ChannelGradients::room(backend, channels)?;
             let out = GradientSumsMut {
                 gamma: total.gamma.slice_mut(),
                 beta: total.beta.slice_mut(),
@@ -291,7 +291,7 @@ impl<T: Element, B: Backend> Saved<T, B> {
             backend.backward_reduce::<T::Compute>(&shape, sums, sums, with, activation, out)?;
             Ok(total.beta)
         };
-        Ok(AffineGradients {
+        Ok(ChannelGradients {
             gamma: total(&groups.gamma)?,
             beta: total(&groups.beta)?,
         })
@@ -315,7 +315,7 @@ impl<T: Element, B: Backend> fmt::Display for Saved<T, B> {
     }
 }
 
-impl<C: Compute, B: Backend> AffineGradients<C, B> {
+impl<C: Compute, B: Backend> ChannelGradients<C, B> {
     /// For a step to write.
     fn room(backend: &B, len: usize) -> Result<Self> {
         Ok(Self {

@@ -1,21 +1,21 @@
 //! Sums that are rounded once, and so are the same bits in whatever order their terms come.
 
-use crate::cpu::reduce::moments::sum_and_error;
+use crate::double_double::sum_and_error;
 
 /// Channels whose sums are made side by side, as vectors: the loops over lanes are for the compiler.
-pub(crate) const LANES: usize = 8;
+pub(crate) const CHANNELS_AT_ONCE: usize = 8;
 
 /// One number of each of some channels.
-pub(crate) type Lanes = [f64; LANES];
+pub(crate) type OfChannels = [f64; CHANNELS_AT_ONCE];
 
 /// Σ of the terms of each channel, correctly rounded. Of terms that are not all finite it is the infinity among them, or NaN.
 ///
 /// Inlined, with the instruction set of whoever calls it.
 #[inline(always)]
-pub(crate) fn exact_sums(terms: &[Lanes]) -> Lanes {
-    let [mut sum, mut error, mut error_of_error, mut most] = [[0.0; LANES]; 4];
+pub(crate) fn exact_sums(terms: &[OfChannels]) -> OfChannels {
+    let [mut sum, mut error, mut error_of_error, mut most] = [[0.0; CHANNELS_AT_ONCE]; 4];
     for term in terms {
-        for l in 0..LANES {
+        for l in 0..CHANNELS_AT_ONCE {
             let (next, lost) = sum_and_rest(sum[l], term[l]);
             let (next_error, lost_again) = sum_and_rest(error[l], lost);
             sum[l] = next;
@@ -27,15 +27,15 @@ pub(crate) fn exact_sums(terms: &[Lanes]) -> Lanes {
     // The exact sum is `sum + error + error_of_error`, up to what adding the last of them up, and here, has lost, which is less
     // than the slack: where both ends are rounded to the same number, so is the exact sum between them.
     let of_count = (terms.len() + 2) as f64 * f64::EPSILON;
-    let [mut low, mut high] = [[0.0; LANES]; 2];
-    for l in 0..LANES {
+    let [mut low, mut high] = [[0.0; CHANNELS_AT_ONCE]; 2];
+    for l in 0..CHANNELS_AT_ONCE {
         let (near, rest) = sum_and_rest(sum[l], error[l]);
         let slack =
             of_count * most[l] + 2.0 * f64::EPSILON * (rest.abs() + error_of_error[l].abs());
         let rest = rest + error_of_error[l];
         (low[l], high[l]) = (near + (rest - slack), near + (rest + slack));
     }
-    for l in 0..LANES {
+    for l in 0..CHANNELS_AT_ONCE {
         // True of NaN, too, which is what is left of sums that are not finite.
         if low[l] != high[l] || low[l].is_nan() {
             low[l] = exact_sum_of_any(terms.iter().map(|term| term[l]));
@@ -75,11 +75,11 @@ pub(crate) fn sum_of_not_finite(terms: impl Iterator<Item = f64>) -> f64 {
 
 /// The numbers of the channels from the first of these on, and zeros where there are no more.
 #[inline(always)]
-pub(crate) fn loaded(channels: &[f64]) -> Lanes {
+pub(crate) fn loaded(channels: &[f64]) -> OfChannels {
     if let Some(lanes) = channels.first_chunk() {
         return *lanes;
     }
-    let mut lanes = [0.0; LANES];
+    let mut lanes = [0.0; CHANNELS_AT_ONCE];
     lanes[..channels.len()].copy_from_slice(channels);
     lanes
 }
@@ -135,10 +135,10 @@ mod tests {
             terms.rotate_left(1);
             for terms in [terms.clone(), terms.iter().rev().copied().collect()] {
                 let others = |term: &f64| std::array::from_fn(|l| if l == 3 { *term } else { 1.0 });
-                let lanes: Vec<Lanes> = terms.iter().map(others).collect();
+                let lanes: Vec<OfChannels> = terms.iter().map(others).collect();
                 let sums = exact_sums(&lanes);
                 assert_eq!(sums[3].to_bits(), expected.to_bits(), "{terms:?}");
-                assert_eq!(sums[LANES - 1], terms.len() as f64);
+                assert_eq!(sums[CHANNELS_AT_ONCE - 1], terms.len() as f64);
                 let slow = exact_sum_of_any(terms.iter().copied());
                 assert_eq!(slow.to_bits(), expected.to_bits(), "{terms:?}, slowly");
             }

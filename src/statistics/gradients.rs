@@ -7,12 +7,12 @@ use crate::arrays::channel_array::ChannelArray;
 use crate::backend::Backend;
 use crate::backend::operands::{GradientSums, GradientSumsMut};
 use crate::cpu::simd::dispatch::Dispatch;
-use crate::cpu::simd::floating_point_mode::DefaultMode;
 use crate::cpu::simd::{Kernel, Simd};
 use crate::element::Compute;
 use crate::error::{Error, Result};
+use crate::floating_point_mode::DefaultMode;
 use crate::shape::check_len;
-use crate::statistics::exact_sum::{LANES, Lanes, exact_sums, loaded};
+use crate::statistics::exact_sum::{CHANNELS_AT_ONCE, OfChannels, exact_sums, loaded};
 use crate::statistics::merge::total_count;
 
 /// dγ = Σ dv·x̂ and dβ = Σ dv of each channel over many parts of a batch, in `f64`: each sum is rounded once, so that what is merged
@@ -151,7 +151,7 @@ impl PooledGradients {
 struct Sums<'a, 'p> {
     parts: &'a [GradientSums<&'p [f64]>],
     /// Room for one of each part.
-    terms: Vec<Lanes>,
+    terms: Vec<OfChannels>,
     gamma: &'a mut [f64],
     beta: &'a mut [f64],
 }
@@ -162,8 +162,8 @@ impl Kernel for Sums<'_, '_> {
     #[inline(always)]
     fn run<S: Simd>(mut self, _: S) {
         let channels = self.gamma.len();
-        for first in (0..channels).step_by(LANES) {
-            let lanes = channels.min(first + LANES) - first;
+        for first in (0..channels).step_by(CHANNELS_AT_ONCE) {
+            let lanes = channels.min(first + CHANNELS_AT_ONCE) - first;
             for (sums, of) in [
                 (&mut *self.gamma, (|part| part.gamma) as ArrayOf),
                 (&mut *self.beta, |part| part.beta),

@@ -6,11 +6,13 @@
 use std::array::from_fn;
 
 use crate::backend::operands::MomentsMut;
-use crate::cpu::reduce::moments::{difference, sum_and_error};
 use crate::cpu::simd::dispatch::Dispatch;
 use crate::cpu::simd::{Kernel, Simd};
+use crate::double_double::{difference, sum_and_error};
 use crate::error::{Error, Result};
-use crate::statistics::exact_sum::{LANES, Lanes, exact_sums, loaded, sum_of_not_finite};
+use crate::statistics::exact_sum::{
+    CHANNELS_AT_ONCE, OfChannels, exact_sums, loaded, sum_of_not_finite,
+};
 
 /// Counts are below this, so that their products with halves of a mean are exact.
 const MOST_VALUES: u64 = 1 << 52;
@@ -80,7 +82,7 @@ impl Kernel for Merge<'_, '_> {
         let (channels, whole) = (self.means.len(), Weight::of(self.total, self.total));
         let filled = || self.parts.iter().filter(|part| part.count > 0);
         let mut terms = Vec::with_capacity(5 * self.parts.len() + 4);
-        for first in (0..channels).step_by(LANES) {
+        for first in (0..channels).step_by(CHANNELS_AT_ONCE) {
             terms.clear();
             for part in filled() {
                 let weight = Weight::of(part.count, self.total);
@@ -91,7 +93,7 @@ impl Kernel for Merge<'_, '_> {
             let near = exact_sums(&terms).map(|sum| sum / whole.value());
             terms.extend(whole.times(near.map(|mean| -mean)));
             let rest = exact_sums(&terms).map(|sum| sum / whole.value());
-            let mean: [_; LANES] = from_fn(|l| sum_and_error(near[l], rest[l]));
+            let mean: [_; CHANNELS_AT_ONCE] = from_fn(|l| sum_and_error(near[l], rest[l]));
             terms.clear();
             for part in filled() {
                 let (of_part, low) = (loaded(&part.mean[first..]), loaded(&part.mean_low[first..]));
@@ -102,7 +104,7 @@ impl Kernel for Merge<'_, '_> {
                 }));
             }
             let m2 = exact_sums(&terms);
-            for c in first..channels.min(first + LANES) {
+            for c in first..channels.min(first + CHANNELS_AT_ONCE) {
                 let of_parts = filled().map(|part| part.mean[c]);
                 let is_finite = of_parts.clone().all(f64::is_finite);
                 (self.means[c], self.lows[c], self.m2s[c]) = if is_finite {
@@ -144,9 +146,9 @@ impl Weight {
 
     /// The product with each value, as a sum of numbers that are exact (unless they are too small for their digits).
     #[inline(always)]
-    fn times(self, values: Lanes) -> [Lanes; 4] {
+    fn times(self, values: OfChannels) -> [OfChannels; 4] {
         let high = values.map(|value| f64::from_bits(value.to_bits() & !((1 << HALF_BITS) - 1)));
-        let low: Lanes = from_fn(|l| values[l] - high[l]);
+        let low: OfChannels = from_fn(|l| values[l] - high[l]);
         [
             high.map(|high| self.high * high),
             low.map(|low| self.high * low),

@@ -6,9 +6,9 @@ use crate::backend::Backend;
 use crate::backend::operands::RunningMut;
 use crate::config::BatchNormConfig;
 use crate::config::averaging::{Averaging, RunningVariance};
-use crate::cpu::simd::floating_point_mode::DefaultMode;
 use crate::element::Compute;
 use crate::error::{Error, Result};
+use crate::floating_point_mode::DefaultMode;
 use crate::statistics::batch::{BatchStatistics, check_same_channels};
 use crate::statistics::pooled::PooledStatistics;
 

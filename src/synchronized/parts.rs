@@ -45,6 +45,12 @@ pub(crate) fn merged_statistics(
     Ok(whole)
 }
 
+/// dγ and dβ, of this rank's part and of all.
+pub(crate) struct RankSums {
+    pub(crate) local: PooledGradients,
+    pub(crate) whole: PooledGradients,
+}
+
 /// Writes a part's gradient sums for the other ranks.
 pub(crate) fn tell_sums(mut layer: OfLayer<'_>, part: &PooledGradients) {
     layer.set_count(part.count());

@@ -14,7 +14,7 @@ use crate::statistics::batch::BatchStatistics;
 use crate::statistics::gradients::PooledGradients;
 use crate::synchronized::exchange::exchange;
 use crate::synchronized::message::{Call, Messages, OfLayer};
-use crate::synchronized::parts::{merged_sums, tell_sums};
+use crate::synchronized::parts::{RankSums, merged_sums, tell_sums};
 use crate::synchronized::transport::Transport;
 
 /// y, and the pass that it came of.
@@ -152,18 +152,12 @@ impl<X: Data<B>, B: Backend, R: Transport + Clone> SyncPass<X, B, R> {
     }
 }
 
-/// dγ and dβ, of this rank's part and of all.
-pub(super) struct Sums {
-    local: PooledGradients,
-    whole: PooledGradients,
-}
-
 impl<X: Data<B>, B: Backend, R: Transport> SharedPass<X, B, R> {
     /// The sums over this rank's part, which `work` tells the others, and over all.
     fn sums_of_all<W>(
         &self,
         work: impl FnOnce(OfLayer<'_>) -> Result<(W, PooledGradients)>,
-    ) -> Result<(W, Sums)> {
+    ) -> Result<(W, RankSums)> {
         let channels = [self.part.channels()];
         let ((done, local), messages) =
             exchange(&self.ranks, Call::Backward, &channels, |message| {
@@ -192,9 +186,9 @@ impl<X: Data<B>, B: Backend, R: Transport> SharedPass<X, B, R> {
         local: PooledGradients,
         messages: &Messages<'_>,
         index: usize,
-    ) -> Result<Sums> {
+    ) -> Result<RankSums> {
         let whole = merged_sums(messages, index, self.part.channels())?;
-        Ok(Sums { local, whole })
+        Ok(RankSums { local, whole })
     }
 
     /// All gradients, into memory that there is.
@@ -202,7 +196,7 @@ impl<X: Data<B>, B: Backend, R: Transport> SharedPass<X, B, R> {
         &self,
         dy: &impl Data<B, Element = T>,
         (mut dx, mut residual): GradientRoom<T, B>,
-        sums: &Sums,
+        sums: &RankSums,
     ) -> Result<Gradients<T, B>>
     where
         X: Data<B, Element = T>,
@@ -216,7 +210,7 @@ impl<X: Data<B>, B: Backend, R: Transport> SharedPass<X, B, R> {
     /// dγ and dβ as the layer has them on each rank.
     fn parameter_gradients<T: Element>(
         &self,
-        sums: &Sums,
+        sums: &RankSums,
     ) -> Result<ParameterGradients<T::Compute, B>>
     where
         X: Data<B, Element = T>,

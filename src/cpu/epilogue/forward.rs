@@ -15,7 +15,7 @@ use crate::cpu::tiling::span::Span;
 /// What is done to v. It is copied to every tile, which the backend contract's own epilogue cannot
 /// be: that one holds what is saved, which is shared out among the tiles.
 #[derive(Debug, Clone, Copy)]
-pub struct Epilogue<'a, T> {
+pub struct TileEpilogue<'a, T> {
     pub(crate) residual: Option<&'a [T]>,
     pub(crate) activation: Activation,
 }
@@ -31,7 +31,7 @@ pub(crate) struct EpilogueStreams<'a, 'm, T, const A: usize> {
     activation: VectorActivation,
 }
 
-impl<'a, T: SimdElement> Epilogue<'a, T> {
+impl<'a, T: SimdElement> TileEpilogue<'a, T> {
     /// At some spans of a tile, whose mask or second output what is saved is written to.
     #[inline(always)]
     pub(crate) fn streams<'m, const A: usize>(

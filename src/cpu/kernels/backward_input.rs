@@ -10,10 +10,10 @@ use crate::backend::operands::Normalization;
 use crate::cpu::elementwise::coefficients::Coefficients;
 use crate::cpu::elementwise::driver::{Elementwise, drive};
 use crate::cpu::epilogue::backward::BackwardStreams;
-use crate::cpu::kernels::affine::{affine_of, center_of};
 use crate::cpu::kernels::backward_reduce::{
     ALL_SUM_COEFFICIENTS, AffineGradients, GradientTerms, ReduceTile, sum_coefficients,
 };
+use crate::cpu::kernels::coefficients::{center_of, coefficients_of};
 use crate::cpu::memory::slice::RawSlice;
 use crate::cpu::memory::strided::{StridedSpans, StridedSpansMut};
 use crate::cpu::memory::tile_memory::TileMemory;
@@ -35,7 +35,7 @@ pub(crate) fn coefficients<C: Real>(
     means: impl Fn(usize) -> Option<[f64; 2]>,
 ) -> Coefficients<C, 6> {
     Coefficients::new(channels, |c| {
-        let [center, scale, shift] = affine_of(with, c);
+        let [center, scale, shift] = coefficients_of(with, c);
         let Some([mean_gamma, mean_beta]) = means(c) else {
             let none = C::default();
             return [center, scale, none, none, none, shift];

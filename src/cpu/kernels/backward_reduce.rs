@@ -7,7 +7,7 @@ use crate::backend::epilogue::ActivationBackward;
 use crate::backend::operands::Normalization;
 use crate::cpu::elementwise::coefficients::Coefficients;
 use crate::cpu::epilogue::backward::BackwardStreams;
-use crate::cpu::kernels::affine::{affine_of, center_of};
+use crate::cpu::kernels::coefficients::{center_of, coefficients_of};
 use crate::cpu::memory::scratch::Scratch;
 use crate::cpu::memory::slice::{RawSlice, Rows};
 use crate::cpu::memory::strided::StridedSpans;
@@ -88,7 +88,7 @@ pub(crate) fn coefficients<C: Real>(
     enlargement_of: impl Fn(C) -> f64,
 ) -> Coefficients<C, ALL_SUM_COEFFICIENTS> {
     Coefficients::new(channels, |c| {
-        let [center, scale, shift] = affine_of(with, c);
+        let [center, scale, shift] = coefficients_of(with, c);
         let inv_std = with.inv_std[c];
         let enlarged = C::nearest(inv_std.value() * enlargement_of(inv_std));
         [center, enlarged, scale, shift]

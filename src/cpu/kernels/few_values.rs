@@ -5,10 +5,11 @@
 
 use crate::cpu::kernels::statistics::TileMoments;
 use crate::cpu::memory::scratch::Scratch;
-use crate::cpu::reduce::moments::{Moments, sum_and_error};
+use crate::cpu::reduce::moments::Moments;
 use crate::cpu::simd::Simd;
 use crate::cpu::simd::elements::SimdElement;
 use crate::cpu::simd::vector::{LANES, Vector};
+use crate::double_double::sum_and_error;
 
 /// The most values of a channel that are few: with so many, what is done once for each channel takes longer than reading them.
 const FEW: usize = 32;

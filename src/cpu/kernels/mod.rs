@@ -1,9 +1,9 @@
 //! The kernels, compiled once for each data type and SIMD level: here, and not in every crate that uses this one.
 
-pub(crate) mod affine;
 pub(crate) mod backward_input;
 pub(crate) mod backward_reduce;
 pub(crate) mod centred_statistics;
+pub(crate) mod coefficients;
 pub(crate) mod few_values;
 pub(crate) mod normalize;
 pub(crate) mod statistics;

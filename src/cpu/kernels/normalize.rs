@@ -6,7 +6,7 @@
 
 use crate::cpu::elementwise::coefficients::Coefficients;
 use crate::cpu::elementwise::driver::{Elementwise, drive};
-use crate::cpu::epilogue::forward::{Epilogue, EpilogueStreams};
+use crate::cpu::epilogue::forward::{EpilogueStreams, TileEpilogue};
 use crate::cpu::kernels::statistics::{Deviations, TileMoments, pivots_as_coefficients};
 use crate::cpu::memory::scratch::Scratch;
 use crate::cpu::memory::slice::RawSlice;
@@ -26,7 +26,7 @@ pub struct NormalizeTile<'a, 'm, T: SimdElement> {
     pub(crate) view: &'a MatrixView,
     pub(crate) tile: &'a Tile,
     pub(crate) coefficients: &'a Coefficients<T::Scalar, 3>,
-    pub(crate) epilogue: Epilogue<'a, T>,
+    pub(crate) epilogue: TileEpilogue<'a, T>,
     pub(crate) memory: &'a mut TileMemory<'m, T>,
     pub(crate) next: Option<TileMoments<'a, T>>,
 }
@@ -73,7 +73,7 @@ impl<T: SimdElement> Kernel for NormalizeTile<'_, '_, T> {
 /// Writes y of a tile.
 struct NormalizePass<'a, 'm, T: SimdElement> {
     memory: &'a mut TileMemory<'m, T>,
-    epilogue: Epilogue<'a, T>,
+    epilogue: TileEpilogue<'a, T>,
     next: PlaneSums<'a, T, Deviations<'a, T>, 1>,
 }
 

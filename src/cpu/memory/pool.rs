@@ -14,11 +14,11 @@ const MAX_RETAINED_BLOCKS: usize = 128;
 const DEFAULT_LIMIT: usize = 512 << 20;
 
 /// The processor's: of all threads, as one frees what another has asked for.
-pub(super) static POOL: Pool = Pool::new(DEFAULT_LIMIT);
+pub(super) static POOL: MemoryPool = MemoryPool::new(DEFAULT_LIMIT);
 
 /// Blocks that are not in use, never of more bytes than the limit.
 #[derive(Debug)]
-pub(super) struct Pool(Mutex<Retained>);
+pub(super) struct MemoryPool(Mutex<Retained>);
 
 #[derive(Debug)]
 struct Retained {
@@ -29,7 +29,7 @@ struct Retained {
     limit: usize,
 }
 
-impl Pool {
+impl MemoryPool {
     const fn new(limit: usize) -> Self {
         Self(Mutex::new(Retained {
             blocks: Vec::new(),
@@ -170,7 +170,7 @@ mod tests {
     }
 
     /// A block of each size, freed in this order, and their addresses.
-    fn freed(pool: &Pool, sizes: &[usize]) -> Vec<usize> {
+    fn freed(pool: &MemoryPool, sizes: &[usize]) -> Vec<usize> {
         let blocks: Vec<_> = sizes.iter().map(|&size| pool.take(size).unwrap()).collect();
         let addresses = blocks.iter().map(address).collect();
         for block in blocks {
@@ -181,7 +181,7 @@ mod tests {
 
     #[test]
     fn what_was_freed_is_had_again_with_what_was_written() {
-        let pool = Pool::new(1 << 30);
+        let pool = MemoryPool::new(1 << 30);
         for bytes in [MIN_RETAINED_BYTES, 100_000, 3 << 20, 9 << 20] {
             let mut block = pool.take(bytes).unwrap();
             block.bytes_mut().fill(7);
@@ -198,7 +198,7 @@ mod tests {
 
     #[test]
     fn the_best_fit_is_taken_and_of_equals_the_last_freed() {
-        let pool = Pool::new(1 << 30);
+        let pool = MemoryPool::new(1 << 30);
         let at = freed(&pool, &[11_000, 10_000, 20_000, 10_000]);
         let first = pool.take(10_000).unwrap();
         assert_eq!(address(&first), at[3]);
@@ -210,7 +210,7 @@ mod tests {
 
     #[test]
     fn never_more_is_retained_than_the_limit_and_the_first_freed_goes_first() {
-        let pool = Pool::new(50_000);
+        let pool = MemoryPool::new(50_000);
         let at = freed(&pool, &[16_000, 16_000, 16_000, 16_000]);
         assert_eq!(pool.retained_bytes(), 48_000);
         let again = [0; 3].map(|_| address(&pool.take(16_000).unwrap()));
@@ -230,7 +230,7 @@ mod tests {
 
     #[test]
     fn there_are_never_more_blocks_than_can_be_looked_through() {
-        let pool = Pool::new(1 << 30);
+        let pool = MemoryPool::new(1 << 30);
         freed(&pool, &[MIN_RETAINED_BYTES; MAX_RETAINED_BLOCKS + 5]);
         let all = MAX_RETAINED_BLOCKS * MIN_RETAINED_BYTES;
         assert_eq!(pool.retained_bytes(), all);
@@ -238,7 +238,7 @@ mod tests {
 
     #[test]
     fn small_memory_is_the_allocators() {
-        let pool = Pool::new(1 << 30);
+        let pool = MemoryPool::new(1 << 30);
         freed(&pool, &[0, 1, MIN_RETAINED_BYTES - 16]);
         assert_eq!(pool.retained_bytes(), 0);
     }
@@ -247,7 +247,7 @@ mod tests {
     fn threads_share_it() {
         // Miri takes seconds for a round.
         let rounds = if cfg!(miri) { 2 } else { 200 };
-        let pool = Pool::new(1 << 20);
+        let pool = MemoryPool::new(1 << 20);
         std::thread::scope(|scope| {
             for thread in 0..4u8 {
                 let pool = &pool;
@@ -267,7 +267,7 @@ mod tests {
 
     #[test]
     fn no_room_is_an_error_after_all_has_been_given_back() {
-        let pool = Pool::new(1 << 20);
+        let pool = MemoryPool::new(1 << 20);
         freed(&pool, &[10_000]);
         let enormous = usize::try_from(1u64 << 60).unwrap_or(usize::MAX);
         assert!(pool.take(enormous).is_err());

@@ -16,9 +16,9 @@ use crate::cpu::memory::scratch::no_room;
 use crate::cpu::parallel::joint_work::do_together;
 use crate::cpu::parallel::pool::Pool;
 use crate::cpu::parallel::shares::Shares;
-use crate::cpu::simd::floating_point_mode::DefaultMode;
 use crate::cpu::tiling::traversal::Traversal;
 use crate::error::{Error, Result};
+use crate::floating_point_mode::DefaultMode;
 
 /// Below this many bytes, waking another thread costs more than it saves. (On a virtual machine, where that takes 50 us, two threads
 /// are faster than one from 0.8 MB on; where the other is awake still, from 0.5 MB.) Under Miri, which takes minutes for a

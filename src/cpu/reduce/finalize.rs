@@ -3,7 +3,8 @@
 use crate::backend::operands::Normalization;
 use crate::cpu::memory::scratch::Scratch;
 use crate::cpu::reduce::moments::Moments;
-use crate::numeric::{Real, factor};
+use crate::finalized_channel::FinalizedChannel;
+use crate::numeric::Real;
 
 /// The statistics of some channels, as a backend returns them.
 #[derive(Debug)]
@@ -64,33 +65,4 @@ pub(crate) fn finalize<C: Real>(moments: &Moments, epsilon: f64) -> Finalized<C>
         out.inv_std[c] = channel.inv_std;
     }
     out
-}
-
-/// The statistics of one channel, as a backend returns them.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct FinalizedChannel<C> {
-    pub(crate) mean: C,
-    pub(crate) mean_low: C,
-    pub(crate) variance: C,
-    pub(crate) inv_std: C,
-}
-
-impl<C: Real> FinalizedChannel<C> {
-    /// From a mean that is a pair of numbers, and the variance.
-    #[inline(always)]
-    pub(crate) fn of([mean, mean_low]: [f64; 2], variance: f64, epsilon: f64) -> Self {
-        let nearest = C::nearest(mean);
-        let low = (mean - nearest.value()) + mean_low;
-        Self {
-            mean: nearest,
-            mean_low: C::nearest(if low.is_finite() { low } else { 0.0 }),
-            variance: C::nearest(variance),
-            inv_std: inverse_std(variance, epsilon),
-        }
-    }
-}
-
-/// `1 / sqrt(variance + ε)`, at most the type's largest value: as if ε were at least what gives that.
-pub(crate) fn inverse_std<C: Real>(variance: f64, epsilon: f64) -> C {
-    factor(1.0 / (variance + epsilon).sqrt(), &[variance, epsilon])
 }

@@ -1,6 +1,7 @@
 //! Count, mean and sum of squared deviations of each channel, and how those of two sets of values are merged.
 
 use crate::cpu::memory::scratch::{Scratch, scratch_elements};
+use crate::double_double::{difference, moved, sum_and_error};
 use crate::numeric::Real;
 
 /// The moments of some values of each of a few channels: all channels have the same count.
@@ -186,29 +187,6 @@ impl Moments {
             m2s[c] += other.m2[c] + delta * delta * spread;
         }
     }
-}
-
-/// a + b, and what rounding took from it (Knuth). Without a finite sum there is no error to speak of.
-#[inline(always)]
-pub(crate) fn sum_and_error(a: f64, b: f64) -> (f64, f64) {
-    let sum = a + b;
-    let of_b = sum - a;
-    let error = (a - (sum - of_b)) + (b - of_b);
-    (sum, if sum.is_finite() { error } else { 0.0 })
-}
-
-/// The difference of two numbers that are pairs.
-#[inline(always)]
-pub(crate) fn difference(a: [f64; 2], b: [f64; 2]) -> f64 {
-    let (difference, error) = sum_and_error(a[0], -b[0]);
-    difference + (error + (a[1] - b[1]))
-}
-
-/// A pair, moved by so much.
-#[inline(always)]
-fn moved([high, low]: [f64; 2], by: f64) -> (f64, f64) {
-    let (sum, error) = sum_and_error(high, by);
-    sum_and_error(sum, error + low)
 }
 
 #[cfg(test)]

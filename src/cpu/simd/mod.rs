@@ -8,7 +8,6 @@
 pub(crate) mod aligned;
 pub(crate) mod dispatch;
 pub(crate) mod elements;
-pub(crate) mod floating_point_mode;
 #[cfg(all(target_arch = "x86_64", any(feature = "avx2", feature = "avx512")))]
 pub(crate) mod frame;
 pub(crate) mod lanes;

@@ -8,7 +8,7 @@ use crate::backend::operands::{
     Statistics,
 };
 use crate::backend::saved_activation::SavedActivation;
-use crate::cpu::epilogue::forward::Epilogue;
+use crate::cpu::epilogue::forward::TileEpilogue;
 use crate::cpu::kernels::KernelElement;
 use crate::cpu::kernels::backward_reduce::AffineGradients;
 use crate::cpu::memory::scratch::or_no_room;
@@ -23,6 +23,7 @@ use crate::cpu::tiling::tile::Tiling;
 use crate::cpu::tiling::view::MatrixView;
 use crate::cpu::{Cpu, running};
 use crate::error::Result;
+use crate::finalized_channel::inverse_std;
 use crate::numeric::{Numeric, Real};
 
 per_type! {
@@ -43,7 +44,7 @@ per_type! {
             tiling: &Tiling,
             x_to_y: InOut<&[Self], &mut [Self]>,
             with: &Normalization<&[Self::Scalar]>,
-            epilogue: Epilogue<'_, Self>,
+            epilogue: TileEpilogue<'_, Self>,
             saved: SavedActivation<&mut [u8], &mut [Self]>,
         ) {
             separate::normalize(cpu, tiling, x_to_y, with, epilogue, saved);
@@ -74,7 +75,7 @@ per_type! {
             view: &MatrixView,
             x: &[Self],
             affine: BatchAffine<'_, Self::Scalar>,
-            epilogue: Epilogue<'_, Self>,
+            epilogue: TileEpilogue<'_, Self>,
             saved: SavedActivation<&mut [u8], &mut [Self]>,
             y: &mut [Self],
         ) -> FinalizedBatch<Self::Scalar> {
@@ -103,7 +104,7 @@ per_type! {
         /// 1 / sqrt(variance + ε).
         fn inverse_std(variance: &[Self], epsilon: f64, inv_std: &mut [Self]) {
             for (inv_std, variance) in inv_std.iter_mut().zip(variance) {
-                *inv_std = finalize::inverse_std(variance.value(), epsilon);
+                *inv_std = inverse_std(variance.value(), epsilon);
             }
         }
         /// The running statistics follow a batch's.

@@ -8,10 +8,10 @@ use crate::backend::operands::{InOut, StatisticsSource};
 use crate::backend::saved_activation::SavedActivation;
 use crate::cpu::Cpu;
 use crate::cpu::elementwise::coefficients::Coefficients;
-use crate::cpu::epilogue::forward::Epilogue;
-use crate::cpu::kernels::affine::affine_of;
+use crate::cpu::epilogue::forward::TileEpilogue;
 use crate::cpu::kernels::backward_input::InputTile;
 use crate::cpu::kernels::backward_reduce::{AffineGradients, Gradient};
+use crate::cpu::kernels::coefficients::coefficients_of;
 use crate::cpu::kernels::normalize::NormalizeTile;
 use crate::cpu::kernels::statistics::TileMoments;
 use crate::cpu::kernels::{KernelElement, backward_input, backward_reduce};
@@ -38,7 +38,7 @@ pub(crate) fn forward_training<T: KernelElement>(
     view: &MatrixView,
     x: &[T],
     affine: BatchAffine<'_, T::Scalar>,
-    epilogue: Epilogue<'_, T>,
+    epilogue: TileEpilogue<'_, T>,
     saved: SavedActivation<&mut [u8], &mut [T]>,
     y: &mut [T],
 ) -> Finalized<T::Scalar> {
@@ -72,7 +72,7 @@ pub(crate) fn forward_training<T: KernelElement>(
             let with = affine.normalization(&finalized, renormalized.as_ref());
             let first = channels.start;
             let coefficients =
-                Coefficients::new(channels, |channel| affine_of(&with, channel - first));
+                Coefficients::new(channels, |channel| coefficients_of(&with, channel - first));
             *taken = T::normalize(
                 cpu,
                 NormalizeTile {
@@ -115,9 +115,9 @@ pub(crate) fn backward<T: KernelElement>(
     let tiling = view.for_statistics(BACKWARD_ARRAYS, size_of::<T>());
     if !tiling.has_whole_channels() {
         let sums = separate::reduce(cpu, &tiling, dy_to_dx.input(), params);
-        let totals = |c: usize| of_batch.then(|| [sums.dgamma[c] / count, sums.dbeta[c] / count]);
+        let means = |c: usize| of_batch.then(|| [sums.dgamma[c] / count, sums.dbeta[c] / count]);
         let tiling = view.by_rows().reversed();
-        separate::input(cpu, &tiling, dy_to_dx, params, totals, dresidual);
+        separate::input(cpu, &tiling, dy_to_dx, params, means, dresidual);
         return sums;
     }
     let outputs = Outputs {
@@ -136,7 +136,7 @@ pub(crate) fn backward<T: KernelElement>(
             let first = channels.start;
             let mut sums = reduction.of_tile(cpu, tile, Gradient::Tile(memory), taken.take());
             backward_reduce::correct_for_center(&mut sums, &with, first);
-            let totals = |c: usize| {
+            let means = |c: usize| {
                 of_batch.then(|| {
                     [
                         sums.dgamma[c - first] / count,
@@ -144,7 +144,7 @@ pub(crate) fn backward<T: KernelElement>(
                     ]
                 })
             };
-            let coefficients = backward_input::coefficients(&with, channels, totals);
+            let coefficients = backward_input::coefficients(&with, channels, means);
             *taken = T::input(
                 cpu,
                 InputTile {

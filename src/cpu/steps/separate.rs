@@ -4,11 +4,11 @@ use crate::backend::operands::{InOut, Normalization, StatisticsSource};
 use crate::backend::saved_activation::SavedActivation;
 use crate::cpu::Cpu;
 use crate::cpu::elementwise::coefficients::Coefficients;
-use crate::cpu::epilogue::forward::Epilogue;
+use crate::cpu::epilogue::forward::TileEpilogue;
 use crate::cpu::kernels::KernelElement;
-use crate::cpu::kernels::affine::affine_of;
 use crate::cpu::kernels::backward_input::{self, InputTile};
 use crate::cpu::kernels::backward_reduce::{AffineGradients, Gradient, correct_for_center};
+use crate::cpu::kernels::coefficients::coefficients_of;
 use crate::cpu::kernels::normalize::NormalizeTile;
 use crate::cpu::kernels::statistics::TileMoments;
 use crate::cpu::memory::scratch::Scratch;
@@ -49,11 +49,12 @@ pub(crate) fn normalize<T: KernelElement>(
     tiling: &Tiling,
     x_to_y: InOut<&[T], &mut [T]>,
     with: &Normalization<&[T::Scalar]>,
-    epilogue: Epilogue<'_, T>,
+    epilogue: TileEpilogue<'_, T>,
     saved: SavedActivation<&mut [u8], &mut [T]>,
 ) {
     let view = &tiling.view;
-    let coefficients = Coefficients::new(0..view.channels, |channel| affine_of(with, channel));
+    let coefficients =
+        Coefficients::new(0..view.channels, |channel| coefficients_of(with, channel));
     let (mask, second) = saved.split();
     let outputs = Outputs {
         map: x_to_y,

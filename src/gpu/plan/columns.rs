@@ -13,14 +13,14 @@ const MOST_COEFFICIENTS: usize = 7;
 
 /// Neighbouring channels that one block has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Group {
+pub(super) struct ColumnGroup {
     /// How many.
     pub channels: usize,
     /// Packets of a row of them.
     pub packets: usize,
 }
 
-impl Group {
+impl ColumnGroup {
     /// Of about so many packets: whole channels that end where a packet does.
     pub(super) fn of(view: &View, packets: usize) -> Self {
         let lanes = view.lanes();
@@ -43,7 +43,7 @@ fn common_divisor(lanes: usize, spatial: usize) -> usize {
 }
 
 /// Bytes of dynamic shared memory of a block that keeps some packets.
-pub(super) fn shared_bytes(view: &View, group: &Group, kept_packets: usize) -> usize {
+pub(super) fn shared_bytes(view: &View, group: &ColumnGroup, kept_packets: usize) -> usize {
     let slots = group.packets.max(SUM_SLOTS);
     let compute_bytes = view.value_bytes.max(size_of::<f32>());
     kept_packets * PACKET_BYTES

@@ -3,7 +3,7 @@
 use crate::element::DType;
 use crate::gpu::driver::{COUNTER_BYTES, PARTIAL_BYTES};
 use crate::gpu::kernel::{Kernel, Operation, Strategy};
-use crate::gpu::plan::columns::{Group, shared_bytes};
+use crate::gpu::plan::columns::{ColumnGroup, shared_bytes};
 use crate::gpu::plan::launch_plan::{LaunchPlan, launch};
 use crate::gpu::plan::occupancy::{BUSY_FROM, THREADS};
 use crate::gpu::plan::view::{Arrangement, View};
@@ -91,7 +91,7 @@ pub fn step(step: Step, view: &View, dtype: DType) -> LaunchPlan {
             }
         }
         Arrangement::Columns => {
-            let group = Group::of(view, 16);
+            let group = ColumnGroup::of(view, 16);
             let groups = view.channels.div_ceil(group.channels);
             let rows_at_once = THREADS / group.packets;
             let mut tile = tile(

@@ -1,6 +1,6 @@
 //! How the kernels see an array: as planes of one channel, or as rows of columns that belong to channels.
 
-use crate::element::DType;
+use crate::element::{DType, match_dtype};
 use crate::gpu::kernel::Family;
 use crate::shape::{Layout, Shape};
 
@@ -47,7 +47,7 @@ impl View {
     /// That of an array of a shape and type. It depends on nothing else, so that a mask written by one kernel can be
     /// read by any other.
     pub fn of(shape: &Shape, dtype: DType) -> Self {
-        let value_bytes = bytes_of(dtype);
+        let value_bytes = match_dtype!(dtype, DType as T => size_of::<T>());
         let (values, channels) = (shape.values_per_channel(), shape.channels());
         let (batch, spatial) = if channels == 1 {
             (1, values)
@@ -125,15 +125,6 @@ impl View {
     /// Whether the packets of an array that begins at a multiple of 16 bytes do so too.
     pub fn keeps_alignment(&self) -> bool {
         self.arrangement == Arrangement::Planes || self.row_values().is_multiple_of(self.lanes())
-    }
-}
-
-/// Bytes of a value.
-pub(super) fn bytes_of(dtype: DType) -> usize {
-    match dtype {
-        DType::F16 | DType::BF16 => 2,
-        DType::F32 => 4,
-        DType::F64 => 8,
     }
 }
 

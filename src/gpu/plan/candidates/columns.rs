@@ -3,7 +3,7 @@
 use crate::gpu::driver::{Attributes, Launch};
 use crate::gpu::kernel::Kernel;
 use crate::gpu::plan::candidates::{Found, PlanQuery};
-use crate::gpu::plan::columns::{Group, shared_bytes};
+use crate::gpu::plan::columns::{ColumnGroup, shared_bytes};
 use crate::gpu::plan::launch_plan::{LaunchPlan, launch, unsigned};
 use crate::gpu::plan::occupancy::{BLOCKS_PER_MULTIPROCESSOR, MOST_BLOCKS, THREADS};
 use crate::gpu::plan::split::most_tiles;
@@ -58,7 +58,12 @@ impl PlanQuery<'_> {
     }
 
     /// So many blocks at once.
-    fn persistent(&self, kernel: Kernel, group: &Group, at_once: usize) -> Option<LaunchPlan> {
+    fn persistent(
+        &self,
+        kernel: Kernel,
+        group: &ColumnGroup,
+        at_once: usize,
+    ) -> Option<LaunchPlan> {
         let groups = self.view.channels.div_ceil(group.channels);
         let rows_at_once = THREADS / group.packets;
         let parts = (at_once / groups)
@@ -89,10 +94,12 @@ impl PlanQuery<'_> {
     }
 
     /// Groups of each width, or of the one that is told.
-    fn column_groups(&self) -> Vec<Group> {
-        let mut groups: Vec<Group> = match self.tuning.columns {
-            Some(told) => vec![Group::of(self.view, told)],
-            None => WIDTHS.map(|width| Group::of(self.view, width)).to_vec(),
+    fn column_groups(&self) -> Vec<ColumnGroup> {
+        let mut groups: Vec<ColumnGroup> = match self.tuning.columns {
+            Some(told) => vec![ColumnGroup::of(self.view, told)],
+            None => WIDTHS
+                .map(|width| ColumnGroup::of(self.view, width))
+                .to_vec(),
         };
         groups.dedup();
         groups

@@ -1,13 +1,13 @@
 //! Normalization as an affine map, `v = (x − center)·scale + shift`, of one channel.
 
 use crate::backend::operands::Normalization;
-use crate::numeric::{Real, factor};
+use crate::numeric::{Real, finite_factor};
 
 /// Center, scale and shift of one channel.
-pub(crate) fn affine_of<C: Real>(with: &Normalization<&[C]>, channel: usize) -> [C; 3] {
+pub(crate) fn coefficients_of<C: Real>(with: &Normalization<&[C]>, channel: usize) -> [C; 3] {
     let (center, rounding_residue) = center_of(with, channel);
     let (gamma, inv_std) = (with.gamma[channel].value(), with.inv_std[channel].value());
-    let scale: C = factor(gamma * inv_std, &[gamma, inv_std]);
+    let scale: C = finite_factor(gamma * inv_std, &[gamma, inv_std]);
     let shift = with.beta[channel].value() - rounding_residue * scale.value();
     [center, scale, C::nearest(shift)]
 }
