@@ -21,6 +21,7 @@ pub(crate) mod checked;
 pub(crate) mod checks;
 pub mod composed;
 pub(crate) mod epilogue;
+pub(crate) mod host_slices;
 pub(crate) mod memory;
 pub(crate) mod operands;
 pub(crate) mod saved_activation;

@@ -5,19 +5,9 @@ use batchnorm::{
 };
 use half::{bf16, f16};
 
+use crate::bounds::{Bounds, absolute, unit_roundoff};
 use crate::convolution::{BATCH, Convolution, product};
 use crate::{Values, layer, widen};
-
-/// Half the distance from 1 to the next value.
-pub(crate) fn unit_roundoff(dtype: DType) -> f64 {
-    let digits = match dtype {
-        DType::F16 => 11,
-        DType::BF16 => 8,
-        DType::F32 => 24,
-        _ => 53,
-    };
-    2.0f64.powi(-digits)
-}
 
 fn fold<T: Element, C: Compute>(
     layer: &BatchNorm<Cpu, C>,
@@ -65,27 +55,19 @@ fn check<T: Element, C: Compute>(convolution: &Convolution<'_>, has_bias: bool) 
     let (weight, bias) = (widen(&folded.weight), widen(&folded.bias));
     let found = convolution.run(&x, &weight, Some(&bias));
 
-    // The folded weights are wrong by a unit roundoff each: Σ|x||w| + |b| bounds what comes of it. The layer's result
-    // is wrong by some roundoffs of what it adds up. f64 sums of less than 100 terms come on top.
-    let absolute = |values: &[f64]| values.iter().map(|value| value.abs()).collect::<Vec<_>>();
-    let magnitude = convolution.run(&absolute(&x), &absolute(&weight), Some(&absolute(&bias)));
     let alone = layer.scale_and_shift().unwrap();
     let (scale, shift) = (widen(&alone.scale), widen(&alone.shift));
     let spatial = product(&convolution.output_size());
-    for index in 0..found.len() {
+    let of_layer = |(index, z): (usize, &f64)| {
         let c = index / spatial % convolution.outputs;
-        let of_layer = (z[index] * scale[c]).abs() + shift[c].abs() + 2.0;
-        let tolerance = (1.01 * unit_roundoff(T::DTYPE) + 100.0 * f64::EPSILON) * magnitude[index]
-            + 8.0 * unit_roundoff(C::DTYPE) * of_layer;
-        let difference = (found[index] - expected[index].to_f64()).abs();
-        assert!(
-            difference <= tolerance,
-            "{convolution:?} {} at {index}: {} instead of {:?}, more than {tolerance:e} away",
-            T::DTYPE,
-            found[index],
-            expected[index]
-        );
-    }
+        (z * scale[c]).abs() + shift[c].abs() + 2.0
+    };
+    let bounds = Bounds {
+        of_weights: convolution.run(&absolute(&x), &absolute(&weight), Some(&absolute(&bias))),
+        of_layer: z.iter().enumerate().map(of_layer).collect(),
+        sums_of_layer: 0.0,
+    };
+    bounds.check::<T, C>(convolution, &found, &widen(&expected));
 }
 
 fn check_all_types(convolution: &Convolution<'_>) {

@@ -5,8 +5,8 @@ use batchnorm::{
 };
 use half::{bf16, f16};
 
+use crate::bounds::{Bounds, absolute};
 use crate::convolution::{BATCH, Convolution, product};
-use crate::folded::unit_roundoff;
 use crate::{Values, layer, widen};
 
 fn fold<T: Element, C: Compute>(
@@ -44,14 +44,6 @@ fn check<T: Element, C: Compute>(convolution: &Convolution<'_>, has_bias: bool) 
     let (of_x, bias) = (widen(&folded.weight), widen(&folded.bias));
     let found = convolution.run(&widen(&x), &of_x, Some(&bias));
 
-    // Folded weights and biases are wrong by a unit roundoff each, what lies between by some roundoffs of what it adds up; f64 sums of
-    // less than 100 terms come on top.
-    let absolute = |values: &[f64]| values.iter().map(|value| value.abs()).collect::<Vec<_>>();
-    let magnitude = convolution.run(
-        &absolute(&widen(&x)),
-        &absolute(&of_x),
-        Some(&absolute(&bias)),
-    );
     let alone = layer.scale_and_shift().unwrap();
     let spatial = product(convolution.size);
     let of_layer = |(i, x): (usize, &C)| {
@@ -59,19 +51,16 @@ fn check<T: Element, C: Compute>(convolution: &Convolution<'_>, has_bias: bool) 
         (x.to_f64() * alone.scale[c].to_f64()).abs() + alone.shift[c].to_f64().abs() + 2.0
     };
     let of_layer: Vec<f64> = x.iter().enumerate().map(of_layer).collect();
-    let of_layer = convolution.run(&of_layer, &absolute(&wide), None);
-    for index in 0..found.len() {
-        let tolerance = (1.01 * unit_roundoff(T::DTYPE) + 100.0 * f64::EPSILON) * magnitude[index]
-            + (8.0 * unit_roundoff(C::DTYPE) + 100.0 * f64::EPSILON) * of_layer[index];
-        let difference = (found[index] - expected[index]).abs();
-        assert!(
-            difference <= tolerance,
-            "{convolution:?} {} at {index}: {} instead of {}, more than {tolerance:e} away",
-            T::DTYPE,
-            found[index],
-            expected[index]
-        );
-    }
+    let bounds = Bounds {
+        of_weights: convolution.run(
+            &absolute(&widen(&x)),
+            &absolute(&of_x),
+            Some(&absolute(&bias)),
+        ),
+        of_layer: convolution.run(&of_layer, &absolute(&wide), None),
+        sums_of_layer: 100.0 * f64::EPSILON,
+    };
+    bounds.check::<T, C>(convolution, &found, &expected);
 }
 
 fn check_all_types(convolution: &Convolution<'_>) {

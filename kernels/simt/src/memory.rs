@@ -7,7 +7,7 @@ use std::ops::{Deref, DerefMut, Range};
 use std::ptr::NonNull;
 
 use batchnorm::backend::{Memory, check_copy, check_range};
-use batchnorm::{Element, Error, Result};
+use batchnorm::{Element, Error, Result, host_slices};
 
 use crate::driver::SimtDriver;
 use crate::host;
@@ -70,8 +70,8 @@ impl<T> Drop for SimtBuffer<T> {
 
 impl Memory for SimtDriver {
     type Buffer<T: Element> = SimtBuffer<T>;
-    type Slice<'a, T: Element> = &'a [T];
-    type SliceMut<'a, T: Element> = &'a mut [T];
+
+    host_slices!();
 
     /// NaN, so that a value which a kernel leaves out is seen.
     fn unspecified<T: Element>(&self, len: usize) -> Result<SimtBuffer<T>> {
@@ -85,42 +85,6 @@ impl Memory for SimtDriver {
     }
     fn download<T: Element>(&self, memory: &[T]) -> Result<Vec<T>> {
         Ok(memory.to_vec())
-    }
-    fn copy<T: Element>(&self, from: &[T], to: &mut [T]) -> Result<()> {
-        check_copy(from.len(), to.len())?;
-        to.copy_from_slice(from);
-        Ok(())
-    }
-    fn as_slice<T: Element>(buffer: &SimtBuffer<T>) -> &[T] {
-        buffer
-    }
-    fn as_slice_mut<T: Element>(buffer: &mut SimtBuffer<T>) -> &mut [T] {
-        buffer
-    }
-    fn reborrow<'a, T: Element>(slice: &'a &mut [T]) -> &'a [T] {
-        slice
-    }
-    #[expect(clippy::mut_mut, reason = "a slice, borrowed again")]
-    fn reborrow_mut<'a, T: Element>(slice: &'a mut &mut [T]) -> &'a mut [T] {
-        slice
-    }
-    fn shorten<'short, 'long: 'short, T: Element>(slice: &'long [T]) -> &'short [T] {
-        slice
-    }
-    fn subslice<'a, T: Element>(slice: &'a &[T], range: Range<usize>) -> Result<&'a [T]> {
-        check_range(slice.len(), &range)?;
-        Ok(&slice[range])
-    }
-    #[expect(clippy::mut_mut, reason = "a slice, borrowed again")]
-    fn subslice_mut<'a, T: Element>(
-        slice: &'a mut &mut [T],
-        range: Range<usize>,
-    ) -> Result<&'a mut [T]> {
-        check_range(slice.len(), &range)?;
-        Ok(&mut slice[range])
-    }
-    fn len<T: Element>(slice: &&[T]) -> usize {
-        slice.len()
     }
     fn release_retained(&self) -> Result<()> {
         Ok(())

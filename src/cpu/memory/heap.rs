@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use crate::allocate::reserved;
+use crate::backend::host_slices::host_slices;
 use crate::backend::memory::{Memory, check_copy, check_range};
 use crate::cpu::Cpu;
 use crate::cpu::memory::buffer::CpuBuffer;
@@ -12,8 +13,8 @@ use crate::error::Result;
 
 impl Memory for Cpu {
     type Buffer<T: Element> = CpuBuffer<T>;
-    type Slice<'a, T: Element> = &'a [T];
-    type SliceMut<'a, T: Element> = &'a mut [T];
+
+    host_slices!();
 
     fn unspecified<T: Element>(&self, len: usize) -> Result<CpuBuffer<T>> {
         CpuBuffer::unspecified(len)
@@ -34,42 +35,6 @@ impl Memory for Cpu {
     }
     fn give_up<T: Element>(&self, buffer: CpuBuffer<T>) -> Result<Vec<T>> {
         buffer.into_vector()
-    }
-    fn copy<T: Element>(&self, from: &[T], to: &mut [T]) -> Result<()> {
-        check_copy(from.len(), to.len())?;
-        to.copy_from_slice(from);
-        Ok(())
-    }
-    fn as_slice<T: Element>(buffer: &CpuBuffer<T>) -> &[T] {
-        buffer
-    }
-    fn as_slice_mut<T: Element>(buffer: &mut CpuBuffer<T>) -> &mut [T] {
-        buffer
-    }
-    fn reborrow<'a, T: Element>(slice: &'a &mut [T]) -> &'a [T] {
-        slice
-    }
-    #[expect(clippy::mut_mut, reason = "a slice, borrowed again")]
-    fn reborrow_mut<'a, T: Element>(slice: &'a mut &mut [T]) -> &'a mut [T] {
-        slice
-    }
-    fn shorten<'short, 'long: 'short, T: Element>(slice: &'long [T]) -> &'short [T] {
-        slice
-    }
-    fn subslice<'a, T: Element>(slice: &'a &[T], range: Range<usize>) -> Result<&'a [T]> {
-        check_range(slice.len(), &range)?;
-        Ok(&slice[range])
-    }
-    #[expect(clippy::mut_mut, reason = "a slice, borrowed again")]
-    fn subslice_mut<'a, T: Element>(
-        slice: &'a mut &mut [T],
-        range: Range<usize>,
-    ) -> Result<&'a mut [T]> {
-        check_range(slice.len(), &range)?;
-        Ok(&mut slice[range])
-    }
-    fn len<T: Element>(slice: &&[T]) -> usize {
-        slice.len()
     }
     fn release_retained(&self) -> Result<()> {
         POOL.release();

@@ -90,31 +90,19 @@ pub(crate) fn add_columns<S: Simd, T: SimdElement, R: Terms<S, T, N>, const N: u
             (ChainOfRows::alone(0, 1), span)
         };
         let all = if row < whole { whole } else { 1 };
-        let rows = terms.rows(span, all, view.row_len());
+        let sum = SumOfRows {
+            simd,
+            terms,
+            rows: terms.rows(span, all, view.row_len()),
+            chain,
+            coefficients,
+        };
         let mut from = 0;
         if chain.of_each_fourth > 1 && span.len() > NARROW {
             from = span.len() / LANES * LANES;
-            add_along_rows(
-                simd,
-                terms,
-                rows,
-                chain,
-                coefficients,
-                from,
-                &mut carried,
-                sums,
-            );
+            sum.along_rows(from, &mut carried, sums);
         }
-        add_down_columns(
-            simd,
-            terms,
-            rows,
-            chain,
-            coefficients,
-            from,
-            span.len(),
-            sums,
-        );
+        sum.down_columns(from, span.len(), sums);
         row += STREAMS * chain.of_each_fourth + chain.alone;
     }
 }
@@ -141,121 +129,98 @@ impl ChainOfRows {
     }
 }
 
-/// Adds what rows of equal length have in the first `len` columns, which fill whole vectors, going along the rows.
-#[cfg_attr(not(unoptimized), inline(always))]
-#[expect(
-    clippy::too_many_arguments,
-    reason = "what a chain needs, and where sums are carried"
-)]
-fn add_along_rows<S: Simd, T: SimdElement, R: Terms<S, T, N>, const N: usize>(
+/// What a chain of rows of equal length adds to the sums of their columns.
+struct SumOfRows<'a, S: Simd, T: SimdElement, R: Terms<S, T, N>, const N: usize> {
     simd: S,
-    terms: &R,
+    terms: &'a R,
     rows: R::Rows,
     chain: ChainOfRows,
-    coefficients: CoefficientSlices<'_, T::Scalar, N>,
-    len: usize,
-    carried: &mut [T::Scalar],
-    sums: &mut ColumnSums,
-) {
-    let mut panel = 0;
-    while panel < len {
-        let end = len.min(panel + PANEL);
-        let (carried, _) = carried[..2 * (end - panel)].as_chunks_mut::<LANES>();
-        carried.fill([T::Scalar::default(); LANES]);
-        for i in 0..chain.of_each_fourth {
-            let streams = terms.row_streams::<STREAMS>(rows, chain.first + i, chain.fourth);
+    coefficients: CoefficientSlices<'a, T::Scalar, N>,
+}
+
+impl<S: Simd, T: SimdElement, R: Terms<S, T, N>, const N: usize> SumOfRows<'_, S, T, R, N> {
+    /// Adds what is in the first `len` columns, which fill whole vectors, going along the rows.
+    #[cfg_attr(not(unoptimized), inline(always))]
+    fn along_rows(&self, len: usize, carried: &mut [T::Scalar], sums: &mut ColumnSums) {
+        let (simd, terms, chain) = (self.simd, self.terms, self.chain);
+        let mut panel = 0;
+        while panel < len {
+            let end = len.min(panel + PANEL);
+            let (carried, _) = carried[..2 * (end - panel)].as_chunks_mut::<LANES>();
+            carried.fill([T::Scalar::default(); LANES]);
+            for i in 0..chain.of_each_fourth {
+                let streams =
+                    terms.row_streams::<STREAMS>(self.rows, chain.first + i, chain.fourth);
+                let (mut at, mut v) = (panel, 0);
+                while at < end {
+                    terms.prefetch(simd, streams, at, AHEAD * LANES);
+                    let with = self.coefficients.of_columns::<S, T>(simd, at);
+                    let new = terms.terms(simd, streams, with, at, LANES);
+                    let before = [
+                        T::load_compute(simd, &carried[v]),
+                        T::load_compute(simd, &carried[v + 1]),
+                    ];
+                    let after = add_terms::<S, T, STREAMS>(new, before);
+                    after[0].write(&mut carried[v]);
+                    after[1].write(&mut carried[v + 1]);
+                    (at, v) = (at + LANES, v + 2);
+                }
+            }
             let (mut at, mut v) = (panel, 0);
             while at < end {
-                terms.prefetch(simd, streams, at, AHEAD * LANES);
-                let with = coefficients.of_columns::<S, T>(simd, at);
-                let new = terms.terms(simd, streams, with, at, LANES);
-                let before = [
-                    T::load_compute(simd, &carried[v]),
-                    T::load_compute(simd, &carried[v + 1]),
-                ];
-                let after = add_terms::<S, T, STREAMS>(new, before);
-                after[0].write(&mut carried[v]);
-                after[1].write(&mut carried[v + 1]);
+                let sum = T::load_compute(simd, &carried[v]).widen();
+                let sum_of_products = T::load_compute(simd, &carried[v + 1]).widen();
+                sums.add(simd, at, [sum, sum_of_products]);
                 (at, v) = (at + LANES, v + 2);
             }
+            panel = end;
         }
-        let (mut at, mut v) = (panel, 0);
-        while at < end {
-            let sum = T::load_compute(simd, &carried[v]).widen();
-            let sum_of_products = T::load_compute(simd, &carried[v + 1]).widen();
-            sums.add(simd, at, [sum, sum_of_products]);
-            (at, v) = (at + LANES, v + 2);
+    }
+
+    /// Adds what is in the columns from one on to the last, going down a few of them at a time.
+    #[cfg_attr(not(unoptimized), inline(always))]
+    fn down_columns(&self, mut at: usize, len: usize, sums: &mut ColumnSums) {
+        while len - at >= VECTORS * LANES {
+            self.down_vectors::<VECTORS>(at, LANES, sums);
+            at += VECTORS * LANES;
         }
-        panel = end;
+        while at < len {
+            self.down_vectors::<1>(at, LANES.min(len - at), sums);
+            at += LANES;
+        }
     }
-}
 
-/// Adds what rows of equal length have from a column on.
-#[cfg_attr(not(unoptimized), inline(always))]
-#[expect(
-    clippy::too_many_arguments,
-    reason = "what a chain needs, and from where to where"
-)]
-fn add_down_columns<S: Simd, T: SimdElement, R: Terms<S, T, N>, const N: usize>(
-    simd: S,
-    terms: &R,
-    rows: R::Rows,
-    chain: ChainOfRows,
-    coefficients: CoefficientSlices<'_, T::Scalar, N>,
-    mut at: usize,
-    len: usize,
-    sums: &mut ColumnSums,
-) {
-    while len - at >= VECTORS * LANES {
-        add_vectors::<S, T, R, N, VECTORS>(simd, terms, rows, chain, coefficients, at, LANES, sums);
-        at += VECTORS * LANES;
-    }
-    while at < len {
-        let count = LANES.min(len - at);
-        add_vectors::<S, T, R, N, 1>(simd, terms, rows, chain, coefficients, at, count, sums);
-        at += LANES;
-    }
-}
-
-/// Adds what rows have in `V` neighbouring vectors of `count` columns.
-#[cfg_attr(not(unoptimized), inline(always))]
-#[expect(clippy::too_many_arguments, reason = "the body of one loop, twice")]
-fn add_vectors<S: Simd, T: SimdElement, R: Terms<S, T, N>, const N: usize, const V: usize>(
-    simd: S,
-    terms: &R,
-    rows: R::Rows,
-    chain: ChainOfRows,
-    coefficients: CoefficientSlices<'_, T::Scalar, N>,
-    at: usize,
-    count: usize,
-    sums: &mut ColumnSums,
-) {
-    let zero = T::splat(simd, T::Scalar::default());
-    let (mut totals, mut with) = ([[zero; 2]; V], [[zero; N]; V]);
-    for v in 0..V {
-        with[v] = coefficients.of_columns::<S, T>(simd, at + v * LANES);
-    }
-    for i in 0..chain.of_each_fourth {
-        let streams = terms.row_streams::<STREAMS>(rows, chain.first + i, chain.fourth);
+    /// Adds what is in `V` neighbouring vectors of `count` columns.
+    #[cfg_attr(not(unoptimized), inline(always))]
+    fn down_vectors<const V: usize>(&self, at: usize, count: usize, sums: &mut ColumnSums) {
+        let (simd, terms, chain) = (self.simd, self.terms, self.chain);
+        let zero = T::splat(simd, T::Scalar::default());
+        let (mut added, mut with) = ([[zero; 2]; V], [[zero; N]; V]);
         for v in 0..V {
-            if V > 1 {
-                // The next columns of the same rows, where these are done with.
-                terms.prefetch(simd, streams, at + v * LANES, V * LANES);
+            with[v] = self.coefficients.of_columns::<S, T>(simd, at + v * LANES);
+        }
+        for i in 0..chain.of_each_fourth {
+            let streams = terms.row_streams::<STREAMS>(self.rows, chain.first + i, chain.fourth);
+            for v in 0..V {
+                if V > 1 {
+                    // The next columns of the same rows, where these are done with.
+                    terms.prefetch(simd, streams, at + v * LANES, V * LANES);
+                }
+                let new = terms.terms(simd, streams, with[v], at + v * LANES, count);
+                added[v] = add_terms::<S, T, STREAMS>(new, added[v]);
             }
-            let new = terms.terms(simd, streams, with[v], at + v * LANES, count);
-            totals[v] = add_terms::<S, T, STREAMS>(new, totals[v]);
         }
-    }
-    for i in 0..chain.alone {
-        let streams = terms.row_streams::<1>(rows, chain.first + i, 0);
+        for i in 0..chain.alone {
+            let streams = terms.row_streams::<1>(self.rows, chain.first + i, 0);
+            for v in 0..V {
+                let new = terms.terms(simd, streams, with[v], at + v * LANES, count);
+                added[v] = add_terms::<S, T, 1>(new, added[v]);
+            }
+        }
         for v in 0..V {
-            let new = terms.terms(simd, streams, with[v], at + v * LANES, count);
-            totals[v] = add_terms::<S, T, 1>(new, totals[v]);
+            let [sum, sum_of_products] = added[v];
+            sums.add(simd, at + v * LANES, [sum.widen(), sum_of_products.widen()]);
         }
-    }
-    for v in 0..V {
-        let [sum, sum_of_products] = totals[v];
-        sums.add(simd, at + v * LANES, [sum.widen(), sum_of_products.widen()]);
     }
 }
 

@@ -1,4 +1,4 @@
-//! A vector out of several registers. (`pair.rs` makes one of two vectors, which AVX2's are made of.)
+//! A vector out of several registers. (`pair.rs` makes one of two vectors, as those of AVX2 and of `f64` are.)
 
 use crate::cpu::simd::vector::Vector;
 

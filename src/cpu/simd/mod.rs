@@ -22,7 +22,11 @@ pub(crate) mod avx2;
 pub(crate) mod avx512;
 #[cfg(target_arch = "aarch64")]
 pub(crate) mod neon;
-#[cfg(all(target_arch = "x86_64", feature = "avx2"))]
+#[cfg(any(
+    all(target_arch = "x86_64", any(feature = "avx2", feature = "avx512")),
+    all(target_arch = "wasm32", target_feature = "simd128"),
+    target_arch = "aarch64",
+))]
 pub(crate) mod pair;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 pub(crate) mod simd128;

@@ -1,4 +1,4 @@
-//! NEON on aarch64: registers of 4 `f32`.
+//! NEON on aarch64: registers of 4 `f32` or 2 `f64`.
 //!
 //! Safety of every block here: a [`Neon`] is made only by [`Neon::detect`], a register only through a [`Neon`], and
 //! all functions but the last are inlined into [`Neon::vectorize`], which has the feature enabled.
@@ -17,6 +17,7 @@ use std::arch::{asm, is_aarch64_feature_detected};
 use half::{bf16, f16};
 
 use crate::cpu::simd::lanes::Lanes;
+use crate::cpu::simd::pair::Pair;
 use crate::cpu::simd::vector::{LANES, Vector};
 use crate::cpu::simd::{Kernel, Simd};
 
@@ -34,11 +35,11 @@ impl Neon {
 pub(crate) struct R32(float32x4_t);
 
 #[derive(Clone, Copy)]
-pub(crate) struct R64(float64x2_t, float64x2_t);
+pub(crate) struct R64(float64x2_t);
 
 impl Vector for R32 {
     type Scalar = f32;
-    type Wide = R64;
+    type Wide = Pair<R64>;
     const WIDTH: usize = 4;
 
     #[inline(always)]
@@ -97,12 +98,12 @@ impl Vector for R32 {
         Self(unsafe { vbslq_f32(lanes_of_4(bits), self.0, other.0) })
     }
     #[inline(always)]
-    fn widen(self) -> R64 {
+    fn widen(self) -> Pair<R64> {
         // SAFETY: a register exists only where `Neon::detect` found NEON.
         unsafe {
-            R64(
-                vcvt_f64_f32(vget_low_f32(self.0)),
-                vcvt_high_f64_f32(self.0),
+            Pair(
+                R64(vcvt_f64_f32(vget_low_f32(self.0))),
+                R64(vcvt_high_f64_f32(self.0)),
             )
         }
     }
@@ -117,71 +118,55 @@ impl Vector for R32 {
 impl Vector for R64 {
     type Scalar = f64;
     type Wide = Self;
-    const WIDTH: usize = 4;
+    const WIDTH: usize = 2;
 
     #[inline(always)]
     fn add(self, other: Self) -> Self {
         // SAFETY: a register exists only where `Neon::detect` found NEON.
-        unsafe { Self(vaddq_f64(self.0, other.0), vaddq_f64(self.1, other.1)) }
+        Self(unsafe { vaddq_f64(self.0, other.0) })
     }
     #[inline(always)]
     fn sub(self, other: Self) -> Self {
         // SAFETY: a register exists only where `Neon::detect` found NEON.
-        unsafe { Self(vsubq_f64(self.0, other.0), vsubq_f64(self.1, other.1)) }
+        Self(unsafe { vsubq_f64(self.0, other.0) })
     }
     #[inline(always)]
     fn mul(self, other: Self) -> Self {
         // SAFETY: a register exists only where `Neon::detect` found NEON.
-        unsafe { Self(vmulq_f64(self.0, other.0), vmulq_f64(self.1, other.1)) }
+        Self(unsafe { vmulq_f64(self.0, other.0) })
     }
     #[inline(always)]
     fn mul_add(self, factor: Self, addend: Self) -> Self {
         // SAFETY: a register exists only where `Neon::detect` found NEON.
-        unsafe {
-            Self(
-                vfmaq_f64(addend.0, self.0, factor.0),
-                vfmaq_f64(addend.1, self.1, factor.1),
-            )
-        }
+        Self(unsafe { vfmaq_f64(addend.0, self.0, factor.0) })
     }
     #[inline(always)]
     fn relu(self) -> Self {
         // SAFETY: a register exists only where `Neon::detect` found NEON. (As for `f32`.)
-        unsafe {
-            let low = vbicq_u64(vreinterpretq_u64_f64(self.0), vcltzq_f64(self.0));
-            let high = vbicq_u64(vreinterpretq_u64_f64(self.1), vcltzq_f64(self.1));
-            Self(vreinterpretq_f64_u64(low), vreinterpretq_f64_u64(high))
-        }
+        Self(unsafe {
+            vreinterpretq_f64_u64(vbicq_u64(vreinterpretq_u64_f64(self.0), vcltzq_f64(self.0)))
+        })
     }
     #[inline(always)]
-    #[expect(clippy::cast_possible_truncation, reason = "4 bits of a mask")]
+    #[expect(clippy::cast_possible_truncation, reason = "2 bits of a mask")]
     fn compare_mask(self, threshold: Self) -> u16 {
         // SAFETY: a register exists only where `Neon::detect` found NEON.
         unsafe {
-            let (low, high) = (vld1q_u64([1, 2].as_ptr()), vld1q_u64([4, 8].as_ptr()));
-            let low = vbicq_u64(low, vcleq_f64(self.0, threshold.0));
-            let high = vbicq_u64(high, vcleq_f64(self.1, threshold.1));
-            vaddvq_u64(vorrq_u64(low, high)) as u16
+            let lane = vld1q_u64([1, 2].as_ptr());
+            vaddvq_u64(vbicq_u64(lane, vcleq_f64(self.0, threshold.0))) as u16
         }
     }
     #[inline(always)]
     fn mask_and(self, bits: u16) -> Self {
         // SAFETY: a register exists only where `Neon::detect` found NEON.
-        unsafe {
-            let low = vandq_u64(vreinterpretq_u64_f64(self.0), lanes_of_2(bits));
-            let high = vandq_u64(vreinterpretq_u64_f64(self.1), lanes_of_2(bits >> 2));
-            Self(vreinterpretq_f64_u64(low), vreinterpretq_f64_u64(high))
-        }
+        Self(unsafe {
+            vreinterpretq_f64_u64(vandq_u64(vreinterpretq_u64_f64(self.0), lanes_of_2(bits)))
+        })
     }
     #[inline(always)]
     fn blend(self, bits: u16, other: Self) -> Self {
         // SAFETY: a register exists only where `Neon::detect` found NEON.
-        unsafe {
-            Self(
-                vbslq_f64(lanes_of_2(bits), self.0, other.0),
-                vbslq_f64(lanes_of_2(bits >> 2), self.1, other.1),
-            )
-        }
+        Self(unsafe { vbslq_f64(lanes_of_2(bits), self.0, other.0) })
     }
     #[inline(always)]
     fn widen(self) -> Self {
@@ -190,17 +175,14 @@ impl Vector for R64 {
     #[inline(always)]
     fn write(self, to: &mut [f64]) {
         assert!(to.len() >= Self::WIDTH);
-        // SAFETY: NEON as above; the line before checked that there is room for 4 values.
-        unsafe {
-            vst1q_f64(to.as_mut_ptr(), self.0);
-            vst1q_f64(to.as_mut_ptr().add(2), self.1);
-        }
+        // SAFETY: NEON as above; the line before checked that there is room for 2 values.
+        unsafe { vst1q_f64(to.as_mut_ptr(), self.0) }
     }
 }
 
 impl Simd for Neon {
     type F32 = Lanes<R32, 4>;
-    type F64 = Lanes<R64, 4>;
+    type F64 = Lanes<Pair<R64>, 4>;
 
     #[inline(always)]
     fn splat_f32(self, value: f32) -> Self::F32 {
@@ -210,8 +192,8 @@ impl Simd for Neon {
     #[inline(always)]
     fn splat_f64(self, value: f64) -> Self::F64 {
         // SAFETY: `self` proves NEON.
-        let half = unsafe { vdupq_n_f64(value) };
-        Lanes([R64(half, half); 4])
+        let half = R64(unsafe { vdupq_n_f64(value) });
+        Lanes([Pair(half, half); 4])
     }
     #[inline(always)]
     fn load_f32(self, from: &[f32; LANES]) -> Self::F32 {
@@ -228,9 +210,9 @@ impl Simd for Neon {
         for i in 0..4 {
             // SAFETY: `self` proves NEON; the array has 16 values, of which this reads 4 from 4 i.
             lanes.0[i] = unsafe {
-                R64(
-                    vld1q_f64(from.as_ptr().add(4 * i)),
-                    vld1q_f64(from.as_ptr().add(4 * i + 2)),
+                Pair(
+                    R64(vld1q_f64(from.as_ptr().add(4 * i))),
+                    R64(vld1q_f64(from.as_ptr().add(4 * i + 2))),
                 )
             };
         }

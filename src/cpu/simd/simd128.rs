@@ -1,4 +1,4 @@
-//! SIMD of WebAssembly: registers of 4 `f32`.
+//! SIMD of WebAssembly: registers of 4 `f32` or 2 `f64`.
 //!
 //! A module that has these instructions does not load where they are missing, so a build has this level or it has not: the target
 //! feature `simd128` says so. There is no fused multiply-add, and the bits are those of the portable level.
@@ -13,6 +13,7 @@ use bytemuck::cast;
 use half::{bf16, f16};
 
 use crate::cpu::simd::lanes::Lanes;
+use crate::cpu::simd::pair::Pair;
 use crate::cpu::simd::vector::{LANES, Vector};
 use crate::cpu::simd::{Kernel, Simd};
 
@@ -24,11 +25,11 @@ pub(crate) struct Simd128;
 pub(crate) struct R32(v128);
 
 #[derive(Clone, Copy)]
-pub(crate) struct R64(v128, v128);
+pub(crate) struct R64(v128);
 
 impl Vector for R32 {
     type Scalar = f32;
-    type Wide = R64;
+    type Wide = Pair<R64>;
     const WIDTH: usize = 4;
 
     #[inline(always)]
@@ -65,11 +66,11 @@ impl Vector for R32 {
         Self(v128_bitselect(self.0, other.0, lanes_of_4(bits)))
     }
     #[inline(always)]
-    fn widen(self) -> R64 {
+    fn widen(self) -> Pair<R64> {
         let upper = i32x4_shuffle::<2, 3, 0, 1>(self.0, self.0);
-        R64(
-            f64x2_promote_low_f32x4(self.0),
-            f64x2_promote_low_f32x4(upper),
+        Pair(
+            R64(f64x2_promote_low_f32x4(self.0)),
+            R64(f64x2_promote_low_f32x4(upper)),
         )
     }
     #[inline(always)]
@@ -81,19 +82,19 @@ impl Vector for R32 {
 impl Vector for R64 {
     type Scalar = f64;
     type Wide = Self;
-    const WIDTH: usize = 4;
+    const WIDTH: usize = 2;
 
     #[inline(always)]
     fn add(self, other: Self) -> Self {
-        Self(f64x2_add(self.0, other.0), f64x2_add(self.1, other.1))
+        Self(f64x2_add(self.0, other.0))
     }
     #[inline(always)]
     fn sub(self, other: Self) -> Self {
-        Self(f64x2_sub(self.0, other.0), f64x2_sub(self.1, other.1))
+        Self(f64x2_sub(self.0, other.0))
     }
     #[inline(always)]
     fn mul(self, other: Self) -> Self {
-        Self(f64x2_mul(self.0, other.0), f64x2_mul(self.1, other.1))
+        Self(f64x2_mul(self.0, other.0))
     }
     #[inline(always)]
     fn mul_add(self, factor: Self, addend: Self) -> Self {
@@ -101,31 +102,19 @@ impl Vector for R64 {
     }
     #[inline(always)]
     fn relu(self) -> Self {
-        let zero = f64x2_splat(0.0);
-        Self(
-            v128_andnot(self.0, f64x2_lt(self.0, zero)),
-            v128_andnot(self.1, f64x2_lt(self.1, zero)),
-        )
+        Self(v128_andnot(self.0, f64x2_lt(self.0, f64x2_splat(0.0))))
     }
     #[inline(always)]
     fn compare_mask(self, threshold: Self) -> u16 {
-        let above =
-            |value, threshold| u16::from(i64x2_bitmask(v128_not(f64x2_le(value, threshold))));
-        above(self.0, threshold.0) | above(self.1, threshold.1) << 2
+        u16::from(i64x2_bitmask(v128_not(f64x2_le(self.0, threshold.0))))
     }
     #[inline(always)]
     fn mask_and(self, bits: u16) -> Self {
-        Self(
-            v128_and(self.0, lanes_of_2(bits)),
-            v128_and(self.1, lanes_of_2(bits >> 2)),
-        )
+        Self(v128_and(self.0, lanes_of_2(bits)))
     }
     #[inline(always)]
     fn blend(self, bits: u16, other: Self) -> Self {
-        Self(
-            v128_bitselect(self.0, other.0, lanes_of_2(bits)),
-            v128_bitselect(self.1, other.1, lanes_of_2(bits >> 2)),
-        )
+        Self(v128_bitselect(self.0, other.0, lanes_of_2(bits)))
     }
     #[inline(always)]
     fn widen(self) -> Self {
@@ -133,13 +122,13 @@ impl Vector for R64 {
     }
     #[inline(always)]
     fn write(self, to: &mut [f64]) {
-        to[..Self::WIDTH].copy_from_slice(&cast::<[v128; 2], [f64; 4]>([self.0, self.1]));
+        to[..Self::WIDTH].copy_from_slice(&cast::<v128, [f64; 2]>(self.0));
     }
 }
 
 impl Simd for Simd128 {
     type F32 = Lanes<R32, 4>;
-    type F64 = Lanes<R64, 4>;
+    type F64 = Lanes<Pair<R64>, 4>;
     /// Most engines have the sixteen registers of SSE to put them in.
     const FOUR_STREAMS: bool = false;
 
@@ -149,8 +138,8 @@ impl Simd for Simd128 {
     }
     #[inline(always)]
     fn splat_f64(self, value: f64) -> Self::F64 {
-        let half = f64x2_splat(value);
-        Lanes([R64(half, half); 4])
+        let half = R64(f64x2_splat(value));
+        Lanes([Pair(half, half); 4])
     }
     #[inline(always)]
     fn load_f32(self, from: &[f32; LANES]) -> Self::F32 {
@@ -160,12 +149,7 @@ impl Simd for Simd128 {
     #[inline(always)]
     fn load_f64(self, from: &[f64; LANES]) -> Self::F64 {
         let [a, b, c, d] = cast::<_, [[v128; 2]; 4]>(*from);
-        Lanes([
-            R64(a[0], a[1]),
-            R64(b[0], b[1]),
-            R64(c[0], c[1]),
-            R64(d[0], d[1]),
-        ])
+        Lanes([pair(a), pair(b), pair(c), pair(d)])
     }
     #[inline(always)]
     fn load_f16(self, from: &[f16; LANES]) -> Self::F32 {
@@ -195,7 +179,12 @@ impl Simd for Simd128 {
     #[inline(always)]
     fn store_f64(self, value: Self::F64, to: &mut [f64; LANES]) {
         let [a, b, c, d] = value.0;
-        *to = cast([[a.0, a.1], [b.0, b.1], [c.0, c.1], [d.0, d.1]]);
+        *to = cast([
+            [a.0.0, a.1.0],
+            [b.0.0, b.1.0],
+            [c.0.0, c.1.0],
+            [d.0.0, d.1.0],
+        ]);
     }
     #[inline(always)]
     fn store_f16(self, value: Self::F32, to: &mut [f16; LANES]) {
@@ -221,6 +210,11 @@ impl Simd for Simd128 {
     fn apart<K: Kernel>(self, part: K) -> K::Output {
         part.run(self)
     }
+}
+
+#[inline(always)]
+fn pair([lower, upper]: [v128; 2]) -> Pair<R64> {
+    Pair(R64(lower), R64(upper))
 }
 
 /// All bits of the lanes whose bit is set, of four.

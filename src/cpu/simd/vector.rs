@@ -3,8 +3,7 @@
 /// Values in a vector, at every level and of every type.
 pub(crate) const LANES: usize = 16;
 
-/// Values that are computed with together: those of a register (for `f64`, of two), or [`LANES`] of them in as many registers as
-/// that takes.
+/// Values that are computed with together: those of a register, or of as many as hold [`LANES`] of them, or their `f64`.
 #[allow(
     unreachable_pub,
     reason = "the bounds of what `Element` is lead here, which Rust 1.89 does not see"

@@ -43,7 +43,7 @@ impl Avx2 {
 
 impl Simd for Avx2 {
     type F32 = Pair<R32>;
-    type F64 = Pair<R64>;
+    type F64 = Pair<Pair<R64>>;
 
     #[inline(always)]
     fn splat_f32(self, value: f32) -> Self::F32 {
@@ -54,8 +54,8 @@ impl Simd for Avx2 {
     #[inline(always)]
     fn splat_f64(self, value: f64) -> Self::F64 {
         // SAFETY: `self` proves AVX2.
-        let half = unsafe { _mm256_set1_pd(value) };
-        Pair(R64(half, half), R64(half, half))
+        let quarter = R64(unsafe { _mm256_set1_pd(value) });
+        Pair(Pair(quarter, quarter), Pair(quarter, quarter))
     }
     #[inline(always)]
     fn load_f32(self, from: &[f32; LANES]) -> Self::F32 {
@@ -74,8 +74,14 @@ impl Simd for Avx2 {
         // SAFETY: `self` proves AVX2; the array has 16 values.
         unsafe {
             Pair(
-                R64(_mm256_loadu_pd(from), _mm256_loadu_pd(from.add(4))),
-                R64(_mm256_loadu_pd(from.add(8)), _mm256_loadu_pd(from.add(12))),
+                Pair(
+                    R64(_mm256_loadu_pd(from)),
+                    R64(_mm256_loadu_pd(from.add(4))),
+                ),
+                Pair(
+                    R64(_mm256_loadu_pd(from.add(8))),
+                    R64(_mm256_loadu_pd(from.add(12))),
+                ),
             )
         }
     }
@@ -112,8 +118,7 @@ impl Simd for Avx2 {
     }
     #[inline(always)]
     fn store_f64(self, value: Self::F64, to: &mut [f64; LANES]) {
-        value.0.write(&mut to[..8]);
-        value.1.write(&mut to[8..]);
+        value.write(to);
     }
     #[inline(always)]
     fn store_f16(self, value: Self::F32, to: &mut [f16; LANES]) {
@@ -150,10 +155,10 @@ impl Simd for Avx2 {
         let [to] = to.get();
         // SAFETY: `self` proves AVX2; the array has room for 16 values, and is aligned, as its type says.
         unsafe {
-            _mm256_stream_pd(to.as_mut_ptr(), value.0.0);
-            _mm256_stream_pd(to.as_mut_ptr().add(4), value.0.1);
-            _mm256_stream_pd(to.as_mut_ptr().add(8), value.1.0);
-            _mm256_stream_pd(to.as_mut_ptr().add(12), value.1.1);
+            _mm256_stream_pd(to.as_mut_ptr(), value.0.0.0);
+            _mm256_stream_pd(to.as_mut_ptr().add(4), value.0.1.0);
+            _mm256_stream_pd(to.as_mut_ptr().add(8), value.1.0.0);
+            _mm256_stream_pd(to.as_mut_ptr().add(12), value.1.1.0);
         }
     }
     #[inline(always)]

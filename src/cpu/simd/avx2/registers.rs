@@ -1,4 +1,4 @@
-//! The registers: one holds 8 `f32`; for `f64` two go together.
+//! The registers: one holds 8 `f32` or 4 `f64`.
 //!
 //! Safety of every block here: only the parent module makes registers, and only where it has the proof that the machine has them.
 #![expect(unsafe_code, reason = "vendor intrinsics")]
@@ -9,17 +9,18 @@
 
 use std::arch::x86_64::*;
 
+use crate::cpu::simd::pair::Pair;
 use crate::cpu::simd::vector::Vector;
 
 #[derive(Clone, Copy)]
 pub(crate) struct R32(pub(crate) __m256);
 
 #[derive(Clone, Copy)]
-pub(crate) struct R64(pub(crate) __m256d, pub(crate) __m256d);
+pub(crate) struct R64(pub(crate) __m256d);
 
 impl Vector for R32 {
     type Scalar = f32;
-    type Wide = R64;
+    type Wide = Pair<R64>;
     const WIDTH: usize = 8;
 
     #[inline(always)]
@@ -68,12 +69,12 @@ impl Vector for R32 {
         Self(unsafe { _mm256_blendv_ps(other.0, self.0, lanes_of_8(bits)) })
     }
     #[inline(always)]
-    fn widen(self) -> R64 {
+    fn widen(self) -> Pair<R64> {
         // SAFETY: a register exists only where `Avx2::detect` found AVX2.
         unsafe {
-            R64(
-                _mm256_cvtps_pd(_mm256_castps256_ps128(self.0)),
-                _mm256_cvtps_pd(_mm256_extractf128_ps::<1>(self.0)),
+            Pair(
+                R64(_mm256_cvtps_pd(_mm256_castps256_ps128(self.0))),
+                R64(_mm256_cvtps_pd(_mm256_extractf128_ps::<1>(self.0))),
             )
         }
     }
@@ -88,57 +89,32 @@ impl Vector for R32 {
 impl Vector for R64 {
     type Scalar = f64;
     type Wide = Self;
-    const WIDTH: usize = 8;
+    const WIDTH: usize = 4;
 
     #[inline(always)]
     fn add(self, other: Self) -> Self {
         // SAFETY: a register exists only where `Avx2::detect` found AVX2.
-        unsafe {
-            Self(
-                _mm256_add_pd(self.0, other.0),
-                _mm256_add_pd(self.1, other.1),
-            )
-        }
+        Self(unsafe { _mm256_add_pd(self.0, other.0) })
     }
     #[inline(always)]
     fn sub(self, other: Self) -> Self {
         // SAFETY: a register exists only where `Avx2::detect` found AVX2.
-        unsafe {
-            Self(
-                _mm256_sub_pd(self.0, other.0),
-                _mm256_sub_pd(self.1, other.1),
-            )
-        }
+        Self(unsafe { _mm256_sub_pd(self.0, other.0) })
     }
     #[inline(always)]
     fn mul(self, other: Self) -> Self {
         // SAFETY: a register exists only where `Avx2::detect` found AVX2.
-        unsafe {
-            Self(
-                _mm256_mul_pd(self.0, other.0),
-                _mm256_mul_pd(self.1, other.1),
-            )
-        }
+        Self(unsafe { _mm256_mul_pd(self.0, other.0) })
     }
     #[inline(always)]
     fn mul_add(self, factor: Self, addend: Self) -> Self {
         // SAFETY: a register exists only where `Avx2::detect` found FMA.
-        unsafe {
-            Self(
-                _mm256_fmadd_pd(self.0, factor.0, addend.0),
-                _mm256_fmadd_pd(self.1, factor.1, addend.1),
-            )
-        }
+        Self(unsafe { _mm256_fmadd_pd(self.0, factor.0, addend.0) })
     }
     #[inline(always)]
     fn relu(self) -> Self {
         // SAFETY: a register exists only where `Avx2::detect` found AVX2. (The maximum gives its second operand on NaN.)
-        unsafe {
-            Self(
-                _mm256_max_pd(_mm256_setzero_pd(), self.0),
-                _mm256_max_pd(_mm256_setzero_pd(), self.1),
-            )
-        }
+        Self(unsafe { _mm256_max_pd(_mm256_setzero_pd(), self.0) })
     }
     #[inline(always)]
     #[expect(
@@ -148,31 +124,17 @@ impl Vector for R64 {
     )]
     fn compare_mask(self, threshold: Self) -> u16 {
         // SAFETY: a register exists only where `Avx2::detect` found AVX2.
-        unsafe {
-            let low = _mm256_movemask_pd(_mm256_cmp_pd::<_CMP_NLE_UQ>(self.0, threshold.0));
-            let high = _mm256_movemask_pd(_mm256_cmp_pd::<_CMP_NLE_UQ>(self.1, threshold.1));
-            (low | high << 4) as u16
-        }
+        unsafe { _mm256_movemask_pd(_mm256_cmp_pd::<_CMP_NLE_UQ>(self.0, threshold.0)) as u16 }
     }
     #[inline(always)]
     fn mask_and(self, bits: u16) -> Self {
         // SAFETY: a register exists only where `Avx2::detect` found AVX2.
-        unsafe {
-            Self(
-                _mm256_and_pd(self.0, lanes_of_4(bits)),
-                _mm256_and_pd(self.1, lanes_of_4(bits >> 4)),
-            )
-        }
+        Self(unsafe { _mm256_and_pd(self.0, lanes_of_4(bits)) })
     }
     #[inline(always)]
     fn blend(self, bits: u16, other: Self) -> Self {
         // SAFETY: a register exists only where `Avx2::detect` found AVX2.
-        unsafe {
-            Self(
-                _mm256_blendv_pd(other.0, self.0, lanes_of_4(bits)),
-                _mm256_blendv_pd(other.1, self.1, lanes_of_4(bits >> 4)),
-            )
-        }
+        Self(unsafe { _mm256_blendv_pd(other.0, self.0, lanes_of_4(bits)) })
     }
     #[inline(always)]
     fn widen(self) -> Self {
@@ -181,11 +143,8 @@ impl Vector for R64 {
     #[inline(always)]
     fn write(self, to: &mut [f64]) {
         assert!(to.len() >= Self::WIDTH);
-        // SAFETY: AVX2 as above; the line before checked that there is room for 8 values.
-        unsafe {
-            _mm256_storeu_pd(to.as_mut_ptr(), self.0);
-            _mm256_storeu_pd(to.as_mut_ptr().add(4), self.1);
-        }
+        // SAFETY: AVX2 as above; the line before checked that there is room for 4 values.
+        unsafe { _mm256_storeu_pd(to.as_mut_ptr(), self.0) }
     }
 }
 

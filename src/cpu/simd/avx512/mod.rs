@@ -21,6 +21,7 @@ use registers::{R32, R64};
 
 use crate::cpu::simd::aligned::Aligned;
 use crate::cpu::simd::frame::align_frame;
+use crate::cpu::simd::pair::Pair;
 use crate::cpu::simd::vector::{LANES, Vector};
 use crate::cpu::simd::{Kernel, Simd};
 
@@ -79,7 +80,7 @@ impl Avx512 {
 
 impl Simd for Avx512 {
     type F32 = R32;
-    type F64 = R64;
+    type F64 = Pair<R64>;
 
     #[inline(always)]
     fn splat_f32(self, value: f32) -> Self::F32 {
@@ -89,8 +90,8 @@ impl Simd for Avx512 {
     #[inline(always)]
     fn splat_f64(self, value: f64) -> Self::F64 {
         // SAFETY: `self` proves AVX-512 F.
-        let half = unsafe { _mm512_set1_pd(value) };
-        R64(half, half)
+        let half = R64(unsafe { _mm512_set1_pd(value) });
+        Pair(half, half)
     }
     #[inline(always)]
     fn load_f32(self, from: &[f32; LANES]) -> Self::F32 {
@@ -101,7 +102,12 @@ impl Simd for Avx512 {
     fn load_f64(self, from: &[f64; LANES]) -> Self::F64 {
         let from = from.as_ptr();
         // SAFETY: `self` proves AVX-512 F; the array has 16 values.
-        unsafe { R64(_mm512_loadu_pd(from), _mm512_loadu_pd(from.add(8))) }
+        unsafe {
+            Pair(
+                R64(_mm512_loadu_pd(from)),
+                R64(_mm512_loadu_pd(from.add(8))),
+            )
+        }
     }
     #[inline(always)]
     fn load_f16(self, from: &[f16; LANES]) -> Self::F32 {
@@ -141,8 +147,8 @@ impl Simd for Avx512 {
         let [to] = to.get();
         // SAFETY: `self` proves AVX-512 F; the array has room for 16 values, and is aligned, as its type says.
         unsafe {
-            _mm512_stream_pd(to.as_mut_ptr(), value.0);
-            _mm512_stream_pd(to.as_mut_ptr().add(8), value.1);
+            _mm512_stream_pd(to.as_mut_ptr(), value.0.0);
+            _mm512_stream_pd(to.as_mut_ptr().add(8), value.1.0);
         }
     }
     #[inline(always)]
