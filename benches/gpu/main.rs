@@ -185,7 +185,9 @@ fn device(gpu: batchnorm::Result<Cuda>, without: u8) -> ExitCode {
 /// How long it took, and of what: the driver may refuse the machine code, and then compiles PTX.
 fn load(machine: &Machine, opened: Duration, json: &Json) -> Done {
     let seconds = opened.as_secs_f64();
-    let LoadedModules { machine_code, ptx } = machine.gpu.loaded_modules();
+    let LoadedModules {
+        machine_code, ptx, ..
+    } = machine.gpu.loaded_modules();
     println!(
         "a context with every kernel: {seconds:.3} s; {machine_code} modules as machine code, {ptx} as PTX"
     );

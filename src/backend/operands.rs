@@ -154,6 +154,7 @@ pub struct GradientSumsMut<W> {
 
 /// Where a pass took its statistics from, which decides the formula of dx.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum StatisticsSource {
     /// The batch: mean and variance depend on x, `dx = γ·inv_std·(dv − Σdv/M − x̂·Σ(dv·x̂)/M)`.
     Batch,

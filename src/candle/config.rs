@@ -8,7 +8,8 @@ use crate::config::renormalization::Renormalization;
 use crate::error::Error;
 
 /// A layer's settings. Made of candle's own configuration or of an ε too, so that
-/// `batch_norm(64, 1e-5, vb)` stays as it is.
+/// `batch_norm(64, 1e-5, vb)` stays as it is. A new field takes a new minor version: end a literal with
+/// `..BatchNormConfig::default()`, and it stays as it is too.
 ///
 /// ```
 /// use batchnorm::{Activation, candle::BatchNormConfig};

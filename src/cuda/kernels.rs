@@ -33,6 +33,7 @@ struct Loaded {
 
 /// How many modules of kernels are loaded, by the form that the driver took.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct LoadedModules {
     /// As the machine code that the build has ([`BATCHNORM_CUDA_CUBINS`](crate::manual::cuda)).
     pub machine_code: usize,
