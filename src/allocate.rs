@@ -8,12 +8,17 @@ use crate::error::{Error, Result};
 /// An empty vector with room for so many values.
 pub(crate) fn reserved<T>(len: usize) -> Result<Vec<T>> {
     let mut buffer = Vec::new();
+    reserve(&mut buffer, len)?;
+    Ok(buffer)
+}
+
+/// Room for so many more values.
+pub(crate) fn reserve<T>(buffer: &mut Vec<T>, len: usize) -> Result<()> {
     buffer
         .try_reserve_exact(len)
         .map_err(|_| Error::OutOfMemory {
             bytes: len.saturating_mul(size_of::<T>()),
-        })?;
-    Ok(buffer)
+        })
 }
 
 /// So many of a value.

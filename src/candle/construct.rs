@@ -160,13 +160,7 @@ fn layer_of(
             momentum,
         ),
     }?;
-    check_variables(&candle)?;
-    Ok(BatchNorm {
-        config,
-        candle,
-        frozen: false,
-        ranks: None,
-    })
+    around(candle, config)
 }
 
 impl TryFrom<candle_nn::BatchNorm> for BatchNorm {
@@ -175,22 +169,28 @@ impl TryFrom<candle_nn::BatchNorm> for BatchNorm {
     /// The same layer, sharing its variables. (candle's layer does not tell its `remove_mean`; it is taken for `true`.)
     ///
     /// # Errors
-    /// A data type that no input goes with, and a running variance that is below zero or NaN.
+    /// As [`new_with_momentum`](BatchNorm::new_with_momentum).
     fn try_from(candle: candle_nn::BatchNorm) -> Result<Self> {
-        check_variables(&candle)?;
         let config = BatchNormConfig {
             eps: candle.eps(),
             affine: candle.weight_and_bias().is_some(),
             momentum: candle.momentum(),
             ..BatchNormConfig::default()
         };
-        Ok(Self {
-            config,
-            candle,
-            frozen: false,
-            ranks: None,
-        })
+        settings_of(&config, candle.running_mean().elem_count()).map(drop)?;
+        around(candle, config)
     }
+}
+
+/// The layer around candle's, of settings that have been checked.
+fn around(candle: candle_nn::BatchNorm, config: BatchNormConfig) -> Result<BatchNorm> {
+    check_variables(&candle)?;
+    Ok(BatchNorm {
+        config,
+        candle,
+        frozen: false,
+        ranks: None,
+    })
 }
 
 /// Data types that an input goes with, and a running variance that is none below zero or NaN.

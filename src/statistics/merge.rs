@@ -5,6 +5,7 @@
 
 use std::array::from_fn;
 
+use crate::allocate::reserved;
 use crate::backend::operands::MomentsMut;
 use crate::cpu::simd::dispatch::Dispatch;
 use crate::cpu::simd::{Kernel, Simd};
@@ -43,7 +44,10 @@ pub(crate) fn total_count(mut counts: impl Iterator<Item = usize>) -> Result<usi
 }
 
 /// Merges parts of which at least one has values. Of a part that alone has any the moments are those of the whole, as they are.
-pub(crate) fn merge(parts: &[Part<'_>], total: usize, out: MomentsMut<'_>) {
+///
+/// # Errors
+/// When there is no room for the terms of a sum.
+pub(crate) fn merge(parts: &[Part<'_>], total: usize, out: MomentsMut<'_>) -> Result<()> {
     let MomentsMut {
         mean: means,
         mean_low: lows,
@@ -54,21 +58,26 @@ pub(crate) fn merge(parts: &[Part<'_>], total: usize, out: MomentsMut<'_>) {
         means.copy_from_slice(only.mean);
         lows.copy_from_slice(only.mean_low);
         m2s.copy_from_slice(only.m2);
-        return;
+        return Ok(());
     }
+    let terms = reserved(5 * parts.len() + 4)?;
     Dispatch::detect().run(Merge {
         parts,
         total,
+        terms,
         means,
         lows,
         m2s,
     });
+    Ok(())
 }
 
 /// A merge of parts of which several have values.
 struct Merge<'a, 'p> {
     parts: &'a [Part<'p>],
     total: usize,
+    /// Room for those of the longest sum.
+    terms: Vec<OfChannels>,
     means: &'a mut [f64],
     lows: &'a mut [f64],
     m2s: &'a mut [f64],
@@ -78,10 +87,10 @@ impl Kernel for Merge<'_, '_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, _: S) {
+    fn run<S: Simd>(mut self, _: S) {
         let (channels, whole) = (self.means.len(), Weight::of(self.total, self.total));
         let filled = || self.parts.iter().filter(|part| part.count > 0);
-        let mut terms = Vec::with_capacity(5 * self.parts.len() + 4);
+        let terms = &mut self.terms;
         for first in (0..channels).step_by(CHANNELS_AT_ONCE) {
             terms.clear();
             for part in filled() {
@@ -90,9 +99,9 @@ impl Kernel for Merge<'_, '_> {
                 let low = loaded(&part.mean_low[first..]);
                 terms.push(low.map(|low| weight.value() * low));
             }
-            let near = exact_sums(&terms).map(|sum| sum / whole.value());
+            let near = exact_sums(terms).map(|sum| sum / whole.value());
             terms.extend(whole.times(near.map(|mean| -mean)));
-            let rest = exact_sums(&terms).map(|sum| sum / whole.value());
+            let rest = exact_sums(terms).map(|sum| sum / whole.value());
             let mean: [_; CHANNELS_AT_ONCE] = from_fn(|l| sum_and_error(near[l], rest[l]));
             terms.clear();
             for part in filled() {
@@ -103,7 +112,7 @@ impl Kernel for Merge<'_, '_> {
                     part.count as f64 * (apart * apart)
                 }));
             }
-            let m2 = exact_sums(&terms);
+            let m2 = exact_sums(terms);
             for c in first..channels.min(first + CHANNELS_AT_ONCE) {
                 let of_parts = filled().map(|part| part.mean[c]);
                 let is_finite = of_parts.clone().all(f64::is_finite);
@@ -183,7 +192,7 @@ mod tests {
             mean_low: &mut mean_low,
             m2: &mut m2,
         };
-        merge(&all, total, out);
+        merge(&all, total, out).unwrap();
         [mean[0], mean_low[0], m2[0]].map(f64::to_bits)
     }
 

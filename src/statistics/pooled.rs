@@ -116,7 +116,7 @@ impl PooledStatistics {
             return Ok(Self::new(channels));
         }
         let mut whole = Self::room(channels, count)?;
-        merge(parts, count, whole.view_mut());
+        merge(parts, count, whole.view_mut())?;
         Ok(whole)
     }
 

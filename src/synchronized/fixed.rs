@@ -5,6 +5,7 @@ use crate::arrays::tensor::Tensor;
 use crate::arrays::view::{Data, DataMut, View};
 use crate::backend::Backend;
 use crate::backend::operands::InOut;
+use crate::config::averaging::Averaging;
 use crate::element::{Compute, Element};
 use crate::error::Result;
 use crate::layer::part_pass::PartPass;
@@ -72,7 +73,7 @@ impl<B: Backend, R: Transport + Clone, C: Compute> SyncBatchNorm<B, R, C> {
         T: Element<Compute = C>,
         X: Data<B, Element = T>,
     {
-        let pass = if self.needs_nobody() {
+        let pass = if self.needs_nobody()? {
             let pass = self.layer.forward_frozen_into(x, residual, y?)?;
             if self.is_alone() || !self.sums_gradients {
                 return Ok(SyncPass::alone(pass));
@@ -146,11 +147,14 @@ impl<B: Backend, R: Transport + Clone, C: Compute> SyncBatchNorm<B, R, C> {
     where
         T: Element<Compute = C>,
     {
-        if self.needs_nobody() {
+        if self.needs_nobody()? {
             return self.layer.forward_inference_in_place(x, residual);
         }
-        let (forward, statistics) =
-            self.statistics_of_all(|layer| self.tell_part(layer, x, residual))?;
+        let (forward, statistics) = self.statistics_of_all(|layer| {
+            let forward = self.tell_part(layer, x, residual)?;
+            output_slice(&forward.shape, "x", x)?;
+            Ok(forward)
+        })?;
         let both = output_slice(&forward.shape, "x", x)?;
         forward.inference(InOut::InPlace(both), &statistics)
     }
@@ -165,7 +169,7 @@ impl<B: Backend, R: Transport + Clone, C: Compute> SyncBatchNorm<B, R, C> {
         T: Element<Compute = C>,
         X: Data<B, Element = T> + ?Sized,
     {
-        if self.needs_nobody() {
+        if self.needs_nobody()? {
             return self.layer.forward_inference_into(x, residual, y?);
         }
         let (forward, statistics) = self.statistics_of_all(|layer| {
@@ -182,8 +186,16 @@ impl<B: Backend, R: Transport + Clone, C: Compute> SyncBatchNorm<B, R, C> {
         forward.inference(InOut::Separate(values, y), &statistics)
     }
 
-    /// Whether this rank knows by itself the statistics of a pass that follows no batch.
-    fn needs_nobody(&self) -> bool {
-        self.layer.running().is_some() || self.is_alone()
+    /// Whether this rank knows by itself the statistics of a pass that follows no batch. (Where it does not, the others are told if its
+    /// layer is another.)
+    fn needs_nobody(&self) -> Result<bool> {
+        if self.is_alone() {
+            return Ok(true);
+        }
+        if self.agreed.averaging_kind() == Averaging::Off {
+            return Ok(false);
+        }
+        self.check_agreed()?;
+        Ok(true)
     }
 }

@@ -154,7 +154,7 @@ pub(crate) struct Messages<'c> {
 impl<'c> Messages<'c> {
     /// Room for those of so many ranks, about layers of so many channels.
     pub(crate) fn room(world: usize, layers: &'c [usize]) -> Result<Self> {
-        let words = filled(world * words_of_message(layers), 0)?;
+        let words = filled(world.saturating_mul(words_of_message(layers)), 0)?;
         Ok(Self { words, layers })
     }
 

@@ -16,8 +16,9 @@ pub(crate) mod transport;
 use std::fmt;
 
 use crate::backend::Backend;
+use crate::config::BatchNormConfig;
 use crate::element::Compute;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::layer::BatchNorm;
 use crate::statistics::batch::BatchStatistics;
 use crate::synchronized::handshake::shake_hands;
@@ -77,6 +78,8 @@ use crate::synchronized::transport::Transport;
 /// has the meaning.
 pub struct SyncBatchNorm<B: Backend, R: Transport, C: Compute = f32> {
     layer: BatchNorm<B, C>,
+    /// The settings that all ranks have said they have.
+    agreed: BatchNormConfig,
     ranks: R,
     sums_gradients: bool,
 }
@@ -106,9 +109,22 @@ impl<B: Backend, R: Transport + Clone, C: Compute> SyncBatchNorm<B, R, C> {
         let described = format!("{layer} of {}, gradients {gradients}", C::DTYPE);
         shake_hands(&ranks, layer.config(), &described)?;
         Ok(Self {
+            agreed: *layer.config(),
             layer,
             ranks,
             sums_gradients,
+        })
+    }
+
+    /// That the layer has the settings that the ranks have agreed on: another one can be put in its place.
+    fn check_agreed(&self) -> Result<()> {
+        if *self.layer.config() == self.agreed {
+            return Ok(());
+        }
+        Err(Error::Value {
+            what: "a synchronized layer",
+            found: self.layer.to_string(),
+            needed: "the settings that the ranks agreed on when it was made",
         })
     }
 
@@ -128,7 +144,8 @@ impl<B: Backend, R: Transport + Clone, C: Compute> SyncBatchNorm<B, R, C> {
         &self.layer
     }
 
-    /// This rank's layer, to be changed: its γ and β, and the running statistics, which all ranks change alike.
+    /// This rank's layer, to be changed: its γ and β, and the running statistics, which all ranks change alike. With a layer of other
+    /// settings in its place a pass is an error, on all ranks if it is a collective.
     pub fn layer_mut(&mut self) -> &mut BatchNorm<B, C> {
         &mut self.layer
     }

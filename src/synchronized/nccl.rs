@@ -11,7 +11,7 @@ use crate::cuda::driver_error::driver_error;
 use crate::cuda::nccl::communicator::Communicator;
 use crate::cuda::nccl::library::UniqueId;
 use crate::error::{Error, Result};
-use crate::synchronized::transport::Transport;
+use crate::synchronized::transport::{Transport, check_room};
 
 /// What connects the ranks of a group: one rank makes it, and tells it to the others by whatever means they have.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -167,6 +167,7 @@ impl Transport for NcclRank {
     }
 
     fn all_gather(&self, send: &[u8], received: &mut [u8]) -> Result<()> {
+        check_room(self.world, send, received)?;
         let mut connection = self
             .connection
             .lock()

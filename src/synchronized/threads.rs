@@ -5,8 +5,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::allocate::reserve;
 use crate::error::{Error, Result};
-use crate::synchronized::transport::Transport;
+use crate::synchronized::transport::{Transport, check_room};
 
 /// How long a rank looks for the others before it sleeps: they mostly come at about the same time, and to be woken takes longer than
 /// an exchange does.
@@ -176,13 +177,7 @@ impl Transport for ThreadRank {
             .exchanges
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        let world = self.world();
-        if received.len() != world * send.len() {
-            let found = received.len();
-            let needed = world * send.len();
-            let reason = format!("there is room for {found} bytes, needed are {needed}");
-            return Err(failed(reason));
-        }
+        check_room(self.world(), send, received)?;
         let round = {
             let state = self.world.lock();
             state.check_not_ended()?;
@@ -192,6 +187,7 @@ impl Transport for ThreadRank {
         {
             let mut sent = of_rank(&self.world.sent[parity][self.rank]);
             sent.clear();
+            reserve(&mut sent, send.len())?;
             sent.extend_from_slice(send);
         }
         let is_last = {

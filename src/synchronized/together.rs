@@ -97,17 +97,14 @@ where
     C: Compute,
 {
     let ranks = &layers[0].ranks;
-    let channels: Vec<usize> = layers
-        .iter()
-        .map(|layer| layer.layer.config().channels())
-        .collect();
+    let channels: Vec<usize> = layers.iter().map(|layer| layer.agreed.channels()).collect();
     let (prepared, messages) = exchange(ranks, Call::Forward, &channels, |message| -> Result<_> {
         let mut prepared = vec![];
         for (index, (layer, (y, x, residual))) in layers.iter().zip(&mut given).enumerate() {
             let told = message.layer(index);
             check_same_ranks(ranks, &layer.ranks)?;
-            y.as_mut().map_err(|error| error.clone())?;
             let forward = layer.tell_part(told, x, *residual)?;
+            y.as_mut().map_err(|error| error.clone())?;
             let forward = forward.against(layer.layer.reference()?);
             let room = forward.room_for_given(StatisticsSource::Batch)?;
             prepared.push((forward, room));

@@ -164,7 +164,7 @@ impl<B: Backend, R: Transport + Clone, C: Compute> SyncBatchNorm<B, R, C> {
         &self,
         work: impl FnOnce(OfLayer<'_>) -> Result<W>,
     ) -> Result<(W, BatchStatistics<C, B>)> {
-        let channels = [self.layer.config().channels()];
+        let channels = [self.agreed.channels()];
         let (done, messages) = exchange(&self.ranks, Call::Forward, &channels, |message| {
             work(message.layer(0))
         })?;
@@ -182,7 +182,8 @@ impl<B: Backend, R: Transport + Clone, C: Compute> SyncBatchNorm<B, R, C> {
         T: Element<Compute = C>,
         X: Data<B, Element = T> + ?Sized,
     {
-        self.layer.config().check_epsilon_for_batch_statistics()?;
+        self.check_agreed()?;
+        self.agreed.check_epsilon_for_batch_statistics()?;
         let View { shape, .. } = lent("x", x)?;
         let forward = self.layer.forward_of(&shape, residual)?;
         tell_statistics(layer, &self.layer.part_statistics(x)?);
@@ -195,9 +196,8 @@ impl<B: Backend, R: Transport + Clone, C: Compute> SyncBatchNorm<B, R, C> {
         messages: &Messages<'_>,
         index: usize,
     ) -> Result<BatchStatistics<C, B>> {
-        let config = self.layer.config();
-        let whole = merged_statistics(messages, index, config.channels())?;
-        whole.to_batch(self.layer.backend(), config.epsilon_value())
+        let whole = merged_statistics(messages, index, self.agreed.channels())?;
+        whole.to_batch(self.layer.backend(), self.agreed.epsilon_value())
     }
 }
 

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// One rank's connection to all ranks: those of a world, numbered from 0, of which each has a part of every batch. They may be threads
 /// ([`ThreadRank`](crate::ThreadRank)), processes (`examples/mpi`, in the repository, is a transport through MPI), or machines.
@@ -26,6 +26,18 @@ pub trait Transport {
     fn all_gather(&self, send: &[u8], received: &mut [u8]) -> Result<()>;
 }
 
+/// That there is room for as many bytes of each of a world's ranks, and for no more: every transport of this crate asks here first.
+pub(crate) fn check_room(world: usize, send: &[u8], received: &[u8]) -> Result<()> {
+    let (found, bytes) = (received.len(), send.len());
+    if Some(found) == bytes.checked_mul(world) {
+        return Ok(());
+    }
+    Err(Error::Transport {
+        reason: format!("there is room for {found} bytes, needed are {world} times {bytes}"),
+        source: None,
+    })
+}
+
 macro_rules! transport_behind {
     ($($pointer:ty),*) => {$(
         impl<R: Transport + ?Sized> Transport for $pointer {
@@ -43,3 +55,20 @@ macro_rules! transport_behind {
 }
 
 transport_behind!(&R, Arc<R>, Rc<R>);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_is_room_for_all_and_for_no_more() {
+        assert!(check_room(3, &[0; 2], &[0; 6]).is_ok());
+        assert!(check_room(1, &[], &[]).is_ok());
+        for received in [0, 2, 5, 7] {
+            let refused = check_room(3, &[0; 2], &vec![0; received]).unwrap_err();
+            let needed = format!("room for {received} bytes, needed are 3 times 2");
+            assert!(refused.to_string().contains(&needed), "{refused}");
+        }
+        assert!(check_room(usize::MAX, &[0; 2], &[0; 2]).is_err());
+    }
+}

@@ -106,6 +106,21 @@ fn taking_over_candle_s_layer_shares_its_variables() -> Result<()> {
     Ok(())
 }
 
+/// candle's layer can be made with an ε that is none.
+#[test]
+fn a_layer_of_candle_s_that_could_make_no_pass_is_not_taken_over() -> Result<()> {
+    for eps in [f64::NAN, f64::INFINITY] {
+        let of = |value: f32| Tensor::full(value, 3, &Device::Cpu);
+        let candle = candle_nn::BatchNorm::new_no_bias(3, of(0.0)?, of(1.0)?, eps)?;
+        let refused = BatchNorm::try_from(candle).expect_err("no ε");
+        assert!(
+            refused.to_string().contains("eps must be finite"),
+            "{refused}"
+        );
+    }
+    Ok(())
+}
+
 #[test]
 fn candle_s_layer_again_shares_its_variables() -> Result<()> {
     let ours = Both::new(3, 1e-3, 0.2)?.ours;

@@ -297,6 +297,42 @@ fn ranks_in_different_layers_learn_it() {
     });
 }
 
+/// Of other channels, of another ε, and of what no synchronized layer can have.
+#[test]
+fn a_layer_of_other_settings_in_its_place_is_an_error_on_all() {
+    for config in [
+        BatchNormConfig::new(3),
+        BatchNormConfig::new(2).epsilon(0.5),
+        BatchNormConfig::new(2).ghost_batch(1),
+    ] {
+        let errors = all_ranks(3, |rank| {
+            let mut layer = synchronized(&rank);
+            if rank.rank() == 1 {
+                *layer.layer_mut() = BatchNorm::new(&Cpu::new(), config).unwrap();
+            }
+            let together = vec![(&mut layer, good(), None)];
+            let together = SyncBatchNorm::forward_training_together(together).map(drop);
+            let refused = [
+                together,
+                layer.forward_training(good()).map(drop),
+                layer.forward_training_deferred(good()).map(drop),
+            ];
+            // What takes no exchange is that rank's own error.
+            assert_eq!(layer.forward_inference(&good()).is_err(), rank.rank() == 1);
+            assert_eq!(layer.forward_frozen(good()).is_err(), rank.rank() == 1);
+            assert_eq!(layer.layer().running().unwrap().num_batches_tracked(), 0);
+            refused.map(|refused| refused.unwrap_err())
+        });
+        for error in errors.iter().flatten() {
+            assert!(
+                matches!(error, Error::RankFailed { rank: 1, .. }),
+                "{error}"
+            );
+            assert!(error.to_string().contains("agreed on"), "{error}");
+        }
+    }
+}
+
 /// A transport that does not what it says.
 #[derive(Clone, Copy)]
 enum Broken {
@@ -306,6 +342,8 @@ enum Broken {
     Nowhere,
     /// Has a library that fails.
     Failing,
+    /// Is of more ranks than there is memory for.
+    Huge,
 }
 
 impl Transport for Broken {
@@ -313,10 +351,10 @@ impl Transport for Broken {
         0
     }
     fn world(&self) -> usize {
-        if matches!(self, Broken::Nowhere) {
-            0
-        } else {
-            2
+        match self {
+            Broken::Nowhere => 0,
+            Broken::Huge => usize::MAX,
+            _ => 2,
         }
     }
     fn all_gather(&self, _: &[u8], _: &mut [u8]) -> Result<()> {
@@ -336,6 +374,7 @@ fn a_transport_that_is_none_is_an_error() {
         (Broken::Silent, "at the place of rank 1 are not its bytes"),
         (Broken::Nowhere, "rank 0 is none of 0"),
         (Broken::Failing, "the cable is out"),
+        (Broken::Huge, "memory"),
     ] {
         let refused = SyncBatchNorm::new(layer(2), broken).unwrap_err();
         assert!(refused.to_string().contains(expected), "{refused}");
@@ -349,7 +388,7 @@ fn threads_are_told_what_they_did_wrong() {
     assert!(
         refused
             .to_string()
-            .contains("room for 3 bytes, needed are 2"),
+            .contains("room for 3 bytes, needed are 1 times 2"),
         "{refused}"
     );
     assert!(ThreadRank::connect(0, LIMIT).is_empty());
