@@ -43,15 +43,19 @@ fn normalize(
     residual: Option<&Tensor>,
     train: bool,
 ) -> Result<Tensor> {
-    let settings = settings_of(&layer.config, layer.running_mean().elem_count())?;
     let (prepared, statistics) = match &layer.ranks {
         Some(ranks) if train && !layer.frozen => {
-            let (prepared, whole) = ranks.statistics_of_all(settings.channels(), || {
+            let channels = layer.running_mean().elem_count();
+            let (prepared, whole) = ranks.statistics_of_all(channels, || {
                 let prepared = prepare(layer, x, residual)?;
                 let Prepared {
-                    passes, x, shape, ..
+                    settings,
+                    passes,
+                    x,
+                    shape,
+                    ..
                 } = &prepared;
-                let part = (passes.part_statistics)(&settings, shape, x)?;
+                let part = (passes.part_statistics)(settings, shape, x)?;
                 Ok((prepared, part))
             })?;
             (prepared, WhoseStatistics::Ranks(whole, ranks.clone()))
@@ -59,46 +63,47 @@ fn normalize(
         _ if train && !layer.frozen => (prepare(layer, x, residual)?, WhoseStatistics::Batch),
         _ => (prepare(layer, x, residual)?, WhoseStatistics::Running),
     };
-    run(layer, &settings, &prepared, statistics)
+    run(layer, &prepared, statistics)
 }
 
 /// Brings the operands into order, or says why they cannot be.
 fn prepare(layer: &BatchNorm, x: &Tensor, residual: Option<&Tensor>) -> Result<Prepared> {
+    let channels = layer.running_mean().elem_count();
+    let settings = settings_of(&layer.config, channels)?;
     check_device(layer, x, residual)?;
-    check_channels(x, layer.running_mean().elem_count()).map_err(wrap)?;
+    check_channels(x, channels).map_err(wrap)?;
     let (x, shape) = one_run(x)?;
     let residual = match residual {
         Some(residual) => Some(like(&x, residual, &shape)?),
         None => None,
     };
-    let running_mean = computed_in(&x, "running_mean", layer.running_mean())?;
-    let running_variance = computed_in(&x, "running_var", layer.running_var())?;
+    let (running_mean, running_variance) = (layer.running_mean(), layer.running_var());
+    check_variable(&x, "running_mean", running_mean)?;
+    check_variable(&x, "running_var", running_variance)?;
     let (gamma, beta) = match layer.weight_and_bias() {
-        Some((weight, bias)) => (
-            computed_in(&x, "weight", weight)?.contiguous()?,
-            computed_in(&x, "bias", bias)?.contiguous()?,
-        ),
+        Some((weight, bias)) => {
+            check_variable(&x, "weight", weight)?;
+            check_variable(&x, "bias", bias)?;
+            (weight.contiguous()?, bias.contiguous()?)
+        }
         None => (running_mean.ones_like()?, running_mean.zeros_like()?),
     };
     Ok(Prepared {
+        settings,
         passes: Passes::over(x.dtype())?,
         x,
         shape,
         residual,
         gamma,
         beta,
-        running_mean,
-        running_variance,
+        running_mean: running_mean.clone(),
+        running_variance: running_variance.clone(),
     })
 }
 
-fn run(
-    layer: &BatchNorm,
-    settings: &Settings,
-    prepared: &Prepared,
-    statistics: WhoseStatistics,
-) -> Result<Tensor> {
+fn run(layer: &BatchNorm, prepared: &Prepared, statistics: WhoseStatistics) -> Result<Tensor> {
     let Prepared {
+        settings,
         x,
         residual,
         gamma,
@@ -125,16 +130,15 @@ fn run(
         affine,
     )?;
     if let Some((mean, variance)) = &output.running {
-        let mean = mean.to_dtype(layer.running_mean().dtype())?;
-        let variance = variance.to_dtype(layer.running_var().dtype())?;
-        Var::from_tensor(layer.running_mean())?.set(&mean)?;
-        Var::from_tensor(layer.running_var())?.set(&variance)?;
+        Var::from_tensor(layer.running_mean())?.set(mean)?;
+        Var::from_tensor(layer.running_var())?.set(variance)?;
     }
     to_logical_order(&y, layout)
 }
 
-/// The operands of a pass, each one run of memory of the type that it is computed in.
+/// The operands of a pass, each one run of memory.
 struct Prepared {
+    settings: Settings,
     passes: Passes,
     x: Tensor,
     shape: Shape,
@@ -227,9 +231,8 @@ fn like(x: &Tensor, residual: &Tensor, shape: &Shape) -> Result<Tensor> {
     to_memory_order(residual, shape.layout())?.contiguous()
 }
 
-/// A variable of the layer in the type that x is computed in. One of half precision is brought to `f32` anew in each
-/// pass, through candle's graph: it stays what an optimizer sets, and what gradients are for.
-fn computed_in(x: &Tensor, name: &str, variable: &Tensor) -> Result<Tensor> {
+/// Whether a variable of the layer is of a type that x's pass can read.
+fn check_variable(x: &Tensor, name: &str, variable: &Tensor) -> Result<()> {
     let needed = compute_type("input", x.dtype())?;
     let found = variable.dtype();
     if compute_type(name, found)? != needed {
@@ -238,7 +241,7 @@ fn computed_in(x: &Tensor, name: &str, variable: &Tensor) -> Result<Tensor> {
             "batch norm of {x:?} needs a {name} of {needed:?}, got {found:?}: bring the input to that dtype (Tensor::to_dtype), or make the layer with a VarBuilder of {x:?}"
         )
     }
-    variable.to_dtype(needed)
+    Ok(())
 }
 
 #[cfg(test)]

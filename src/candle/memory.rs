@@ -1,6 +1,9 @@
 //! THE ONLY MATCH on where a candle tensor is: its memory as an operand of this crate's, without a copy.
 
-use candle_core::{CpuStorage, CudaStorage, Result, Storage, StorageRef, Tensor};
+use std::ops::Range;
+
+use candle_core::backend::BackendStorage;
+use candle_core::{CpuStorage, CudaStorage, DType, Result, Storage, StorageRef, Tensor, WithDType};
 
 use crate::backend::memory::Memory;
 use crate::candle::error::wrap;
@@ -36,14 +39,63 @@ impl<'a> Borrowed<'a> {
     /// The values, in memory order.
     pub(super) fn slice<T: Value>(&self) -> Result<DeviceSlice<'_, T>> {
         let start = self.layout.start_offset();
-        let range = start..start + self.layout.shape().elem_count();
-        match &*self.storage {
-            Storage::Cpu(storage) => {
-                Ok(DeviceSlice::Cpu(&T::cpu_storage_as_slice(storage)?[range]))
-            }
-            Storage::Cuda(storage) => gpu::slice(storage, range),
-            Storage::Metal(_) => Err(metal()),
+        slice(
+            &self.storage,
+            start..start + self.layout.shape().elem_count(),
+        )
+    }
+}
+
+fn slice<T: Value>(storage: &Storage, range: Range<usize>) -> Result<DeviceSlice<'_, T>> {
+    match storage {
+        Storage::Cpu(storage) => Ok(DeviceSlice::Cpu(&T::cpu_storage_as_slice(storage)?[range])),
+        Storage::Cuda(storage) => gpu::slice(storage, range),
+        Storage::Metal(_) => Err(metal()),
+    }
+}
+
+/// A variable of the layer as a pass reads it: in the type that is computed in, of which there is a copy where it is of a half type. The
+/// copy is of one pass, for the variable can be set before the next, and is in nobody's graph.
+pub(super) struct Variable<'a> {
+    borrowed: Borrowed<'a>,
+    converted: Option<Storage>,
+}
+
+impl<'a> Variable<'a> {
+    /// A tensor whose values are one run of memory, to be read as values of `C`.
+    pub(super) fn of<C: Value>(tensor: &'a Tensor) -> Result<Self> {
+        let borrowed = Borrowed::of(tensor);
+        let needed = <C as WithDType>::DTYPE;
+        let converted = if tensor.dtype() == needed {
+            None
+        } else {
+            Some(in_type(&borrowed.storage, borrowed.layout, needed)?)
+        };
+        Ok(Self {
+            borrowed,
+            converted,
+        })
+    }
+
+    /// The values.
+    pub(super) fn slice<C: Value>(&self) -> Result<DeviceSlice<'_, C>> {
+        match &self.converted {
+            Some(storage) => slice(storage, 0..self.borrowed.layout.shape().elem_count()),
+            None => self.borrowed.slice(),
         }
+    }
+}
+
+/// The values in a type, one run of memory: outside candle's graph, in which that would be an operation.
+pub(super) fn in_type(
+    storage: &Storage,
+    layout: &candle_core::Layout,
+    dtype: DType,
+) -> Result<Storage> {
+    match storage {
+        Storage::Cpu(storage) => storage.to_dtype(layout, dtype).map(Storage::Cpu),
+        Storage::Cuda(storage) => storage.to_dtype(layout, dtype).map(Storage::Cuda),
+        Storage::Metal(_) => Err(metal()),
     }
 }
 

@@ -9,6 +9,7 @@ use candle_core::{
 
 use crate::candle::memory::{on_cpu, on_cuda, to_logical_order, to_memory_order};
 use crate::candle::operation::{Backward, Computed};
+use crate::candle::value::compute_type;
 use crate::shape::Layout as MemoryOrder;
 
 /// y, and how to go back from it.
@@ -31,7 +32,7 @@ struct Once {
 enum Inputs {
     /// x, γ, β.
     Affine,
-    /// x, the residual, and γ and β as one (2, C) tensor: three are all there can be.
+    /// x, the residual, and γ and β as one (2, C) tensor of the type of both, or of the wider: three are all there can be.
     Residual,
 }
 
@@ -53,7 +54,12 @@ pub(super) fn attach(
     match residual {
         None => x.apply_op3(gamma, beta, node(Inputs::Affine)),
         Some(residual) => {
-            let affine = Tensor::stack(&[gamma, beta], 0)?;
+            let affine = if gamma.dtype() == beta.dtype() {
+                Tensor::stack(&[gamma, beta], 0)?
+            } else {
+                let wide = compute_type("weight", gamma.dtype())?;
+                Tensor::stack(&[gamma.to_dtype(wide)?, beta.to_dtype(wide)?], 0)?
+            };
             x.apply_op3(residual, &affine, node(Inputs::Residual))
         }
     }
@@ -134,8 +140,8 @@ impl CustomOp3 for Node {
     fn bwd(
         &self,
         x: &Tensor,
-        _: &Tensor,
-        _: &Tensor,
+        second: &Tensor,
+        third: &Tensor,
         y: &Tensor,
         dy: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
@@ -143,7 +149,13 @@ impl CustomOp3 for Node {
         let d = self.backward.backward(x, dy)?;
         let of = |gradient| y.apply_op1(Gradient(Once::of(gradient)));
         let input = to_logical_order(&of(d.input)?, d.layout)?;
-        let (gamma, beta) = (of(d.gamma)?, of(d.beta)?);
+        // Of γ's and β's own types, as candle has gradients.
+        let of_gamma = match self.inputs {
+            Inputs::Affine => second.dtype(),
+            Inputs::Residual => third.dtype(),
+        };
+        let gamma = of(d.gamma.in_type(of_gamma)?)?;
+        let beta = of(d.beta.in_type(third.dtype())?)?;
         Ok(match self.inputs {
             Inputs::Affine => (Some(input), Some(gamma), Some(beta)),
             Inputs::Residual => {

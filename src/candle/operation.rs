@@ -5,11 +5,11 @@
 )]
 
 use candle_core::op::BackpropOp;
-use candle_core::{Result, Storage, Tensor};
+use candle_core::{DType, Result, Storage, Tensor};
 
 use crate::backend::operands::{InOut, StatisticsSource};
 use crate::candle::error::wrap;
-use crate::candle::memory::{Borrowed, device_of, give, memory_dims};
+use crate::candle::memory::{Borrowed, Variable, device_of, give, in_type, memory_dims};
 use crate::candle::output::written_by;
 use crate::candle::ranks::Ranks;
 use crate::candle::value::Value;
@@ -25,7 +25,7 @@ use crate::statistics::pooled::PooledStatistics;
 use crate::statistics::running::RunningStatistics;
 use crate::synchronized::parts::RankSums;
 
-/// The tensors of a forward pass, each one run of memory.
+/// The tensors of a forward pass, each one run of memory. The layer's variables are of whatever type they have.
 pub(super) struct Operands<'a> {
     /// Of the shape that goes with it.
     pub(super) x: &'a Tensor,
@@ -80,9 +80,9 @@ pub(super) struct Gradients {
     pub(super) layout: Layout,
     /// Where there was a residual.
     pub(super) residual: Option<Computed>,
-    /// (C,)
+    /// (C,), of the type that is computed in.
     pub(super) gamma: Computed,
-    /// (C,)
+    /// The same.
     pub(super) beta: Computed,
 }
 
@@ -97,7 +97,8 @@ pub(super) fn forward<T: Value<Compute: Value>>(
     let device = device_of(candle_device)?;
     let mut running = copy_running::<T>(&device, operands)?;
     // candle's variables can be set between the passes.
-    let (gamma, beta) = (Borrowed::of(operands.gamma), Borrowed::of(operands.beta));
+    let gamma = Variable::of::<T::Compute>(operands.gamma)?;
+    let beta = Variable::of::<T::Compute>(operands.beta)?;
     let (borrowed_x, residual) = (
         Borrowed::of(operands.x),
         operands.residual.map(Borrowed::of),
@@ -129,15 +130,16 @@ pub(super) fn forward<T: Value<Compute: Value>>(
                 pass.given(x, y, whole, room)
             };
             let saved = part().map_err(wrap)?;
-            let running = give_running(running, candle_device)?;
-            Ok((Typed(saved, Some(ranks)), Some(running)))
+            Ok((
+                Typed(saved, Some(ranks)),
+                Some(give_running(running, operands)?),
+            ))
         }
         WhoseStatistics::Batch => {
             let saved = pass
                 .training(x, y, config.ghost_batch_size(), Some(&mut running))
                 .map_err(wrap)?;
-            let running = give_running(running, candle_device)?;
-            Ok((Typed(saved, None), Some(running)))
+            Ok((Typed(saved, None), Some(give_running(running, operands)?)))
         }
         WhoseStatistics::Running => {
             let running = running.into_batch(&device, epsilon).map_err(wrap)?;
@@ -160,19 +162,24 @@ fn copy_running<T: Value<Compute: Value>>(
     device: &Device,
     operands: &Operands<'_>,
 ) -> Result<RunningStatistics<T::Compute, Device>> {
-    let mean = Borrowed::of(operands.running_mean);
-    let variance = Borrowed::of(operands.running_variance);
+    let mean = Variable::of::<T::Compute>(operands.running_mean)?;
+    let variance = Variable::of::<T::Compute>(operands.running_variance)?;
     RunningStatistics::copied(device, mean.slice()?, variance.slice()?).map_err(wrap)
 }
 
+/// In the types that the layer's are of.
 fn give_running<C: Value + Compute>(
     running: RunningStatistics<C, Device>,
-    device: &candle_core::Device,
+    operands: &Operands<'_>,
 ) -> Result<(Tensor, Tensor)> {
     let channels = running.mean().len();
     let (mean, variance) = running.into_buffers();
-    let vector = |buffer| Computed::of(buffer, vec![channels], device);
-    Ok((vector(mean)?.constant(), vector(variance)?.constant()))
+    let given = |buffer, like: &Tensor| {
+        let values = Computed::of(buffer, vec![channels], operands.x.device())?;
+        Ok::<_, candle_core::Error>(values.in_type(like.dtype())?.constant())
+    };
+    let mean = given(mean, operands.running_mean)?;
+    Ok((mean, given(variance, operands.running_variance)?))
 }
 
 impl Computed {
@@ -183,6 +190,16 @@ impl Computed {
     ) -> Result<Self> {
         let storage = give(buffer, device)?;
         Ok(Self { storage, dims })
+    }
+
+    /// The same values in a type.
+    pub(super) fn in_type(self, dtype: DType) -> Result<Self> {
+        if self.storage.dtype() == dtype {
+            return Ok(self);
+        }
+        let layout = candle_core::Layout::contiguous(self.dims.as_slice());
+        let storage = in_type(&self.storage, &layout, dtype)?;
+        Ok(Self { storage, ..self })
     }
 
     /// A tensor that depends on nothing.

@@ -8,11 +8,12 @@ use contract_suite::shapes;
 
 use crate::data::{Both, distance, tensor};
 
-/// The unit roundoff.
+/// The unit roundoff of a half type; of `f32` what the order of additions makes of it.
 fn roundoff(dtype: DType) -> f32 {
     match dtype {
         DType::F16 => 2f32.powi(-11),
-        _ => 2f32.powi(-8),
+        DType::BF16 => 2f32.powi(-8),
+        _ => 1e-5,
     }
 }
 
@@ -150,6 +151,118 @@ fn half_parameters_are_computed_with_in_f32_and_stay_half() -> Result<()> {
                 assert!(distance(&found.to_dtype(DType::F32)?, expected)? <= roundoff(dtype));
             }
         }
+    }
+    Ok(())
+}
+
+/// y and the gradients of x, weight and bias, for this dy.
+fn y_and_gradients(
+    layer: &impl ModuleT,
+    (weight, bias): (&Tensor, &Tensor),
+    x: &Var,
+    dy: &Tensor,
+    train: bool,
+) -> Result<[Tensor; 4]> {
+    let y = layer.forward_t(x, train)?;
+    let gradients = (&y * dy.to_dtype(y.dtype())?)?.sum_all()?.backward()?;
+    let of = |t: &Tensor| gradients.get(t).expect("a gradient").clone();
+    Ok([y, of(x), of(weight), of(bias)])
+}
+
+#[test]
+fn gradients_are_candle_s_for_parameters_and_inputs_of_any_type() -> Result<()> {
+    const TYPES: [DType; 3] = [DType::F16, DType::BF16, DType::F32];
+    let shape = Shape::channels_first(&[6, 3, 5]).unwrap();
+    for (parameters, input) in TYPES.into_iter().flat_map(|a| TYPES.map(|b| (a, b))) {
+        for train in [true, false] {
+            let [ours, wide] = half_and_wide(parameters)?;
+            let candle = candle_nn::BatchNorm::from(wide);
+            let x = Var::from_tensor(&tensor(&shape, 0.4, 1)?.to_dtype(input)?)?;
+            let dy = tensor(&shape, 0.1, 2)?.to_dtype(input)?;
+            let wide_x = Var::from_tensor(&x.to_dtype(DType::F32)?.detach())?;
+            let of_ours = ours.weight_and_bias().expect("affine");
+            let of_candle = candle.weight_and_bias().expect("affine");
+            let found = y_and_gradients(&ours, of_ours, &x, &dy, train)?;
+            let expected = y_and_gradients(&candle, of_candle, &wide_x, &dy, train)?;
+            let types = [input, input, parameters, parameters];
+            for ((found, expected), dtype) in found.iter().zip(&expected).zip(types) {
+                assert_eq!(found.dtype(), dtype);
+                let found = found.to_dtype(DType::F32)?;
+                let distance = distance(&found, expected)?;
+                assert!(
+                    distance <= roundoff(dtype),
+                    "{parameters:?} {input:?} {train}: {distance}"
+                );
+            }
+            let running = |layer: &candle_nn::BatchNorm| {
+                [layer.running_mean(), layer.running_var()].map(|t| t.to_dtype(DType::F32))
+            };
+            for (found, expected) in running(&ours).into_iter().zip(running(&candle)) {
+                assert!(distance(&found?, &expected?)? <= roundoff(parameters));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Of which tensors y is made, y counted: x and the variables themselves, whatever their types, and what brings a residual in.
+#[test]
+fn half_parameters_add_no_operation_to_a_pass() -> Result<()> {
+    let shape = Shape::channels_first(&[6, 3, 5]).unwrap();
+    let operations = |dtype: DType| {
+        let [layer, _] = half_and_wide(dtype)?;
+        let x = Var::from_tensor(&tensor(&shape, 0.4, 1)?.to_dtype(dtype)?)?;
+        let residual = Var::from_tensor(&tensor(&shape, 0.4, 3)?.to_dtype(dtype)?)?;
+        let mut counts = vec![];
+        for train in [true, false] {
+            let plain = layer.forward_t(&x, train)?;
+            let added = layer.forward_t_add(&x, &residual, train)?;
+            counts.extend([plain, added].map(|y| y.sorted_nodes().len()));
+        }
+        Ok::<_, candle_core::Error>(counts)
+    };
+    let of_f32 = operations(DType::F32)?;
+    assert_eq!((of_f32[0], of_f32[2]), (4, 4));
+    assert_eq!(operations(DType::F16)?, of_f32);
+    assert_eq!(operations(DType::BF16)?, of_f32);
+    Ok(())
+}
+
+/// A weight and a bias of two types have gradients of their own, without and with a residual.
+#[test]
+fn a_half_weight_and_a_wide_bias_go_together() -> Result<()> {
+    let shape = Shape::channels_first(&[6, 3, 5]).unwrap();
+    let [half, wide] = half_and_wide(DType::F16)?;
+    let (weight, _) = half.weight_and_bias().expect("affine");
+    let (_, bias) = wide.weight_and_bias().expect("affine");
+    let var = |t: &Tensor| Ok::<_, candle_core::Error>(Var::from_tensor(&t.copy()?)?.into_inner());
+    let mixed = BatchNorm::new(
+        3,
+        var(wide.running_mean())?,
+        var(wide.running_var())?,
+        var(weight)?,
+        var(bias)?,
+        wide.eps(),
+    )?;
+    let x = Var::from_tensor(&tensor(&shape, 0.4, 1)?)?;
+    for residual in [false, true] {
+        let gradients = |layer: &BatchNorm| {
+            let y = if residual {
+                layer.forward_t_add(&x, &x, true)?
+            } else {
+                layer.forward_t(&x, true)?
+            };
+            let gradients = y.sqr()?.sum_all()?.backward()?;
+            let (weight, bias) = layer.weight_and_bias().expect("affine");
+            let of = |t: &Tensor| gradients.get(t).expect("a gradient").clone();
+            Ok::<_, candle_core::Error>([of(weight), of(bias)])
+        };
+        let ([weight, bias], [expected_weight, expected_bias]) =
+            (gradients(&mixed)?, gradients(&wide)?);
+        assert_eq!((weight.dtype(), bias.dtype()), (DType::F16, DType::F32));
+        let weight = weight.to_dtype(DType::F32)?;
+        assert!(distance(&weight, &expected_weight)? <= roundoff(DType::F16));
+        assert_eq!(distance(&bias, &expected_bias)?, 0.0);
     }
     Ok(())
 }

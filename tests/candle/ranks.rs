@@ -97,6 +97,20 @@ fn farthest(a: &Tensor, b: &Tensor) -> Result<f32> {
     (a - b)?.abs()?.flatten_all()?.max(0)?.to_scalar()
 }
 
+/// An activation that is none, of a layer that was connected before it was told.
+#[test]
+fn settings_of_one_rank_that_are_none_are_an_error_on_all() {
+    let errors = on_ranks(2, 3, Activation::None, |rank, layer| {
+        let slope = if rank == 1 { f64::NAN } else { 0.1 };
+        let layer = layer.with_activation(Activation::LeakyRelu { slope });
+        let x = Tensor::ones((4, 3), DType::F32, &Device::Cpu).unwrap();
+        layer.forward_t(&x, true).unwrap_err().to_string()
+    });
+    for error in errors {
+        assert!(error.contains("slope"), "{error}");
+    }
+}
+
 #[test]
 fn ranks_train_as_one_layer_with_the_whole_batch() -> Result<()> {
     for layout_last in [false, true] {
