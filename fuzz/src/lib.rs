@@ -1,4 +1,12 @@
-//! What the fuzz targets make of bytes.
+//! The fuzz targets, each a function of bytes in a file of its name: `fuzz_targets/` gives them to the fuzzer, `tests/corpus.rs` to
+//! `cargo test`.
+
+pub mod checkpoints;
+pub mod conversions;
+pub mod passes;
+pub mod replay;
+pub mod steps;
+pub mod tunings;
 
 use std::sync::LazyLock;
 
