@@ -51,10 +51,11 @@ fn set_not_finite<T: KernelElement>(moments: &mut Moments, of: TileMoments<'_, T
 /// The sum of the values of a channel that are not finite; zero if there are none.
 fn sum_of_not_finite<T: KernelElement>(of: TileMoments<'_, T>, channel: usize) -> f64 {
     let TileMoments { view, tile, x } = of;
+    let (start, channels) = (tile.planes.start, view.channels);
+    let first = start + (channel + channels - start % channels) % channels;
     let mut sum = 0.0;
     for row in tile.rows.clone() {
-        let planes = tile.planes.clone();
-        for plane in planes.filter(|plane| plane % view.channels == channel) {
+        for plane in (first..tile.planes.end).step_by(channels) {
             let span = tile.plane_span(view, row, plane);
             for at in span.start..span.end.min(view.len) {
                 let value = x.get(at).value();
