@@ -45,7 +45,8 @@ fn shape(bytes: &mut Unstructured<'_>) -> Result<Shape> {
 
 /// Of numbers that one GPU or another has.
 fn device(bytes: &mut Unstructured<'_>) -> Result<Attributes> {
-    let shared_per_block = bytes.int_in_range(32 << 10..=227 << 10)?;
+    // CUDA gives every block as much.
+    let shared_per_block = bytes.int_in_range(48 << 10..=227 << 10)?;
     let cluster_blocks = *bytes.choose(&[1, 8, 16])?;
     Ok(Attributes {
         architecture: *bytes.choose(&[75, 80, 90, 120])?,
