@@ -253,12 +253,12 @@ fn rows(machine: &Machine, told: &RowsArguments) -> Done {
     let head = Head::of(machine)?;
     say(&head.text());
     lines.write("machine", &head)?;
+    let watchdog = told.patience.map(Duration::from_secs).map(Watchdog::of);
     let limit = ceilings::copy_limit(machine)?;
     lines.write("copy_limit", &limit)?;
     say(report::ROWS);
     let bench = Bench::new(machine, told.calls)?;
     let (mut without_time, mut not_begun) = (0, 0);
-    let watchdog = told.patience.map(Duration::from_secs).map(Watchdog::of);
     for (number, row) in wanted.iter().enumerate().skip(told.skip) {
         if told
             .seconds

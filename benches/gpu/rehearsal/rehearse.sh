@@ -54,7 +54,7 @@ with_stand_ins() {
 
     # A kernel that takes its process along: what comes after its arrays is measured by another process.
     for number in FAULTING HANGING; do
-        rehearse $number "$bundle/contents" "${driver[@]}" ONLY=3 STEP_SECONDS="$seconds" PATIENCE=20 STAND_IN_${number}_LAUNCH=6
+        rehearse $number "$bundle/contents" "${driver[@]}" ONLY=3 STEP_SECONDS="$seconds" PATIENCE=20 STAND_IN_${number}_LAUNCH=40
         expect "$number: the step fails" summary_has $number "^FAILED   step 3,"
         expect "$number: all arrays are begun" test "$(grep -c '"kind":"begun"' "$scratch/$number.results/twelve.jsonl")" -eq 2
         for file in first last; do
