@@ -46,7 +46,7 @@ impl<C: Exponential> ExpOfNegative<C> {
         Self::of_sum(a, C::from(0.0))
     }
 
-    /// Of a + `low`, where that is not one number of the type. `low` is a twentieth at most.
+    /// Of a + `low`, where that is not one number of the type. `low` is a sixteenth at most.
     #[inline(always)]
     pub(crate) fn of_sum(a: C, low: C) -> Self {
         // Written so that NaN stays.
@@ -67,7 +67,7 @@ impl<C: Exponential> ExpOfNegative<C> {
         (self.p + C::from(1.0)) * first * second
     }
 
-    /// 1 − exp(−a), within 4 roundoffs: of small a it has the digits that the difference would lose.
+    /// 1 − exp(−a), within 4 roundoffs (5 for `f64`): of small a it has the digits that the difference would lose.
     #[inline(always)]
     pub(crate) fn complement(self) -> C {
         let [first, second] = self.two_to_n;

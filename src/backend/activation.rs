@@ -1,7 +1,7 @@
 //! THE ONE PLACE OF EVERY ACTIVATION: its definition, its derivative, and what the backward pass needs saved of it.
 //!
 //! A new activation is an entry in each match of [`Activation`] here, and what the kernels do for it: `src/cpu/epilogue`,
-//! `kernels/epilogue.cuh`. The numbers that a GPU knows them by are in `src/gpu/arguments.rs` and
+//! `kernels/epilogue.cuh` and `computed.cuh`. The numbers that a GPU knows them by are in `src/gpu/arguments.rs` and
 //! `kernels/arguments.cuh`; `src/gpu/epilogue.rs` translates.
 
 use std::fmt;

@@ -17,6 +17,7 @@ pub(super) fn renormalize<C: Compute, D: Driver>(
     let read = |array| driver.download::<C>(array);
     let (mean, mean_low, inv_std) = (read(with.mean)?, read(with.mean_low)?, read(with.inv_std)?);
     let (old_gamma, old_beta) = (read(with.gamma)?, read(with.beta)?);
+    // Of another lifetime.
     let read = |array| driver.download::<C>(array);
     let (running_mean, running_variance) = (read(reference.mean)?, read(reference.variance)?);
     let room = || filled(mean.len(), C::default());

@@ -15,7 +15,7 @@ use crate::statistics::batch::BatchStatistics;
 type ComputeOf<X, B> = <<X as Data<B>>::Element as Element>::Compute;
 
 /// A forward pass that can go backward. It holds everything the gradients need: x (lent, given or shared), the
-/// statistics, γ and β as they were, and which activations were cut off. So a backward pass through another layer, with
+/// statistics, γ and β as they were, and what the activation saves. So a backward pass through another layer, with
 /// a changed γ, with another x or by the wrong formula cannot be written:
 ///
 /// ```compile_fail,E0502
@@ -68,8 +68,8 @@ impl<X: Data<B>, B: Backend> Pass<X, B> {
         self.x
     }
 
-    /// The pass without x, which is given anew when the gradients are computed: half the memory of a layer whose x can be computed
-    /// again.
+    /// The pass without x, which is given anew when the gradients are computed: no array of x's size is kept, but what an activation after
+    /// a residual saves.
     pub fn without_input(self) -> CheckpointedPass<X::Element, B> {
         self.rest
     }

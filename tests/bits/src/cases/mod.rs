@@ -72,7 +72,7 @@ fn of_type<T: Element, B: Backend>(backend: &B, scope: &Scope, checksums: &mut C
 fn more_activations<T: Element, B: Backend>(backend: &B, scope: &Scope, checksums: &mut Checksums) {
     for shape in (scope.with_unusual_data)() {
         let inputs = Inputs::<T>::of(shape, Data::Ordinary);
-        for activation in MORE_ACTIVATIONS {
+        for activation in ON_FEWER_SHAPES {
             for pass in [Pass::Training, Pass::Frozen, Pass::Inference] {
                 for residual in [false, true] {
                     let setting = Setting {
@@ -98,7 +98,7 @@ const ACTIVATIONS: [Activation; 4] = [
 ];
 
 /// All the others.
-const MORE_ACTIVATIONS: [Activation; 7] = [
+const ON_FEWER_SHAPES: [Activation; 7] = [
     Activation::Relu6,
     Activation::Elu { alpha: 0.7 },
     Activation::Hardswish,
