@@ -4,7 +4,7 @@
 //!
 //! - ReLU and ReLU6 choose: |y'| ≤ 1 takes e to y, and dv is dy or 0.
 //! - Leaky ReLU rounds the slope and a product: 2u of y and of dv.
-//! - The others are computed ([`Computed`]): |y'| takes e to y, |y''| takes it to dv, and so does a jump of y' that v may be on either
+//! - The others are computed (`Computed`): |y'| takes e to y, |y''| takes it to dv, and so does a jump of y' that v may be on either
 //!   side of. Where v was saved (after a residual) it was rounded as it was stored. Beside that y is off by a share of itself, and
 //!   the derivative by so many roundoffs of 1. exp is off by 2u, 1 − exp by 4u, each sum, product, quotient and constant by 1u:
 //!   - SiLU: exp, 1 + exp, the quotient, its product with exp, v·σ: 6u; the derivative is at most 1.1, of which three sums and
