@@ -1,6 +1,7 @@
 //! candle's layer, and this crate's in its place.
 
 use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use batchnorm::candle::BatchNorm;
@@ -26,18 +27,52 @@ pub struct Candle<L> {
 
 /// x and dy of a problem, for both layers.
 #[derive(Clone)]
-pub struct Sets(Rc<Vec<(Var, Tensor)>>);
+pub struct Sets(Rc<Vec<Set>>);
+
+struct Set {
+    /// As in a network: what an operation gave, not a variable.
+    x: Tensor,
+    dx: Arc<Mutex<Option<Tensor>>>,
+    dy: Tensor,
+}
 
 impl Sets {
     pub fn new(problem: &Problem) -> Result<Self> {
         let dims = problem.dims.as_slice();
         let sets: candle_core::Result<_> = (0..problem.sets)
             .map(|_| {
-                let x = Var::from_slice(&problem.x, dims, &Device::Cpu)?;
-                Ok((x, Tensor::from_slice(&problem.dy, dims, &Device::Cpu)?))
+                let dx = Arc::default();
+                let before = Before {
+                    dx: Arc::clone(&dx),
+                };
+                let x = Var::from_slice(&problem.x, dims, &Device::Cpu)?.apply_op1(before)?;
+                let dy = Tensor::from_slice(&problem.dy, dims, &Device::Cpu)?;
+                Ok(Set { x, dx, dy })
             })
             .collect();
         Ok(Self(Rc::new(sets?)))
+    }
+}
+
+/// What is before the layer: it takes dx, at no cost of its own.
+struct Before {
+    dx: Arc<Mutex<Option<Tensor>>>,
+}
+
+impl CustomOp1 for Before {
+    fn name(&self) -> &'static str {
+        "before"
+    }
+    fn cpu_fwd(
+        &self,
+        storage: &CpuStorage,
+        layout: &Layout,
+    ) -> candle_core::Result<(CpuStorage, Shape)> {
+        Ok((storage.clone(), layout.shape().clone()))
+    }
+    fn bwd(&self, _: &Tensor, _: &Tensor, dx: &Tensor) -> candle_core::Result<Option<Tensor>> {
+        *self.dx.lock().unwrap_or_else(PoisonError::into_inner) = Some(dx.clone());
+        Ok(None)
     }
 }
 
@@ -134,7 +169,7 @@ impl<L: ModuleT> InProcess for Candle<L> {
 
     fn run(&mut self, pass: Pass, set: usize) -> Result<Duration> {
         self.free();
-        let (x, dy) = &self.sets.0[set];
+        let Set { x, dx, dy } = &self.sets.0[set];
         let (made, time) = match pass {
             Pass::Forward => {
                 let start = Instant::now();
@@ -146,12 +181,14 @@ impl<L: ModuleT> InProcess for Candle<L> {
                 let y = self.training.forward_t(x, true)?;
                 let loss = y.apply_op1(Loss { dy: dy.clone() })?;
                 let start = Instant::now();
-                let mut gradients = loss.backward()?;
+                let gradients = loss.backward()?;
                 let time = start.elapsed();
-                (gradients.remove(x).ok_or("no dx")?, time)
+                drop(gradients);
+                let mut dx = dx.lock().unwrap_or_else(PoisonError::into_inner);
+                (dx.take().ok_or("no dx")?, time)
             }
             Pass::Inference => {
-                let x = x.as_detached_tensor();
+                let x = x.detach();
                 let start = Instant::now();
                 let y = self.inference.forward_t(&x, false)?;
                 let time = start.elapsed();
