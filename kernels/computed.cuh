@@ -58,7 +58,9 @@ APART Compute computed_forward(Activation activation, Compute parameter, Compute
         const Compute tail = LowerTail<Compute>(magnitude).probability;
         return v * (v < zero ? tail : one - tail);
     }
-    return v * GeluTanhGate<Compute>(v).of_v;
+    if (activation == Activation::GeluTanh) return v * GeluTanhGate<Compute>(v).of_v;
+    __trap(); // a new one, which needs its entry here
+    return v;
 }
 
 // dv of one value.
@@ -90,6 +92,10 @@ APART Compute computed_backward(Activation activation, Compute parameter, Comput
         const Compute of_negative = tail.probability - tail.density_times_a;
         return dy * (v < zero ? of_negative : one - of_negative);
     }
-    const GeluTanhGate<Compute> gate(v);
-    return dy * (gate.of_v * (one + gate.slope * gate.of_negative));
+    if (activation == Activation::GeluTanh) {
+        const GeluTanhGate<Compute> gate(v);
+        return dy * (gate.of_v * (one + gate.slope * gate.of_negative));
+    }
+    __trap(); // a new one, which needs its entry here
+    return dy;
 }

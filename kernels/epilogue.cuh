@@ -1,12 +1,12 @@
-// The activation: what becomes of v on its way to y, of dy on its way back to dv, and what forward saves for that. No
-// other file of kernels asks which activation it is.
+// The activation: what becomes of v on its way to y, of dy on its way back to dv, and what forward saves for that. Which one it
+// is, only this file and computed.cuh ask; forms.cuh asks whether there is one.
 //
-//     activation   y           dv                       backward asks
-//     None         v           dy                       nothing
-//     ReLU         max(v, 0)   dy where v > 0, else 0   whether v > 0
-//     ReLU6        min(max(v, 0), 6); dv is dy where 0 < v < 6, else 0, and backward asks for that
-//     leaky ReLU   v where v > 0, else slope·v; dv is dy or slope·dy, and backward asks what it asks for ReLU
-//     SiLU         v·σ(v); dv is dy·σ(v)·(1 + v·σ(−v)), and backward asks for v
+//     activation   y                      dv                             backward asks
+//     None         v                      dy                             nothing
+//     ReLU         max(v, 0)              dy where v > 0, else 0         whether v > 0
+//     ReLU6        min(max(v, 0), 6)      dy where 0 < v < 6, else 0     whether 0 < v < 6
+//     leaky ReLU   v or slope·v           dy where v > 0, else slope·dy  whether v > 0
+//     SiLU         v·σ(v)                 dy·σ(v)·(1 + v·σ(−v))          for v
 //     the others   are in computed.cuh; of all of them backward asks for v
 //
 // Where nothing is saved, backward finds v again from x; after a residual, which it has not, it reads what was saved: a

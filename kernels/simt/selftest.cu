@@ -1,5 +1,5 @@
 // Kernels for the tests of the host itself (kernels/simt/tests/simt/): some right, some with a mistake that the host must find.
-#include "../device.cuh"
+#include "../computed.cuh"
 
 // Values of a.arrays.x by their index in a block; a.partition.tile says what else the test wants.
 DEVICE const float* x_of(const Arguments& a) { return static_cast<const float*>(a.arrays.x); }
@@ -180,4 +180,11 @@ KERNEL(selftest_large_shared, f32, 64, 2) {
     SHARED(float, large, 1024);
     large[threadIdx.x] = 0;
     out_of(a)[threadIdx.x] = large[threadIdx.x];
+}
+// An activation that no kernel has an entry for; forward or, where a.partition.tile is not 0, backward.
+KERNEL(selftest_unknown_activation, f32, 64, 2) {
+    const Activation unknown = static_cast<Activation>(1000u);
+    const float x = x_of(a)[threadIdx.x];
+    out_of(a)[threadIdx.x] =
+        a.partition.tile == 0 ? computed_forward(unknown, 1.0f, x) : computed_backward(unknown, 1.0f, x, x);
 }

@@ -82,6 +82,9 @@ DEVICE void store_release(u32* flag, u32 value) {
 DEVICE void __nanosleep(u32, int line = __builtin_LINE(), const char* file = __builtin_FILE()) {
     simt::pause({file, line});
 }
+[[noreturn]] DEVICE void __trap(int line = __builtin_LINE(), const char* file = __builtin_FILE()) {
+    simt::refuse("traps", {file, line});
+}
 
 namespace simt {
 inline void check_16(const void* address, Place place) {

@@ -143,3 +143,17 @@ fn more_stack_than_there_is() {
     let error = found("selftest_deep_f32", 1);
     assert!(error.contains("more stack than the host gives"), "{error}");
 }
+
+#[test]
+fn an_activation_that_kernels_do_not_know() {
+    let driver = hopper();
+    for backward in [0, 1] {
+        let kernel = "selftest_unknown_activation_f32";
+        let launch = Launch::new(&driver, kernel, 1, 64).packets(0, backward);
+        let error = launch.refused(&whole_numbers(64));
+        assert!(
+            error.contains(" traps (at ") && error.contains("computed.cuh:"),
+            "{backward}: {error}"
+        );
+    }
+}
