@@ -7,16 +7,16 @@ use crate::cpu::memory::scratch::Scratch;
 use crate::cpu::reduce::finalize::Finalized;
 use crate::numeric::{Real, finite_factor};
 
-/// What some channels are renormalized with.
+/// What some channels are renormalized with: γ·R and β + γ·D, and R and D themselves.
 #[derive(Debug)]
-pub struct Renormalized<C: Real> {
+pub struct RenormalizedAffine<C: Real> {
     gamma: Scratch<C>,
     beta: Scratch<C>,
     r: Scratch<C>,
     d: Scratch<C>,
 }
 
-impl<C: Real> Renormalized<C> {
+impl<C: Real> RenormalizedAffine<C> {
     /// From the batch's statistics, γ and β, against running statistics of before the batch.
     pub(crate) fn of(
         with: &Normalization<&[C]>,
@@ -65,7 +65,7 @@ fn r_and_d<C: Real>(
 }
 
 /// A batch's statistics, and what it was renormalized with, if it was.
-pub(crate) type FinalizedBatch<C> = (Finalized<C>, Option<Renormalized<C>>);
+pub(crate) type FinalizedBatch<C> = (Finalized<C>, Option<RenormalizedAffine<C>>);
 
 /// What a batch is normalized with beside its statistics: γ and β, and what it is renormalized against, where it is.
 #[derive(Debug, Clone, Copy)]
@@ -97,7 +97,7 @@ impl<C: Real> BatchAffine<'_, C> {
     }
 
     /// What channels with these statistics are renormalized with, where they are.
-    pub(crate) fn renormalized(&self, statistics: &Finalized<C>) -> Option<Renormalized<C>> {
+    pub(crate) fn renormalized(&self, statistics: &Finalized<C>) -> Option<RenormalizedAffine<C>> {
         let Affine {
             gamma,
             beta,
@@ -105,14 +105,14 @@ impl<C: Real> BatchAffine<'_, C> {
         } = self.affine;
         let with = statistics.normalization(gamma, beta);
         self.reference
-            .map(|reference| Renormalized::of(&with, epsilon, &reference))
+            .map(|reference| RenormalizedAffine::of(&with, epsilon, &reference))
     }
 
     /// What channels with these statistics are normalized with.
     pub(crate) fn normalization<'s>(
         &'s self,
         statistics: &'s Finalized<C>,
-        renormalized: Option<&'s Renormalized<C>>,
+        renormalized: Option<&'s RenormalizedAffine<C>>,
     ) -> Normalization<&'s [C]> {
         match renormalized {
             Some(renormalized) => statistics.normalization(&renormalized.gamma, &renormalized.beta),

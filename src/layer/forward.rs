@@ -9,7 +9,7 @@ use crate::config::BatchNormConfig;
 use crate::element::Element;
 use crate::error::{Error, Result};
 use crate::layer::ghost::Group;
-use crate::layer::renormalization::{Reference, Renormalized};
+use crate::layer::renormalization::{Reference, SavedRenormalization};
 use crate::layer::saved::{OfGroup, Saved, SavedOwned};
 use crate::shape::Shape;
 use crate::statistics::batch::BatchStatistics;
@@ -32,7 +32,7 @@ pub(crate) struct Forward<'a, T: Element, B: Backend> {
 pub(crate) struct GivenRoom<T: Element, B: Backend> {
     saved: Saved<T, B>,
     activation: SavedOwned<T, B>,
-    renormalized: Option<Renormalized<T::Compute, B>>,
+    renormalized: Option<SavedRenormalization<T::Compute, B>>,
 }
 
 impl<T: Element, B: Backend> Forward<'_, T, B> {
@@ -235,8 +235,8 @@ impl<T: Element, B: Backend> Forward<'_, T, B> {
     }
 
     /// Room for what a batch is renormalized with, where it is.
-    fn room_for_renormalized(&self) -> Result<Option<Renormalized<T::Compute, B>>> {
-        let room = |_| Renormalized::zeros(self.backend, self.shape.channels());
+    fn room_for_renormalized(&self) -> Result<Option<SavedRenormalization<T::Compute, B>>> {
+        let room = |_| SavedRenormalization::zeros(self.backend, self.shape.channels());
         self.reference.as_ref().map(room).transpose()
     }
 
@@ -244,7 +244,7 @@ impl<T: Element, B: Backend> Forward<'_, T, B> {
     fn renormalize(
         &self,
         statistics: &BatchStatistics<T::Compute, B>,
-        renormalized: &mut Renormalized<T::Compute, B>,
+        renormalized: &mut SavedRenormalization<T::Compute, B>,
     ) -> Result<()> {
         let Some(reference) = self.reference.as_ref().filter(|_| statistics.count > 0) else {
             return Ok(());

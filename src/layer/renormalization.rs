@@ -46,7 +46,7 @@ impl<C: Compute, B: Backend> Reference<C, B> {
 
 /// What a batch was renormalized with, all (C,).
 #[derive(Debug)]
-pub(crate) struct Renormalized<C: Compute, B: Backend> {
+pub(crate) struct SavedRenormalization<C: Compute, B: Backend> {
     /// γ·R.
     gamma: ChannelArray<C, B>,
     /// β + γ·D.
@@ -55,7 +55,7 @@ pub(crate) struct Renormalized<C: Compute, B: Backend> {
     d: ChannelArray<C, B>,
 }
 
-impl<C: Compute, B: Backend> Renormalized<C, B> {
+impl<C: Compute, B: Backend> SavedRenormalization<C, B> {
     /// Zeros: an empty batch keeps them, for any other a step writes over them.
     pub(crate) fn zeros(backend: &B, channels: usize) -> Result<Self> {
         let array = || ChannelArray::zeros(backend, channels);

@@ -16,7 +16,7 @@ use crate::backend::steps::Steps;
 use crate::element::{Compute, Element};
 use crate::error::{Error, Result};
 use crate::layer::ghost::Group;
-use crate::layer::renormalization::Renormalized;
+use crate::layer::renormalization::SavedRenormalization;
 use crate::shape::Shape;
 use crate::statistics::batch::BatchStatistics;
 use crate::statistics::gradients::PooledGradients;
@@ -43,7 +43,7 @@ pub(crate) struct Saved<T: Element, B: Backend> {
 struct SavedGroup<T: Element, B: Backend> {
     group: Group,
     activation: SavedOwned<T, B>,
-    renormalized: Option<Renormalized<T::Compute, B>>,
+    renormalized: Option<SavedRenormalization<T::Compute, B>>,
 }
 
 /// What a pass writes of a group.
@@ -51,7 +51,7 @@ pub(crate) struct OfGroup<'a, T: Element, B: Backend> {
     pub(crate) statistics: &'a mut BatchStatistics<T::Compute, B>,
     pub(crate) activation: &'a mut SavedOwned<T, B>,
     /// Where it is renormalized.
-    pub(crate) renormalized: Option<&'a mut Renormalized<T::Compute, B>>,
+    pub(crate) renormalized: Option<&'a mut SavedRenormalization<T::Compute, B>>,
 }
 
 /// dγ and dβ, both (C,).
@@ -108,7 +108,7 @@ impl<T: Element, B: Backend> Saved<T, B> {
         group: Group,
         statistics: BatchStatistics<T::Compute, B>,
         activation: SavedOwned<T, B>,
-        renormalized: Option<Renormalized<T::Compute, B>>,
+        renormalized: Option<SavedRenormalization<T::Compute, B>>,
     ) {
         self.groups.push(SavedGroup {
             group,

@@ -16,8 +16,8 @@ pub(crate) fn exact_sums(terms: &[OfChannels]) -> OfChannels {
     let [mut sum, mut error, mut error_of_error, mut most] = [[0.0; CHANNELS_AT_ONCE]; 4];
     for term in terms {
         for l in 0..CHANNELS_AT_ONCE {
-            let (next, lost) = sum_and_rest(sum[l], term[l]);
-            let (next_error, lost_again) = sum_and_rest(error[l], lost);
+            let (next, lost) = sum_and_error_or_nan(sum[l], term[l]);
+            let (next_error, lost_again) = sum_and_error_or_nan(error[l], lost);
             sum[l] = next;
             error[l] = next_error;
             error_of_error[l] += lost_again;
@@ -29,11 +29,11 @@ pub(crate) fn exact_sums(terms: &[OfChannels]) -> OfChannels {
     let of_count = (terms.len() + 2) as f64 * f64::EPSILON;
     let [mut low, mut high] = [[0.0; CHANNELS_AT_ONCE]; 2];
     for l in 0..CHANNELS_AT_ONCE {
-        let (near, rest) = sum_and_rest(sum[l], error[l]);
+        let (near, residue) = sum_and_error_or_nan(sum[l], error[l]);
         let slack =
-            of_count * most[l] + 2.0 * f64::EPSILON * (rest.abs() + error_of_error[l].abs());
-        let rest = rest + error_of_error[l];
-        (low[l], high[l]) = (near + (rest - slack), near + (rest + slack));
+            of_count * most[l] + 2.0 * f64::EPSILON * (residue.abs() + error_of_error[l].abs());
+        let residue = residue + error_of_error[l];
+        (low[l], high[l]) = (near + (residue - slack), near + (residue + slack));
     }
     for l in 0..CHANNELS_AT_ONCE {
         // True of NaN, too, which is what is left of sums that are not finite.
@@ -46,7 +46,7 @@ pub(crate) fn exact_sums(terms: &[OfChannels]) -> OfChannels {
 
 /// a + b, and what rounding took from it: NaN where the sum is not finite, as [`sum_and_error`] is not.
 #[inline(always)]
-fn sum_and_rest(a: f64, b: f64) -> (f64, f64) {
+fn sum_and_error_or_nan(a: f64, b: f64) -> (f64, f64) {
     let sum = a + b;
     let of_b = sum - a;
     (sum, (a - (sum - of_b)) + (b - of_b))

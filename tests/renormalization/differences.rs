@@ -10,13 +10,13 @@ const STEP: f64 = 1e-6;
 
 /// A problem, and the R and D of each of its channels.
 #[derive(Clone)]
-struct Renormalized {
+struct RenormalizedProblem {
     problem: Problem,
     r: Vec<f64>,
     d: Vec<f64>,
 }
 
-impl Renormalized {
+impl RenormalizedProblem {
     /// Σ y·dy.
     fn loss(&self) -> f64 {
         let Problem { gamma, beta, .. } = &self.problem;
@@ -69,7 +69,7 @@ fn check(shape: Shape, activation: Activation, residual: bool, [r_max, d_max]: [
     let s = (0.8f64 + problem.epsilon).sqrt();
     let r = |c: usize| (1.0 / (of_batch.inv_std[c] * s)).clamp(1.0 / r_max, r_max);
     let d = |c: usize| ((of_batch.mean[c] - mean[c]) / s).clamp(-d_max, d_max);
-    let given = Renormalized {
+    let given = RenormalizedProblem {
         r: (0..channels).map(r).collect(),
         d: (0..channels).map(d).collect(),
         problem,

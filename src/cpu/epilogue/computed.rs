@@ -124,11 +124,11 @@ fn hardswish<C: Exponential>(v: C) -> C {
 #[inline(always)]
 fn hardswish_backward<C: Exponential>(dy: C, v: C) -> C {
     let between = dy * (v * (C::from(1.0) / C::from(3.0)) + C::from(0.5));
-    let from_the_left = if v <= C::from(-3.0) { C::from(0.0) } else { dy };
+    let outside = if v <= C::from(-3.0) { C::from(0.0) } else { dy };
     if v > C::from(-3.0) && v < C::from(3.0) {
         between
     } else {
-        from_the_left
+        outside
     }
 }
 
@@ -202,20 +202,22 @@ fn gelu_derivative<C: NormalDistribution>(v: C) -> C {
     }
 }
 
-/// 2·√(2/π), and 0.044715 times it.
-const GELU_TANH: [f64; 2] = [1.595_769_121_605_730_8, 0.071_354_816_272_600_25];
+/// 2·√(2/π).
+const GELU_TANH_LINEAR: f64 = 1.595_769_121_605_730_8;
+/// 0.044715 times that.
+const GELU_TANH_CUBIC: f64 = 0.071_354_816_272_600_25;
 
-/// ½·(1 + tanh z) = σ(2z) with 2z = v·(a + b·v²): σ(2z), σ(−2z), and 2z's derivative times v.
+/// ½·(1 + tanh z) = σ(2z) with 2z = v·(linear + cubic·v²): σ(2z), σ(−2z), and 2z's derivative times v.
 #[inline(always)]
 fn gelu_tanh_gate<C: Real>(v: C) -> [C; 3] {
     // Beyond, σ(2z) is 0 or 1 to the last digit, and the cube of v may be infinite.
     let farthest = C::from(32.0);
     let v = if v > farthest { farthest } else { v };
     let v = if v < -farthest { -farthest } else { v };
-    let [a, b] = [C::nearest(GELU_TANH[0]), C::nearest(GELU_TANH[1])];
-    let cubic = b * (v * v);
-    let [sigma, of_negative] = logistic(v * (a + cubic));
-    [sigma, of_negative, v * (a + C::from(3.0) * cubic)]
+    let linear = C::nearest(GELU_TANH_LINEAR);
+    let cubic = C::nearest(GELU_TANH_CUBIC) * (v * v);
+    let [sigma, of_negative] = logistic(v * (linear + cubic));
+    [sigma, of_negative, v * (linear + C::from(3.0) * cubic)]
 }
 
 #[inline(always)]

@@ -16,7 +16,7 @@ use crate::cpu::operands;
 use crate::cpu::per_type::per_type;
 use crate::cpu::reduce::finalize::{self, Finalized};
 use crate::cpu::reduce::moments::Moments;
-use crate::cpu::renormalization::{BatchAffine, FinalizedBatch, Renormalized};
+use crate::cpu::renormalization::{BatchAffine, FinalizedBatch, RenormalizedAffine};
 use crate::cpu::steps::backward_params::BackwardParams;
 use crate::cpu::steps::{fused, separate};
 use crate::cpu::tiling::tile::Tiling;
@@ -118,7 +118,7 @@ per_type! {
             reference: &RunningReference<&[Self]>,
             out: RenormalizedMut<&mut [Self]>,
         ) -> Result<()> {
-            let renormalized = or_no_room(|| Renormalized::of(with, epsilon, reference))?;
+            let renormalized = or_no_room(|| RenormalizedAffine::of(with, epsilon, reference))?;
             renormalized.write(out);
             Ok(())
         }
