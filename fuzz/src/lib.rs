@@ -37,17 +37,5 @@ pub fn layout(bytes: &mut Unstructured<'_>) -> Result<Layout> {
 
 /// Any activation there is.
 pub fn activation(bytes: &mut Unstructured<'_>) -> Result<Activation> {
-    Ok(match bytes.int_in_range(0..=10)? {
-        0 => Activation::None,
-        1 => Activation::Relu,
-        2 => Activation::LeakyRelu { slope: 0.25 },
-        3 => Activation::Silu,
-        4 => Activation::Relu6,
-        5 => Activation::Elu { alpha: 0.5 },
-        6 => Activation::Hardswish,
-        7 => Activation::Sigmoid,
-        8 => Activation::Tanh,
-        9 => Activation::Gelu,
-        _ => Activation::GeluTanh,
-    })
+    bytes.choose_iter(Activation::all(0.25, 0.5))
 }

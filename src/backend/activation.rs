@@ -1,8 +1,8 @@
 //! THE ONE PLACE OF EVERY ACTIVATION: its definition, its derivative, and what the backward pass needs saved of it.
 //!
-//! A new activation is an entry in each match of [`Activation`] here, and what the kernels do for it: `src/cpu/epilogue`,
-//! `kernels/epilogue.cuh` and `computed.cuh`. The numbers that a GPU knows them by are in `src/gpu/arguments.rs` and
-//! `kernels/arguments.cuh`; `src/gpu/epilogue.rs` translates.
+//! A new activation is an entry in [`Activation::all`] and in each match of [`Activation`] here, and what the kernels do for it:
+//! `src/cpu/epilogue`, `kernels/epilogue.cuh` and `computed.cuh`. The numbers that a GPU knows them by are in
+//! `src/gpu/arguments.rs` and `kernels/arguments.cuh`; `src/gpu/epilogue.rs` translates.
 
 use std::fmt;
 
@@ -56,6 +56,30 @@ pub enum Activation {
 }
 
 impl Activation {
+    /// Every activation there is, in the order of their definitions; those that have a parameter with this one.
+    ///
+    /// ```
+    /// use batchnorm::Activation;
+    /// let names: Vec<String> = Activation::all(0.01, 1.0).map(|one| one.to_string()).collect();
+    /// assert_eq!(names[..4], ["no activation", "relu", "relu6", "leaky_relu(slope=0.01)"]);
+    /// ```
+    pub fn all(slope: f64, alpha: f64) -> impl ExactSizeIterator<Item = Self> + Clone {
+        [
+            Activation::None,
+            Activation::Relu,
+            Activation::Relu6,
+            Activation::LeakyRelu { slope },
+            Activation::Elu { alpha },
+            Activation::Hardswish,
+            Activation::Sigmoid,
+            Activation::Tanh,
+            Activation::Silu,
+            Activation::Gelu,
+            Activation::GeluTanh,
+        ]
+        .into_iter()
+    }
+
     /// The activation of v.
     pub fn forward(self, v: f64) -> f64 {
         match self {
@@ -106,7 +130,7 @@ impl Activation {
                 // Farther out σ is 0 or 1 to the last digit, and z may be infinite.
                 let v = v.clamp(-32.0, 32.0);
                 let z = gelu_tanh_argument(v);
-                let slope = 3.0 * z - 2.0 * (GELU_TANH * v);
+                let slope = 3.0 * z - 2.0 * (GELU_TANH_LINEAR * v);
                 sigma(z) * (1.0 + slope * sigma(-z))
             }
         }
@@ -158,12 +182,12 @@ fn sigma(v: f64) -> f64 {
     1.0 / (1.0 + (-v).exp())
 }
 
-/// 2·√(2/π).
-const GELU_TANH: f64 = std::f64::consts::SQRT_2 * std::f64::consts::FRAC_2_SQRT_PI;
+/// What v is multiplied by in [`gelu_tanh_argument`]: 2·√(2/π).
+const GELU_TANH_LINEAR: f64 = std::f64::consts::SQRT_2 * std::f64::consts::FRAC_2_SQRT_PI;
 
 /// Twice what the tanh is taken of: ½·(1 + tanh z) = σ(2z).
 fn gelu_tanh_argument(v: f64) -> f64 {
-    GELU_TANH * v * (1.0 + 0.044_715 * v * v)
+    GELU_TANH_LINEAR * v * (1.0 + 0.044_715 * v * v)
 }
 
 impl fmt::Display for Activation {
@@ -188,23 +212,16 @@ impl fmt::Display for Activation {
 mod tests {
     use super::*;
 
-    const ALL: [Activation; 11] = [
-        Activation::None,
-        Activation::Relu,
-        Activation::Relu6,
-        Activation::LeakyRelu { slope: 0.25 },
-        Activation::Elu { alpha: 1.5 },
-        Activation::Hardswish,
-        Activation::Sigmoid,
-        Activation::Tanh,
-        Activation::Silu,
-        Activation::Gelu,
-        Activation::GeluTanh,
-    ];
+    const LEAKY: Activation = Activation::LeakyRelu { slope: 0.25 };
+    const ELU: Activation = Activation::Elu { alpha: 1.5 };
+
+    fn all() -> impl Iterator<Item = Activation> {
+        Activation::all(0.25, 1.5)
+    }
 
     #[test]
     fn nan_stays() {
-        for activation in &ALL[1..] {
+        for activation in all().skip(1) {
             assert!(activation.forward(f64::NAN).is_nan(), "{activation}");
         }
     }
@@ -216,9 +233,8 @@ mod tests {
         assert_eq!(of(Activation::Relu6, [0.0, 6.0]), [0.0, 0.0]);
         assert_eq!(of(Activation::Relu6, [3.0, f64::NAN]), [1.0, 1.0]);
         assert_eq!(of(Activation::Hardswish, [-3.0, 3.0]), [0.0, 1.0]);
-        let (leaky, elu) = (ALL[3], ALL[4]);
-        assert_eq!(of(leaky, [0.0, f64::NAN]), [0.25, 1.0]);
-        assert_eq!(of(elu, [0.0, f64::NAN]), [1.5, 1.0]);
+        assert_eq!(of(LEAKY, [0.0, f64::NAN]), [0.25, 1.0]);
+        assert_eq!(of(ELU, [0.0, f64::NAN]), [1.5, 1.0]);
     }
 
     #[test]
@@ -226,7 +242,7 @@ mod tests {
         let of = |activation: Activation, v: [f64; 3]| v.map(|v| activation.forward(v));
         assert_eq!(of(Activation::Relu, [-2.0, -0.0, 3.0]), [0.0, 0.0, 3.0]);
         assert_eq!(of(Activation::Relu6, [-2.0, 3.0, 7.0]), [0.0, 3.0, 6.0]);
-        assert_eq!(of(ALL[3], [-2.0, 0.0, 3.0]), [-0.5, 0.0, 3.0]);
+        assert_eq!(of(LEAKY, [-2.0, 0.0, 3.0]), [-0.5, 0.0, 3.0]);
         assert_eq!(of(Activation::Hardswish, [-3.0, 0.0, 3.0]), [0.0, 0.0, 3.0]);
         // By their formulas, worked out to more digits.
         let near = |activation: Activation, v: f64, expected: f64| {
@@ -251,7 +267,7 @@ mod tests {
 
     #[test]
     fn derivatives_are_slopes() {
-        for activation in ALL {
+        for activation in all() {
             for i in -60..60 {
                 // No kink is within the step.
                 let (v, h) = ((f64::from(i) + 0.5) / 4.0, 1e-5);
@@ -266,7 +282,7 @@ mod tests {
 
     #[test]
     fn far_from_zero_nothing_becomes_nan() {
-        for activation in ALL {
+        for activation in all() {
             for v in [-1e300, -1e30, -50.0, 50.0, 1e30, 1e300] {
                 assert!(activation.forward(v).is_finite(), "{activation} of {v}");
                 assert!(activation.derivative(v).is_finite(), "{activation} at {v}");
@@ -284,14 +300,14 @@ mod tests {
 
     #[test]
     fn only_what_cannot_be_recomputed_is_saved() {
-        for activation in ALL {
+        for activation in all() {
             assert_eq!(activation.saves(false), SavedActivation::Nothing);
         }
         assert_eq!(Activation::None.saves(true), SavedActivation::Nothing);
-        for of_two_slopes in &ALL[1..4] {
+        for of_two_slopes in [Activation::Relu, Activation::Relu6, LEAKY] {
             assert_eq!(of_two_slopes.saves(true), SavedActivation::Mask(()));
         }
-        for curved in &ALL[4..] {
+        for curved in all().skip(4) {
             assert_eq!(curved.saves(true), SavedActivation::PreActivation(()));
         }
     }
