@@ -3,8 +3,9 @@
 use batchnorm::{
     Activation, BatchNorm, BatchNormConfig, Cpu, DType, Element, Level, Shape, Tensor,
 };
+use contract_suite::comparison::check_backward;
 use contract_suite::data::{add_residual, add_running, ordinary};
-use contract_suite::run::{How, backward, check_backward, forward};
+use contract_suite::run::{How, backward, forward};
 use half::{bf16, f16};
 
 fn portable(threads: usize) -> Cpu {

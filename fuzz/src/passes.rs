@@ -5,7 +5,8 @@ use arbitrary::{Arbitrary, Result, Unstructured};
 use batchnorm::{Cpu, Element, Level};
 use contract_suite::data::{round, with_x};
 use contract_suite::reference::Problem;
-use contract_suite::run::{How, check_backward};
+use contract_suite::comparison::check_backward;
+use contract_suite::run::How;
 use half::{bf16, f16};
 
 /// The target.

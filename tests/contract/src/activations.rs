@@ -4,25 +4,12 @@ use batchnorm::backend::Backend;
 use batchnorm::{Activation, Element, Shape};
 use half::{bf16, f16};
 
+use crate::comparison::{check_backward, close};
 use crate::data::{add_residual, add_running, ordinary, round};
 use crate::reference::Problem;
-use crate::run::{How, backward, check_backward, close, forward};
+use crate::run::{How, backward, forward};
 use crate::shapes;
 use crate::tolerance::{compute_roundoff, store};
-
-pub const ALL: [Activation; 11] = [
-    Activation::None,
-    Activation::Relu,
-    Activation::Relu6,
-    Activation::LeakyRelu { slope: 0.1 },
-    Activation::Elu { alpha: 0.7 },
-    Activation::Hardswish,
-    Activation::Sigmoid,
-    Activation::Tanh,
-    Activation::Silu,
-    Activation::Gelu,
-    Activation::GeluTanh,
-];
 
 /// In every layout; training, and with running statistics; alone and after a residual; fused and in steps.
 fn check<T: Element, B: Backend>(backend: &B, activation: Activation) {
@@ -150,7 +137,7 @@ fn of_single_values<T: Element, B: Backend>(backend: &B) {
     ];
     let mut x: Vec<f64> = magnitudes.iter().flat_map(|&v| [v, -v]).collect();
     x.push(f64::NAN);
-    for activation in ALL {
+    for activation in Activation::all(0.1, 0.7) {
         for residual in [false, true] {
             let x: Vec<f64> = x.iter().map(|&v| round::<T>(v)).collect();
             let problem = problem_of_values(activation, residual, &x);

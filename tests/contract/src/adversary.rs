@@ -3,9 +3,10 @@
 use batchnorm::backend::Backend;
 use batchnorm::{Element, Layout, Shape};
 
+use crate::comparison::close;
 use crate::data::{Random, round, wide, with_x};
 use crate::reference::Problem;
-use crate::run::{How, close, forward};
+use crate::run::{How, forward};
 use crate::shapes::three_dimensional;
 use crate::tolerance::{Additions, compute_roundoff, excess_of_squares};
 

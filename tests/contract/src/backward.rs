@@ -4,9 +4,10 @@ use batchnorm::backend::Backend;
 use batchnorm::{Activation, Element};
 use half::{bf16, f16};
 
+use crate::comparison::check_backward;
 use crate::data::{add_residual, add_running, ordinary};
 use crate::forward::with_each_epilogue;
-use crate::run::{How, check_backward};
+use crate::run::How;
 use crate::shapes;
 
 fn training<T: Element, B: Backend>(backend: &B) {

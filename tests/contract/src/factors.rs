@@ -4,8 +4,9 @@ use batchnorm::backend::{Activation, Backend};
 use batchnorm::{Element, Layout, Shape};
 use half::{bf16, f16};
 
+use crate::comparison::check_backward;
 use crate::data::{Random, round, with_x};
-use crate::run::{How, backward, check_backward, forward};
+use crate::run::{How, backward, forward};
 use crate::shapes::three_dimensional;
 
 /// By planes and by columns.

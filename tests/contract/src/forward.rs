@@ -1,12 +1,13 @@
 //! Forward passes against the textbook.
 
-use batchnorm::backend::Backend;
+use batchnorm::backend::{Backend, Statistics};
 use batchnorm::{Activation, Element};
 use half::{bf16, f16};
 
+use crate::comparison::check_forward;
 use crate::data::{add_residual, add_running, ordinary};
 use crate::reference::Problem;
-use crate::run::{How, check_forward, follow, followed_from};
+use crate::run::{How, Running, forward_training};
 use crate::shapes;
 
 /// A problem with each epilogue.
@@ -75,6 +76,36 @@ pub fn forward_composed_of_steps_matches_the_textbook<B: Backend>(backend: &B) {
             check_forward::<f32, B>(backend, problem, How::Composed);
         });
     }
+}
+
+/// What the running mean and variance of a channel are before [`follow`].
+fn followed_from(channel: usize) -> f32 {
+    0.5 + (channel % 100) as f32
+}
+
+/// Running mean and variance after a training pass, followed in it and after it.
+fn follow<B: Backend>(
+    backend: &B,
+    problem: &Problem,
+    how: How,
+    only_finite: bool,
+) -> ([Vec<f32>; 2], [Vec<f32>; 2]) {
+    let channels = 0..problem.shape.channels();
+    let before: Vec<f64> = channels.map(|c| f64::from(followed_from(c))).collect();
+    let [mut at_once, mut afterwards] =
+        [0; 2].map(|_| Running::<f32, B>::new(backend, &before, &before, only_finite));
+    forward_training::<f32, B>(backend, problem, Some(&mut at_once), how);
+    let answer = forward_training::<f32, B>(backend, problem, None, how);
+    let [mean, mean_low, variance, inv_std] = &answer.statistics;
+    let batch = Statistics {
+        mean: B::as_slice(mean),
+        mean_low: B::as_slice(mean_low),
+        variance: B::as_slice(variance),
+        inv_std: B::as_slice(inv_std),
+    };
+    let running = afterwards.view_mut();
+    backend.update_running::<f32>(batch, running).unwrap();
+    (at_once.download(backend), afterwards.download(backend))
 }
 
 /// Running statistics that follow in the pass are those that follow afterwards, to the bit.

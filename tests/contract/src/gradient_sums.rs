@@ -4,9 +4,10 @@ use batchnorm::backend::Backend;
 use batchnorm::{Element, Layout, Shape};
 use half::{bf16, f16};
 
+use crate::comparison::{check_backward, close};
 use crate::data::{Random, round, with_x};
 use crate::reference::Problem;
-use crate::run::{How, backward, check_backward, close, forward};
+use crate::run::{How, backward, forward};
 use crate::shapes::three_dimensional;
 use crate::tolerance::{Additions, compute_roundoff, store};
 

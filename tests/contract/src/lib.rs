@@ -11,6 +11,7 @@ pub mod activation_error;
 pub mod activations;
 pub mod adversary;
 pub mod backward;
+pub mod comparison;
 pub mod data;
 pub mod determinism;
 pub mod errors;

@@ -4,9 +4,10 @@ use batchnorm::backend::{Activation, Backend, Epilogue, InOut, Normalization};
 use batchnorm::{Element, Layout, Shape};
 use half::{bf16, f16};
 
+use crate::comparison::{check_backward, check_forward, close};
 use crate::data::{Random, add_residual, add_running, ordinary, round, wide, with_x};
 use crate::reference::Problem;
-use crate::run::{How, backward, check_backward, check_forward, close, forward};
+use crate::run::{How, backward, forward};
 use crate::shapes::{streamed, three_dimensional};
 use crate::tolerance::Additions;
 

@@ -1,18 +1,17 @@
 //! Batch renormalization against the textbook: R and D by their formulas, and everything else as that of a problem whose γ and β are
 //! γ·R and β + γ·D.
 
-use batchnorm::backend::{
-    Affine, Backend, Epilogue, Normalization, RenormalizedMut, RunningMut, RunningReference,
-    SavedActivation, StatisticsMut, composed,
-};
+use batchnorm::backend::{Backend, Normalization, RenormalizedMut, RunningReference, composed};
 use batchnorm::{Activation, BatchNorm, BatchNormConfig, Cpu, Element, Error, Shape, Tensor};
 use half::{bf16, f16};
 
+use crate::comparison::{ForwardAnswer, close, hold_backward, hold_forward};
 use crate::data::{add_running, ordinary, typed, wide};
 use crate::forward::with_each_epilogue;
 use crate::reference::Problem;
 use crate::run::{
-    Answer, BackwardAnswer, ForwardAnswer, How, backward, close, hold_backward, hold_forward,
+    Answer, BackwardAnswer, ForwardOperands, How, Running, backward, forward_by, unwritten,
+    uploaded,
 };
 use crate::shapes;
 use crate::tolerance::{Additions, Tolerance, compute_roundoff};
@@ -21,7 +20,7 @@ use crate::tolerance::{Additions, Tolerance, compute_roundoff};
 const LIMITS: [[f64; 2]; 3] = [[1.2, 0.3], [1.0, 1.5], [4.0, 6.0]];
 
 /// A problem, and what its batch is renormalized against.
-struct Renormalized {
+struct RenormalizedProblem {
     problem: Problem,
     mean: Vec<f64>,
     variance: Vec<f64>,
@@ -29,7 +28,7 @@ struct Renormalized {
     d_max: f64,
 }
 
-impl Renormalized {
+impl RenormalizedProblem {
     /// With the running statistics of the problem for a reference, which it then does not normalize with.
     fn of(mut problem: Problem, [r_max, d_max]: [f64; 2]) -> Self {
         let (mean, variance) = problem.running.take().expect("running statistics");
@@ -44,7 +43,7 @@ impl Renormalized {
 }
 
 /// What a backend answered.
-struct Renormalization<T: Element, B: Backend> {
+struct RenormalizedAnswer<T: Element, B: Backend> {
     answer: Answer<T, B>,
     /// γ·R, β + γ·D, R and D.
     factors: [Vec<f64>; 4],
@@ -54,70 +53,35 @@ struct Renormalization<T: Element, B: Backend> {
 
 fn forward<T: Element, B: Backend>(
     backend: &B,
-    given: &Renormalized,
+    given: &RenormalizedProblem,
     how: How,
-) -> Renormalization<T, B> {
-    let problem = &given.problem;
-    let shape = &problem.shape;
-    let channel_array = |values: &[f64]| backend.upload(&typed::<T::Compute>(values)).unwrap();
-    let array = |values: &[f64]| backend.upload(&typed::<T>(values)).unwrap();
-    let unwritten = vec![-77.0; shape.channels()];
-    let x = array(&problem.x);
-    let residual = problem.residual.as_ref().map(|residual| array(residual));
-    let (gamma, beta) = (channel_array(&problem.gamma), channel_array(&problem.beta));
-    let (mean, variance) = (channel_array(&given.mean), channel_array(&given.variance));
-    let mut running = [channel_array(&given.mean), channel_array(&given.variance)];
-    let mut statistics = [0; 4].map(|_| channel_array(&unwritten));
-    let mut factors = [0; 4].map(|_| channel_array(&unwritten));
-    let mut y = array(&vec![-77.0; shape.len()]);
-    let mut pre_activation = array(&vec![-77.0; shape.len()]);
-    let mut mask = backend.mask::<T>(shape).unwrap();
-    {
-        let epilogue = Epilogue {
-            activation: problem.activation,
-            residual: residual.as_ref().map(|residual| B::as_slice(residual)),
-            saved: match problem.activation.saves(residual.is_some()) {
-                SavedActivation::Mask(()) => SavedActivation::Mask(&mut mask),
-                SavedActivation::PreActivation(()) => {
-                    SavedActivation::PreActivation(B::as_slice_mut(&mut pre_activation))
-                }
-                _ => SavedActivation::Nothing,
-            },
-        };
-        let affine = Affine {
-            gamma: B::as_slice(&gamma),
-            beta: B::as_slice(&beta),
-            epsilon: problem.epsilon,
-        };
-        let reference = RunningReference {
-            mean: B::as_slice(&mean),
-            variance: B::as_slice(&variance),
-            r_max: given.r_max,
-            d_max: given.d_max,
-        };
-        let [running_mean, running_variance] = &mut running;
-        let [mean, mean_low, variance, inv_std] = &mut statistics;
-        let out = StatisticsMut {
-            mean: B::as_slice_mut(mean),
-            mean_low: B::as_slice_mut(mean_low),
-            variance: B::as_slice_mut(variance),
-            inv_std: B::as_slice_mut(inv_std),
-            running: Some(RunningMut {
-                mean: B::as_slice_mut(running_mean),
-                variance: B::as_slice_mut(running_variance),
-                factor: 0.25,
-                correction: 1.5,
-                only_finite: false,
-            }),
-        };
-        let [gamma, beta, r, d] = &mut factors;
-        let renormalized = RenormalizedMut {
-            gamma: B::as_slice_mut(gamma),
-            beta: B::as_slice_mut(beta),
-            r: B::as_slice_mut(r),
-            d: B::as_slice_mut(d),
-        };
-        let (x, y) = (B::as_slice(&x), B::as_slice_mut(&mut y));
+) -> RenormalizedAnswer<T, B> {
+    let shape = &given.problem.shape;
+    let mean = uploaded::<T::Compute, B>(backend, &given.mean);
+    let variance = uploaded::<T::Compute, B>(backend, &given.variance);
+    let reference = RunningReference {
+        mean: B::as_slice(&mean),
+        variance: B::as_slice(&variance),
+        r_max: given.r_max,
+        d_max: given.d_max,
+    };
+    let mut factors = [0; 4].map(|_| unwritten::<T::Compute, B>(backend, shape.channels()));
+    let [gamma, beta, r, d] = &mut factors;
+    let renormalized = RenormalizedMut {
+        gamma: B::as_slice_mut(gamma),
+        beta: B::as_slice_mut(beta),
+        r: B::as_slice_mut(r),
+        d: B::as_slice_mut(d),
+    };
+    let mut running = Running::new(backend, &given.mean, &given.variance, false);
+    let step = |operands: ForwardOperands<'_, T, B>| {
+        let ForwardOperands {
+            x,
+            affine,
+            epilogue,
+            y,
+            out,
+        } = operands;
         match how {
             How::Fused => backend.forward_renormalized::<T>(
                 shape,
@@ -141,25 +105,19 @@ fn forward<T: Element, B: Backend>(
                 renormalized,
             ),
         }
-        .unwrap();
-    }
+    };
+    let answer = forward_by(backend, &given.problem, Some(&mut running), step);
     let download =
         |array: &B::Buffer<T::Compute>| backend.download::<T::Compute>(B::as_slice(array)).unwrap();
-    let y = backend.download::<T>(B::as_slice(&y)).unwrap();
-    Renormalization {
+    RenormalizedAnswer {
         factors: factors.each_ref().map(|array| wide(&download(array))),
-        running: running.each_ref().map(download),
-        answer: Answer {
-            statistics,
-            mask,
-            pre_activation,
-            y,
-        },
+        running: running.download(backend),
+        answer,
     }
 }
 
 /// The problem without renormalization that has the same y and dx: with these factors.
-fn plain(given: &Renormalized, factors: &[Vec<f64>; 4]) -> Problem {
+fn plain(given: &RenormalizedProblem, factors: &[Vec<f64>; 4]) -> Problem {
     let [gamma, beta, ..] = factors.clone();
     Problem {
         gamma,
@@ -168,7 +126,7 @@ fn plain(given: &Renormalized, factors: &[Vec<f64>; 4]) -> Problem {
     }
 }
 
-fn check<T: Element, B: Backend>(backend: &B, given: &Renormalized, how: How) {
+fn check<T: Element, B: Backend>(backend: &B, given: &RenormalizedProblem, how: How) {
     let found = forward::<T, B>(backend, given, how);
     let problem = plain(given, &found.factors);
     let additions = Additions::of::<T, B>(backend, &problem.shape);
@@ -219,7 +177,7 @@ fn check_small<T: Element, B: Backend>(backend: &B) {
         let mut problem = ordinary::<T>(shape, seed as u64);
         add_running::<T>(&mut problem, 9);
         with_each_epilogue::<T>(problem, |problem| {
-            let given = Renormalized::of(problem.clone(), LIMITS[seed % LIMITS.len()]);
+            let given = RenormalizedProblem::of(problem.clone(), LIMITS[seed % LIMITS.len()]);
             check::<T, B>(backend, &given, How::Fused);
         });
     }
@@ -241,10 +199,10 @@ pub fn renormalized_batches_match_the_textbook_in_f64<B: Backend>(backend: &B) {
     check_small::<f64, B>(backend);
 }
 
-fn large(shape: Shape, seed: usize) -> Renormalized {
+fn large(shape: Shape, seed: usize) -> RenormalizedProblem {
     let mut problem = ordinary::<f32>(shape, seed as u64);
     add_running::<f32>(&mut problem, 9);
-    Renormalized::of(problem, LIMITS[seed % LIMITS.len()])
+    RenormalizedProblem::of(problem, LIMITS[seed % LIMITS.len()])
 }
 
 pub fn renormalized_large_arrays_match_the_textbook<B: Backend>(backend: &B) {
@@ -272,7 +230,10 @@ pub fn limits_of_nothing_change_no_bit(cpu: &Cpu) {
 }
 
 /// Everything that comes of a renormalized batch.
-fn everything(cpu: &Cpu, given: &Renormalized) -> (Vec<f32>, [Vec<f64>; 4], BackwardAnswer<f32>) {
+fn everything(
+    cpu: &Cpu,
+    given: &RenormalizedProblem,
+) -> (Vec<f32>, [Vec<f64>; 4], BackwardAnswer<f32>) {
     let found = forward::<f32, Cpu>(cpu, given, How::Fused);
     let problem = plain(given, &found.factors);
     let gradients = backward::<f32, Cpu>(cpu, &problem, &found.answer, How::Fused, false);
@@ -301,7 +262,7 @@ pub fn a_layer_renormalizes_as_the_steps_do<B: Backend>(backend: &B) {
             let mut problem = ordinary::<T>(shape, seed as u64);
             problem.activation = Activation::Relu;
             add_running::<T>(&mut problem, 9);
-            let given = Renormalized::of(problem, LIMITS[seed % LIMITS.len()]);
+            let given = RenormalizedProblem::of(problem, LIMITS[seed % LIMITS.len()]);
             let steps = forward::<T, B>(backend, &given, How::Fused);
             let problem = plain(&given, &steps.factors);
             let expected = backward::<T, B>(backend, &problem, &steps.answer, How::Fused, false);

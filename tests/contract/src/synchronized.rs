@@ -10,10 +10,11 @@ use batchnorm::{
 };
 use half::{bf16, f16};
 
+use crate::comparison::{ForwardAnswer, hold_backward, hold_forward};
 use crate::data::{add_residual, add_running, ordinary, typed, wide};
 use crate::forward::with_each_epilogue;
 use crate::reference::Problem;
-use crate::run::{BackwardAnswer, ForwardAnswer, hold_backward, hold_forward};
+use crate::run::BackwardAnswer;
 use crate::shapes;
 use crate::tolerance::Additions;
 

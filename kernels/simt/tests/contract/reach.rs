@@ -7,9 +7,10 @@ use batchnorm::gpu::internal::all_kernels;
 use batchnorm::gpu::plan::Tuning;
 use batchnorm::{Element, Shape};
 use batchnorm_simt::{Simt, SimtDevice, SimtDriver};
+use contract_suite::comparison::check_backward;
 use contract_suite::data::{add_running, ordinary};
 use contract_suite::forward::running_statistics_follow_at_once;
-use contract_suite::run::{How, check_backward};
+use contract_suite::run::How;
 use half::{bf16, f16};
 
 fn check<T: Element>(simt: &Simt) {

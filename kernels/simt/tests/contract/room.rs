@@ -5,8 +5,9 @@ use batchnorm::gpu::Attributes;
 use batchnorm::gpu::plan::Tuning;
 use batchnorm::{Element, Shape};
 use batchnorm_simt::{Simt, SimtDevice, SimtDriver};
+use contract_suite::comparison::check_backward;
 use contract_suite::data::ordinary;
-use contract_suite::run::{How, check_backward};
+use contract_suite::run::How;
 use half::f16;
 
 /// The kernels that passes there and back were done by, as told, with so much room.

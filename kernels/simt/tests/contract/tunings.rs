@@ -4,8 +4,9 @@ use batchnorm::gpu::Strategy;
 use batchnorm::gpu::plan::Tuning;
 use batchnorm::{Element, Shape};
 use batchnorm_simt::{Simt, SimtDevice, SimtDriver};
+use contract_suite::comparison::{check_backward, check_backward_within};
 use contract_suite::data::ordinary;
-use contract_suite::run::{How, check_backward, check_backward_within};
+use contract_suite::run::How;
 use contract_suite::tolerance::Additions;
 use half::f16;
 

@@ -4,8 +4,9 @@
 use batchnorm::gpu::plan::{Explanation, LaunchPlan, Pass, PassPlan, Tuning};
 use batchnorm::{Element, Shape};
 use batchnorm_simt::{Simt, SimtDevice, SimtDriver};
+use contract_suite::comparison::check_backward;
 use contract_suite::data::ordinary;
-use contract_suite::run::{How, check_backward};
+use contract_suite::run::How;
 use half::f16;
 
 /// A pass there and back as told, of which each is a launch that is as asked for.
