@@ -1,7 +1,7 @@
 //! `BATCHNORM_PLAN` of any text: refused, or a plan that the device can launch and that leaves no value out.
 
 use arbitrary::{Arbitrary, Result, Unstructured};
-use batchnorm::gpu::plan::{Arrangement, LaunchPlan, Pass, PassPlan, Tuning, View, choose};
+use batchnorm::gpu::plan::{Arrangement, LaunchPlan, Pass, Tuning, View, choose};
 use batchnorm::gpu::{Attributes, Strategy};
 use batchnorm::{DType, Shape};
 
@@ -19,12 +19,8 @@ fn plans(bytes: &mut Unstructured<'_>) -> Result<()> {
         return Ok(());
     };
     let view = View::of(&shape, dtype);
-    match choose(pass, &view, dtype, &device, &tuning) {
-        PassPlan::Whole(plan) => check(&plan, &view, &device),
-        PassPlan::Steps { reduce, write } => {
-            check(&reduce, &view, &device);
-            check(&write, &view, &device);
-        }
+    for launch in choose(pass, &view, dtype, &device, &tuning).launches() {
+        check(launch, &view, &device);
     }
     Ok(())
 }

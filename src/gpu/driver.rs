@@ -64,7 +64,7 @@ pub const COUNTER_BYTES: usize = 1 << 20;
 /// Bytes of partial sums, 16 for each of two `f64` numbers.
 pub const PARTIAL_BYTES: usize = 6 << 20;
 
-/// One launch of one kernel.
+/// One launch of one kernel. A driver does everything that is said here, so a new field takes a new minor version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Launch {
     /// Which.

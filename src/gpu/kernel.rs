@@ -6,6 +6,7 @@ use crate::element::DType;
 
 /// What a kernel is written for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Family {
     /// Whole planes of one channel.
     Planes,
@@ -17,6 +18,7 @@ pub enum Family {
 
 /// How the blocks that share a channel find its sums.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Strategy {
     /// One launch for each step.
     Split,
@@ -30,6 +32,7 @@ pub enum Strategy {
 
 /// What a kernel does: one step, or a whole pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Operation {
     /// Reduces x.
     Statistics,
@@ -102,6 +105,7 @@ impl Operation {
 
 /// One kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Kernel {
     /// For values arranged how.
     pub family: Family,

@@ -1,7 +1,8 @@
 //! What all GPUs share: the plan of a launch, the arguments of a kernel, and the steps made of launches.
 //!
 //! For those who tune: what a device is ([`Attributes`]), what is launched for a pass ([`plan`]), and another choice
-//! ([`Gpu::tuned`]). As kernels change, so does this: any minor version may have other fields and variants here.
+//! ([`Gpu::tuned`]). As kernels change, so does this: what is read here may have more fields and variants in any version, and what is
+//! written as a literal ([`Attributes`], and the constants that predictions are made by) in any minor one.
 
 pub(crate) mod arguments;
 pub(crate) mod devices;
@@ -18,7 +19,6 @@ pub(crate) mod renormalization;
 pub(crate) mod steps;
 
 use std::fmt::{self, Display, Formatter};
-
 use std::sync::Arc;
 
 pub use driver::{Attributes, Launch};

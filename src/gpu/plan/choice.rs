@@ -38,6 +38,7 @@ pub fn choose(
 
 /// A plan that could be chosen.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct Considered {
     /// The plan.
     pub plan: PassPlan,
@@ -49,6 +50,7 @@ pub struct Considered {
 
 /// Why a plan was chosen.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub enum Reason {
     /// It is the fastest of those that the tuning allows.
     Told,
@@ -126,9 +128,6 @@ fn idle(plan: &PassPlan, view: &View, device: &Attributes) -> usize {
     if view.bytes() <= BUSY_FROM {
         return 0;
     }
-    let blocks = match plan {
-        PassPlan::Whole(whole) => whole.launch.blocks,
-        PassPlan::Steps { reduce, write } => reduce.launch.blocks.min(write.launch.blocks),
-    };
-    device.multiprocessors.saturating_sub(blocks) as usize
+    let blocks = plan.launches().map(|plan| plan.launch.blocks).min();
+    device.multiprocessors.saturating_sub(blocks.unwrap_or(0)) as usize
 }

@@ -27,6 +27,7 @@ use crate::shape::Shape;
 /// # Ok::<(), batchnorm::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Explanation {
     /// The pass.
     pub pass: Pass,

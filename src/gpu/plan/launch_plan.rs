@@ -1,5 +1,7 @@
 //! A plan as it is made: a launch and which part of the array each of its blocks works on, and a pass as one or two of them.
 
+use std::iter;
+
 use crate::gpu::arguments::{Arguments, ArrayShape, Partition};
 use crate::gpu::driver::Launch;
 use crate::gpu::kernel::{Family, Kernel, Operation, Strategy};
@@ -8,6 +10,7 @@ use crate::gpu::plan::view::View;
 
 /// A pass with batch statistics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Pass {
     /// x to y.
     Forward,
@@ -34,6 +37,7 @@ impl Pass {
 
 /// A launch, and which part of the array each of its blocks works on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct LaunchPlan {
     /// The launch.
     pub launch: Launch,
@@ -49,6 +53,7 @@ pub struct LaunchPlan {
 
 /// A whole pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum PassPlan {
     /// In one launch.
     Whole(LaunchPlan),
@@ -73,6 +78,15 @@ pub(crate) struct SumPartition {
 }
 
 impl PassPlan {
+    /// What is launched, in this order.
+    pub fn launches(&self) -> impl Iterator<Item = &LaunchPlan> {
+        let (first, second) = match self {
+            Self::Whole(whole) => (whole, None),
+            Self::Steps { reduce, write } => (reduce, Some(write)),
+        };
+        iter::once(first).chain(second)
+    }
+
     /// The order in which it adds up.
     pub(crate) fn partition(&self) -> SumPartition {
         let (Self::Whole(sums) | Self::Steps { reduce: sums, .. }) = self;

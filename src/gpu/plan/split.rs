@@ -10,6 +10,7 @@ use crate::gpu::plan::view::{Arrangement, View};
 
 /// A step that is a launch of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Step {
     /// Reduces x.
     Statistics,

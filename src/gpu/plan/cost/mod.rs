@@ -18,6 +18,7 @@ pub use waves::Bound;
 
 /// What a plan is predicted to take.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct Prediction {
     /// From the end of the work before it, in a graph.
     pub seconds: f64,
@@ -39,6 +40,7 @@ pub struct Prediction {
 
 /// Seconds that a plan is predicted to take in forms of its kernels that nobody has written: what there is to gain by them.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct Unwritten {
     /// With a block's next tile on its way while this one is reduced, at least.
     pub next_in_flight: f64,

@@ -30,6 +30,7 @@ pub(super) struct Stage {
 
 /// What most of a stage's time is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Bound {
     /// Bytes from and to memory.
     Memory,
