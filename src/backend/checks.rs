@@ -71,6 +71,21 @@ pub(super) fn check_forward<B: Steps, T: Element>(
     check_values(shape, 2)
 }
 
+/// Of what reduces dy.
+pub(super) fn check_reduce<B: Steps, T: Element>(
+    shape: &Shape,
+    dy: &B::Slice<'_, T>,
+    x: &B::Slice<'_, T>,
+    with: &Normalization<B::Slice<'_, T::Compute>>,
+    activation: &ActivationBackward<&B::Mask, B::Slice<'_, T>>,
+) -> Result<()> {
+    shape.check_len("dy", B::len::<T>(dy))?;
+    shape.check_len("x", B::len::<T>(x))?;
+    check_normalization::<B, T::Compute>(shape, with)?;
+    check_activation::<B, T>(shape, activation)
+}
+
+/// Of what writes dx.
 pub(super) fn check_backward<B: Steps, T: Element>(
     shape: &Shape,
     dy_to_dx: &InOut<B::Slice<'_, T>, B::SliceMut<'_, T>>,
@@ -107,7 +122,7 @@ pub(super) fn check_epilogue<B: Steps, T: Element>(
 }
 
 /// In the backward pass nobody says any more whether there was a residual.
-pub(super) fn check_activation<B: Steps, T: Element>(
+fn check_activation<B: Steps, T: Element>(
     shape: &Shape,
     backward: &ActivationBackward<&B::Mask, B::Slice<'_, T>>,
 ) -> Result<()> {

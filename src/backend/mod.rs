@@ -38,8 +38,8 @@ pub use saved_activation::SavedActivation;
 
 use crate::backend::checked::Checked;
 use crate::backend::checks::{
-    check_activation, check_backward, check_epilogue, check_forward, check_gradients_out,
-    check_in_out, check_inverse_std, check_moments_out, check_normalization, check_reference,
+    check_backward, check_epilogue, check_forward, check_gradients_out, check_in_out,
+    check_inverse_std, check_moments_out, check_normalization, check_reduce, check_reference,
     check_renormalize, check_renormalized_out, check_running, check_statistics_out, check_sums,
     check_sums_in_f64, check_sums_out_in_f64, check_values,
 };
@@ -203,10 +203,7 @@ pub trait Backend: Steps {
         activation: ActivationBackward<&Self::Mask, Self::Slice<'_, T>>,
         out: GradientSumsMut<Self::SliceMut<'_, T::Compute>>,
     ) -> Result<()> {
-        shape.check_len("dy", Self::len::<T>(&dy))?;
-        shape.check_len("x", Self::len::<T>(&x))?;
-        check_normalization::<Self, T::Compute>(shape, &with)?;
-        check_activation::<Self, T>(shape, &activation)?;
+        check_reduce::<Self, T>(shape, &dy, &x, &with, &activation)?;
         check_gradients_out::<Self, T::Compute>(shape, &out)?;
         if shape.is_empty() {
             return no_gradients::<Self, T::Compute>(self, shape, out);
@@ -228,10 +225,7 @@ pub trait Backend: Steps {
         activation: ActivationBackward<&Self::Mask, Self::Slice<'_, T>>,
         out: GradientSumsMut<&mut [f64]>,
     ) -> Result<()> {
-        shape.check_len("dy", Self::len::<T>(&dy))?;
-        shape.check_len("x", Self::len::<T>(&x))?;
-        check_normalization::<Self, T::Compute>(shape, &with)?;
-        check_activation::<Self, T>(shape, &activation)?;
+        check_reduce::<Self, T>(shape, &dy, &x, &with, &activation)?;
         check_sums_out_in_f64(shape, &out)?;
         if shape.is_empty() {
             out.gamma.fill(0.0);

@@ -1,4 +1,4 @@
-//! The steps on the CPU: each hands its operands to the step of its name in `steps/`.
+//! The steps on the CPU: each hands its operands to the step of its name in `steps/`, some by way of `two_forms.rs`.
 
 use crate::backend::checked::Checked;
 use crate::backend::epilogue::{ActivationBackward, Epilogue};
@@ -8,16 +8,14 @@ use crate::backend::operands::{
 };
 use crate::backend::steps::Steps;
 use crate::cpu::events;
-use crate::cpu::kernels::backward_reduce::AffineGradients;
 use crate::cpu::memory::buffer::CpuBuffer;
 use crate::cpu::memory::scratch::or_no_room;
 use crate::cpu::operands::{activation_of, epilogue_of, write_statistics};
-use crate::cpu::renormalization::{BatchAffine, FinalizedBatch};
+use crate::cpu::renormalization::BatchAffine;
 use crate::cpu::steps::backward_params::BackwardParams;
 use crate::cpu::steps::compiled::ChannelElement;
 use crate::cpu::steps::fused::{BACKWARD_ARRAYS, FORWARD_ARRAYS};
 use crate::cpu::steps::two_factors::TwoFactors;
-use crate::cpu::tiling::tile::Tiling;
 use crate::cpu::tiling::view::MatrixView;
 use crate::cpu::{Cpu, CpuMask};
 use crate::element::{Compute, Element};
@@ -137,7 +135,7 @@ impl Steps for Cpu {
         let view = MatrixView::of(shape);
         let tiling = view.for_statistics(2, size_of::<T>());
         events::begins::<T>(self, "backward_reduce", shape, || tiling);
-        let sums = self.reduce_by(&tiling, dy, x, with, activation)?;
+        let sums = self.reduce_in_either_form(&tiling, dy, x, with, activation)?;
         <T::Compute as ChannelElement>::write_gradients(&sums, &mut out);
         Ok(())
     }
@@ -156,7 +154,7 @@ impl Steps for Cpu {
         let view = MatrixView::of(shape);
         let tiling = view.for_statistics(BACKWARD_ARRAYS, size_of::<T>());
         events::begins::<T>(self, "backward_reduce_in_f64", shape, || tiling);
-        let sums = self.reduce_by(&tiling, dy, x, with, activation)?;
+        let sums = self.reduce_in_either_form(&tiling, dy, x, with, activation)?;
         out.gamma.copy_from_slice(&sums.dgamma);
         out.beta.copy_from_slice(&sums.dbeta);
         Ok(())
@@ -173,8 +171,7 @@ impl Steps for Cpu {
         sums: Option<GradientSums<&[T::Compute]>>,
         dresidual: Option<&mut [T]>,
     ) -> Result<()> {
-        let means = |c: usize| sums.as_ref().map(|sums| means_of(sums, c));
-        self.input_about(shape, dy_to_dx, x, with, activation, &means, dresidual)
+        self.input_in_either_form(shape, dy_to_dx, x, with, activation, sums, dresidual)
     }
 
     fn run_backward_input_in_f64<T: Element>(
@@ -188,8 +185,7 @@ impl Steps for Cpu {
         sums: Option<GradientSums<&[f64]>>,
         dresidual: Option<&mut [T]>,
     ) -> Result<()> {
-        let means = |c: usize| sums.as_ref().map(|sums| means_of(sums, c));
-        self.input_about(shape, dy_to_dx, x, with, activation, &means, dresidual)
+        self.input_in_either_form(shape, dy_to_dx, x, with, activation, sums, dresidual)
     }
 
     fn run_forward_training<T: Element>(
@@ -207,7 +203,7 @@ impl Steps for Cpu {
             reference: None,
         };
         let (finalized, _) =
-            self.forward_about("forward_training", shape, x, affine, epilogue, y)?;
+            self.forward_in_either_form("forward_training", shape, x, affine, epilogue, y)?;
         write_statistics(&finalized, &mut out);
         self.update_running_of(checked, out)
     }
@@ -229,7 +225,7 @@ impl Steps for Cpu {
             reference: Some(reference),
         };
         let (finalized, used) =
-            self.forward_about("forward_renormalized", shape, x, affine, epilogue, y)?;
+            self.forward_in_either_form("forward_renormalized", shape, x, affine, epilogue, y)?;
         if let Some(used) = used {
             used.write(renormalized);
         }
@@ -264,83 +260,9 @@ impl Steps for Cpu {
 
 impl Cpu {
     /// Does work that goes over so many bytes, if there are the threads and the memory for it.
-    fn attempt<R>(&self, bytes: usize, work: impl FnOnce() -> R) -> Result<R> {
+    pub(super) fn attempt<R>(&self, bytes: usize, work: impl FnOnce() -> R) -> Result<R> {
         self.threads.check(bytes)?;
         or_no_room(work)
-    }
-
-    /// Steps 1 and 3, and between them what a batch that is renormalized takes.
-    fn forward_about<T: Element>(
-        &self,
-        pass: &'static str,
-        shape: &Shape,
-        x: &[T],
-        affine: BatchAffine<'_, T::Compute>,
-        epilogue: Epilogue<&[T], &mut CpuMask, &mut [T]>,
-        y: &mut [T],
-    ) -> Result<FinalizedBatch<T::Compute>> {
-        let view = MatrixView::of(shape);
-        events::begins::<T>(self, pass, shape, || {
-            view.for_statistics(FORWARD_ARRAYS, size_of::<T>())
-        });
-        let (epilogue, mut saved) = epilogue_of(epilogue);
-        let (finalized, renormalized) = self.attempt(size_of_val(x), || {
-            let saved = (saved.as_mut().map_mask(|mask| &mut **mask)).map_values(|v| &mut **v);
-            T::forward_training(self, &view, x, affine, epilogue, saved, y)
-        })?;
-        let with = affine.normalization(&finalized, renormalized.as_ref());
-        if let Some(factors) = TwoFactors::of(&view, x, &with)? {
-            let (x_to_y, with) = (
-                InOut::Separate(factors.x(), y),
-                factors.normalization(&with),
-            );
-            self.attempt(size_of_val(x), || {
-                T::normalize_all(self, &view.by_rows(), x_to_y, &with, epilogue, saved);
-            })?;
-        }
-        Ok((finalized, renormalized))
-    }
-
-    /// Step 4, cut so.
-    fn reduce_by<T: Element>(
-        &self,
-        tiling: &Tiling,
-        dy: &[T],
-        x: &[T],
-        with: Normalization<&[T::Compute]>,
-        activation: ActivationBackward<&CpuMask, &[T]>,
-    ) -> Result<AffineGradients> {
-        // Of either source: only dx asks.
-        let source = StatisticsSource::Batch;
-        let params = BackwardParams::new(&tiling.view, x, with, source, activation_of(activation))?;
-        self.attempt(size_of_val(x), || T::reduce_all(self, tiling, dy, &params))
-    }
-
-    /// Step 5. `means` gives Σ(dv·x̂)/M and Σdv/M of a channel where the statistics are the batch's.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "inputs, outputs and what lies between"
-    )]
-    fn input_about<T: Element>(
-        &self,
-        shape: &Shape,
-        dy_to_dx: InOut<&[T], &mut [T]>,
-        x: &[T],
-        with: Normalization<&[T::Compute]>,
-        activation: ActivationBackward<&CpuMask, &[T]>,
-        means: &dyn Fn(usize) -> Option<[f64; 2]>,
-        dresidual: Option<&mut [T]>,
-    ) -> Result<()> {
-        let view = MatrixView::of(shape);
-        events::begins::<T>(self, "backward_input", shape, || view.by_rows());
-        let source = match means(0) {
-            Some(_) => StatisticsSource::Batch,
-            None => StatisticsSource::Running,
-        };
-        let params = BackwardParams::new(&view, x, with, source, activation_of(activation))?;
-        self.attempt(size_of_val(x), || {
-            T::input_all(self, &view.by_rows(), dy_to_dx, &params, means, dresidual);
-        })
     }
 
     /// Has the running statistics follow what was written, if any are to.
@@ -360,9 +282,4 @@ impl Cpu {
         };
         self.run_update_running(checked, batch, running)
     }
-}
-
-/// Σ(dv·x̂)/M and Σdv/M of a channel.
-fn means_of<C: Compute>(sums: &GradientSums<&[C]>, channel: usize) -> [f64; 2] {
-    [sums.gamma[channel], sums.beta[channel]].map(|sum| sum.to_f64() / sums.count as f64)
 }

@@ -15,6 +15,7 @@ pub(crate) mod running;
 pub(crate) mod simd;
 pub(crate) mod steps;
 pub(crate) mod tiling;
+pub(crate) mod two_forms;
 
 use std::fmt;
 
