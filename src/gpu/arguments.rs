@@ -67,7 +67,7 @@ pub struct Partition {
     pub kept_rows: u32,
 }
 
-/// What becomes of v on its way to y. That a residual is added before it is said by its address.
+/// What becomes of v on its way to y. Whether a residual is added before, [`Arrays::residual`] says.
 #[repr(u32)]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Activation {

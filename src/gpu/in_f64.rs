@@ -1,4 +1,5 @@
-//! What several may have to put together, on the host in `f64`. The kernels round it to the compute type, and here it is read.
+//! What ranks may have to merge, statistics and gradient sums, on the host in `f64`. The kernels round them to the compute type, and
+//! here they are read.
 
 use crate::allocate::collected;
 use crate::backend::checked::Checked;

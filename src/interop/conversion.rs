@@ -133,7 +133,7 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
         .into_layer(backend)
     }
 
-    /// What a Keras layer needs to infer as this one does. Its ReLU, if fused, is not part of it.
+    /// What a Keras layer needs to infer as this one does. An activation that is fused into this one is not part of it.
     ///
     /// # Errors
     /// [`Error::NoRunningStatistics`]; [`Error::Value`] for [`Averaging::Cumulative`]; when the device fails.
@@ -165,7 +165,7 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
         .into_layer(backend)
     }
 
-    /// What a flax module needs to infer as this layer does. Its ReLU, if fused, is not part of it.
+    /// What a flax module needs to infer as this layer does. An activation that is fused into the layer is not part of it.
     ///
     /// # Errors
     /// As [`to_keras`](Self::to_keras).
@@ -197,8 +197,8 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
         .into_layer(backend)
     }
 
-    /// What an ONNX node needs to infer as this layer does: ones and zeros for a γ and β that it does not have. Its
-    /// ReLU, if fused, is not part of it.
+    /// What an ONNX node needs to infer as this layer does: ones and zeros for a γ and β that it does not have. An
+    /// activation that is fused into the layer is not part of it.
     ///
     /// # Errors
     /// As [`to_keras`](Self::to_keras).

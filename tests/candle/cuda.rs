@@ -188,7 +188,7 @@ fn on_a_stream_of_its_own() -> Result<()> {
     check_all(&Device::new_cuda_with_stream(0)?, true, Activation::None)
 }
 
-/// Where y is not near 0, the gate is the same on both.
+/// Where y is not near 0, ReLU passes the same gradients on both.
 #[test]
 fn with_relu_in_the_same_pass() -> Result<()> {
     let Some(device) = gpu("ReLU on candle's GPU") else {
