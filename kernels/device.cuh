@@ -132,6 +132,34 @@ DEVICE void store_16_once(uint4* to, uint4 value) {
                  : "memory");
 }
 
+// Copies of 16 bytes from global to shared memory that a thread has on their way, in groups. What the thread has waited for is
+// there for itself, and for others behind a barrier. Once: the second-level cache need not keep what is read.
+struct CopiesInFlight {
+#if __CUDA_ARCH__ >= 800
+    DEVICE void begin(uint4* to, const uint4* from) {
+        asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(shared_address(to)),
+                     "l"(__cvta_generic_to_global(from))
+                     : "memory");
+    }
+    DEVICE void begin_once(uint4* to, const uint4* from) {
+        u64 policy;
+        asm("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
+        asm volatile("cp.async.cg.shared.global.L2::cache_hint [%0], [%1], 16, %2;" ::"r"(shared_address(to)),
+                     "l"(__cvta_generic_to_global(from)), "l"(policy)
+                     : "memory");
+    }
+    DEVICE void end_group() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+    DEVICE void wait_for_all_groups_but_the_last() { asm volatile("cp.async.wait_group 1;" ::: "memory"); }
+    DEVICE static u32 shared_address(const uint4* shared) { return static_cast<u32>(__cvta_generic_to_shared(shared)); }
+#else
+    // Turing has no such copies: they are made at once.
+    DEVICE void begin(uint4* to, const uint4* from) { *to = load_16(from); }
+    DEVICE void begin_once(uint4* to, const uint4* from) { *to = load_16_once(from); }
+    DEVICE void end_group() {}
+    DEVICE void wait_for_all_groups_but_the_last() {}
+#endif
+};
+
 // IEEE half precision.
 DEVICE float half_to_float(u16 bits) {
     float value;

@@ -164,16 +164,16 @@ DEVICE Sums sums_in_double(const Arguments& a, const PlaneTile& tile, double ref
     return sums;
 }
 
-// The sums of a tile's x about the channel's reference, in thread 0. keep(slot, x) may keep the packets.
-template <class T, class Walk, Reuse REUSE, class Keep>
-DEVICE Sums sum_tile(const Arguments& a, const PlaneTile& tile, double reference, Keep keep) {
+// The sums of a tile's x about the channel's reference, in thread 0. load(slot, place) gives the packets; keep(slot, x) may keep
+// them.
+template <class T, class Walk, class Load, class Keep>
+DEVICE Sums sum_tile(const Arguments& a, const PlaneTile& tile, double reference, Load load, Keep keep) {
     typedef typename T::Compute Compute;
     Accumulator<T> accumulator = Accumulator<T>::zero();
     Compute pivot = 0;
     typename Walk::Index count = 0;
     each_packet<T, Walk, 4>(
-        a, tile, [&](auto, const PlanePlace<T>& place) { return load_x<T, REUSE>(a, place); },
-        [&](auto slot, const PlanePlace<T>& place, const Packet<T>& x, bool is_first) {
+        a, tile, load, [&](auto slot, const PlanePlace<T>& place, const Packet<T>& x, bool is_first) {
             keep(slot, x);
             if (Walk::WHOLE ? is_first : count == 0) {
 #pragma unroll
@@ -229,16 +229,16 @@ DEVICE Sums gradients_in_double(
     return sums;
 }
 
-// Σ dv and Σ dv·x̂ of a tile, in thread 0. keep(slot, packets) may keep the packets; write(place, gradients) may write what
-// follows from them.
-template <class T, class Walk, Reuse REUSE, class Keep, class Write>
+// Σ dv and Σ dv·x̂ of a tile, in thread 0. load(slot, place) gives the packets, which keep(slot, packets) may keep;
+// write(place, gradients) may write what follows from them.
+template <class T, class Walk, class Load, class Keep, class Write>
 DEVICE Sums sum_gradients(
-    const Arguments& a, const PlaneTile& tile, ReduceCoefficients<typename T::Compute> coefficients, Keep keep,
+    const Arguments& a, const PlaneTile& tile, ReduceCoefficients<typename T::Compute> coefficients, Load load, Keep keep,
     Write write) {
     Accumulator<T> accumulator = Accumulator<T>::zero();
     each_packet<T, Walk, 2>(
         a, tile,
-        [&](auto, const PlanePlace<T>& place) { return with_saved(a, place, load_pair<T, REUSE>(a, place)); },
+        [&](auto slot, const PlanePlace<T>& place) { return with_saved(a, place, load(slot, place)); },
         [&](auto slot, const PlanePlace<T>& place, const BackwardPacket<T>& from, bool) {
             keep(slot, from.pair);
             const Gradients<T> gradients = gradients_of(a, from, [&](int) { return coefficients.forward; });

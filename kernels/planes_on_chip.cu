@@ -39,8 +39,9 @@ DEVICE void planes_on_chip_forward(const Arguments& a) {
     // Before the statistics, which are waited for; and before the others of the cluster can write y over x.
     const Affine<Compute> affine = affine_of<Compute>(a, tile.channel);
     const double reference = reference_of<T>(a, tile.channel);
-    const Sums sums = cluster_sum(
-        sum_tile<T, Walk, Reuse::Once>(a, tile, reference, [&](auto slot, const Packet<T>& x) { kept[slot] = x.raw(); }));
+    const Sums sums = cluster_sum(sum_tile<T, Walk>(
+        a, tile, reference, [&](auto, const PlanePlace<T>& place) { return load_x<T, Reuse::Once>(a, place); },
+        [&](auto slot, const Packet<T>& x) { kept[slot] = x.raw(); }));
     if (threadIdx.x == 0)
         coefficients[0] = coefficients_of(
             affine, finalize_statistics<T>(a, tile.channel, reference, sums, cluster_block_rank() == 0));
@@ -60,8 +61,9 @@ DEVICE void planes_on_chip_backward(const Arguments& a) {
     const PlaneTile tile = part_of_block(a);
     // One after the other: in pairs, neighbouring threads would meet in the same banks.
     uint4 *const kept_x = kept, *const kept_dy = kept + a.partition.tile;
-    const Sums sums = cluster_sum(sum_gradients<T, Walk, Reuse::Once>(
+    const Sums sums = cluster_sum(sum_gradients<T, Walk>(
         a, tile, reduce_coefficients_of<T>(a, tile.channel),
+        [&](auto, const PlanePlace<T>& place) { return load_pair<T, Reuse::Once>(a, place); },
         [&](auto slot, const PacketPair<T>& pair) {
             kept_x[slot] = pair.x.raw();
             kept_dy[slot] = pair.dy.raw();

@@ -36,7 +36,9 @@ DEVICE void planes_statistics(const Arguments& a) {
     u32 index;
     const PlaneTile tile = tile_of_block<T>(a, index);
     const double reference = reference_of<T>(a, tile.channel);
-    Sums sums = sum_tile<T, Walk, Reuse::Again>(a, tile, reference, [](auto, const Packet<T>&) {});
+    Sums sums = sum_tile<T, Walk>(
+        a, tile, reference, [&](auto, const PlanePlace<T>& place) { return load_x<T, Reuse::Again>(a, place); },
+        [](auto, const Packet<T>&) {});
     if (grid_reduce(a, tile.channel, index, sums) && threadIdx.x == 0)
         finalize_statistics<T>(a, tile.channel, reference, sums, true);
 }
@@ -60,8 +62,9 @@ DEVICE void planes_backward_reduce(const Arguments& a) {
     const PlaneTile tile = tile_of_block<T>(a, index);
     const ReduceCoefficients<Compute> coefficients = reduce_coefficients_of<T>(a, tile.channel);
     const bool writes = a.arrays.out != nullptr;
-    Sums sums = sum_gradients<T, Walk, Reuse::Again>(
-        a, tile, coefficients, [](auto, const PacketPair<T>&) {},
+    Sums sums = sum_gradients<T, Walk>(
+        a, tile, coefficients, [&](auto, const PlanePlace<T>& place) { return load_pair<T, Reuse::Again>(a, place); },
+        [](auto, const PacketPair<T>&) {},
         [&](const PlanePlace<T>& place, const Gradients<T>& gradients) {
             if (writes) write_constant_gradient(a, gradients, [&](int) { return coefficients.forward; }, place);
         });

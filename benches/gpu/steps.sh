@@ -32,8 +32,8 @@ else
     twelve=twelve table=table calls=200 patience=8
     contract=contract:: bits=bits:: golden=()
     sanitized=contract::backward_of_large_arrays_matches_the_textbook
-    plans=(way=split way=on-chip,cluster={1,2,4,8,16} way=ticketed,group={1,4,16} way=persistent
-        way=on-chip,cluster={8,16},threads=128 way=on-chip,columns={8,16,32} way=persistent,columns={8,16,32})
+    plans=(way=split way=on-chip,cluster={1,2,4,8,16} way=ticketed,group={1,4,16} way=pipelined,group={1,4,16}
+        way=persistent way=on-chip,cluster={8,16},threads=128 way=on-chip,columns={8,16,32} way=persistent,columns={8,16,32})
     # A forward and a backward pass each.
     profiled=(dims=32x64x112x112 dims=32x256x56x56 'dims=32x1024x14x14;layout=channels first')
     # The shapes of the twelve rows that an image network has.
@@ -92,7 +92,7 @@ step_5() {
 step_6() {
     local way
     # At once: most of the time goes into the processor's textbook.
-    for way in split on-chip ticketed persistent; do
+    for way in split on-chip ticketed pipelined persistent; do
         BATCHNORM_PLAN=way=$way check "contract-$way" "$folder/bin/cuda" "$contract" &
     done
     all_of_them
@@ -138,7 +138,7 @@ step_11() {
         [ $which = synccheck ] && seconds=$(left) || seconds=$(half)
         # What the driver refuses (a cluster of 16, say) the program hears of itself.
         [ $which = memcheck ] && options+=(--report-api-errors no)
-        for way in split on-chip ticketed persistent; do
+        for way in split on-chip ticketed pipelined persistent; do
             BATCHNORM_PLAN=way=$way check_sanitized "$which-$way" timeout -k 1 "$seconds" "$sanitizer" "${options[@]}" \
                 "$folder/bin/cuda" "$sanitized" &
         done

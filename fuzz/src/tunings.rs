@@ -76,8 +76,12 @@ fn check(plan: &LaunchPlan, view: &View, device: &Attributes) {
         Arrangement::Columns => (view.batch, view.channels.div_ceil(plan.group_channels)),
     };
     assert!(plan.tile * plan.tiles >= len, "{plan:?}");
-    // Ticketed kernels take items until there is none.
-    if launch.kernel.strategy != Strategy::Ticketed {
+    // These kernels take items until there is none.
+    let takes_items = matches!(
+        launch.kernel.strategy,
+        Strategy::Ticketed | Strategy::Pipelined
+    );
+    if !takes_items {
         assert_eq!(launch.blocks as usize, units * plan.tiles, "{plan:?}");
     }
 }

@@ -8,7 +8,7 @@ each kernel it is asked about one small launch, of one block to a channel and of
 barrier less, for each barrier that a block passes there. It prints the table of the section "Races" of benches/results/kernels.md.
 
 What it assumes: branches that depend on values (sums taken again in f64) go one way for all threads ("representative branches").
-It does not model fences, and gives up on control that depends on an atomic: the ticketed, persistent and split kernels.
+It does not model fences, and gives up on control that depends on an atomic: the ticketed, pipelined, persistent and split kernels.
 """
 
 import json

@@ -98,6 +98,23 @@ KERNEL(selftest_packets, f32, 128, 2) {
     store_16_once(reinterpret_cast<uint4*>(to), load_16(reinterpret_cast<const uint4*>(from)));
 }
 
+// Each thread copies its packet of each of two halves of a.arrays.x by way of shared memory, the second while it uses the first.
+KERNEL(selftest_copies, f32, 64, 2) {
+    DYNAMIC_SHARED(memory);
+    const uint4* from = static_cast<const uint4*>(a.arrays.x) + threadIdx.x;
+    uint4* to = static_cast<uint4*>(a.arrays.out) + threadIdx.x;
+    CopiesInFlight copies;
+    for (u32 half = 0; half < 2; half++) {
+        copies.begin(memory + half * blockDim.x + threadIdx.x, from + half * blockDim.x);
+        copies.end_group();
+    }
+    INJECT_FAULT(9006, copies.wait_for_all_groups_but_the_last(), (void)0);
+    to[0] = memory[threadIdx.x];
+    copies.end_group();
+    copies.wait_for_all_groups_but_the_last();
+    to[blockDim.x] = memory[blockDim.x + threadIdx.x];
+}
+
 KERNEL(selftest_half_to_float, f16, 256, 2) {
     out_of(a)[index_in_grid()] = half_to_float(static_cast<const u16*>(a.arrays.x)[index_in_grid()]);
 }
@@ -174,6 +191,24 @@ KERNEL(selftest_past_the_end, f32, 32, 2) {
         reinterpret_cast<char*>(memory)[a.partition.tile] = 0;
         static_cast<char*>(a.arrays.out)[a.shape.packets] = 0;
     }
+}
+// A packet is read after a copy to its place has begun.
+KERNEL(selftest_copied_too_early, f32, 64, 2) {
+    DYNAMIC_SHARED(memory);
+    const uint4* from = static_cast<const uint4*>(a.arrays.x) + threadIdx.x;
+    uint4* to = static_cast<uint4*>(a.arrays.out) + threadIdx.x;
+    CopiesInFlight copies;
+    memory[threadIdx.x] = *from;
+    copies.begin(memory + threadIdx.x, from);
+    *to = memory[threadIdx.x];
+}
+KERNEL(selftest_copied_twice, f32, 64, 2) {
+    DYNAMIC_SHARED(memory);
+    const uint4* from = static_cast<const uint4*>(a.arrays.x) + threadIdx.x;
+    CopiesInFlight copies;
+    copies.begin(memory + threadIdx.x, from);
+    copies.end_group();
+    copies.begin(memory + threadIdx.x, from);
 }
 KERNEL(selftest_counts, f32, 64, 2) { atomic_add_acq_rel(a.workspace.counters, 1); }
 KERNEL(selftest_large_shared, f32, 64, 2) {

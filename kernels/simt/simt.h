@@ -105,6 +105,49 @@ DEVICE void store_16_once(uint4* to, uint4 value, int line = __builtin_LINE(), c
     *to = value;
 }
 
+// A copy is made as late as it may be, when its group is waited for; until then its place is NaN. So both who reads too early and
+// who begins a copy to where packets are still read finds NaN, and who overwrites what is copied finds that.
+class CopiesInFlight {
+   public:
+    void begin(uint4* to, const uint4* from, int line = __builtin_LINE(), const char* file = __builtin_FILE()) {
+        simt::check_16(to, {file, line});
+        simt::check_16(from, {file, line});
+        if (count_ == MOST) simt::refuse("more copies on their way than the host has room for", {file, line});
+        for (u32 i = 0; i < count_; i++)
+            if (copies_[i].to == to) simt::refuse("two copies on their way to the same place", {file, line});
+        *to = uint4{~0u, ~0u, ~0u, ~0u};
+        copies_[count_++] = Copy{to, from};
+    }
+    void begin_once(uint4* to, const uint4* from, int line = __builtin_LINE(), const char* file = __builtin_FILE()) {
+        begin(to, from, line, file);
+    }
+    void end_group() {
+        before_last_group_ = ended_;
+        ended_ = count_;
+    }
+    void wait_for_all_groups_but_the_last() {
+        const u32 made = before_last_group_;
+        for (u32 i = 0; i < made; i++) *copies_[i].to = *copies_[i].from;
+        for (u32 i = made; i < count_; i++) copies_[i - made] = copies_[i];
+        count_ -= made;
+        ended_ -= made;
+        before_last_group_ = 0;
+    }
+
+   private:
+    struct Copy {
+        uint4* to;
+        const uint4* from;
+    };
+    // Of two tiles of the longest that the plan has, and of two arrays.
+    static constexpr u32 MOST = 64;
+    Copy copies_[MOST];
+    u32 count_ = 0;
+    // Copies in groups that have ended, and in all of those but the last.
+    u32 ended_ = 0;
+    u32 before_last_group_ = 0;
+};
+
 DEVICE float __uint_as_float(u32 bits) { return simt::same_bits<float>(bits); }
 DEVICE u32 __float_as_uint(float value) { return simt::same_bits<u32>(value); }
 DEVICE double __longlong_as_double(i64 bits) { return simt::same_bits<double>(bits); }

@@ -26,6 +26,8 @@ pub enum Strategy {
     OnChip,
     /// One launch of tiles in an order of tickets.
     Ticketed,
+    /// The same, with a block's next tile on its way to shared memory.
+    Pipelined,
     /// One cooperative launch that keeps what fits.
     Persistent,
 }
@@ -65,13 +67,20 @@ impl Family {
 }
 
 impl Strategy {
-    const ALL: [Self; 4] = [Self::Split, Self::OnChip, Self::Ticketed, Self::Persistent];
+    const ALL: [Self; 5] = [
+        Self::Split,
+        Self::OnChip,
+        Self::Ticketed,
+        Self::Pipelined,
+        Self::Persistent,
+    ];
 
     fn name(self) -> &'static str {
         match self {
             Self::Split => "split",
             Self::OnChip => "on_chip",
             Self::Ticketed => "ticketed",
+            Self::Pipelined => "pipelined",
             Self::Persistent => "persistent",
         }
     }
@@ -140,7 +149,7 @@ impl Kernel {
                 S::Split,
                 O::Statistics | O::Normalize | O::BackwardReduce | O::BackwardInput,
             )
-            | (F::Planes, S::OnChip | S::Ticketed, O::Forward | O::Backward)
+            | (F::Planes, S::OnChip | S::Ticketed | S::Pipelined, O::Forward | O::Backward)
             | (F::Columns, S::OnChip | S::Persistent, O::Forward | O::Backward) => {
                 has_f64 || self.dtype != DType::F64
             }

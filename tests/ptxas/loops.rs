@@ -1,10 +1,11 @@
 //! The loops of a kernel that packets go through, and what a packet costs in them.
 //!
 //! A loop is what lies between a branch backwards and its target; those that have a packet's loads or stores in them, and
-//! no such loop inside, are looked at. A loop *reads* if it loads packets from global memory and stores none there, and
-//! *writes* if it stores packets there. Instructions of a packet are those of the loop, each counted once, by the number of
-//! packets of a turn: those it stores in global memory or keeps in shared memory, or else loads. A kernel has its loops once
-//! for each form that it is compiled in (`kernels/forms.cuh`); the one that takes the fewest instructions is its plain form's.
+//! no such loop inside, are looked at. A loop *writes* if it stores packets in global memory, *copies* if packets go from
+//! there to shared memory and pass no register, and else *reads*. Instructions of a packet are those of the loop, each counted
+//! once, by the number of packets of a turn: those it stores in global memory or keeps in shared memory, or else copies or
+//! loads. A kernel has its loops once for each form that it is compiled in (`kernels/forms.cuh`); the one that takes the fewest
+//! instructions is its plain form's.
 
 use crate::disassembler::{Listing, operation};
 
@@ -18,6 +19,7 @@ fn is(text: &str, name: &str) -> bool {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Loop {
     pub writes: bool,
+    pub copies: bool,
     pub instructions: usize,
     /// Of these, those that a multiprocessor takes two clocks for.
     pub half_rate: usize,
@@ -40,8 +42,24 @@ impl Loop {
     }
 }
 
+/// Where a kernel that copies packets to shared memory reads them.
+const SHARED_LOAD: &str = "LDS";
+/// A copy from global to shared memory.
+const COPY: &str = "LDGSTS";
+
 /// The loops of a kernel that reads so many arrays together.
 pub(crate) fn of(listing: &Listing, arrays: usize) -> Vec<Loop> {
+    // Others read sums as large as packets from shared memory.
+    let copies = listing.instructions.iter().any(|text| is(text, COPY));
+    let names: &[&str] = if copies {
+        &["LDG", "STG", COPY, SHARED_LOAD]
+    } else {
+        &["LDG", "STG"]
+    };
+    let has_packets = |body: &[String]| {
+        body.iter()
+            .any(|text| names.iter().any(|name| is(text, name)))
+    };
     let backwards = (0..listing.instructions.len()).filter_map(|end| {
         let begin = listing.target(end)?;
         (begin <= end && has_packets(&listing.instructions[begin..=end])).then_some((begin, end))
@@ -90,26 +108,24 @@ fn is_half_rate(text: &str) -> bool {
     NAMES.contains(&name)
 }
 
-fn has_packets(body: &[String]) -> bool {
-    body.iter().any(|text| is(text, "LDG") || is(text, "STG"))
-}
-
 fn measure(body: &[String], arrays: usize) -> Loop {
     let count = |name| body.iter().filter(|text| is(text, name)).count();
     let (loaded, stored, kept) = (count("LDG"), count("STG"), count("STS"));
+    let (copied, from_shared) = (count(COPY), count(SHARED_LOAD));
     let packets = if stored > 0 {
         stored
-    } else if kept > 0 {
-        kept / arrays
     } else {
-        loaded / arrays
+        let of_each_kind = [kept, copied, loaded, from_shared];
+        of_each_kind.into_iter().find(|&some| some > 0).unwrap_or(0) / arrays
     };
     Loop {
         writes: stored > 0,
+        copies: copied > 0,
         instructions: body.len(),
         half_rate: body.iter().filter(|text| is_half_rate(text)).count(),
         packets: packets.max(1),
-        loads_in_flight: loads_in_flight(body).min(packets * arrays),
+        // Nothing in the loop waits for what is copied.
+        loads_in_flight: copied.max(loads_in_flight(body).min(packets * arrays)),
         calls: body
             .iter()
             .filter(|text| operation(text).starts_with("CALL"))
@@ -167,6 +183,19 @@ STS.128 [R31], R8
     );
     assert_eq!(reads.instructions_of_a_packet(), 3.5);
     assert_eq!(reads.issue_slots_of_a_packet(), 4.0);
+    let copies = measure(
+        &instructions(
+            "LDGSTS.E.BYPASS.128 [R4], desc[UR4][R2.64]
+IADD3 R4, R4, R40, RZ
+LDGSTS.E.BYPASS.128 [R4], desc[UR4][R6.64]
+@P0 BRA `(.L_x_1)",
+        ),
+        2,
+    );
+    assert_eq!(
+        (copies.copies, copies.packets, copies.loads_in_flight),
+        (true, 1, 2)
+    );
     // Each store waits for its load.
     let one_by_one = "LDG.E.128 R4, desc[UR4][R2.64]
 STS.128 [R30], R4

@@ -22,6 +22,8 @@ pub(crate) struct Findings {
     /// The plain form's loops.
     pub reads: Loop,
     writes: Loop,
+    /// Where packets are copied to shared memory before either.
+    pub copies: Option<Loop>,
     fences: usize,
     /// Loads and stores whose address may be of any memory: `LD` and `ST`, where global memory has `LDG` and `STG`.
     untyped: usize,
@@ -31,17 +33,22 @@ impl Findings {
     fn of(listing: &Listing, device: u32, registers: u32) -> Result<Self, String> {
         let kernel = listing.kernel.clone();
         let loops = loops::of(listing, arrays(&kernel));
-        let plain = |writes: bool| {
-            let of_kind = loops.iter().filter(|one| one.writes == writes);
+        let plain = |writes: bool, copies: bool| {
+            let of_kind = loops
+                .iter()
+                .filter(|one| (one.writes, one.copies) == (writes, copies));
             of_kind
                 .min_by(|one, other| {
                     one.instructions_of_a_packet()
                         .total_cmp(&other.instructions_of_a_packet())
                 })
                 .cloned()
+        };
+        let named = |writes: bool| {
+            plain(writes, false)
                 .ok_or_else(|| format!("sm_{device}: {kernel} has no loop that writes={writes}"))
         };
-        let (reads, writes) = (plain(false)?, plain(true)?);
+        let (reads, writes, copies) = (named(false)?, named(true)?, plain(false, true));
         let count = |is: &dyn Fn(&str) -> bool| {
             let instructions = listing.instructions.iter();
             instructions.filter(|text| is(text)).count()
@@ -51,18 +58,30 @@ impl Findings {
             registers,
             reads,
             writes,
+            copies,
             fences: count(&|text| operation(text).starts_with("MEMBAR")),
             untyped: count(&|text| is_untyped(text, device)),
             kernel,
         })
     }
 
-    fn instructions_of_a_packet(&self) -> f64 {
-        self.reads.instructions_of_a_packet() + self.writes.instructions_of_a_packet()
+    /// Where the kernel reads and where it writes, each with the copy before it.
+    fn instructions_of_a_packet(&self) -> [f64; 2] {
+        let copy = self
+            .copies
+            .as_ref()
+            .map_or(0.0, Loop::instructions_of_a_packet);
+        [&self.reads, &self.writes].map(|one| one.instructions_of_a_packet() + copy)
     }
 
+    /// Where the kernel reads and where it writes, without copies.
     pub(crate) fn issue_slots_of_a_packet(&self) -> f64 {
         self.reads.issue_slots_of_a_packet() + self.writes.issue_slots_of_a_packet()
+    }
+
+    /// Loads, or copies, of packets before one is waited for.
+    pub(crate) fn loads_in_flight(&self) -> usize {
+        self.copies.as_ref().unwrap_or(&self.reads).loads_in_flight
     }
 
     /// Warps that the registers leave a multiprocessor, of 64.
@@ -78,13 +97,13 @@ impl Findings {
                 faults.push(format!("sm_{device}: {kernel} {fault}"));
             }
         };
-        let in_flight = self.reads.loads_in_flight;
+        let in_flight = self.loads_in_flight();
         check(
             in_flight >= LOADS_IN_FLIGHT,
             format!("has {in_flight} loads on their way, of {LOADS_IN_FLIGHT}"),
         );
         if let Some(most) = most_instructions(kernel, *device) {
-            let taken = self.instructions_of_a_packet();
+            let taken: f64 = self.instructions_of_a_packet().iter().sum();
             check(
                 taken <= most,
                 format!("takes {taken:.0} instructions a packet, above {most:.0}"),
@@ -115,11 +134,12 @@ fn is_untyped(text: &str, device: u32) -> bool {
     is_generic && (device < 90 || text.contains("desc["))
 }
 
-/// Whether a kernel does a whole pass.
-fn is_fused(kernel: &str) -> bool {
-    ["on_chip", "ticketed", "persistent"]
-        .iter()
-        .any(|strategy| kernel.contains(strategy))
+/// Whether a kernel does a whole pass, and is planned for a device.
+fn is_fused(kernel: &str, device: u32) -> bool {
+    let of_all = ["on_chip", "ticketed", "persistent"];
+    // Turing has no copies that go on while threads do something else.
+    of_all.iter().any(|strategy| kernel.contains(strategy))
+        || (device >= 80 && kernel.contains("pipelined"))
 }
 
 /// Arrays that a pass reads.
@@ -161,7 +181,9 @@ fn findings(nvdisasm: &Path) -> Vec<Findings> {
             .iter()
             .map(|usage| (usage.kernel.as_str(), usage.registers))
             .collect();
-        let fused = listings.iter().filter(|listing| is_fused(&listing.kernel));
+        let fused = listings
+            .iter()
+            .filter(|listing| is_fused(&listing.kernel, module.device));
         fused
             .map(|listing| {
                 Findings::of(listing, module.device, registers[listing.kernel.as_str()]).unwrap()
@@ -187,13 +209,11 @@ plain form, counted as `tests/ptxas/loops.rs` says, except for the fences, which
     for of_kernel in findings.chunk_by(|one, other| one.kernel == other.kernel) {
         write!(text, "\n| `{}` |", of_kernel[0].kernel).expect("a string takes everything");
         for found in of_kernel {
-            let (reads, writes) = (&found.reads, &found.writes);
+            let [reads, writes] = found.instructions_of_a_packet();
             write!(
                 text,
-                " {:.0} + {:.0}; {}; {}; {}, {} |",
-                reads.instructions_of_a_packet(),
-                writes.instructions_of_a_packet(),
-                reads.loads_in_flight,
+                " {reads:.0} + {writes:.0}; {}; {}; {}, {} |",
+                found.loads_in_flight(),
                 found.fences,
                 found.registers,
                 found.occupancy(),

@@ -16,8 +16,14 @@ struct Counted<'a>(Vec<&'a Findings>);
 impl Counted<'_> {
     /// The mean over the kernels whose names have all of these words.
     fn mean(&self, words: &[&str], of: impl Fn(&Findings) -> f64) -> f64 {
+        self.mean_of_some(words, |one| Some(of(one)))
+    }
+
+    /// The same over those of them of which there is something to say.
+    fn mean_of_some(&self, words: &[&str], of: impl Fn(&Findings) -> Option<f64>) -> f64 {
         let has_all = |one: &&&Findings| words.iter().all(|word| one.kernel.contains(word));
-        let values: Vec<f64> = self.0.iter().filter(has_all).map(|one| of(one)).collect();
+        let kernels = self.0.iter().filter(has_all);
+        let values: Vec<f64> = kernels.filter_map(|one| of(one)).collect();
         assert!(!values.is_empty(), "no kernel of {words:?}");
         values.iter().sum::<f64>() / values.len() as f64
     }
@@ -42,11 +48,30 @@ impl Counted<'_> {
             one.reads.issue_slots_of_a_packet() / one.issue_slots_of_a_packet()
         });
         let loads = |words: &[&str], arrays: f64| {
-            self.mean(words, |one| one.reads.loads_in_flight as f64 / arrays)
+            self.mean_of_some(words, |one| {
+                let reads = one.copies.is_none().then_some(&one.reads)?;
+                Some(reads.loads_in_flight as f64 / arrays)
+            })
+        };
+        // A packet is copied for its sums, and again for what is written.
+        let copies = |pass| {
+            self.mean_of_some(&["planes", pass], |one| {
+                Some(2.0 * one.copies.as_ref()?.issue_slots_of_a_packet())
+            })
         };
         vec![
             ("plane_issue, forward", KERNELS.plane_issue[0], planes[0]),
             ("plane_issue, backward", KERNELS.plane_issue[1], planes[1]),
+            (
+                "copy_issue, forward",
+                KERNELS.copy_issue[0],
+                copies("forward"),
+            ),
+            (
+                "copy_issue, backward",
+                KERNELS.copy_issue[1],
+                copies("backward"),
+            ),
             ("column_issue, forward", KERNELS.column_issue[0], columns[0]),
             (
                 "column_issue, backward",

@@ -92,7 +92,11 @@ impl PassPlan {
         let (Self::Whole(sums) | Self::Steps { reduce: sums, .. }) = self;
         let kernel = sums.launch.kernel;
         SumPartition {
-            strategy: kernel.strategy,
+            strategy: match kernel.strategy {
+                // What is on its way meanwhile changes no sum.
+                Strategy::Pipelined => Strategy::Ticketed,
+                other => other,
+            },
             threads: sums.launch.threads,
             tile: sums.tile,
             tiles: sums.tiles,

@@ -4,11 +4,12 @@
 //!
 //! | setting | meaning |
 //! |---|---|
-//! | `strategy=` (or `way=`) `split`, `on-chip`, `ticketed`, `persistent` | the only one a fused pass may take; split where it cannot |
+//! | `strategy=` (or `way=`) `split`, `on-chip`, `ticketed`, `pipelined`, `persistent` | the only one a fused pass may take; split where it cannot |
 //! | `cluster=` 1, 2, 4, 8, 16 | the only cluster size an on-chip kernel may take; split where the device has none of it |
 //! | `threads=` 32, 128, 256, 512 | the only number of threads of a block that an on-chip kernel may take |
 //! | `columns=` packets, 1 to 256 | how wide a group of columns is, about: whole channels that end where a packet does |
-//! | `group=` channels, 1 to 131064 | how many channels the ticketed kernels have in flight |
+//! | `group=` channels, 1 to 131064 | how many channels the ticketed and pipelined kernels have in flight |
+//! | `tile=` packets, 256 to 4096 | the only length that a tile of the ticketed and pipelined kernels may have, more where there is no room for the sums of so many tiles; split where shared memory has no room for it |
 
 use std::sync::OnceLock;
 
@@ -28,6 +29,9 @@ const CLUSTER: &str = "1, 2, 4, 8 or 16";
 const BLOCK: &str = "32, 128, 256 or 512";
 const COLUMNS: &str = "1 to 256 packets (a thread for each)";
 const GROUP: &str = "1 to 131064 channels (those that have counters)";
+const TILE: &str = "256 to 4096 packets";
+/// The same as numbers: a packet for each thread of a block, and sixteen.
+const TILES: std::ops::RangeInclusive<usize> = THREADS..=16 * THREADS;
 
 /// The settings that were given, each one that the kernels take: a plan asks no further.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -39,6 +43,8 @@ pub struct Tuning {
     pub(super) columns: Option<usize>,
     /// Channels in flight.
     pub(super) group: Option<usize>,
+    /// Packets of a tile that is taken in an order of tickets.
+    pub(super) tile: Option<usize>,
 }
 
 impl Tuning {
@@ -76,10 +82,11 @@ impl Tuning {
             "threads" => self.threads(number("threads", value, BLOCK)?),
             "columns" => self.columns(number("columns", value, COLUMNS)?),
             "group" => self.group(number("group", value, GROUP)?),
+            "tile" => self.tile(number("tile", value, TILE)?),
             _ => Err(refused(
                 "a setting of the plan",
                 name,
-                "strategy (or way), cluster, threads, columns or group",
+                "strategy (or way), cluster, threads, columns, group or tile",
             )),
         }
     }
@@ -125,7 +132,7 @@ impl Tuning {
         Ok(Self { columns, ..self })
     }
 
-    /// How many channels the ticketed kernels have in flight.
+    /// How many channels the ticketed and pipelined kernels have in flight.
     ///
     /// # Errors
     /// [`Error::Value`] outside 1 to 131064, which is how many can be counted.
@@ -134,6 +141,17 @@ impl Tuning {
         let group = Some(allowed("group", channels, fits, GROUP)?);
         Ok(Self { group, ..self })
     }
+
+    /// The only length that a tile of the ticketed and pipelined kernels may have; more where there is no room for the sums of so
+    /// many tiles, and split where shared memory has no room for it.
+    ///
+    /// # Errors
+    /// [`Error::Value`] outside 256 to 4096 packets.
+    pub fn tile(self, packets: usize) -> Result<Self> {
+        let fits = TILES.contains(&packets);
+        let tile = Some(allowed("tile", packets, fits, TILE)?);
+        Ok(Self { tile, ..self })
+    }
 }
 
 fn strategy(value: &str) -> Result<Strategy> {
@@ -141,11 +159,12 @@ fn strategy(value: &str) -> Result<Strategy> {
         "split" => Ok(Strategy::Split),
         "on-chip" => Ok(Strategy::OnChip),
         "ticketed" => Ok(Strategy::Ticketed),
+        "pipelined" => Ok(Strategy::Pipelined),
         "persistent" => Ok(Strategy::Persistent),
         _ => Err(refused(
             "strategy",
             value,
-            "split, on-chip, ticketed or persistent",
+            "split, on-chip, ticketed, pipelined or persistent",
         )),
     }
 }
@@ -196,6 +215,8 @@ mod tests {
             "columns=256",
             "group=1",
             "group=131064",
+            "tile=256",
+            "tile=4096",
         ] {
             assert!(Tuning::parse(text).is_ok(), "{text}");
         }
@@ -233,13 +254,18 @@ mod tests {
             ),
             ("group=131065", "group must be 1 to 131064 channels"),
             ("group=four", "group must be 1 to 131064 channels"),
+            ("tile=255", "tile must be 256 to 4096 packets, got \"255\""),
+            (
+                "tile=4097",
+                "tile must be 256 to 4096 packets, got \"4097\"",
+            ),
             (
                 "way=fast",
-                "strategy must be split, on-chip, ticketed or persistent, got \"fast\"",
+                "strategy must be split, on-chip, ticketed, pipelined or persistent, got \"fast\"",
             ),
             (
                 "speed=9",
-                "a setting of the plan must be strategy (or way), cluster, threads, columns or group, got \"speed\"",
+                "a setting of the plan must be strategy (or way), cluster, threads, columns, group or tile, got \"speed\"",
             ),
             (
                 "way",
@@ -255,5 +281,6 @@ mod tests {
     fn the_words_of_an_error_are_the_numbers_of_its_rule() {
         assert!(COLUMNS.starts_with(&format!("1 to {THREADS} ")));
         assert!(GROUP.starts_with(&format!("1 to {MOST_TICKETED_CHANNELS} ")));
+        assert!(TILE.starts_with(&format!("{} to {} ", TILES.start(), TILES.end())));
     }
 }

@@ -48,12 +48,13 @@ pub const TINY: Attributes = Attributes {
 };
 
 /// All columns, in the order of the table.
-pub const COLUMNS: [Column; 6] = [
+pub const COLUMNS: [Column; 7] = [
     column("planned", HOPPER, ""),
     column("planned_for_tiny", TINY, ""),
     column("split", HOPPER, "strategy=split"),
     column("on_chip", HOPPER, "strategy=on-chip,cluster=4"),
     column("ticketed", HOPPER, "strategy=ticketed,group=2"),
+    column("pipelined", HOPPER, "strategy=pipelined,group=2"),
     column("persistent", HOPPER, "strategy=persistent"),
 ];
 

@@ -13,8 +13,8 @@
 //!   of several (`SHORT_ROW` of `tiling/view.rs`).
 //! - GPU: a thread has a sum for each lane of its packets, so k packets or rows are n = k − 1. Of a split step k is at most 128
 //!   (`LONGEST_CHAIN` of `src/gpu/plan/split.rs`), of the passes in one launch no more at the suite's sizes: those on chip keep
-//!   all of their packets in shared memory (57 a thread of 256), a ticketed tile has 8 or 16 a thread (`TICKET_TILES` of
-//!   `src/gpu/plan/candidates/planes.rs`), and a persistent block has its part of the rows. No plan gives a thread more than one
+//!   all of their packets in shared memory (57 a thread of 256), a tile in an order of tickets has 2 to 16 a thread (`TICKET_TILES`
+//!   and `PIPELINED_TILES` of `src/gpu/plan/candidates/planes.rs`), and a persistent block has its part of the rows. No plan gives a thread more than one
 //!   block would give it that had the whole channel, which is what [`Additions`] counts. In f64: lanes, rebasing, threads,
 //!   warps, blocks of a cluster and tiles, each a few.
 //!

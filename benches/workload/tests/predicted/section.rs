@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::fmt::Write;
 
-use batchnorm::gpu::Attributes;
 use batchnorm::gpu::plan::cost::constants::{
     AMPERE, Constant, HOPPER, KERNELS, OTHER, SEGMENTS, Status,
 };
 use batchnorm::gpu::plan::{Considered, Explanation, Pass, Tuning};
+use batchnorm::gpu::{Attributes, Strategy};
 use batchnorm::{DType, Layout, Shape};
 use workload::table;
 
@@ -36,6 +36,7 @@ pub(crate) fn write(before: &HashMap<Row, (Tuning, String)>) -> String {
          this section against the model (`benches/workload/tests/predicted/`).\n\n",
     );
     goals(&mut text, &rows);
+    pipelined(&mut text, &rows);
     unwritten(&mut text, &rows);
     table_of_rows(&mut text, &rows);
     constants(&mut text);
@@ -154,6 +155,62 @@ fn goals(text: &mut String, rows: &[Predicted]) {
     line(text, "");
 }
 
+/// What rows that are taken in items gain by having the next tile on its way: each strategy's own best plan, against the other's.
+fn pipelined(text: &mut String, rows: &[Predicted]) {
+    line(
+        text,
+        "Channels that fit no cluster, on planes, are taken tile by tile: by `planes_ticketed`, or by `planes_pipelined` with the next tile on \
+         its way to shared memory (`cp.async`) while this one is worked on. Of the rows for which one of the two is planned, the best plan of \
+         each; the gain is what the ticketed one takes longer.\n",
+    );
+    line(
+        text,
+        "| N x C x ... | type | MB | pass | device | ticketed, us | pipelined, us | gain | planned |",
+    );
+    line(text, "|---|---|---|---|---|---|---|---|---|");
+    let is_in_items = |one: &&Predicted| {
+        let plan = one.now.plan.to_string();
+        ["planes_ticketed", "planes_pipelined"]
+            .iter()
+            .any(|kernels| plan.starts_with(kernels))
+    };
+    for one in rows.iter().filter(is_in_items) {
+        let [device, dims, _, type_name, pass_name] = &one.row;
+        let named = |list: &str, name: &String| list == name;
+        let (_, attributes) = DEVICES
+            .iter()
+            .find(|of| named(of.0, device))
+            .expect("a device");
+        let (_, dtype, _) = TYPES
+            .iter()
+            .find(|of| named(of.0, type_name))
+            .expect("a type");
+        let (_, pass) = PASSES
+            .iter()
+            .find(|of| named(of.0, pass_name))
+            .expect("a pass");
+        let seconds = |strategy: Strategy| {
+            let tuning = Tuning::default().strategy(strategy);
+            let told = Explanation::of(&one.shape, *dtype, *pass, attributes, &tuning);
+            told.chosen().prediction.seconds
+        };
+        let [ticketed, pipelined] = [Strategy::Ticketed, Strategy::Pipelined].map(seconds);
+        let plan = one.now.plan.to_string();
+        line(
+            text,
+            &format!(
+                "| {dims} | {type_name} | {:.1} | {pass_name} | {device} | {:.1} | {:.1} | {:.1} % | {} |",
+                one.bytes as f64 / 1e6,
+                ticketed * 1e6,
+                pipelined * 1e6,
+                (ticketed / pipelined - 1.0) * 1e2,
+                plan.split('_').nth(1).unwrap_or(&plan),
+            ),
+        );
+    }
+    line(text, "");
+}
+
 /// What rows of a strategy would gain by forms that nobody has written.
 fn unwritten(text: &mut String, rows: &[Predicted]) {
     line(
@@ -167,7 +224,13 @@ fn unwritten(text: &mut String, rows: &[Predicted]) {
         "| strategy | device | pass | rows | next tile in flight: rows that gain 5 % or more | mean | most | pushed sums: rows that gain 5 % or more | mean | most |",
     );
     line(text, "|---|---|---|---|---|---|---|---|---|---|");
-    for strategy in ["planes_on_chip", "columns_on_chip", "planes_ticketed"] {
+    for strategy in [
+        "planes_on_chip",
+        "columns_on_chip",
+        "columns_persistent",
+        "planes_ticketed",
+        "planes_pipelined",
+    ] {
         for (device, _) in &DEVICES {
             for (pass, _) in PASSES {
                 let of_strategy: Vec<&Predicted> = rows

@@ -1,5 +1,6 @@
 //! The contract suite on the GPU's kernels, run by the processor as two devices and told each strategy.
 
+mod pipelined;
 mod reach;
 mod room;
 mod tunings;
@@ -37,7 +38,9 @@ macro_rules! by_every_strategy {
         mod simt_strategies {
             use super::{SimtDevice, Tuning, run_as};
             $(#[test] fn $check() {
-                for strategy in ["split", "on-chip,cluster=4", "ticketed,group=2", "persistent"] {
+                for strategy in [
+                    "split", "on-chip,cluster=4", "ticketed,group=2", "pipelined,group=2", "persistent",
+                ] {
                     let tuning = Tuning::parse(&format!("strategy={strategy}"));
                     let tuning = tuning.expect("settings of the plan");
                     contract_suite::$module::$check(&run_as(SimtDevice::hopper()).tuned(tuning));

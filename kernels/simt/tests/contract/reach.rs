@@ -29,7 +29,7 @@ fn check<T: Element>(simt: &Simt) {
 #[test]
 fn every_kernel_is_reached() {
     let mut reached = BTreeSet::new();
-    for strategy in ["split", "on-chip", "ticketed", "persistent"] {
+    for strategy in ["split", "on-chip", "ticketed", "pipelined", "persistent"] {
         let driver = SimtDriver::new(SimtDevice::hopper()).expect("memory");
         let tuning = Tuning::parse(&format!("strategy={strategy}")).expect("a strategy");
         let simt = Simt::on(driver.clone()).tuned(tuning);

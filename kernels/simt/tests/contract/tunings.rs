@@ -122,9 +122,14 @@ fn clusters_of_every_size() {
 
 #[test]
 fn tickets_for_any_number_of_channels() {
-    for channels in [1, 3, 6, 131_064] {
-        let tuning = Tuning::default().strategy(Strategy::Ticketed);
-        let tuning = tuning.group(channels).expect("a group");
-        check::<f32>(&tuning, &planes(), "planes_ticketed");
+    for (strategy, kernel) in [
+        (Strategy::Ticketed, "planes_ticketed"),
+        (Strategy::Pipelined, "planes_pipelined"),
+    ] {
+        for channels in [1, 3, 6, 131_064] {
+            let tuning = Tuning::default().strategy(strategy);
+            let tuning = tuning.group(channels).expect("a group");
+            check::<f32>(&tuning, &planes(), kernel);
+        }
     }
 }

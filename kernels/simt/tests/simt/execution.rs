@@ -119,6 +119,14 @@ fn packets_are_copied() {
 }
 
 #[test]
+fn packets_are_copied_while_others_are_used() {
+    let driver = hopper();
+    let x = whole_numbers(2 * 4 * 64);
+    let launch = Launch::new(&driver, "selftest_copies_f32", 1, 64).shared(2 * 64 * 16);
+    assert_eq!(launch.run::<f32, f32>(&x, x.len()).expect("a launch"), x);
+}
+
+#[test]
 fn shared_memory_begins_as_nan() {
     let driver = hopper();
     let launch = Launch::new(&driver, "selftest_unwritten_f32", 1, 32).shared(128);

@@ -21,7 +21,7 @@ fn each_changes_a_result() {
         .into_iter()
         .filter(|fault| fault.file.ends_with("selftest.cu"))
         .collect();
-    assert!(injected.len() >= 5, "{injected:?}");
+    assert!(injected.len() >= 6, "{injected:?}");
     for fault in injected {
         let found = failure("faults::with_a_fault", FAULT, &fault.number.to_string());
         let found = found.unwrap_or_else(|| panic!("not found: {fault:?}"));
@@ -43,7 +43,7 @@ fn each_in_the_crate_s_own_kernels_is_found() {
         .into_iter()
         .filter(|fault| !fault.file.ends_with("selftest.cu"))
         .collect();
-    assert!(injected.len() >= 10, "{injected:?}");
+    assert!(injected.len() >= 11, "{injected:?}");
     for fault in injected {
         let found = failure(
             "faults::passes_with_a_fault",
@@ -72,6 +72,7 @@ fn passes_with_a_fault() {
             "split",
             "on-chip,cluster=2",
             "ticketed,group=1",
+            "pipelined,group=1",
             "persistent",
         ] {
             let driver = SimtDriver::new(SimtDevice::hopper()).expect("a driver");
@@ -155,5 +156,7 @@ fn with_a_fault() {
         assert_eq!(of_cluster, [sums.iter().sum::<f32>(); 8]);
         let neighbours = run(Launch::new(&driver, "selftest_grid_f32", 8, 128).cooperative());
         assert_eq!(neighbours, [x[1], x[2], x[3], x[4], x[5], x[6], x[7], x[0]]);
+        let copied = Launch::new(&driver, "selftest_copies_f32", 1, 64).shared(2 * 64 * 16);
+        assert_eq!(copied.run::<f32, f32>(&x, 512).expect("a launch"), x[..512]);
     }
 }

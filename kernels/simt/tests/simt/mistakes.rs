@@ -116,6 +116,27 @@ fn packets_that_are_not_aligned() {
 }
 
 #[test]
+fn a_copy_that_begins_before_its_place_was_read() {
+    let driver = hopper();
+    let launch = Launch::new(&driver, "selftest_copied_too_early_f32", 1, 32).shared(32 * 16);
+    let out: Vec<f32> = launch
+        .run(&whole_numbers(4 * 32), 4 * 32)
+        .expect("a launch");
+    assert!(out.iter().all(|value| value.is_nan()), "{out:?}");
+}
+
+#[test]
+fn two_copies_to_the_same_place() {
+    let driver = hopper();
+    let launch = Launch::new(&driver, "selftest_copied_twice_f32", 1, 32).shared(32 * 16);
+    let error = launch.refused(&whole_numbers(4 * 32));
+    assert!(
+        error.contains("two copies on their way to the same place") && lines(&error) == 1,
+        "{error}"
+    );
+}
+
+#[test]
 fn counters_that_are_left_behind() {
     let driver = hopper();
     let error = Launch::new(&driver, "selftest_counts_f32", 1, 32).refused(&whole_numbers(32));

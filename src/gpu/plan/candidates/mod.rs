@@ -3,7 +3,7 @@
 //! | strategy | where | bytes from memory |
 //! |---|---|---|
 //! | on chip | a channel, or a group of columns, fits a block's shared memory or a cluster's | the least there are |
-//! | ticketed | planes, while there are counters and places for the sums | the least, while the second-level cache has a group |
+//! | ticketed, pipelined | planes, while there are counters and places for the sums | the least, while the second-level cache has a group |
 //! | persistent | columns, all blocks at once | what neither shared memory nor the cache keeps once more |
 //! | steps | always | what the cache does not keep once more |
 
@@ -35,7 +35,9 @@ impl PlanQuery<'_> {
     pub(super) fn candidates(&self) -> Vec<PassPlan> {
         let strategies: &[Strategy] = match (self.tuning.strategy, self.view.arrangement) {
             (Some(strategy), _) => &[strategy],
-            (None, Arrangement::Planes) => &[Strategy::OnChip, Strategy::Ticketed],
+            (None, Arrangement::Planes) => {
+                &[Strategy::OnChip, Strategy::Ticketed, Strategy::Pipelined]
+            }
             (None, Arrangement::Columns) => &[Strategy::OnChip, Strategy::Persistent],
         };
         let mut found = Vec::new();
@@ -50,6 +52,7 @@ impl PlanQuery<'_> {
                     self.columns_on_chip(kernel, &mut found);
                 }
                 (Strategy::Ticketed, _) => self.planes_ticketed(kernel, &mut found),
+                (Strategy::Pipelined, _) => self.planes_pipelined(kernel, &mut found),
                 (Strategy::Persistent, _) => self.columns_persistent(kernel, &mut found),
                 (Strategy::Split, _) => {}
             }

@@ -11,6 +11,10 @@ use crate::gpu::plan::view::PACKET_BYTES;
 
 /// Packets of a tile of the ticketed kernels: 32 KB and 64 KB.
 const TICKET_TILES: [usize; 2] = [2048, 4096];
+/// Packets of a tile of the pipelined kernels: 8 KB to 32 KB of each array, of which a block has two.
+const PIPELINED_TILES: [usize; 3] = [512, 1024, 2048];
+/// The first devices that copy to shared memory while threads do something else.
+const ASYNCHRONOUS_COPIES_FROM: u32 = 80;
 /// A thread has at least so many packets, or there are fewer threads.
 const SHORTEST_CHAIN: usize = 2;
 
@@ -54,21 +58,44 @@ impl PlanQuery<'_> {
     }
 
     pub(super) fn planes_ticketed(&self, kernel: Kernel, found: &mut Found) {
+        self.in_items(kernel, &TICKET_TILES, |_| 0, found);
+    }
+
+    pub(super) fn planes_pipelined(&self, kernel: Kernel, found: &mut Found) {
+        if self.device.architecture < ASYNCHRONOUS_COPIES_FROM {
+            return;
+        }
+        // A tile that is worked on, and one that is on its way.
+        let shared = |tile: usize| 2 * self.pass.arrays() * tile * PACKET_BYTES;
+        self.in_items(kernel, &PIPELINED_TILES, shared, found);
+    }
+
+    /// Launches whose blocks take tiles in one order, for each length of them in packets; `shared` says what shared memory a block
+    /// takes for such tiles.
+    fn in_items(
+        &self,
+        kernel: Kernel,
+        lengths: &[usize],
+        shared: impl Fn(usize) -> usize,
+        found: &mut Found,
+    ) {
         let packets = self.view.channel_packets();
         let most = most_tiles(self.view.channels, 2 * self.view.channels);
         if most == 0 {
             return;
         }
-        for tile in TICKET_TILES {
-            let tile = tile.max(packets.div_ceil(most).next_multiple_of(THREADS));
+        let told = self.tuning.tile.as_ref().map(std::slice::from_ref);
+        for &length in told.unwrap_or(lengths) {
+            let tile = length.max(packets.div_ceil(most).next_multiple_of(THREADS));
             let tiles = packets.div_ceil(tile);
-            if tiles > most || 2 * self.view.channels * tiles > u32::MAX as usize / 2 {
+            let numbers = 2 * self.view.channels * tiles;
+            let fits = shared(tile) <= self.budgets().half;
+            if tiles > most || numbers > u32::MAX as usize / 2 || !fits {
                 continue;
             }
-            let blocks = self.full().min(2 * self.view.channels * tiles);
             for group_channels in self.groups(packets) {
                 found.push(LaunchPlan {
-                    launch: launch(kernel, blocks, 0),
+                    launch: launch(kernel, self.full().min(numbers), shared(tile)),
                     tile,
                     tiles,
                     group_channels,

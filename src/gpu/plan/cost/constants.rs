@@ -228,6 +228,9 @@ pub struct KernelConstants {
     pub resident_loads: [Constant; 2],
     /// Issue slots of a warp for a packet of planes and all that is done with it, forward and backward, of a 16-bit type.
     pub plane_issue: [Constant; 2],
+    /// What it takes beside that to copy a packet, or a pair, of any type to shared memory: for its sums, and again for what is
+    /// written.
+    pub copy_issue: [Constant; 2],
     /// The same of columns.
     pub column_issue: [Constant; 2],
     /// What a packet of half as many values takes of that.
@@ -256,6 +259,10 @@ pub const KERNELS: KernelConstants = KernelConstants {
     plane_issue: [
         predicted(104.0, SLOTS, COUNTED),
         predicted(154.0, SLOTS, COUNTED),
+    ],
+    copy_issue: [
+        predicted(47.0, SLOTS, COUNTED),
+        predicted(57.0, SLOTS, COUNTED),
     ],
     column_issue: [
         predicted(134.0, SLOTS, COUNTED),
@@ -313,7 +320,7 @@ const SLOTS: &str = "issue slots of a warp";
 
 impl KernelConstants {
     /// Each with what it is.
-    pub fn table(&self) -> [(&'static str, Constant); 12] {
+    pub fn table(&self) -> [(&'static str, Constant); 14] {
         [
             ("registers of a thread", self.registers),
             ("on their way, planes, forward", self.plane_loads[0]),
@@ -322,6 +329,14 @@ impl KernelConstants {
             ("on their way, kept rows, backward", self.resident_loads[1]),
             ("a packet of planes, forward", self.plane_issue[0]),
             ("a packet of planes, backward", self.plane_issue[1]),
+            (
+                "copies of a packet to shared memory, forward",
+                self.copy_issue[0],
+            ),
+            (
+                "copies of a packet to shared memory, backward",
+                self.copy_issue[1],
+            ),
             ("a packet of columns, forward", self.column_issue[0]),
             ("a packet of columns, backward", self.column_issue[1]),
             ("a packet of f32 takes", self.issue_share_of_f32),

@@ -33,6 +33,7 @@ impl Query<'_> {
             PassPlan::Whole(whole) => {
                 let stage = match (whole.launch.kernel.strategy, self.view.arrangement) {
                     (Strategy::Ticketed, _) => self.ticketed(whole),
+                    (Strategy::Pipelined, _) => self.pipelined(whole),
                     (_, Arrangement::Planes) => self.planes_on_chip(whole),
                     (_, Arrangement::Columns) => self.columns_resident(whole),
                 };
@@ -124,6 +125,22 @@ impl Query<'_> {
         }
     }
 
+    /// The same, each tile as a whole on its way while the one before it is worked on.
+    fn pipelined(&self, plan: &LaunchPlan) -> Stage {
+        let ticketed = self.ticketed(plan);
+        let copies = self.slots(self.kernels.copy_issue[self.index()].value);
+        let clocks = ticketed.clocks + copies / ticketed.blocks as f64;
+        let reduction =
+            2.0 * self.kernels.ticket.value + self.rates.constants.plane_reduction.value;
+        Stage {
+            tiles_of_block: 2,
+            clocks,
+            alone: reduction * NANOSECOND + clocks / self.rates.clock,
+            latencies: 0.0,
+            ..ticketed
+        }
+    }
+
     /// One of the two launches of a pass in steps.
     fn step(&self, plan: &LaunchPlan, reduces: bool) -> Stage {
         let constants = self.rates.constants;
@@ -194,11 +211,13 @@ impl Query<'_> {
         Stage {
             blocks,
             resident,
+            tiles_of_block: 1,
             most_at_once: self.most_at_once(launch.cluster as usize, resident),
             memory: 0.0,
             cached: 0.0,
             clocks: 0.0,
             delay: (delay + constants.block.value + first) * NANOSECOND,
+            alone: 0.0,
             exchange: 0.0,
             latencies: (latencies - first).max(0.0) * NANOSECOND,
             read: self.share_read(),
@@ -241,8 +260,6 @@ impl Query<'_> {
 
     /// Clocks in which one multiprocessor would issue the whole pass.
     fn clocks(&self) -> f64 {
-        /// Warps that a multiprocessor issues for in a clock.
-        const SCHEDULERS: f64 = 4.0;
         let issue = match self.view.arrangement {
             Arrangement::Planes => self.kernels.plane_issue[self.index()],
             Arrangement::Columns => self.kernels.column_issue[self.index()],
@@ -252,8 +269,15 @@ impl Query<'_> {
         } else {
             self.kernels.issue_share_of_f32.value
         };
+        self.slots(issue.value * share)
+    }
+
+    /// Clocks in which one multiprocessor would issue so many slots for every packet.
+    fn slots(&self, of_packet: f64) -> f64 {
+        /// Warps that a multiprocessor issues for in a clock.
+        const SCHEDULERS: f64 = 4.0;
         let packets = self.bytes(1.0) / PACKET_BYTES as f64;
-        packets / WARP * issue.value * share / SCHEDULERS
+        packets / WARP * of_packet / SCHEDULERS
     }
 
     /// Packets of a row of a group of columns.

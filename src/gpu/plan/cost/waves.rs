@@ -9,6 +9,8 @@ pub(super) struct Stage {
     pub blocks: usize,
     /// Blocks of a multiprocessor that run at once.
     pub resident: usize,
+    /// Tiles that a block has on their way or at work at once; each is a block to the model.
+    pub tiles_of_block: usize,
     /// Blocks that run at once, where it is fewer than all multiprocessors have room for.
     pub most_at_once: usize,
     /// Bytes of a block from and to memory.
@@ -19,6 +21,9 @@ pub(super) struct Stage {
     pub clocks: f64,
     /// Seconds in which a block waits and asks for nothing: a first latency, reductions, barriers.
     pub delay: f64,
+    /// Seconds in which a block with several tiles has one of them alone: its instructions, and waits that are not for memory. It
+    /// does one tile after the other.
+    pub alone: f64,
     /// Seconds of that in which the blocks of a cluster find each other's sums.
     pub exchange: f64,
     /// Seconds of the further latencies that a thread waits for one after the other, while others' bytes arrive: they
@@ -52,7 +57,7 @@ pub(super) struct Timed {
 impl Stage {
     /// Blocks that run at once.
     pub(super) fn slots(&self, rates: &Rates) -> usize {
-        (self.resident * rates.multiprocessors)
+        (self.resident * self.tiles_of_block * rates.multiprocessors)
             .min(self.most_at_once)
             .max(1)
     }
@@ -139,7 +144,7 @@ impl Stage {
             cycle = delay + response;
             waiting = customer as f64 * response / cycle.max(f64::MIN_POSITIVE);
         }
-        cycle
+        cycle.max(self.tiles_of_block as f64 * self.alone)
     }
 }
 
@@ -165,11 +170,13 @@ mod tests {
         Stage {
             blocks,
             resident,
+            tiles_of_block: 1,
             most_at_once: usize::MAX,
             memory: 1.0,
             cached: 0.0,
             clocks: 0.0,
             delay,
+            alone: 0.0,
             exchange: 0.0,
             latencies: 0.0,
             read: 0.5,
@@ -215,6 +222,20 @@ mod tests {
         assert_eq!(stage.time(&rates()).seconds, 20.0);
         assert_eq!(stage.time_with_next_in_flight(&rates()), 11.0);
         assert_eq!(stage.with_pushed_sums().time(&rates()).seconds, 17.5);
+    }
+
+    #[test]
+    fn a_block_that_has_two_tiles_is_as_two_but_reduces_one_after_the_other() {
+        let pipelined = |alone| Stage {
+            tiles_of_block: 2,
+            alone,
+            ..stage(200, 1, 1.0)
+        };
+        let seconds = |stage: Stage| stage.time(&rates()).seconds;
+        assert_eq!(seconds(pipelined(0.5)), seconds(stage(200, 2, 1.0)));
+        assert!(seconds(pipelined(0.5)) < seconds(stage(200, 1, 1.0)));
+        // Ten waves of 20 tiles, in each of which a block reduces two.
+        assert_eq!(seconds(pipelined(4.0)), 3.0 + 9.0 * 8.0);
     }
 
     #[test]

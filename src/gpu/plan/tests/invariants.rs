@@ -99,7 +99,9 @@ fn check_partition(plan: &LaunchPlan, view: &View) {
     let blocks = plan.launch.blocks as usize;
     match plan.launch.kernel.strategy {
         // They take items until there is none.
-        Strategy::Ticketed => hold!(plan, view, blocks <= 2 * units * plan.tiles),
+        Strategy::Ticketed | Strategy::Pipelined => {
+            hold!(plan, view, blocks <= 2 * units * plan.tiles);
+        }
         Strategy::OnChip => hold!(
             plan,
             view,
@@ -123,10 +125,14 @@ fn kept_arrays(plan: &LaunchPlan) -> usize {
 fn check_planes(plan: &LaunchPlan, view: &View) {
     let kept = match plan.launch.kernel.strategy {
         Strategy::OnChip => kept_arrays(plan) * plan.tile * 16,
+        Strategy::Pipelined => 2 * kept_arrays(plan) * plan.tile * 16,
         _ => 0,
     };
     hold!(plan, view, plan.launch.shared_bytes as usize >= kept);
-    if plan.launch.kernel.strategy == Strategy::Ticketed {
+    if matches!(
+        plan.launch.kernel.strategy,
+        Strategy::Ticketed | Strategy::Pipelined
+    ) {
         hold!(
             plan,
             view,
@@ -169,7 +175,7 @@ fn column_shared(plan: &LaunchPlan, view: &View, packets: usize) -> usize {
 fn check_workspace(plan: &LaunchPlan, view: &View) {
     let (_, units) = whole(plan, view);
     let counters = match plan.launch.kernel.strategy {
-        Strategy::Ticketed => 2 + 2 * units,
+        Strategy::Ticketed | Strategy::Pipelined => 2 + 2 * units,
         Strategy::Persistent => 3 * units,
         Strategy::Split if reduces(plan.launch.kernel.operation) && plan.tiles > 1 => units,
         Strategy::Split | Strategy::OnChip => return,
@@ -245,7 +251,14 @@ fn tunings() -> Vec<Tuning> {
     let columns = numbers(&[1, 2, 5, 31, 64, 127, 128, 129, 255, THREADS]);
     let groups = [1, 7, MOST_TICKETED_CHANNELS];
     let mut tunings = vec![];
-    for strategy in ["", "split", "on-chip", "ticketed", "persistent"] {
+    for strategy in [
+        "",
+        "split",
+        "on-chip",
+        "ticketed",
+        "pipelined",
+        "persistent",
+    ] {
         let strategy = match strategy {
             "" => Tuning::default(),
             strategy => Tuning::parse(&format!("strategy={strategy}")).unwrap(),
@@ -263,6 +276,7 @@ fn tunings() -> Vec<Tuning> {
             }
         }
         tunings.extend(groups.map(|group| strategy.clone().group(group).unwrap()));
+        tunings.extend([256, 300, 4096].map(|tile| strategy.clone().tile(tile).unwrap()));
         tunings.extend(BLOCKS_OF_THREADS.map(|some| strategy.clone().threads(some).unwrap()));
     }
     tunings
@@ -337,6 +351,16 @@ fn no_tuning_leaves_the_array_or_the_device() {
         }
     }
     assert!(whole_passes > 100_000, "{whole_passes}");
+}
+
+#[test]
+fn what_copies_while_it_works_is_for_devices_that_can() {
+    let tuning = Tuning::parse("strategy=pipelined").unwrap();
+    let large = view(&[256, 64, 112, 112], Layout::ChannelsFirst, DType::F32);
+    let whole_passes =
+        |device| check_all(&large, DType::F32, device, std::slice::from_ref(&tuning));
+    assert!(whole_passes(&Attributes::A100) > 0);
+    assert_eq!(whole_passes(&TURING), 0);
 }
 
 /// Every width that a group of columns can be told, of channels that end in a packet and of such that do not.

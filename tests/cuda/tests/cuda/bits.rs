@@ -41,5 +41,6 @@ columns_of_the_table!(
     split,
     on_chip,
     ticketed,
+    pipelined,
     persistent
 );
