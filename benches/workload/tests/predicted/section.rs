@@ -217,7 +217,8 @@ fn unwritten(text: &mut String, rows: &[Predicted]) {
         text,
         "What is left to gain by forms of the kernels that there are not, by the same model, of the rows of 8 MB and more. With the next tile \
          on its way while this one is reduced (multi-stage: `cp.async`, bulk copies): at the most, as if all bytes moved without a pause and \
-         only the first tile were waited for. With the sums of a cluster pushed one way instead of asked for: half of the exchange.\n",
+         only the first tile were waited for. Kernels on the chip would need room in shared memory for the next channel beside the one that they \
+         keep, so clusters twice as large or half as many blocks, which this bound leaves out. With the sums of a cluster pushed one way instead of asked for: half of the exchange.\n",
     );
     line(
         text,
