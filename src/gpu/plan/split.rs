@@ -51,7 +51,7 @@ const SHORTEST_COLUMN: usize = 16;
 
 /// Counters of the workspace that are for channels or groups of them: some are left to the launch as a whole.
 pub(super) const COUNTERS: usize = (COUNTER_BYTES - 64) / size_of::<u32>();
-/// Channels of which each has its two counters of `kernels/planes_ticketed.cu`, behind those of the whole launch.
+/// Channels of which each has its two counters of `kernels/planes_items.cuh`, behind those of the whole launch.
 pub(crate) const MOST_TICKETED_CHANNELS: usize = COUNTERS / 2;
 /// Sums of one tile that the workspace has room for.
 const PARTIALS: usize = PARTIAL_BYTES / (2 * size_of::<f64>());
