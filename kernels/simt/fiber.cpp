@@ -23,7 +23,9 @@ constexpr std::size_t stack_bytes = SIMT_SANITIZED ? 256 << 10 : 64 << 10;
 // Between two stacks, so that their tops do not share cache lines' sets.
 constexpr std::size_t colour_bytes = 5 * 64;
 constexpr std::size_t stacks_in_chunk = 64;
-constexpr std::size_t chunk_bytes = stacks_in_chunk * (stack_bytes + colour_bytes);
+// In front of the first, so that an overflow of that one too is found by its canary and does not fault.
+constexpr std::size_t slack_bytes = stack_bytes;
+constexpr std::size_t chunk_bytes = slack_bytes + stacks_in_chunk * (stack_bytes + colour_bytes);
 // At the end of a stack, which is mapped as zeros: another value there is an overflow. Zeros need no memory until written.
 constexpr std::size_t canary_bytes = 64;
 
@@ -119,7 +121,7 @@ void Fibers::grow() {
     chunks_.push_back(chunk);
     for (std::size_t i = stacks_in_chunk; i-- > 0;) {
         all_.emplace_back(new Fiber);
-        all_.back()->bottom = chunk + i * (stack_bytes + colour_bytes);
+        all_.back()->bottom = chunk + slack_bytes + i * (stack_bytes + colour_bytes);
         free_.push_back(all_.back().get());
     }
 }
