@@ -3,9 +3,9 @@
 use crate::CPU;
 use arbitrary::{Arbitrary, Result, Unstructured};
 use batchnorm::{Cpu, Element, Level};
+use contract_suite::comparison::check_backward;
 use contract_suite::data::{round, with_x};
 use contract_suite::reference::Problem;
-use contract_suite::comparison::check_backward;
 use contract_suite::run::How;
 use half::{bf16, f16};
 
