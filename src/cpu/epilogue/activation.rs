@@ -116,24 +116,35 @@ impl VectorActivation {
         }
     }
 
-    /// dv from dy and v.
+    /// dv from dy, in place, and v.
     #[cfg_attr(not(unoptimized), inline(always))]
-    pub(crate) fn backward<S: Simd, T: SimdElement>(
+    pub(crate) fn backward<S: Simd, T: SimdElement, const A: usize>(
         self,
         simd: S,
-        dy: T::Vector<S>,
-        v: T::Vector<S>,
-    ) -> T::Vector<S> {
+        dy: &mut [T::Vector<S>; A],
+        v: [T::Vector<S>; A],
+    ) {
         if opaque(self.is_computed()) {
-            let mut dy_to_dv = dy.to_array();
+            let mut dy_to_dv = [[T::Scalar::default(); LANES]; A];
+            let mut values = dy_to_dv;
+            for i in 0..A {
+                dy[i].write(&mut dy_to_dv[i]);
+                v[i].write(&mut values[i]);
+            }
             simd.apart(BackwardOfEach {
                 activation: self.activation,
                 dy_to_dv: &mut dy_to_dv,
-                v: &v.to_array(),
+                v: &values,
             });
-            return T::load_compute(simd, &dy_to_dv);
+            for i in 0..A {
+                dy[i] = T::load_compute(simd, &dy_to_dv[i]);
+            }
+        } else {
+            for i in 0..A {
+                let passes = self.mask::<S, T>(simd, v[i]);
+                dy[i] = self.backward_from_mask::<S, T>(simd, dy[i], passes);
+            }
         }
-        self.backward_from_mask::<S, T>(simd, dy, self.mask::<S, T>(simd, v))
     }
 
     /// Whether it takes more than a choice.

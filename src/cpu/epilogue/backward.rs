@@ -96,23 +96,21 @@ impl<T: SimdElement, const A: usize> BackwardStreams<'_, T, A> {
             } else {
                 for l in 0..L {
                     let v = self.pre_activation.read(simd, at + l * LANES, count);
-                    for i in 0..A {
-                        dy[l][i] = self.activation.backward::<S, T>(simd, dy[l][i], v[i]);
-                    }
+                    self.activation.backward::<S, T, A>(simd, &mut dy[l], v);
                 }
             }
         }
     }
 
-    /// dv from dy and the recomputed v.
+    /// dv from dy, in place, and the recomputed v.
     #[inline(always)]
     pub(crate) fn apply_recomputed<S: Simd>(
         &self,
         simd: S,
-        dy: T::Vector<S>,
-        v: T::Vector<S>,
-    ) -> T::Vector<S> {
-        self.activation.backward::<S, T>(simd, dy, v)
+        dy: &mut [T::Vector<S>; A],
+        v: [T::Vector<S>; A],
+    ) {
+        self.activation.backward::<S, T, A>(simd, dy, v);
     }
 }
 

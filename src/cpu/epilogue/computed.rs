@@ -43,8 +43,8 @@ impl<C: Real> Kernel for ForwardOfEach<'_, C> {
 /// dv in place of dy.
 pub(crate) struct BackwardOfEach<'a, C> {
     pub(crate) activation: Activation,
-    pub(crate) dy_to_dv: &'a mut [C; LANES],
-    pub(crate) v: &'a [C; LANES],
+    pub(crate) dy_to_dv: &'a mut [[C; LANES]],
+    pub(crate) v: &'a [[C; LANES]],
 }
 
 impl<C: Real> Kernel for BackwardOfEach<'_, C> {
@@ -55,11 +55,7 @@ impl<C: Real> Kernel for BackwardOfEach<'_, C> {
         let Self { dy_to_dv, v, .. } = self;
         match self.activation {
             Activation::Silu => multiply(dy_to_dv, v, silu_derivative),
-            Activation::Hardswish => {
-                for i in 0..LANES {
-                    dy_to_dv[i] = hardswish_backward(dy_to_dv[i], v[i]);
-                }
-            }
+            Activation::Hardswish => combine(dy_to_dv, v, hardswish_backward),
             Activation::Sigmoid => multiply(dy_to_dv, v, sigmoid_derivative),
             Activation::Tanh => multiply(dy_to_dv, v, tanh_derivative),
             Activation::Elu { alpha } => {
@@ -76,20 +72,24 @@ impl<C: Real> Kernel for BackwardOfEach<'_, C> {
     }
 }
 
+/// In one loop: of two, compilers unroll the inner one first and then gather values from all over the outer one.
 #[inline(always)]
 fn replace<C: Copy>(values: &mut [[C; LANES]], by: impl Fn(C) -> C) {
-    for vector in values {
-        for i in 0..LANES {
-            vector[i] = by(vector[i]);
-        }
+    for value in values.as_flattened_mut() {
+        *value = by(*value);
     }
 }
 
 #[inline(always)]
-fn multiply<C: Real>(dy: &mut [C; LANES], v: &[C; LANES], derivative: impl Fn(C) -> C) {
-    for i in 0..LANES {
-        dy[i] = dy[i] * derivative(v[i]);
+fn combine<C: Copy>(dy: &mut [[C; LANES]], v: &[[C; LANES]], by: impl Fn(C, C) -> C) {
+    for (dy, &v) in dy.as_flattened_mut().iter_mut().zip(v.as_flattened()) {
+        *dy = by(*dy, v);
     }
+}
+
+#[inline(always)]
+fn multiply<C: Real>(dy: &mut [[C; LANES]], v: &[[C; LANES]], derivative: impl Fn(C) -> C) {
+    combine(dy, v, |dy, v| dy * derivative(v));
 }
 
 #[inline(always)]
@@ -124,11 +124,11 @@ fn hardswish<C: Exponential>(v: C) -> C {
 #[inline(always)]
 fn hardswish_backward<C: Exponential>(dy: C, v: C) -> C {
     let between = dy * (v * (C::from(1.0) / C::from(3.0)) + C::from(0.5));
-    let outside = if v <= C::from(-3.0) { C::from(0.0) } else { dy };
-    if v > C::from(-3.0) && v < C::from(3.0) {
-        between
+    let not_below = if v < C::from(3.0) { between } else { dy };
+    if v <= C::from(-3.0) {
+        C::from(0.0)
     } else {
-        outside
+        not_below
     }
 }
 
@@ -262,15 +262,15 @@ mod tests {
     }
 
     fn backward<C: Real>(activation: Activation, dy: f64, v: C) -> f64 {
-        let mut values = [C::nearest(dy); LANES];
-        let (dy_to_dv, v) = (&mut values, &[v; LANES]);
+        let mut values = [[C::nearest(dy); LANES]];
+        let (dy_to_dv, v) = (&mut values, &[[v; LANES]]);
         BackwardOfEach {
             activation,
             dy_to_dv,
             v,
         }
         .run(Portable);
-        values[0].value()
+        values[0][0].value()
     }
 
     /// `of_definition` is by how many roundoffs the definition may be off itself, and `smallest` the least number.

@@ -212,15 +212,20 @@ impl<'a, 'm, S: Simd, T: SimdElement, const RECOMPUTE_V: bool, const N: usize> E
         if opaque(streams.of_batch) {
             for l in 0..L {
                 let [center, scale, mean_gradient, x_slope, offset, shift] = with[l];
-                let x = streams.x.read(simd, at + l * LANES, count);
+                let mut centred = streams.x.read(simd, at + l * LANES, count);
                 for i in 0..A {
-                    let centred = x[i].sub(center);
-                    if RECOMPUTE_V {
-                        let v = centred.mul_add(scale, shift);
-                        dv[l][i] = activation.apply_recomputed(simd, dv[l][i], v);
+                    centred[i] = centred[i].sub(center);
+                }
+                if RECOMPUTE_V {
+                    let mut v = centred;
+                    for i in 0..A {
+                        v[i] = centred[i].mul_add(scale, shift);
                     }
+                    activation.apply_recomputed(simd, &mut dv[l], v);
+                }
+                for i in 0..A {
                     let less_mean = dv[l][i].sub(mean_gradient);
-                    let less_both = centred.mul_add(x_slope, less_mean);
+                    let less_both = centred[i].mul_add(x_slope, less_mean);
                     dx[l][i] = less_both.mul_add(scale, offset);
                 }
             }
@@ -228,11 +233,11 @@ impl<'a, 'm, S: Simd, T: SimdElement, const RECOMPUTE_V: bool, const N: usize> E
             for l in 0..L {
                 let [center, scale, .., shift] = with[l];
                 if RECOMPUTE_V {
-                    let x = streams.x.read(simd, at + l * LANES, count);
+                    let mut v = streams.x.read(simd, at + l * LANES, count);
                     for i in 0..A {
-                        let v = x[i].sub(center).mul_add(scale, shift);
-                        dv[l][i] = activation.apply_recomputed(simd, dv[l][i], v);
+                        v[i] = v[i].sub(center).mul_add(scale, shift);
                     }
+                    activation.apply_recomputed(simd, &mut dv[l], v);
                 }
                 for i in 0..A {
                     dx[l][i] = dv[l][i].mul(scale);

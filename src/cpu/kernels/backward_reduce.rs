@@ -253,13 +253,18 @@ impl<'a, S: Simd, T: SimdElement, const RECOMPUTE_V: bool, const N: usize> Terms
         activation.apply_saved(simd, at, count, &mut dv);
         let [mut dv] = dv;
         for i in 0..A {
-            let centred = x[i].sub(center);
-            if RECOMPUTE_V {
-                let (scale, shift) = (with[2], with[3]);
-                dv[i] = activation.apply_recomputed(simd, dv[i], centred.mul_add(scale, shift));
+            x[i] = x[i].sub(center);
+        }
+        if RECOMPUTE_V {
+            let (scale, shift, mut v) = (with[2], with[3], x);
+            for i in 0..A {
+                v[i] = x[i].mul_add(scale, shift);
             }
+            activation.apply_recomputed(simd, &mut dv, v);
+        }
+        for i in 0..A {
             // Multiplied before it is summed: dv·(x − mean) can overflow where dv·x̂ cannot.
-            x[i] = centred.mul(inv_std);
+            x[i] = x[i].mul(inv_std);
             if count < LANES {
                 x[i] = x[i].mask_and(lane_mask(0, count));
             }
