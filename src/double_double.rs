@@ -1,12 +1,13 @@
 //! Numbers as the sum of two of `f64`, of which the second has what rounding took from the first.
 
-/// a + b, and what rounding took from it (Knuth). Without a finite sum there is no error to speak of.
+/// a + b, and what rounding took from it (Knuth). Without a finite sum there is no error to speak of: it would be NaN, and is
+/// asked for that, which loops of vectors can do.
 #[inline(always)]
 pub(crate) fn sum_and_error(a: f64, b: f64) -> (f64, f64) {
     let sum = a + b;
     let of_b = sum - a;
     let error = (a - (sum - of_b)) + (b - of_b);
-    (sum, if sum.is_finite() { error } else { 0.0 })
+    (sum, if error.is_nan() { 0.0 } else { error })
 }
 
 /// The difference of two numbers that are pairs.

@@ -168,23 +168,30 @@ impl Moments {
 
     /// Adds the values of `other`, whose channels are these from `first` on, of each of which there are `count` values so far.
     pub(crate) fn merge_at(&mut self, first: usize, count: f64, other: &Moments) {
-        let total = count + other.count;
-        let (weight, spread) = (other.count / total, count * other.count / total);
         let channels = other.mean.len();
         let (means, lows, m2s) = (
             &mut self.mean[first..first + channels],
             &mut self.mean_low[first..first + channels],
             &mut self.m2[first..first + channels],
         );
+        let (other_means, other_lows, other_m2s) = (
+            &other.mean[..channels],
+            &other.mean_low[..channels],
+            &other.m2[..channels],
+        );
+        if count == 0.0 {
+            means.copy_from_slice(other_means);
+            lows.copy_from_slice(other_lows);
+            m2s.copy_from_slice(other_m2s);
+            return;
+        }
+        // Slices of one length and no way out: the only loop of a pass that one thread takes alone becomes one of vectors.
+        let total = count + other.count;
+        let (weight, spread) = (other.count / total, count * other.count / total);
         for c in 0..channels {
-            let of_other = [other.mean[c], other.mean_low[c]];
-            if count == 0.0 {
-                ([means[c], lows[c]], m2s[c]) = (of_other, other.m2[c]);
-                continue;
-            }
-            let delta = difference(of_other, [means[c], lows[c]]);
+            let delta = difference([other_means[c], other_lows[c]], [means[c], lows[c]]);
             (means[c], lows[c]) = moved([means[c], lows[c]], delta * weight);
-            m2s[c] += other.m2[c] + delta * delta * spread;
+            m2s[c] += other_m2s[c] + delta * delta * spread;
         }
     }
 }
