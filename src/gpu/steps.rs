@@ -10,59 +10,29 @@ use crate::backend::operands::{
 use crate::backend::steps::Steps;
 use crate::element::{Compute, Element};
 use crate::error::Result;
-use crate::gpu::driver::{Driver, Launched};
+use crate::gpu::driver::Driver;
+use crate::gpu::fused;
 use crate::gpu::in_f64;
 use crate::gpu::kernel::Operation;
 use crate::gpu::operands::Operands;
-use crate::gpu::plan::launch_plan::{LaunchPlan, Pass, PassPlan};
-use crate::gpu::plan::split::{self, Step};
-use crate::gpu::plan::view::View;
+use crate::gpu::plan::descriptor::TensorDescriptor;
+use crate::gpu::plan::launch_plan::Direction;
+use crate::gpu::plan::split::Step;
 use crate::gpu::renormalization::renormalize;
 use crate::gpu::{Gpu, GpuMask};
 use crate::shape::{Shape, check_len};
-
-impl<D: Driver> Gpu<D> {
-    /// Launches a pass that is planned as one launch; or gives the two launches that it is planned as, which are left to the
-    /// caller. A launch that the device has no room for is planned anew without what it lacked.
-    fn launch_unless_split<T: Element>(
-        &self,
-        pass: Pass,
-        view: &View,
-        operands: &Operands<'_, D>,
-    ) -> Result<Option<[LaunchPlan; 2]>> {
-        loop {
-            let plan = match self.plans.of(pass, view, T::DTYPE) {
-                PassPlan::Whole(plan) => plan,
-                PassPlan::Steps { reduce, write } => return Ok(Some([reduce, write])),
-            };
-            match operands.try_launch(&plan)? {
-                Launched::InStream => return Ok(None),
-                Launched::NoRoom(error) => {
-                    if !self.plans.do_without(&plan.launch) {
-                        return Err(error);
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// A step's launch.
-fn step<T: Element>(step: Step, view: &View) -> LaunchPlan {
-    split::step(step, view, T::DTYPE)
-}
 
 impl<D: Driver> Steps for Gpu<D> {
     type Mask = GpuMask<D>;
 
     fn new_mask<T: Element>(&self, shape: &Shape) -> Result<GpuMask<D>> {
-        let bytes = View::of(shape, T::DTYPE).mask_bytes();
+        let bytes = TensorDescriptor::of(shape, T::DTYPE).mask_bytes();
         let memory = self.driver.unspecified(bytes.div_ceil(size_of::<f32>()))?;
         Ok(GpuMask { memory, bytes })
     }
 
     fn check_mask<T: Element>(shape: &Shape, mask: &GpuMask<D>) -> Result<()> {
-        let needed = View::of(shape, T::DTYPE).mask_bytes();
+        let needed = TensorDescriptor::of(shape, T::DTYPE).mask_bytes();
         check_len("the mask (in bytes)", mask.bytes, needed)
     }
 
@@ -74,12 +44,11 @@ impl<D: Driver> Steps for Gpu<D> {
         epsilon: f64,
         mut out: StatisticsMut<D::SliceMut<'_, T::Compute>>,
     ) -> Result<()> {
-        let view = View::of(shape, T::DTYPE);
-        let mut operands = Operands::new(&self.driver, view);
+        let mut operands = Operands::of::<T>(&self.driver, shape);
         operands.x::<T>(x)?;
         operands.statistics_out::<T::Compute>(&mut out)?;
         operands.arguments.numbers.epsilon = epsilon;
-        operands.launch(&step::<T>(Step::Statistics, &view))
+        operands.launch_step::<T>(Step::Statistics)
     }
 
     fn run_statistics_in_f64<T: Element>(
@@ -146,12 +115,11 @@ impl<D: Driver> Steps for Gpu<D> {
         with: Normalization<D::Slice<'_, T::Compute>>,
         mut epilogue: Epilogue<D::Slice<'_, T>, &mut GpuMask<D>, D::SliceMut<'_, T>>,
     ) -> Result<()> {
-        let view = View::of(shape, T::DTYPE);
-        let mut operands = Operands::new(&self.driver, view);
+        let mut operands = Operands::of::<T>(&self.driver, shape);
         operands.x_to_out::<T>(&mut x_to_y)?;
         operands.normalization::<T::Compute>(with)?;
         operands.epilogue::<T>(&mut epilogue)?;
-        operands.launch(&step::<T>(Step::Normalize, &view))
+        operands.launch_step::<T>(Step::Normalize)
     }
 
     fn run_backward_reduce<T: Element>(
@@ -164,14 +132,13 @@ impl<D: Driver> Steps for Gpu<D> {
         activation: ActivationBackward<&GpuMask<D>, D::Slice<'_, T>>,
         mut out: GradientSumsMut<D::SliceMut<'_, T::Compute>>,
     ) -> Result<()> {
-        let view = View::of(shape, T::DTYPE);
-        let mut operands = Operands::new(&self.driver, view);
+        let mut operands = Operands::of::<T>(&self.driver, shape);
         operands.dy::<T>(dy)?;
         operands.x::<T>(x)?;
         operands.normalization::<T::Compute>(with)?;
         operands.activation::<T>(activation)?;
         operands.gradients_out::<T::Compute>(&mut out)?;
-        operands.launch(&step::<T>(Step::BackwardReduce, &view))
+        operands.launch_step::<T>(Step::BackwardReduce)
     }
 
     fn run_backward_reduce_in_f64<T: Element>(
@@ -200,8 +167,7 @@ impl<D: Driver> Steps for Gpu<D> {
         sums: Option<GradientSums<D::Slice<'_, T::Compute>>>,
         mut dresidual: Option<D::SliceMut<'_, T>>,
     ) -> Result<()> {
-        let view = View::of(shape, T::DTYPE);
-        let mut operands = Operands::new(&self.driver, view);
+        let mut operands = Operands::of::<T>(&self.driver, shape);
         operands.dy_to_out::<T>(&mut dy_to_dx)?;
         operands.x::<T>(x)?;
         operands.normalization::<T::Compute>(with)?;
@@ -217,7 +183,7 @@ impl<D: Driver> Steps for Gpu<D> {
             operands.arguments.numbers.count = sums.count as f64;
             operands.arguments.choices.batch_statistics = 1;
         }
-        operands.launch(&step::<T>(Step::BackwardInput, &view))
+        operands.launch_step::<T>(Step::BackwardInput)
     }
 
     fn run_backward_input_in_f64<T: Element>(
@@ -252,8 +218,7 @@ impl<D: Driver> Steps for Gpu<D> {
         mut y: D::SliceMut<'_, T>,
         mut out: StatisticsMut<D::SliceMut<'_, T::Compute>>,
     ) -> Result<()> {
-        let view = View::of(shape, T::DTYPE);
-        let mut operands = Operands::new(&self.driver, view);
+        let mut operands = Operands::of::<T>(&self.driver, shape);
         operands.x::<T>(x)?;
         operands.out::<T>(&mut y)?;
         operands.statistics_out::<T::Compute>(&mut out)?;
@@ -263,14 +228,7 @@ impl<D: Driver> Steps for Gpu<D> {
         operands.arguments.channel.gamma = gamma;
         operands.arguments.channel.beta = beta;
         operands.arguments.numbers.epsilon = affine.epsilon;
-        let Some([reduce, write]) =
-            self.launch_unless_split::<T>(Pass::Forward, &view, &operands)?
-        else {
-            return Ok(());
-        };
-        operands.launch(&reduce)?;
-        operands.arguments.choices.reverse = 1;
-        operands.launch(&write)
+        fused::launch::<T, D>(self, Direction::Forward, operands)
     }
 
     /// The fused kernels know nothing of it.
@@ -311,8 +269,7 @@ impl<D: Driver> Steps for Gpu<D> {
         mut dresidual: Option<D::SliceMut<'_, T>>,
         mut out: GradientSumsMut<D::SliceMut<'_, T::Compute>>,
     ) -> Result<()> {
-        let view = View::of(shape, T::DTYPE);
-        let mut operands = Operands::new(&self.driver, view);
+        let mut operands = Operands::of::<T>(&self.driver, shape);
         operands.dy_to_out::<T>(&mut dy_to_dx)?;
         operands.x::<T>(x)?;
         operands.normalization::<T::Compute>(with)?;
@@ -323,19 +280,10 @@ impl<D: Driver> Steps for Gpu<D> {
         }
         if source == StatisticsSource::Running {
             // The kernel that reduces writes dx in the same pass if it is told where.
-            return operands.launch(&step::<T>(Step::BackwardReduce, &view));
+            return operands.launch_step::<T>(Step::BackwardReduce);
         }
         operands.arguments.numbers.count = shape.values_per_channel() as f64;
         operands.arguments.choices.batch_statistics = 1;
-        let Some([reduce, write]) =
-            self.launch_unless_split::<T>(Pass::Backward, &view, &operands)?
-        else {
-            return Ok(());
-        };
-        let out = operands.take_out();
-        operands.launch(&reduce)?;
-        operands.arguments.arrays.out = out;
-        operands.arguments.choices.reverse = 1;
-        operands.launch(&write)
+        fused::launch::<T, D>(self, Direction::Backward, operands)
     }
 }
