@@ -65,10 +65,7 @@ impl<T: Element> RankAnswer<T> {
 }
 
 /// A rank's layer for a problem.
-fn layer_of<T: Element, B: Backend>(
-    backend: &B,
-    problem: &Problem,
-) -> BatchNorm<B, T::Compute> {
+fn layer_of<T: Element, B: Backend>(backend: &B, problem: &Problem) -> BatchNorm<B, T::Compute> {
     let config = BatchNormConfig::new(problem.shape.channels())
         .epsilon(problem.epsilon)
         .activation(problem.activation);
