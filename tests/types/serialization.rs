@@ -1,6 +1,6 @@
 //! Configurations in serde's formats.
 
-use batchnorm::{Activation, Averaging, BatchNormConfig, RunningVariance};
+use batchnorm::{Activation, Averaging, BatchNormConfig, Renormalization, RunningVariance};
 
 #[test]
 fn configurations_are_read_and_written() {
@@ -14,11 +14,16 @@ fn configurations_are_read_and_written() {
     let text = serde_json::to_string(&all).unwrap();
     assert_eq!(
         text,
-        r#"{"channels":8,"epsilon":0.001,"averaging":"cumulative","running_variance":"population","gamma":true,"beta":false,"activation":{"leaky_relu":{"slope":0.5}},"ghost_batch":4,"keep_running_finite":false}"#
+        r#"{"channels":8,"epsilon":0.001,"averaging":"cumulative","running_variance":"population","gamma":true,"beta":false,"activation":{"leaky_relu":{"slope":0.5}},"ghost_batch":4,"keep_running_finite":false,"renormalization":null}"#
     );
     let read = |text: &str| serde_json::from_str::<BatchNormConfig>(text);
     assert_eq!(read(&text).unwrap(), all);
     assert_eq!(read(r#"{"channels":8}"#).unwrap(), BatchNormConfig::new(8));
+    let limited = r#"{"channels":8,"renormalization":{"r_max":3.0,"d_max":5.0}}"#;
+    let renormalized = BatchNormConfig::new(8).renormalization(Renormalization::new(3.0, 5.0));
+    assert_eq!(read(limited).unwrap(), renormalized);
+    let text = serde_json::to_string(&renormalized).unwrap();
+    assert_eq!(read(&text).unwrap(), renormalized);
     let names = [
         (Activation::Relu6, r#""relu6""#),
         (Activation::Elu { alpha: 0.5 }, r#"{"elu":{"alpha":0.5}}"#),
