@@ -4,29 +4,29 @@ use crate::element::Element;
 use crate::error::Result;
 use crate::gpu::Gpu;
 use crate::gpu::driver::{Driver, Launched};
-use crate::gpu::operands::Operands;
+use crate::gpu::launcher::Launcher;
 use crate::gpu::plan::launch_plan::{Direction, LaunchPlan, PassPlan};
 
-/// Launches a pass on operands that are complete.
+/// Launches a pass whose operands are complete.
 pub(super) fn launch<T: Element, D: Driver>(
     gpu: &Gpu<D>,
     direction: Direction,
-    mut operands: Operands<'_, D>,
+    mut launcher: Launcher<'_, D>,
 ) -> Result<()> {
-    let Some([reduce, write]) = launch_unless_split::<T, D>(gpu, direction, &operands)? else {
+    let Some([reduce, write]) = launch_unless_split::<T, D>(gpu, direction, &launcher)? else {
         return Ok(());
     };
     match direction {
-        Direction::Forward => operands.launch(&reduce)?,
+        Direction::Forward => launcher.launch(&reduce)?,
         Direction::Backward => {
             // The kernel that reduces would write dx in the same pass if it were told where.
-            let out = operands.take_out();
-            operands.launch(&reduce)?;
-            operands.arguments.arrays.out = out;
+            let out = launcher.take_out();
+            launcher.launch(&reduce)?;
+            launcher.arguments.arrays.out = out;
         }
     }
-    operands.arguments.choices.reverse = 1;
-    operands.launch(&write)
+    launcher.arguments.choices.reverse = 1;
+    launcher.launch(&write)
 }
 
 /// Launches a pass that is planned as one launch; or gives the two launches that it is planned as, which are left to the
@@ -34,14 +34,14 @@ pub(super) fn launch<T: Element, D: Driver>(
 fn launch_unless_split<T: Element, D: Driver>(
     gpu: &Gpu<D>,
     direction: Direction,
-    operands: &Operands<'_, D>,
+    launcher: &Launcher<'_, D>,
 ) -> Result<Option<[LaunchPlan; 2]>> {
     loop {
-        let plan = match gpu.plans.of(direction, operands.descriptor(), T::DTYPE) {
+        let plan = match gpu.plans.of(direction, launcher.descriptor(), T::DTYPE) {
             PassPlan::Whole(plan) => plan,
             PassPlan::Steps { reduce, write } => return Ok(Some([reduce, write])),
         };
-        match operands.try_launch(&plan)? {
+        match launcher.try_launch(&plan)? {
             Launched::InStream => return Ok(None),
             Launched::NoRoom(error) => {
                 if !gpu.plans.do_without(&plan.launch) {

@@ -12,8 +12,9 @@ pub(crate) mod events;
 pub(crate) mod fused;
 pub(crate) mod in_f64;
 pub(crate) mod kernel;
+pub(crate) mod launcher;
 pub(crate) mod memory;
-pub(crate) mod operands;
+
 pub mod plan;
 pub(crate) mod plans;
 pub(crate) mod renormalization;

@@ -14,7 +14,7 @@ use crate::gpu::driver::Driver;
 use crate::gpu::fused;
 use crate::gpu::in_f64;
 use crate::gpu::kernel::Operation;
-use crate::gpu::operands::Operands;
+use crate::gpu::launcher::Launcher;
 use crate::gpu::plan::descriptor::TensorDescriptor;
 use crate::gpu::plan::launch_plan::Direction;
 use crate::gpu::plan::split::Step;
@@ -44,11 +44,11 @@ impl<D: Driver> Steps for Gpu<D> {
         epsilon: f64,
         mut out: StatisticsMut<D::SliceMut<'_, T::Compute>>,
     ) -> Result<()> {
-        let mut operands = Operands::of::<T>(&self.driver, shape);
-        operands.x::<T>(x)?;
-        operands.statistics_out::<T::Compute>(&mut out)?;
-        operands.arguments.numbers.epsilon = epsilon;
-        operands.launch_step::<T>(Step::Statistics)
+        let mut launcher = Launcher::of::<T>(&self.driver, shape);
+        launcher.x::<T>(x)?;
+        launcher.statistics_out::<T::Compute>(&mut out)?;
+        launcher.arguments.numbers.epsilon = epsilon;
+        launcher.launch_step::<T>(Step::Statistics)
     }
 
     fn run_statistics_in_f64<T: Element>(
@@ -69,13 +69,11 @@ impl<D: Driver> Steps for Gpu<D> {
         mut inv_std: D::SliceMut<'_, C>,
     ) -> Result<()> {
         let channels = D::len::<C>(&variance);
-        let mut operands = Operands::without_arrays(&self.driver);
-        let variance = operands.read::<C>(variance)?;
-        let inv_std = operands.write::<C>(&mut inv_std)?;
-        operands.arguments.channel.variance = variance;
-        operands.arguments.channel.inv_std = inv_std;
-        operands.arguments.numbers.epsilon = epsilon;
-        operands.launch_channels(Operation::InverseStd, C::DTYPE, channels)
+        let mut launcher = Launcher::without_arrays(&self.driver);
+        launcher.arguments.channel.variance = launcher.read::<C>(variance)?;
+        launcher.arguments.channel.inv_std = launcher.write::<C>(&mut inv_std)?;
+        launcher.arguments.numbers.epsilon = epsilon;
+        launcher.launch_channels(Operation::InverseStd, C::DTYPE, channels)
     }
 
     fn run_update_running<C: Compute>(
@@ -85,15 +83,12 @@ impl<D: Driver> Steps for Gpu<D> {
         mut running: RunningMut<D::SliceMut<'_, C>>,
     ) -> Result<()> {
         let channels = D::len::<C>(&batch.mean);
-        let mut operands = Operands::without_arrays(&self.driver);
-        let mean = operands.read::<C>(batch.mean)?;
-        let mean_low = operands.read::<C>(batch.mean_low)?;
-        let variance = operands.read::<C>(batch.variance)?;
-        operands.running_out::<C>(&mut running)?;
-        operands.arguments.channel.mean = mean;
-        operands.arguments.channel.mean_low = mean_low;
-        operands.arguments.channel.variance = variance;
-        operands.launch_channels(Operation::UpdateRunning, C::DTYPE, channels)
+        let mut launcher = Launcher::without_arrays(&self.driver);
+        launcher.arguments.channel.mean = launcher.read::<C>(batch.mean)?;
+        launcher.arguments.channel.mean_low = launcher.read::<C>(batch.mean_low)?;
+        launcher.arguments.channel.variance = launcher.read::<C>(batch.variance)?;
+        launcher.running_out::<C>(&mut running)?;
+        launcher.launch_channels(Operation::UpdateRunning, C::DTYPE, channels)
     }
 
     fn run_renormalize<C: Compute>(
@@ -115,11 +110,11 @@ impl<D: Driver> Steps for Gpu<D> {
         with: Normalization<D::Slice<'_, T::Compute>>,
         mut epilogue: Epilogue<D::Slice<'_, T>, &mut GpuMask<D>, D::SliceMut<'_, T>>,
     ) -> Result<()> {
-        let mut operands = Operands::of::<T>(&self.driver, shape);
-        operands.x_to_out::<T>(&mut x_to_y)?;
-        operands.normalization::<T::Compute>(with)?;
-        operands.epilogue::<T>(&mut epilogue)?;
-        operands.launch_step::<T>(Step::Normalize)
+        let mut launcher = Launcher::of::<T>(&self.driver, shape);
+        launcher.x_to_out::<T>(&mut x_to_y)?;
+        launcher.normalization::<T::Compute>(with)?;
+        launcher.epilogue::<T>(&mut epilogue)?;
+        launcher.launch_step::<T>(Step::Normalize)
     }
 
     fn run_backward_reduce<T: Element>(
@@ -132,13 +127,13 @@ impl<D: Driver> Steps for Gpu<D> {
         activation: ActivationBackward<&GpuMask<D>, D::Slice<'_, T>>,
         mut out: GradientSumsMut<D::SliceMut<'_, T::Compute>>,
     ) -> Result<()> {
-        let mut operands = Operands::of::<T>(&self.driver, shape);
-        operands.dy::<T>(dy)?;
-        operands.x::<T>(x)?;
-        operands.normalization::<T::Compute>(with)?;
-        operands.activation::<T>(activation)?;
-        operands.gradients_out::<T::Compute>(&mut out)?;
-        operands.launch_step::<T>(Step::BackwardReduce)
+        let mut launcher = Launcher::of::<T>(&self.driver, shape);
+        launcher.dy::<T>(dy)?;
+        launcher.x::<T>(x)?;
+        launcher.normalization::<T::Compute>(with)?;
+        launcher.activation::<T>(activation)?;
+        launcher.gradients_out::<T::Compute>(&mut out)?;
+        launcher.launch_step::<T>(Step::BackwardReduce)
     }
 
     fn run_backward_reduce_in_f64<T: Element>(
@@ -167,23 +162,21 @@ impl<D: Driver> Steps for Gpu<D> {
         sums: Option<GradientSums<D::Slice<'_, T::Compute>>>,
         mut dresidual: Option<D::SliceMut<'_, T>>,
     ) -> Result<()> {
-        let mut operands = Operands::of::<T>(&self.driver, shape);
-        operands.dy_to_out::<T>(&mut dy_to_dx)?;
-        operands.x::<T>(x)?;
-        operands.normalization::<T::Compute>(with)?;
-        operands.activation::<T>(activation)?;
+        let mut launcher = Launcher::of::<T>(&self.driver, shape);
+        launcher.dy_to_out::<T>(&mut dy_to_dx)?;
+        launcher.x::<T>(x)?;
+        launcher.normalization::<T::Compute>(with)?;
+        launcher.activation::<T>(activation)?;
         if let Some(dresidual) = &mut dresidual {
-            operands.dresidual::<T>(dresidual)?;
+            launcher.dresidual::<T>(dresidual)?;
         }
         if let Some(sums) = sums {
-            let gamma = operands.read::<T::Compute>(sums.gamma)?;
-            let beta = operands.read::<T::Compute>(sums.beta)?;
-            operands.arguments.channel.dgamma = gamma;
-            operands.arguments.channel.dbeta = beta;
-            operands.arguments.numbers.count = sums.count as f64;
-            operands.arguments.choices.batch_statistics = 1;
+            launcher.arguments.channel.dgamma = launcher.read::<T::Compute>(sums.gamma)?;
+            launcher.arguments.channel.dbeta = launcher.read::<T::Compute>(sums.beta)?;
+            launcher.arguments.numbers.count = sums.count as f64;
+            launcher.arguments.choices.batch_statistics = 1;
         }
-        operands.launch_step::<T>(Step::BackwardInput)
+        launcher.launch_step::<T>(Step::BackwardInput)
     }
 
     fn run_backward_input_in_f64<T: Element>(
@@ -218,17 +211,15 @@ impl<D: Driver> Steps for Gpu<D> {
         mut y: D::SliceMut<'_, T>,
         mut out: StatisticsMut<D::SliceMut<'_, T::Compute>>,
     ) -> Result<()> {
-        let mut operands = Operands::of::<T>(&self.driver, shape);
-        operands.x::<T>(x)?;
-        operands.out::<T>(&mut y)?;
-        operands.statistics_out::<T::Compute>(&mut out)?;
-        operands.epilogue::<T>(&mut epilogue)?;
-        let gamma = operands.read::<T::Compute>(affine.gamma)?;
-        let beta = operands.read::<T::Compute>(affine.beta)?;
-        operands.arguments.channel.gamma = gamma;
-        operands.arguments.channel.beta = beta;
-        operands.arguments.numbers.epsilon = affine.epsilon;
-        fused::launch::<T, D>(self, Direction::Forward, operands)
+        let mut launcher = Launcher::of::<T>(&self.driver, shape);
+        launcher.x::<T>(x)?;
+        launcher.out::<T>(&mut y)?;
+        launcher.statistics_out::<T::Compute>(&mut out)?;
+        launcher.epilogue::<T>(&mut epilogue)?;
+        launcher.arguments.channel.gamma = launcher.read::<T::Compute>(affine.gamma)?;
+        launcher.arguments.channel.beta = launcher.read::<T::Compute>(affine.beta)?;
+        launcher.arguments.numbers.epsilon = affine.epsilon;
+        fused::launch::<T, D>(self, Direction::Forward, launcher)
     }
 
     /// The fused kernels know nothing of it.
@@ -269,21 +260,21 @@ impl<D: Driver> Steps for Gpu<D> {
         mut dresidual: Option<D::SliceMut<'_, T>>,
         mut out: GradientSumsMut<D::SliceMut<'_, T::Compute>>,
     ) -> Result<()> {
-        let mut operands = Operands::of::<T>(&self.driver, shape);
-        operands.dy_to_out::<T>(&mut dy_to_dx)?;
-        operands.x::<T>(x)?;
-        operands.normalization::<T::Compute>(with)?;
-        operands.activation::<T>(activation)?;
-        operands.gradients_out::<T::Compute>(&mut out)?;
+        let mut launcher = Launcher::of::<T>(&self.driver, shape);
+        launcher.dy_to_out::<T>(&mut dy_to_dx)?;
+        launcher.x::<T>(x)?;
+        launcher.normalization::<T::Compute>(with)?;
+        launcher.activation::<T>(activation)?;
+        launcher.gradients_out::<T::Compute>(&mut out)?;
         if let Some(dresidual) = &mut dresidual {
-            operands.dresidual::<T>(dresidual)?;
+            launcher.dresidual::<T>(dresidual)?;
         }
         if source == StatisticsSource::Running {
             // The kernel that reduces writes dx in the same pass if it is told where.
-            return operands.launch_step::<T>(Step::BackwardReduce);
+            return launcher.launch_step::<T>(Step::BackwardReduce);
         }
-        operands.arguments.numbers.count = shape.values_per_channel() as f64;
-        operands.arguments.choices.batch_statistics = 1;
-        fused::launch::<T, D>(self, Direction::Backward, operands)
+        launcher.arguments.numbers.count = shape.values_per_channel() as f64;
+        launcher.arguments.choices.batch_statistics = 1;
+        fused::launch::<T, D>(self, Direction::Backward, launcher)
     }
 }

@@ -1,4 +1,4 @@
-//! A launch's arguments from a step's operands.
+//! Launches on the operands of a step: the kernels' arguments, and what is held until they are in the stream.
 
 use crate::backend::operands::{GradientSumsMut, InOut, Normalization, RunningMut, StatisticsMut};
 use crate::element::{Compute, DType, Element};
@@ -12,15 +12,15 @@ use crate::gpu::plan::launch_plan::{LaunchPlan, per_channel, signed};
 use crate::gpu::plan::split::{self, Step};
 use crate::shape::Shape;
 
-/// The arguments of one or more launches on the same operands, and what must be held until they are in the stream.
-pub(super) struct Operands<'a, D: Driver> {
+/// Makes one or more launches on the same operands.
+pub(super) struct Launcher<'a, D: Driver> {
     driver: &'a D,
     descriptor: TensorDescriptor,
     pub(super) arguments: Arguments,
     held: Vec<D::Guard<'a>>,
 }
 
-impl<'a, D: Driver> Operands<'a, D> {
+impl<'a, D: Driver> Launcher<'a, D> {
     /// For kernels that go through arrays of a shape.
     pub(super) fn of<T: Element>(driver: &'a D, shape: &Shape) -> Self {
         Self::new(driver, TensorDescriptor::of(shape, T::DTYPE))
@@ -75,7 +75,7 @@ impl<'a, D: Driver> Operands<'a, D> {
         self.write_reborrowed::<T>(D::reborrow_mut::<T>(slice))
     }
 
-    /// Memory that is written, borrowed for as long as the operands are.
+    /// Memory that is written, borrowed for as long as the launcher is.
     pub(super) fn write_reborrowed<T: Element>(
         &mut self,
         slice: D::SliceMut<'a, T>,
