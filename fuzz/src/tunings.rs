@@ -1,7 +1,7 @@
 //! `BATCHNORM_PLAN` of any text: refused, or a plan that the device can launch and that leaves no value out.
 
 use arbitrary::{Arbitrary, Result, Unstructured};
-use batchnorm::gpu::plan::{Arrangement, LaunchPlan, Pass, Tuning, View, choose};
+use batchnorm::gpu::plan::{Arrangement, LaunchPlan, Direction, Tuning, TensorDescriptor, choose};
 use batchnorm::gpu::{Attributes, Strategy};
 use batchnorm::{DType, Shape};
 
@@ -12,15 +12,15 @@ pub fn target(bytes: &[u8]) {
 
 fn plans(bytes: &mut Unstructured<'_>) -> Result<()> {
     let dtype = *bytes.choose(&[DType::F32, DType::F16, DType::BF16, DType::F64])?;
-    let pass = *bytes.choose(&[Pass::Forward, Pass::Backward])?;
+    let direction = *bytes.choose(&[Direction::Forward, Direction::Backward])?;
     let shape = shape(bytes)?;
     let device = device(bytes)?;
     let Ok(tuning) = Tuning::parse(<&str>::arbitrary(bytes)?) else {
         return Ok(());
     };
-    let view = View::of(&shape, dtype);
-    for launch in choose(pass, &view, dtype, &device, &tuning).launches() {
-        check(launch, &view, &device);
+    let descriptor = TensorDescriptor::of(&shape, dtype);
+    for launch in choose(direction, &descriptor, dtype, &device, &tuning).launches() {
+        check(launch, &descriptor, &device);
     }
     Ok(())
 }
@@ -60,7 +60,7 @@ fn device(bytes: &mut Unstructured<'_>) -> Result<Attributes> {
 }
 
 /// That the device takes the launch, and that all of the array is somebody's.
-fn check(plan: &LaunchPlan, view: &View, device: &Attributes) {
+fn check(plan: &LaunchPlan, descriptor: &TensorDescriptor, device: &Attributes) {
     let launch = plan.launch;
     assert!(launch.kernel.exists(), "{plan:?}");
     assert!(
@@ -71,9 +71,9 @@ fn check(plan: &LaunchPlan, view: &View, device: &Attributes) {
     assert!(launch.shared_bytes <= device.shared_per_block, "{plan:?}");
     assert!(launch.cluster <= device.cluster_blocks, "{plan:?}");
     assert!(device.cooperative || !launch.cooperative, "{plan:?}");
-    let (len, units) = match view.arrangement {
-        Arrangement::Planes => (view.channel_packets(), view.channels),
-        Arrangement::Columns => (view.batch, view.channels.div_ceil(plan.group_channels)),
+    let (len, units) = match descriptor.arrangement {
+        Arrangement::Planes => (descriptor.channel_packets(), descriptor.channels),
+        Arrangement::Columns => (descriptor.batch, descriptor.channels.div_ceil(plan.group_channels)),
     };
     assert!(plan.tile * plan.tiles >= len, "{plan:?}");
     // These kernels take items until there is none.

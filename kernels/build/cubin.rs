@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
 
-use super::{Compiled, at_a_time, run};
+use super::compiler::Compiled;
+use super::programs::{at_a_time, run};
 
 /// Compute capabilities to assemble for, such as `80,86,89,90,100,120`.
 pub(super) const CUBINS: &str = "BATCHNORM_CUDA_CUBINS";

@@ -4,7 +4,8 @@ use std::path::Path;
 use std::{env, fs};
 
 use super::archive::{Archive, PATH};
-use super::{Compiled, ptx};
+use super::compiler::Compiled;
+use super::ptx;
 
 /// Set to 1, it has the shipped kernels embedded even where there is nvcc.
 pub(super) const ASK: &str = "BATCHNORM_SHIPPED_KERNELS";

@@ -23,7 +23,7 @@ pub(super) struct Cubin {
     pub(super) image: &'static [u8],
 }
 
-// `EMBEDDED`, `EMBEDDED_CUBINS`, and `SEARCH_LOG` for why it is empty: written by kernels/build/cuda.rs.
+// `EMBEDDED`, `EMBEDDED_CUBINS`, and `SEARCH_LOG` for why it is empty: written by kernels/build/table.rs.
 include!(concat!(env!("OUT_DIR"), "/kernels.rs"));
 
 /// The newest form of a module that the device and its driver can run.

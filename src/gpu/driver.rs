@@ -61,7 +61,7 @@ pub enum Launched {
 pub const WORKSPACE_BYTES: usize = COUNTER_BYTES + PARTIAL_BYTES;
 /// Bytes of the 32-bit counters.
 pub const COUNTER_BYTES: usize = 1 << 20;
-/// Bytes of partial sums, 16 for each of two `f64` numbers.
+/// Bytes of partial sums, 16 for each pair of `f64` numbers.
 pub const PARTIAL_BYTES: usize = 6 << 20;
 
 /// One launch of one kernel. A driver does everything that is said here, so a new field takes a new minor version.

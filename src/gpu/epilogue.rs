@@ -8,9 +8,9 @@ use crate::error::Result;
 use crate::gpu::GpuMask;
 use crate::gpu::arguments::{Activation as ActivationCode, Saved, aligned};
 use crate::gpu::driver::Driver;
-use crate::gpu::operands::Operands;
+use crate::gpu::launcher::Launcher;
 
-impl<'a, D: Driver> Operands<'a, D> {
+impl<'a, D: Driver> Launcher<'a, D> {
     pub(super) fn epilogue<'longer: 'a, T: Element>(
         &mut self,
         epilogue: &'a mut Epilogue<D::Slice<'longer, T>, &mut GpuMask<D>, D::SliceMut<'_, T>>,

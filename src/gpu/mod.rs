@@ -9,10 +9,12 @@ pub(crate) mod devices;
 pub(crate) mod driver;
 pub(crate) mod epilogue;
 pub(crate) mod events;
+pub(crate) mod fused;
 pub(crate) mod in_f64;
 pub(crate) mod kernel;
+pub(crate) mod launcher;
 pub(crate) mod memory;
-pub(crate) mod operands;
+
 pub mod plan;
 pub(crate) mod plans;
 pub(crate) mod renormalization;
@@ -27,7 +29,7 @@ pub use kernel::{Family, Kernel, Operation, Strategy};
 use crate::element::DType;
 use crate::gpu::driver::Driver;
 use crate::gpu::plan::explanation::Explanation;
-use crate::gpu::plan::launch_plan::Pass;
+use crate::gpu::plan::launch_plan::Direction;
 use crate::gpu::plan::tuning::Tuning;
 use crate::gpu::plans::Plans;
 use crate::shape::Shape;
@@ -76,8 +78,8 @@ impl<D: Driver> Gpu<D> {
 
     /// What is chosen for a pass over an array, what the other plans are predicted to take, and why. For a GPU that is not
     /// there: [`Explanation::of`].
-    pub fn explain(&self, shape: &Shape, dtype: DType, pass: Pass) -> Explanation {
-        self.plans.explain(shape, dtype, pass)
+    pub fn explain(&self, shape: &Shape, dtype: DType, direction: Direction) -> Explanation {
+        self.plans.explain(shape, dtype, direction)
     }
 
     /// The device's numbers, which a launch is planned by.

@@ -6,10 +6,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::element::DType;
 use crate::gpu::driver::{Attributes, Launch};
 use crate::gpu::plan::choice::choose;
+use crate::gpu::plan::descriptor::TensorDescriptor;
 use crate::gpu::plan::explanation::Explanation;
-use crate::gpu::plan::launch_plan::{Pass, PassPlan};
+use crate::gpu::plan::launch_plan::{Direction, PassPlan};
 use crate::gpu::plan::tuning::Tuning;
-use crate::gpu::plan::view::View;
 use crate::shape::Shape;
 
 /// Plans that are remembered at the most. A network has some dozens; one whose every batch is of another size begins anew.
@@ -26,7 +26,7 @@ pub(super) struct Plans {
 struct Known {
     /// The device's numbers, less what it refused.
     device: Attributes,
-    plans: HashMap<(Pass, View, DType), PassPlan>,
+    plans: HashMap<(Direction, TensorDescriptor, DType), PassPlan>,
 }
 
 impl Plans {
@@ -39,13 +39,18 @@ impl Plans {
     }
 
     /// That of a pass over an array.
-    pub(super) fn of(&self, pass: Pass, view: &View, dtype: DType) -> PassPlan {
+    pub(super) fn of(
+        &self,
+        direction: Direction,
+        descriptor: &TensorDescriptor,
+        dtype: DType,
+    ) -> PassPlan {
         let mut known = self.known();
-        let key = (pass, *view, dtype);
+        let key = (direction, *descriptor, dtype);
         if let Some(plan) = known.plans.get(&key) {
             return *plan;
         }
-        let plan = choose(pass, view, dtype, &known.device, &self.tuning);
+        let plan = choose(direction, descriptor, dtype, &known.device, &self.tuning);
         if known.plans.len() >= MOST {
             known.plans.clear();
         }
@@ -70,9 +75,9 @@ impl Plans {
         true
     }
 
-    pub(super) fn explain(&self, shape: &Shape, dtype: DType, pass: Pass) -> Explanation {
+    pub(super) fn explain(&self, shape: &Shape, dtype: DType, direction: Direction) -> Explanation {
         let device = self.known().device;
-        Explanation::of(shape, dtype, pass, &device, &self.tuning)
+        Explanation::of(shape, dtype, direction, &device, &self.tuning)
     }
 
     /// A panic elsewhere leaves it as it was: an entry is made in one step.
@@ -86,15 +91,15 @@ mod tests {
     use super::*;
     use crate::shape::Layout;
 
-    fn launch(plans: &Plans, view: &View) -> Option<Launch> {
-        match plans.of(Pass::Forward, view, DType::F16) {
+    fn launch(plans: &Plans, descriptor: &TensorDescriptor) -> Option<Launch> {
+        match plans.of(Direction::Forward, descriptor, DType::F16) {
             PassPlan::Whole(plan) => Some(plan.launch),
             PassPlan::Steps { .. } => None,
         }
     }
 
-    fn last(dims: &[usize]) -> View {
-        View::of(&Shape::new(dims, Layout::ChannelsLast).unwrap(), DType::F16)
+    fn last(dims: &[usize]) -> TensorDescriptor {
+        TensorDescriptor::of(&Shape::new(dims, Layout::ChannelsLast).unwrap(), DType::F16)
     }
 
     #[test]
@@ -103,10 +108,10 @@ mod tests {
             Attributes::H200,
             Tuning::parse("strategy=persistent").unwrap(),
         );
-        let view = last(&[128, 112, 112, 64]);
-        let refused = launch(&plans, &view).unwrap();
+        let descriptor = last(&[128, 112, 112, 64]);
+        let refused = launch(&plans, &descriptor).unwrap();
         assert!(refused.cooperative && plans.do_without(&refused));
-        assert_eq!(launch(&plans, &view), None);
+        assert_eq!(launch(&plans, &descriptor), None);
     }
 
     #[test]
@@ -115,10 +120,10 @@ mod tests {
             Attributes::H200,
             Tuning::parse("strategy=on-chip,columns=8").unwrap(),
         );
-        let view = last(&[32, 14, 14, 64]);
+        let descriptor = last(&[32, 14, 14, 64]);
         let mut most = u32::MAX;
         let mut tried = 0;
-        while let Some(launch) = launch(&plans, &view) {
+        while let Some(launch) = launch(&plans, &descriptor) {
             assert!(launch.cluster < most, "{launch:?}");
             most = launch.cluster;
             tried += 1;

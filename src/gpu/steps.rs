@@ -10,59 +10,29 @@ use crate::backend::operands::{
 use crate::backend::steps::Steps;
 use crate::element::{Compute, Element};
 use crate::error::Result;
-use crate::gpu::driver::{Driver, Launched};
+use crate::gpu::driver::Driver;
+use crate::gpu::fused;
 use crate::gpu::in_f64;
 use crate::gpu::kernel::Operation;
-use crate::gpu::operands::Operands;
-use crate::gpu::plan::launch_plan::{LaunchPlan, Pass, PassPlan};
-use crate::gpu::plan::split::{self, Step};
-use crate::gpu::plan::view::View;
+use crate::gpu::launcher::Launcher;
+use crate::gpu::plan::descriptor::TensorDescriptor;
+use crate::gpu::plan::launch_plan::Direction;
+use crate::gpu::plan::split::Step;
 use crate::gpu::renormalization::renormalize;
 use crate::gpu::{Gpu, GpuMask};
 use crate::shape::{Shape, check_len};
-
-impl<D: Driver> Gpu<D> {
-    /// Launches a pass that is planned as one launch; or gives the two launches that it is planned as, which are left to the
-    /// caller. A launch that the device has no room for is planned anew without what it lacked.
-    fn launch_unless_split<T: Element>(
-        &self,
-        pass: Pass,
-        view: &View,
-        operands: &Operands<'_, D>,
-    ) -> Result<Option<[LaunchPlan; 2]>> {
-        loop {
-            let plan = match self.plans.of(pass, view, T::DTYPE) {
-                PassPlan::Whole(plan) => plan,
-                PassPlan::Steps { reduce, write } => return Ok(Some([reduce, write])),
-            };
-            match operands.try_launch(&plan)? {
-                Launched::InStream => return Ok(None),
-                Launched::NoRoom(error) => {
-                    if !self.plans.do_without(&plan.launch) {
-                        return Err(error);
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// A step's launch.
-fn step<T: Element>(step: Step, view: &View) -> LaunchPlan {
-    split::step(step, view, T::DTYPE)
-}
 
 impl<D: Driver> Steps for Gpu<D> {
     type Mask = GpuMask<D>;
 
     fn new_mask<T: Element>(&self, shape: &Shape) -> Result<GpuMask<D>> {
-        let bytes = View::of(shape, T::DTYPE).mask_bytes();
+        let bytes = TensorDescriptor::of(shape, T::DTYPE).mask_bytes();
         let memory = self.driver.unspecified(bytes.div_ceil(size_of::<f32>()))?;
         Ok(GpuMask { memory, bytes })
     }
 
     fn check_mask<T: Element>(shape: &Shape, mask: &GpuMask<D>) -> Result<()> {
-        let needed = View::of(shape, T::DTYPE).mask_bytes();
+        let needed = TensorDescriptor::of(shape, T::DTYPE).mask_bytes();
         check_len("the mask (in bytes)", mask.bytes, needed)
     }
 
@@ -74,12 +44,11 @@ impl<D: Driver> Steps for Gpu<D> {
         epsilon: f64,
         mut out: StatisticsMut<D::SliceMut<'_, T::Compute>>,
     ) -> Result<()> {
-        let view = View::of(shape, T::DTYPE);
-        let mut operands = Operands::new(&self.driver, view);
-        operands.x::<T>(x)?;
-        operands.statistics_out::<T::Compute>(&mut out)?;
-        operands.arguments.numbers.epsilon = epsilon;
-        operands.launch(&step::<T>(Step::Statistics, &view))
+        let mut launcher = Launcher::of::<T>(&self.driver, shape);
+        launcher.x::<T>(x)?;
+        launcher.statistics_out::<T::Compute>(&mut out)?;
+        launcher.arguments.numbers.epsilon = epsilon;
+        launcher.launch_step::<T>(Step::Statistics)
     }
 
     fn run_statistics_in_f64<T: Element>(
@@ -100,13 +69,11 @@ impl<D: Driver> Steps for Gpu<D> {
         mut inv_std: D::SliceMut<'_, C>,
     ) -> Result<()> {
         let channels = D::len::<C>(&variance);
-        let mut operands = Operands::without_arrays(&self.driver);
-        let variance = operands.read::<C>(variance)?;
-        let inv_std = operands.write::<C>(&mut inv_std)?;
-        operands.arguments.channel.variance = variance;
-        operands.arguments.channel.inv_std = inv_std;
-        operands.arguments.numbers.epsilon = epsilon;
-        operands.launch_channels(Operation::InverseStd, C::DTYPE, channels)
+        let mut launcher = Launcher::without_arrays(&self.driver);
+        launcher.arguments.channel.variance = launcher.read::<C>(variance)?;
+        launcher.arguments.channel.inv_std = launcher.write::<C>(&mut inv_std)?;
+        launcher.arguments.numbers.epsilon = epsilon;
+        launcher.launch_channels(Operation::InverseStd, C::DTYPE, channels)
     }
 
     fn run_update_running<C: Compute>(
@@ -116,15 +83,12 @@ impl<D: Driver> Steps for Gpu<D> {
         mut running: RunningMut<D::SliceMut<'_, C>>,
     ) -> Result<()> {
         let channels = D::len::<C>(&batch.mean);
-        let mut operands = Operands::without_arrays(&self.driver);
-        let mean = operands.read::<C>(batch.mean)?;
-        let mean_low = operands.read::<C>(batch.mean_low)?;
-        let variance = operands.read::<C>(batch.variance)?;
-        operands.running_out::<C>(&mut running)?;
-        operands.arguments.channel.mean = mean;
-        operands.arguments.channel.mean_low = mean_low;
-        operands.arguments.channel.variance = variance;
-        operands.launch_channels(Operation::UpdateRunning, C::DTYPE, channels)
+        let mut launcher = Launcher::without_arrays(&self.driver);
+        launcher.arguments.channel.mean = launcher.read::<C>(batch.mean)?;
+        launcher.arguments.channel.mean_low = launcher.read::<C>(batch.mean_low)?;
+        launcher.arguments.channel.variance = launcher.read::<C>(batch.variance)?;
+        launcher.running_out::<C>(&mut running)?;
+        launcher.launch_channels(Operation::UpdateRunning, C::DTYPE, channels)
     }
 
     fn run_renormalize<C: Compute>(
@@ -146,12 +110,11 @@ impl<D: Driver> Steps for Gpu<D> {
         with: Normalization<D::Slice<'_, T::Compute>>,
         mut epilogue: Epilogue<D::Slice<'_, T>, &mut GpuMask<D>, D::SliceMut<'_, T>>,
     ) -> Result<()> {
-        let view = View::of(shape, T::DTYPE);
-        let mut operands = Operands::new(&self.driver, view);
-        operands.x_to_out::<T>(&mut x_to_y)?;
-        operands.normalization::<T::Compute>(with)?;
-        operands.epilogue::<T>(&mut epilogue)?;
-        operands.launch(&step::<T>(Step::Normalize, &view))
+        let mut launcher = Launcher::of::<T>(&self.driver, shape);
+        launcher.x_to_out::<T>(&mut x_to_y)?;
+        launcher.normalization::<T::Compute>(with)?;
+        launcher.epilogue::<T>(&mut epilogue)?;
+        launcher.launch_step::<T>(Step::Normalize)
     }
 
     fn run_backward_reduce<T: Element>(
@@ -164,14 +127,13 @@ impl<D: Driver> Steps for Gpu<D> {
         activation: ActivationBackward<&GpuMask<D>, D::Slice<'_, T>>,
         mut out: GradientSumsMut<D::SliceMut<'_, T::Compute>>,
     ) -> Result<()> {
-        let view = View::of(shape, T::DTYPE);
-        let mut operands = Operands::new(&self.driver, view);
-        operands.dy::<T>(dy)?;
-        operands.x::<T>(x)?;
-        operands.normalization::<T::Compute>(with)?;
-        operands.activation::<T>(activation)?;
-        operands.gradients_out::<T::Compute>(&mut out)?;
-        operands.launch(&step::<T>(Step::BackwardReduce, &view))
+        let mut launcher = Launcher::of::<T>(&self.driver, shape);
+        launcher.dy::<T>(dy)?;
+        launcher.x::<T>(x)?;
+        launcher.normalization::<T::Compute>(with)?;
+        launcher.activation::<T>(activation)?;
+        launcher.gradients_out::<T::Compute>(&mut out)?;
+        launcher.launch_step::<T>(Step::BackwardReduce)
     }
 
     fn run_backward_reduce_in_f64<T: Element>(
@@ -200,24 +162,21 @@ impl<D: Driver> Steps for Gpu<D> {
         sums: Option<GradientSums<D::Slice<'_, T::Compute>>>,
         mut dresidual: Option<D::SliceMut<'_, T>>,
     ) -> Result<()> {
-        let view = View::of(shape, T::DTYPE);
-        let mut operands = Operands::new(&self.driver, view);
-        operands.dy_to_out::<T>(&mut dy_to_dx)?;
-        operands.x::<T>(x)?;
-        operands.normalization::<T::Compute>(with)?;
-        operands.activation::<T>(activation)?;
+        let mut launcher = Launcher::of::<T>(&self.driver, shape);
+        launcher.dy_to_out::<T>(&mut dy_to_dx)?;
+        launcher.x::<T>(x)?;
+        launcher.normalization::<T::Compute>(with)?;
+        launcher.activation::<T>(activation)?;
         if let Some(dresidual) = &mut dresidual {
-            operands.dresidual::<T>(dresidual)?;
+            launcher.dresidual::<T>(dresidual)?;
         }
         if let Some(sums) = sums {
-            let gamma = operands.read::<T::Compute>(sums.gamma)?;
-            let beta = operands.read::<T::Compute>(sums.beta)?;
-            operands.arguments.channel.dgamma = gamma;
-            operands.arguments.channel.dbeta = beta;
-            operands.arguments.numbers.count = sums.count as f64;
-            operands.arguments.choices.batch_statistics = 1;
+            launcher.arguments.channel.dgamma = launcher.read::<T::Compute>(sums.gamma)?;
+            launcher.arguments.channel.dbeta = launcher.read::<T::Compute>(sums.beta)?;
+            launcher.arguments.numbers.count = sums.count as f64;
+            launcher.arguments.choices.batch_statistics = 1;
         }
-        operands.launch(&step::<T>(Step::BackwardInput, &view))
+        launcher.launch_step::<T>(Step::BackwardInput)
     }
 
     fn run_backward_input_in_f64<T: Element>(
@@ -252,25 +211,15 @@ impl<D: Driver> Steps for Gpu<D> {
         mut y: D::SliceMut<'_, T>,
         mut out: StatisticsMut<D::SliceMut<'_, T::Compute>>,
     ) -> Result<()> {
-        let view = View::of(shape, T::DTYPE);
-        let mut operands = Operands::new(&self.driver, view);
-        operands.x::<T>(x)?;
-        operands.out::<T>(&mut y)?;
-        operands.statistics_out::<T::Compute>(&mut out)?;
-        operands.epilogue::<T>(&mut epilogue)?;
-        let gamma = operands.read::<T::Compute>(affine.gamma)?;
-        let beta = operands.read::<T::Compute>(affine.beta)?;
-        operands.arguments.channel.gamma = gamma;
-        operands.arguments.channel.beta = beta;
-        operands.arguments.numbers.epsilon = affine.epsilon;
-        let Some([reduce, write]) =
-            self.launch_unless_split::<T>(Pass::Forward, &view, &operands)?
-        else {
-            return Ok(());
-        };
-        operands.launch(&reduce)?;
-        operands.arguments.choices.reverse = 1;
-        operands.launch(&write)
+        let mut launcher = Launcher::of::<T>(&self.driver, shape);
+        launcher.x::<T>(x)?;
+        launcher.out::<T>(&mut y)?;
+        launcher.statistics_out::<T::Compute>(&mut out)?;
+        launcher.epilogue::<T>(&mut epilogue)?;
+        launcher.arguments.channel.gamma = launcher.read::<T::Compute>(affine.gamma)?;
+        launcher.arguments.channel.beta = launcher.read::<T::Compute>(affine.beta)?;
+        launcher.arguments.numbers.epsilon = affine.epsilon;
+        fused::launch::<T, D>(self, Direction::Forward, launcher)
     }
 
     /// The fused kernels know nothing of it.
@@ -311,31 +260,21 @@ impl<D: Driver> Steps for Gpu<D> {
         mut dresidual: Option<D::SliceMut<'_, T>>,
         mut out: GradientSumsMut<D::SliceMut<'_, T::Compute>>,
     ) -> Result<()> {
-        let view = View::of(shape, T::DTYPE);
-        let mut operands = Operands::new(&self.driver, view);
-        operands.dy_to_out::<T>(&mut dy_to_dx)?;
-        operands.x::<T>(x)?;
-        operands.normalization::<T::Compute>(with)?;
-        operands.activation::<T>(activation)?;
-        operands.gradients_out::<T::Compute>(&mut out)?;
+        let mut launcher = Launcher::of::<T>(&self.driver, shape);
+        launcher.dy_to_out::<T>(&mut dy_to_dx)?;
+        launcher.x::<T>(x)?;
+        launcher.normalization::<T::Compute>(with)?;
+        launcher.activation::<T>(activation)?;
+        launcher.gradients_out::<T::Compute>(&mut out)?;
         if let Some(dresidual) = &mut dresidual {
-            operands.dresidual::<T>(dresidual)?;
+            launcher.dresidual::<T>(dresidual)?;
         }
         if source == StatisticsSource::Running {
             // The kernel that reduces writes dx in the same pass if it is told where.
-            return operands.launch(&step::<T>(Step::BackwardReduce, &view));
+            return launcher.launch_step::<T>(Step::BackwardReduce);
         }
-        operands.arguments.numbers.count = shape.values_per_channel() as f64;
-        operands.arguments.choices.batch_statistics = 1;
-        let Some([reduce, write]) =
-            self.launch_unless_split::<T>(Pass::Backward, &view, &operands)?
-        else {
-            return Ok(());
-        };
-        let out = operands.take_out();
-        operands.launch(&reduce)?;
-        operands.arguments.arrays.out = out;
-        operands.arguments.choices.reverse = 1;
-        operands.launch(&write)
+        launcher.arguments.numbers.count = shape.values_per_channel() as f64;
+        launcher.arguments.choices.batch_statistics = 1;
+        fused::launch::<T, D>(self, Direction::Backward, launcher)
     }
 }

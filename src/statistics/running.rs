@@ -220,8 +220,8 @@ impl<C: Compute, B: Backend> RunningStatistics<C, B> {
     }
 }
 
-/// What is divided by the root of a variance must be one: every place where a layer is given running variances asks here. Variables of
-/// candle's that are set later, and the steps of `Backend`, are not asked.
+/// That running variances are none below zero or NaN: every place where a layer is given some asks here. Not asked are variables of
+/// candle's that are set later, and the steps of `Backend`.
 pub(crate) fn check_variances<C: Compute>(variances: &[C]) -> Result<()> {
     let _mode = DefaultMode::enter();
     let wrong = |variance: &C| variance.to_f64().is_nan() || variance.to_f64() < 0.0;

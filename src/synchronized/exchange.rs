@@ -5,7 +5,7 @@ use std::error::Error as StdError;
 use crate::error::cause::Cause;
 use crate::error::{Error, Result};
 use crate::synchronized::message::{Call, Message, Messages};
-use crate::synchronized::transport::Transport;
+use crate::synchronized::transport::{Transport, failed};
 
 /// The world that a transport says it is of.
 pub(super) fn check_world(ranks: &impl Transport) -> Result<()> {
@@ -13,7 +13,7 @@ pub(super) fn check_world(ranks: &impl Transport) -> Result<()> {
     if rank < world {
         return Ok(());
     }
-    Err(broken(format!("rank {rank} is none of {world}")))
+    Err(failed(format!("rank {rank} is none of {world}")))
 }
 
 /// Does this rank's part of the work, writes of it what the others are to know of each of the layers, of so many channels, and gathers
@@ -69,14 +69,14 @@ fn done_by_all<W, E: StdError + Send + Sync + 'static>(
 fn check_gathered(sent: &Message<'_>, rank: usize, messages: &Messages<'_>) -> Result<()> {
     for (place, message) in messages.each().enumerate() {
         if !message.is_from(place) {
-            return Err(broken(format!(
+            return Err(failed(format!(
                 "at the place of rank {place} are not its bytes"
             )));
         }
     }
     match messages.each().nth(rank) {
         Some(own) if own.bytes() == sent.bytes() => Ok(()),
-        _ => Err(broken(format!(
+        _ => Err(failed(format!(
             "what rank {rank} has sent came back as something else"
         ))),
     }
@@ -91,15 +91,8 @@ fn check_same_call(call: Call, messages: &Messages<'_>) -> Result<()> {
         .enumerate()
         .map(|(rank, message)| format!("rank {rank} is {}", message.call_described()))
         .collect();
-    Err(broken(format!(
+    Err(failed(format!(
         "all ranks must call the same passes in the same order, but {}",
         all.join(", ")
     )))
-}
-
-fn broken(reason: String) -> Error {
-    Error::Transport {
-        reason,
-        source: None,
-    }
 }

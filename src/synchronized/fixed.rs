@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::layer::part_pass::PartPass;
 use crate::synchronized::SyncBatchNorm;
 use crate::synchronized::pass::{Output, SyncPass};
-use crate::synchronized::training::with_output;
+use crate::synchronized::training::{check_output, with_output};
 use crate::synchronized::transport::Transport;
 
 impl<B: Backend, R: Transport + Clone, C: Compute> SyncBatchNorm<B, R, C> {
@@ -174,11 +174,7 @@ impl<B: Backend, R: Transport + Clone, C: Compute> SyncBatchNorm<B, R, C> {
         }
         let (forward, statistics) = self.statistics_of_all(|layer| {
             let forward = self.tell_part(layer, x, residual)?;
-            output_slice(
-                &forward.shape,
-                "y",
-                *y.as_mut().map_err(|error| error.clone())?,
-            )?;
+            check_output(&forward.shape, &mut y)?;
             Ok(forward)
         })?;
         let View { shape, values } = lent("x", x)?;

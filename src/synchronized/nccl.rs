@@ -10,8 +10,8 @@ use crate::cuda::Cuda;
 use crate::cuda::driver_error::driver_error;
 use crate::cuda::nccl::communicator::Communicator;
 use crate::cuda::nccl::library::UniqueId;
-use crate::error::{Error, Result};
-use crate::synchronized::transport::{Transport, check_room};
+use crate::error::Result;
+use crate::synchronized::transport::{Transport, check_room, failed};
 
 /// What connects the ranks of a group: one rank makes it, and tells it to the others by whatever means they have.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -21,7 +21,7 @@ impl NcclId {
     /// A new one.
     ///
     /// # Errors
-    /// [`Error::Transport`] where there is no NCCL (`libnccl.so.2`, found as any shared library is), or what NCCL says.
+    /// [`crate::Error::Transport`] where there is no NCCL (`libnccl.so.2`, found as any shared library is), or what NCCL says.
     pub fn new() -> Result<Self> {
         UniqueId::new().map(Self)
     }
@@ -83,7 +83,7 @@ impl NcclRank {
     /// Connects this rank, one of `world`, which all call this with the same id: exchanges are in the GPU's stream.
     ///
     /// # Errors
-    /// [`Error::Transport`] where there is no NCCL, for a rank that is none of the world, or what NCCL says; [`Error::Driver`].
+    /// [`crate::Error::Transport`] where there is no NCCL, for a rank that is none of the world, or what NCCL says; [`crate::Error::Driver`].
     pub fn connect(
         gpu: &Cuda,
         id: NcclId,
@@ -187,13 +187,6 @@ impl Transport for NcclRank {
 impl fmt::Debug for NcclRank {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "NcclRank({} of {})", self.rank, self.world)
-    }
-}
-
-fn failed(reason: String) -> Error {
-    Error::Transport {
-        reason,
-        source: None,
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::allocate::reserve;
 use crate::error::{Error, Result};
-use crate::synchronized::transport::{Transport, check_room};
+use crate::synchronized::transport::{Transport, check_room, failed};
 
 /// How long a rank looks for the others before it sleeps: they mostly come at about the same time, and to be woken takes longer than
 /// an exchange does.
@@ -153,13 +153,6 @@ impl State {
             .collect();
         let ranks = if missing.len() == 1 { "rank" } else { "ranks" };
         format!("{ranks} {}", missing.join(", "))
-    }
-}
-
-fn failed(reason: String) -> Error {
-    Error::Transport {
-        reason,
-        source: None,
     }
 }
 

@@ -8,6 +8,7 @@ use crate::element::{Compute, Element};
 use crate::error::Result;
 use crate::layer::forward::Forward;
 use crate::layer::part_pass::PartPass;
+use crate::shape::Shape;
 use crate::statistics::batch::BatchStatistics;
 use crate::synchronized::SyncBatchNorm;
 use crate::synchronized::exchange::exchange;
@@ -148,11 +149,7 @@ impl<B: Backend, R: Transport + Clone, C: Compute> SyncBatchNorm<B, R, C> {
         let ((forward, room), statistics) = self.statistics_of_all(|layer| {
             let forward = self.tell_part(layer, &x, residual)?;
             let forward = forward.against(self.layer.reference()?);
-            output_slice(
-                &forward.shape,
-                "y",
-                *y.as_mut().map_err(|error| error.clone())?,
-            )?;
+            check_output(&forward.shape, &mut y)?;
             let room = forward.room_for_given(StatisticsSource::Batch)?;
             Ok((forward, room))
         })?;
@@ -199,6 +196,15 @@ impl<B: Backend, R: Transport + Clone, C: Compute> SyncBatchNorm<B, R, C> {
         let whole = merged_statistics(messages, index, self.agreed.channels())?;
         whole.to_batch(self.layer.backend(), self.agreed.epsilon_value())
     }
+}
+
+/// Refuses an output that there is no room for or that is of another shape.
+pub(super) fn check_output<T: Element, B: Backend>(
+    shape: &Shape,
+    y: &mut Result<&mut impl DataMut<B, Element = T>>,
+) -> Result<()> {
+    let y = y.as_mut().map_err(|error| error.clone())?;
+    output_slice(shape, "y", *y).map(drop)
 }
 
 /// A pass into an output of its own. Where there is no room for one the pass is told so: its rank takes part nevertheless.

@@ -32,10 +32,17 @@ pub(crate) fn check_room(world: usize, send: &[u8], received: &[u8]) -> Result<(
     if Some(found) == bytes.checked_mul(world) {
         return Ok(());
     }
-    Err(Error::Transport {
-        reason: format!("there is room for {found} bytes, needed are {world} times {bytes}"),
+    Err(failed(format!(
+        "there is room for {found} bytes, needed are {world} times {bytes}"
+    )))
+}
+
+/// Why ranks cannot exchange anything.
+pub(super) fn failed(reason: String) -> Error {
+    Error::Transport {
+        reason,
         source: None,
-    })
+    }
 }
 
 macro_rules! transport_behind {

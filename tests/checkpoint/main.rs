@@ -1,5 +1,8 @@
 //! Checkpoints: what is written and read back, and that what is refused changes nothing.
 
+mod changed_file;
+mod counts;
+mod damaged;
 mod files;
 mod refused;
 mod round_trip;

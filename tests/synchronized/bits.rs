@@ -3,9 +3,9 @@
 
 use batchnorm::{Activation, Cpu, Element};
 use contract_suite::data::{add_residual, ordinary};
+use contract_suite::ranks::{RankAnswer, Summation, bits, of_the_layer, on_ranks};
 use contract_suite::reference::Problem;
 use contract_suite::shapes;
-use contract_suite::synchronized::{Gradients, bits, of_the_layer, on_ranks};
 use half::{bf16, f16};
 
 /// With empty ranks before and after, which the sums go through.
@@ -13,10 +13,10 @@ fn check<T: Element>(problem: &Problem) {
     let cpu = Cpu::new();
     let expected = of_the_layer::<T, Cpu>(&cpu, problem);
     let samples = [0, problem.shape.batch(), 0];
-    for gradients in [Gradients::Local, Gradients::Summed] {
-        let answers = on_ranks::<T, Cpu>(&cpu, problem, &samples, gradients);
+    for summation in [Summation::Local, Summation::OverRanks] {
+        let answers = on_ranks::<T, Cpu>(&cpu, problem, &samples, summation);
         let shape = problem.shape;
-        let of = |answer: &contract_suite::synchronized::RankAnswer<T>| {
+        let of = |answer: &RankAnswer<T>| {
             let all = answer.statistics.iter().chain(&answer.running);
             all.map(|values| bits(values)).collect::<Vec<_>>()
         };

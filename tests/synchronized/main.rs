@@ -15,11 +15,15 @@ mod renormalized;
 mod splits;
 mod together;
 mod training;
+mod transport;
+mod unlike_layers;
 
 use std::thread;
 use std::time::Duration;
 
-use batchnorm::{BatchNorm, BatchNormConfig, Cpu, Element, Shape, Tensor, ThreadRank};
+use batchnorm::{
+    BatchNorm, BatchNormConfig, Cpu, Element, Shape, SyncBatchNorm, Tensor, ThreadRank,
+};
 
 /// Long beside anything here.
 const LIMIT: Duration = Duration::from_secs(300);
@@ -57,4 +61,14 @@ fn layer(channels: usize) -> BatchNorm<Cpu> {
 fn table<T: Element>(channels: usize, values: &[T]) -> Tensor<T, Cpu> {
     let shape = Shape::channels_first(&[values.len() / channels, channels]).unwrap();
     Tensor::new(&Cpu::new(), shape, values).unwrap()
+}
+
+type Layer<'r> = SyncBatchNorm<Cpu, &'r ThreadRank>;
+
+fn synchronized(rank: &ThreadRank) -> Layer<'_> {
+    SyncBatchNorm::new(layer(2), rank).unwrap()
+}
+
+fn good() -> Tensor<f32, Cpu> {
+    table(2, &[1.0, 2.0, 3.0, 5.0])
 }

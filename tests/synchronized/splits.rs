@@ -2,8 +2,9 @@
 
 use batchnorm::{Cpu, Layout, Shape};
 use contract_suite::data::ordinary;
+use contract_suite::ranks::{RankAnswer, Summation, on_ranks};
 use contract_suite::reference::Problem;
-use contract_suite::synchronized::{Gradients, RankAnswer, check_ranks, on_ranks};
+use contract_suite::synchronized::check_ranks;
 use proptest::prelude::*;
 
 /// How many samples each of 1 to 8 ranks has, and how the rest of the shape is.
@@ -26,7 +27,7 @@ fn split() -> impl Strategy<Value = (Vec<usize>, Shape)> {
 /// The parts, each where it now is, answer what they did where they were.
 fn check_order(problem: &Problem, samples: &[usize], places: &[usize]) {
     let cpu = Cpu::new();
-    let before = on_ranks::<f32, Cpu>(&cpu, problem, samples, Gradients::Summed);
+    let before = on_ranks::<f32, Cpu>(&cpu, problem, samples, Summation::OverRanks);
     let of_sample = problem.shape.len() / problem.shape.batch();
     let starts: Vec<usize> = (0..samples.len())
         .map(|rank| samples[..rank].iter().sum::<usize>() * of_sample)
@@ -39,7 +40,7 @@ fn check_order(problem: &Problem, samples: &[usize], places: &[usize]) {
     problem.x = moved(&problem.x);
     problem.dy = moved(&problem.dy);
     let samples: Vec<usize> = places.iter().map(|&rank| samples[rank]).collect();
-    let after = on_ranks::<f32, Cpu>(&cpu, &problem, &samples, Gradients::Summed);
+    let after = on_ranks::<f32, Cpu>(&cpu, &problem, &samples, Summation::OverRanks);
     let expected: Vec<&RankAnswer<f32>> = places.iter().map(|&rank| &before[rank]).collect();
     assert_eq!(after.iter().collect::<Vec<_>>(), expected);
 }

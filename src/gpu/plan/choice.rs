@@ -9,25 +9,25 @@ use crate::gpu::driver::Attributes;
 use crate::gpu::plan::candidates::PlanQuery;
 use crate::gpu::plan::cost::constants::{KERNELS, KernelConstants};
 use crate::gpu::plan::cost::{Prediction, predict};
-use crate::gpu::plan::launch_plan::{Pass, PassPlan};
+use crate::gpu::plan::descriptor::TensorDescriptor;
+use crate::gpu::plan::launch_plan::{Direction, PassPlan};
 use crate::gpu::plan::occupancy::BUSY_FROM;
 use crate::gpu::plan::tuning::Tuning;
-use crate::gpu::plan::view::View;
 
 /// What a plan may take longer than the fastest to have the bits of every device.
 pub(super) const PRICE_OF_EQUAL_BITS: f64 = 0.03;
 
 /// The plan for a pass over an array of a shape and type.
 pub fn choose(
-    pass: Pass,
-    view: &View,
+    direction: Direction,
+    descriptor: &TensorDescriptor,
     dtype: DType,
     device: &Attributes,
     tuning: &Tuning,
 ) -> PassPlan {
     let query = PlanQuery {
-        pass,
-        view,
+        direction,
+        descriptor,
         dtype,
         device,
         tuning,
@@ -110,8 +110,14 @@ pub(super) fn consider(
 fn ranked(query: &PlanQuery<'_>, kernels: &KernelConstants) -> Vec<Considered> {
     let consider = |plan: PassPlan| Considered {
         plan,
-        prediction: predict(query.pass, query.view, &plan, query.device, kernels),
-        idle: idle(&plan, query.view, query.device),
+        prediction: predict(
+            query.direction,
+            query.descriptor,
+            &plan,
+            query.device,
+            kernels,
+        ),
+        idle: idle(&plan, query.descriptor, query.device),
     };
     let mut considered: Vec<_> = query.candidates().into_iter().map(consider).collect();
     considered.sort_by(|one, other| {
@@ -124,8 +130,8 @@ fn ranked(query: &PlanQuery<'_>, kernels: &KernelConstants) -> Vec<Considered> {
 }
 
 /// Multiprocessors without a block, where x is large enough for all.
-fn idle(plan: &PassPlan, view: &View, device: &Attributes) -> usize {
-    if view.bytes() <= BUSY_FROM {
+fn idle(plan: &PassPlan, descriptor: &TensorDescriptor, device: &Attributes) -> usize {
+    if descriptor.bytes() <= BUSY_FROM {
         return 0;
     }
     let blocks = plan.launches().map(|plan| plan.launch.blocks).min();

@@ -1,8 +1,8 @@
 //! How columns are grouped, and the shared memory that a block needs for its group: `ColumnShared` of
 //! `kernels/column_walk.cuh` in numbers.
 
+use crate::gpu::plan::descriptor::{PACKET_BYTES, TensorDescriptor};
 use crate::gpu::plan::occupancy::THREADS;
-use crate::gpu::plan::view::{PACKET_BYTES, View};
 
 /// Slots of lane sums: `SUM_SLOTS` of `kernels/column_walk.cuh`.
 const SUM_SLOTS: usize = 128;
@@ -22,12 +22,12 @@ pub(super) struct ColumnGroup {
 
 impl ColumnGroup {
     /// Of about so many packets: whole channels that end where a packet does.
-    pub(super) fn of(view: &View, packets: usize) -> Self {
-        let lanes = view.lanes();
-        let least = lanes / common_divisor(lanes, view.spatial);
-        let least_packets = least * view.spatial / lanes;
+    pub(super) fn of(descriptor: &TensorDescriptor, packets: usize) -> Self {
+        let lanes = descriptor.lanes();
+        let least = lanes / common_divisor(lanes, descriptor.spatial);
+        let least_packets = least * descriptor.spatial / lanes;
         // No wider than a row, and than a block has threads.
-        let times = (packets.min(view.packets()) / least_packets).max(1);
+        let times = (packets.min(descriptor.packets()) / least_packets).max(1);
         let group = Self {
             channels: times * least,
             packets: times * least_packets,
@@ -43,10 +43,14 @@ fn common_divisor(lanes: usize, spatial: usize) -> usize {
 }
 
 /// Bytes of dynamic shared memory of a block that keeps some packets.
-pub(super) fn shared_bytes(view: &View, group: &ColumnGroup, kept_packets: usize) -> usize {
+pub(super) fn shared_bytes(
+    descriptor: &TensorDescriptor,
+    group: &ColumnGroup,
+    kept_packets: usize,
+) -> usize {
     let slots = group.packets.max(SUM_SLOTS);
-    let compute_bytes = view.value_bytes.max(size_of::<f32>());
+    let compute_bytes = descriptor.value_bytes.max(size_of::<f32>());
     kept_packets * PACKET_BYTES
-        + slots * view.lanes() * SUMS_BYTES
+        + slots * descriptor.lanes() * SUMS_BYTES
         + group.channels * (SUMS_BYTES + MOST_COEFFICIENTS * compute_bytes)
 }

@@ -8,20 +8,20 @@ use crate::gpu::plan::candidates::PlanQuery;
 use crate::gpu::plan::choice::{Considered, Reason, consider};
 use crate::gpu::plan::cost::constants::{KERNELS, KernelConstants};
 use crate::gpu::plan::cost::waves::Bound;
-use crate::gpu::plan::launch_plan::{LaunchPlan, Pass, PassPlan};
+use crate::gpu::plan::descriptor::TensorDescriptor;
+use crate::gpu::plan::launch_plan::{Direction, LaunchPlan, PassPlan};
 use crate::gpu::plan::tuning::Tuning;
-use crate::gpu::plan::view::View;
 use crate::shape::Shape;
 
 /// A choice of plan, and the plans that it was made between.
 ///
 /// ```
 /// use batchnorm::gpu::Attributes;
-/// use batchnorm::gpu::plan::{Explanation, Pass, Tuning};
+/// use batchnorm::gpu::plan::{Direction, Explanation, Tuning};
 /// use batchnorm::{DType, Shape};
 /// let shape = Shape::channels_first(&[32, 256, 56, 56])?;
 /// let tuning = Tuning::default();
-/// let why = Explanation::of(&shape, DType::F16, Pass::Forward, &Attributes::H200, &tuning);
+/// let why = Explanation::of(&shape, DType::F16, Direction::Forward, &Attributes::H200, &tuning);
 /// println!("{why}");
 /// assert!(why.chosen().prediction.share > 0.5);
 /// # Ok::<(), batchnorm::Error>(())
@@ -29,10 +29,10 @@ use crate::shape::Shape;
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Explanation {
-    /// The pass.
-    pub pass: Pass,
+    /// Which way the pass goes.
+    pub direction: Direction,
     /// The array as the kernels see it.
-    pub view: View,
+    pub descriptor: TensorDescriptor,
     /// Its type.
     pub dtype: DType,
     /// The device.
@@ -50,34 +50,34 @@ impl Explanation {
     pub fn of(
         shape: &Shape,
         dtype: DType,
-        pass: Pass,
+        direction: Direction,
         device: &Attributes,
         tuning: &Tuning,
     ) -> Self {
-        Self::with(shape, dtype, pass, device, tuning, &KERNELS)
+        Self::with(shape, dtype, direction, device, tuning, &KERNELS)
     }
 
     /// The same for kernels that take something else.
     pub fn with(
         shape: &Shape,
         dtype: DType,
-        pass: Pass,
+        direction: Direction,
         device: &Attributes,
         tuning: &Tuning,
         kernels: &KernelConstants,
     ) -> Self {
-        let view = View::of(shape, dtype);
+        let descriptor = TensorDescriptor::of(shape, dtype);
         let query = PlanQuery {
-            pass,
-            view: &view,
+            direction,
+            descriptor: &descriptor,
             dtype,
             device,
             tuning,
         };
         let (considered, index, reason) = consider(&query, kernels);
         Self {
-            pass,
-            view,
+            direction,
+            descriptor,
             dtype,
             device: *device,
             considered,
@@ -98,9 +98,9 @@ impl Display for Explanation {
         writeln!(
             f,
             "{:?} of {} ({:.1} MB) on {} multiprocessors of compute capability {}.{}; predicted, not measured:",
-            self.pass,
+            self.direction,
             self.dtype,
-            megabytes(self.view.bytes() as f64),
+            megabytes(self.descriptor.bytes() as f64),
             self.device.multiprocessors,
             self.device.architecture / 10,
             self.device.architecture % 10,

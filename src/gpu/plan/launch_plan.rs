@@ -5,32 +5,32 @@ use std::iter;
 use crate::gpu::arguments::{Arguments, ArrayShape, Partition};
 use crate::gpu::driver::Launch;
 use crate::gpu::kernel::{Family, Kernel, Operation, Strategy};
+use crate::gpu::plan::descriptor::TensorDescriptor;
 use crate::gpu::plan::occupancy::THREADS;
-use crate::gpu::plan::view::View;
 
-/// A pass with batch statistics.
+/// Which way a pass with batch statistics goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Pass {
+pub enum Direction {
     /// x to y.
     Forward,
     /// dy and x to dx.
     Backward,
 }
 
-impl Pass {
+impl Direction {
     /// Arrays that are read: x, or x and dy.
     pub(super) fn arrays(self) -> usize {
         match self {
-            Pass::Forward => 1,
-            Pass::Backward => 2,
+            Direction::Forward => 1,
+            Direction::Backward => 2,
         }
     }
 
     pub(super) fn operation(self) -> Operation {
         match self {
-            Pass::Forward => Operation::Forward,
-            Pass::Backward => Operation::Backward,
+            Direction::Forward => Operation::Forward,
+            Direction::Backward => Operation::Backward,
         }
     }
 }
@@ -110,12 +110,12 @@ impl PassPlan {
 
 impl LaunchPlan {
     /// Writes the array's shape and its partition into a kernel's arguments.
-    pub(crate) fn encode(&self, view: &View, arguments: &mut Arguments) {
+    pub(crate) fn encode(&self, descriptor: &TensorDescriptor, arguments: &mut Arguments) {
         arguments.shape = ArrayShape {
-            batch: signed(view.batch),
-            channels: signed(view.channels),
-            spatial: signed(view.spatial),
-            packets: signed(view.packets()),
+            batch: signed(descriptor.batch),
+            channels: signed(descriptor.channels),
+            spatial: signed(descriptor.spatial),
+            packets: signed(descriptor.packets()),
         };
         arguments.partition = Partition {
             tile: signed(self.tile),

@@ -7,6 +7,7 @@ pub(crate) mod candidates;
 pub(crate) mod choice;
 pub(crate) mod columns;
 pub mod cost;
+pub(crate) mod descriptor;
 pub(crate) mod explanation;
 pub(crate) mod launch_plan;
 pub(crate) mod occupancy;
@@ -14,11 +15,10 @@ pub(crate) mod split;
 #[cfg(test)]
 mod tests;
 pub(crate) mod tuning;
-pub(crate) mod view;
 
 pub use choice::{Considered, Reason, choose};
+pub use descriptor::{Arrangement, TensorDescriptor};
 pub use explanation::Explanation;
-pub use launch_plan::{LaunchPlan, Pass, PassPlan};
+pub use launch_plan::{Direction, LaunchPlan, PassPlan};
 pub use split::{Step, step};
 pub use tuning::Tuning;
-pub use view::{Arrangement, View};

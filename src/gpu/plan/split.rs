@@ -4,9 +4,9 @@ use crate::element::DType;
 use crate::gpu::driver::{COUNTER_BYTES, PARTIAL_BYTES};
 use crate::gpu::kernel::{Kernel, Operation, Strategy};
 use crate::gpu::plan::columns::{ColumnGroup, shared_bytes};
+use crate::gpu::plan::descriptor::{Arrangement, TensorDescriptor};
 use crate::gpu::plan::launch_plan::{LaunchPlan, launch};
 use crate::gpu::plan::occupancy::{BUSY_FROM, THREADS};
-use crate::gpu::plan::view::{Arrangement, View};
 
 /// A step that is a launch of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,20 +71,27 @@ fn most_split_tiles(channels: usize) -> usize {
 }
 
 /// A step's launch, the same on every device.
-pub fn step(step: Step, view: &View, dtype: DType) -> LaunchPlan {
+pub fn step(step: Step, descriptor: &TensorDescriptor, dtype: DType) -> LaunchPlan {
     let kernel = Kernel {
-        family: view.arrangement.family(),
+        family: descriptor.arrangement.family(),
         strategy: Strategy::Split,
         operation: step.operation(),
         dtype,
     };
-    match view.arrangement {
+    match descriptor.arrangement {
         Arrangement::Planes => {
-            let packets = view.channel_packets();
-            let tile = tile(view, packets, view.channels, THREADS, SHORTEST_CHAIN, step);
+            let packets = descriptor.channel_packets();
+            let tile = tile(
+                descriptor,
+                packets,
+                descriptor.channels,
+                THREADS,
+                SHORTEST_CHAIN,
+                step,
+            );
             let tiles = packets.div_ceil(tile);
             LaunchPlan {
-                launch: launch(kernel, tiles * view.channels, 0),
+                launch: launch(kernel, tiles * descriptor.channels, 0),
                 tile,
                 tiles,
                 group_channels: 0,
@@ -92,24 +99,24 @@ pub fn step(step: Step, view: &View, dtype: DType) -> LaunchPlan {
             }
         }
         Arrangement::Columns => {
-            let group = ColumnGroup::of(view, 16);
-            let groups = view.channels.div_ceil(group.channels);
+            let group = ColumnGroup::of(descriptor, 16);
+            let groups = descriptor.channels.div_ceil(group.channels);
             let rows_at_once = THREADS / group.packets;
             let mut tile = tile(
-                view,
-                view.batch,
+                descriptor,
+                descriptor.batch,
                 groups,
                 rows_at_once,
                 SHORTEST_COLUMN,
                 step,
             );
             if step.reduces() {
-                let most = most_split_tiles(view.channels);
-                tile = tile.max(view.batch.div_ceil(most));
+                let most = most_split_tiles(descriptor.channels);
+                tile = tile.max(descriptor.batch.div_ceil(most));
             }
-            let tiles = view.batch.div_ceil(tile);
+            let tiles = descriptor.batch.div_ceil(tile);
             LaunchPlan {
-                launch: launch(kernel, tiles * groups, shared_bytes(view, &group, 0)),
+                launch: launch(kernel, tiles * groups, shared_bytes(descriptor, &group, 0)),
                 tile,
                 tiles,
                 group_channels: group.channels,
@@ -121,7 +128,7 @@ pub fn step(step: Step, view: &View, dtype: DType) -> LaunchPlan {
 
 /// Packets or rows of a tile, of `len` that each of `units` has, `at_once` of which a block takes together.
 fn tile(
-    view: &View,
+    descriptor: &TensorDescriptor,
     len: usize,
     units: usize,
     at_once: usize,
@@ -129,7 +136,7 @@ fn tile(
     step: Step,
 ) -> usize {
     let whole = |tiles: usize| len.div_ceil(tiles.max(1)).next_multiple_of(at_once);
-    let longest = if view.bytes() > BUSY_FROM {
+    let longest = if descriptor.bytes() > BUSY_FROM {
         whole(BUSY_BLOCKS.div_ceil(units))
     } else {
         whole(1)

@@ -1,130 +1,20 @@
 //! Batch renormalization against the textbook: R and D by their formulas, and everything else as that of a problem whose γ and β are
 //! γ·R and β + γ·D.
 
-use batchnorm::backend::{Backend, Normalization, RenormalizedMut, RunningReference, composed};
+use batchnorm::backend::{Backend, Normalization, RenormalizedMut, RunningReference};
 use batchnorm::{Activation, BatchNorm, BatchNormConfig, Cpu, Element, Error, Shape, Tensor};
 use half::{bf16, f16};
 
 use crate::comparison::{ForwardAnswer, close, hold_backward, hold_forward};
 use crate::data::{add_running, ordinary, typed, wide};
 use crate::forward::with_each_epilogue;
-use crate::reference::Problem;
-use crate::run::{
-    Answer, BackwardAnswer, ForwardOperands, How, Running, backward, forward_by, unwritten,
-    uploaded,
-};
+use crate::renormalized_run::{RenormalizedProblem, forward, plain};
+use crate::run::{BackwardAnswer, How, backward};
 use crate::shapes;
 use crate::tolerance::{Additions, Tolerance, compute_roundoff};
 
 /// r_max and d_max: some channels are clipped by the first of these, few by the last.
 const LIMITS: [[f64; 2]; 3] = [[1.2, 0.3], [1.0, 1.5], [4.0, 6.0]];
-
-/// A problem, and what its batch is renormalized against.
-struct RenormalizedProblem {
-    problem: Problem,
-    mean: Vec<f64>,
-    variance: Vec<f64>,
-    r_max: f64,
-    d_max: f64,
-}
-
-impl RenormalizedProblem {
-    /// With the running statistics of the problem for a reference, which it then does not normalize with.
-    fn of(mut problem: Problem, [r_max, d_max]: [f64; 2]) -> Self {
-        let (mean, variance) = problem.running.take().expect("running statistics");
-        Self {
-            problem,
-            mean,
-            variance,
-            r_max,
-            d_max,
-        }
-    }
-}
-
-/// What a backend answered.
-struct RenormalizedAnswer<T: Element, B: Backend> {
-    answer: Answer<T, B>,
-    /// γ·R, β + γ·D, R and D.
-    factors: [Vec<f64>; 4],
-    /// Mean and variance, after they have followed the batch with a weight of a quarter.
-    running: [Vec<T::Compute>; 2],
-}
-
-fn forward<T: Element, B: Backend>(
-    backend: &B,
-    given: &RenormalizedProblem,
-    how: How,
-) -> RenormalizedAnswer<T, B> {
-    let shape = &given.problem.shape;
-    let mean = uploaded::<T::Compute, B>(backend, &given.mean);
-    let variance = uploaded::<T::Compute, B>(backend, &given.variance);
-    let reference = RunningReference {
-        mean: B::as_slice(&mean),
-        variance: B::as_slice(&variance),
-        r_max: given.r_max,
-        d_max: given.d_max,
-    };
-    let mut factors = [0; 4].map(|_| unwritten::<T::Compute, B>(backend, shape.channels()));
-    let [gamma, beta, r, d] = &mut factors;
-    let renormalized = RenormalizedMut {
-        gamma: B::as_slice_mut(gamma),
-        beta: B::as_slice_mut(beta),
-        r: B::as_slice_mut(r),
-        d: B::as_slice_mut(d),
-    };
-    let mut running = Running::new(backend, &given.mean, &given.variance, false);
-    let step = |operands: ForwardOperands<'_, T, B>| {
-        let ForwardOperands {
-            x,
-            affine,
-            epilogue,
-            y,
-            out,
-        } = operands;
-        match how {
-            How::Fused => backend.forward_renormalized::<T>(
-                shape,
-                x,
-                affine,
-                reference,
-                epilogue,
-                y,
-                out,
-                renormalized,
-            ),
-            How::Composed => composed::forward_renormalized::<B, T>(
-                backend,
-                shape,
-                x,
-                affine,
-                reference,
-                epilogue,
-                y,
-                out,
-                renormalized,
-            ),
-        }
-    };
-    let answer = forward_by(backend, &given.problem, Some(&mut running), step);
-    let download =
-        |array: &B::Buffer<T::Compute>| backend.download::<T::Compute>(B::as_slice(array)).unwrap();
-    RenormalizedAnswer {
-        factors: factors.each_ref().map(|array| wide(&download(array))),
-        running: running.download(backend),
-        answer,
-    }
-}
-
-/// The problem without renormalization that has the same y and dx: with these factors.
-fn plain(given: &RenormalizedProblem, factors: &[Vec<f64>; 4]) -> Problem {
-    let [gamma, beta, ..] = factors.clone();
-    Problem {
-        gamma,
-        beta,
-        ..given.problem.clone()
-    }
-}
 
 fn check<T: Element, B: Backend>(backend: &B, given: &RenormalizedProblem, how: How) {
     let found = forward::<T, B>(backend, given, how);

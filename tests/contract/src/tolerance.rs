@@ -114,7 +114,7 @@ impl Additions {
     }
 
     /// Of a block that has a whole channel, by columns of 256 threads, by planes of as few as a plan may take:
-    /// `src/gpu/plan/view.rs`, `columns.rs`, `split.rs`, `tuning.rs`.
+    /// `src/gpu/plan/descriptor.rs`, `columns.rs`, `split.rs`, `tuning.rs`.
     fn on_gpu(shape: &Shape, value_bytes: usize) -> Self {
         let lanes = 16 / value_bytes;
         let (rows, spatial) = rows_and_spatial(shape);

@@ -1,6 +1,6 @@
 //! How a row is measured.
 
-use batchnorm::gpu::plan::Pass;
+use batchnorm::gpu::plan::Direction;
 use batchnorm::{Cuda, DType, Element, Error, Result, Shape};
 use cuda_machine::arrays::{Arrays, Inputs, Work};
 use cuda_machine::machine::Machine;
@@ -244,13 +244,13 @@ fn seed_of(set: usize) -> u64 {
 
 /// What `BATCHNORM_PLAN` asks for and what is launched differ where no plan that it allows is right for the array.
 fn ran(gpu: &Cuda, work: Work, shape: &Shape, dtype: DType) -> Option<String> {
-    let pass = match work {
-        Work::ForwardTraining | Work::ForwardAddRelu => Pass::Forward,
-        Work::BackwardTraining | Work::BackwardAddRelu => Pass::Backward,
+    let direction = match work {
+        Work::ForwardTraining | Work::ForwardAddRelu => Direction::Forward,
+        Work::BackwardTraining | Work::BackwardAddRelu => Direction::Backward,
         // Value by value, in one way.
         Work::Inference | Work::BackwardFrozen => return None,
     };
-    let chosen = gpu.explain(shape, dtype, pass).chosen().plan;
+    let chosen = gpu.explain(shape, dtype, direction).chosen().plan;
     Some(chosen.to_string())
 }
 

@@ -2,7 +2,7 @@
 
 use batchnorm::DType;
 use batchnorm::gpu::Attributes;
-use batchnorm::gpu::plan::{Explanation, Pass, Tuning};
+use batchnorm::gpu::plan::{Direction, Explanation, Tuning};
 use workload::table;
 
 #[test]
@@ -10,11 +10,11 @@ fn every_multiprocessor_has_work() {
     let mut large = 0;
     for shape in table::shapes(&[32, 128, 256]) {
         for dtype in [DType::F32, DType::F16, DType::BF16, DType::F64] {
-            for pass in [Pass::Forward, Pass::Backward] {
+            for direction in [Direction::Forward, Direction::Backward] {
                 for device in [Attributes::H200, Attributes::H100, Attributes::A100] {
                     let tuning = Tuning::default();
-                    let why = Explanation::of(&shape, dtype, pass, &device, &tuning);
-                    if why.view.bytes() <= 2 << 20 {
+                    let why = Explanation::of(&shape, dtype, direction, &device, &tuning);
+                    if why.descriptor.bytes() <= 2 << 20 {
                         continue;
                     }
                     large += 1;

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use batchnorm::gpu::plan::cost::constants::{
     AMPERE, Constant, HOPPER, KERNELS, OTHER, SEGMENTS, Status,
 };
-use batchnorm::gpu::plan::{Considered, Explanation, Pass, Tuning};
+use batchnorm::gpu::plan::{Considered, Direction, Explanation, Tuning};
 use batchnorm::gpu::{Attributes, Strategy};
 use batchnorm::{DType, Layout, Shape};
 use workload::table;
@@ -15,7 +15,10 @@ use crate::before::{self, Row};
 
 const DEVICES: [(&str, Attributes); 2] = [("H100", Attributes::H100), ("H200", Attributes::H200)];
 const TYPES: [(&str, DType, usize); 2] = [("f32", DType::F32, 4), ("f16", DType::F16, 2)];
-const PASSES: [(&str, Pass); 2] = [("forward", Pass::Forward), ("backward", Pass::Backward)];
+const PASSES: [(&str, Direction); 2] = [
+    ("forward", Direction::Forward),
+    ("backward", Direction::Backward),
+];
 
 /// One row's figures.
 struct Predicted {
@@ -47,7 +50,7 @@ fn rows(before: &HashMap<Row, (Tuning, String)>) -> Vec<Predicted> {
     let mut rows = Vec::new();
     for shape in table::shapes(&[32, 128, 256]) {
         for (type_name, dtype, value_bytes) in TYPES {
-            for (pass_name, pass) in PASSES {
+            for (pass_name, direction) in PASSES {
                 for (device_name, device) in &DEVICES {
                     let row = [
                         *device_name,
@@ -58,9 +61,15 @@ fn rows(before: &HashMap<Row, (Tuning, String)>) -> Vec<Predicted> {
                     ]
                     .map(str::to_owned);
                     let (tuning, told) = &before[&row];
-                    let then =
-                        Explanation::with(&shape, dtype, pass, device, tuning, &before::kernels());
-                    let now = Explanation::of(&shape, dtype, pass, device, &Tuning::default());
+                    let then = Explanation::with(
+                        &shape,
+                        dtype,
+                        direction,
+                        device,
+                        tuning,
+                        &before::kernels(),
+                    );
+                    let now = Explanation::of(&shape, dtype, direction, device, &Tuning::default());
                     rows.push(Predicted {
                         row,
                         shape,
@@ -185,13 +194,13 @@ fn pipelined(text: &mut String, rows: &[Predicted]) {
             .iter()
             .find(|of| named(of.0, type_name))
             .expect("a type");
-        let (_, pass) = PASSES
+        let (_, direction) = PASSES
             .iter()
             .find(|of| named(of.0, pass_name))
             .expect("a pass");
         let seconds = |strategy: Strategy| {
             let tuning = Tuning::default().strategy(strategy);
-            let told = Explanation::of(&one.shape, *dtype, *pass, attributes, &tuning);
+            let told = Explanation::of(&one.shape, *dtype, *direction, attributes, &tuning);
             told.chosen().prediction.seconds
         };
         let [ticketed, pipelined] = [Strategy::Ticketed, Strategy::Pipelined].map(seconds);

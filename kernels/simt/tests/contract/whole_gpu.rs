@@ -1,7 +1,7 @@
 //! Plans as a whole GPU has them, an H200: clusters of 16 blocks, more blocks at once than other tests have in all, blocks of 512
 //! threads that have a multiprocessor alone.
 
-use batchnorm::gpu::plan::{Explanation, LaunchPlan, Pass, PassPlan, Tuning};
+use batchnorm::gpu::plan::{Direction, Explanation, LaunchPlan, PassPlan, Tuning};
 use batchnorm::{Element, Shape};
 use batchnorm_simt::{Simt, SimtDevice, SimtDriver};
 use contract_suite::comparison::check_backward;
@@ -13,8 +13,8 @@ use half::f16;
 fn check<T: Element>(text: &str, shape: Shape, is_as_asked: impl Fn(&LaunchPlan) -> bool) {
     let device = SimtDevice::h200();
     let tuning = Tuning::parse(text).expect("a tuning");
-    for pass in [Pass::Forward, Pass::Backward] {
-        let why = Explanation::of(&shape, T::DTYPE, pass, &device.attributes, &tuning);
+    for direction in [Direction::Forward, Direction::Backward] {
+        let why = Explanation::of(&shape, T::DTYPE, direction, &device.attributes, &tuning);
         let PassPlan::Whole(plan) = why.chosen().plan else {
             panic!("{why}");
         };

@@ -4,10 +4,10 @@ use crate::gpu::driver::{Attributes, Launch};
 use crate::gpu::kernel::Kernel;
 use crate::gpu::plan::candidates::{Found, PlanQuery};
 use crate::gpu::plan::columns::{ColumnGroup, shared_bytes};
+use crate::gpu::plan::descriptor::PACKET_BYTES;
 use crate::gpu::plan::launch_plan::{LaunchPlan, launch, unsigned};
 use crate::gpu::plan::occupancy::{BLOCKS_PER_MULTIPROCESSOR, MOST_BLOCKS, THREADS};
 use crate::gpu::plan::split::most_tiles;
-use crate::gpu::plan::view::PACKET_BYTES;
 
 /// Packets of a row of a group of columns, about: 64 bytes to 1 KB.
 const WIDTHS: [usize; 5] = [4, 8, 16, 32, 64];
@@ -15,11 +15,11 @@ const WIDTHS: [usize; 5] = [4, 8, 16, 32, 64];
 impl PlanQuery<'_> {
     pub(super) fn columns_on_chip(&self, kernel: Kernel, found: &mut Found) {
         for group in self.column_groups() {
-            let groups = self.view.channels.div_ceil(group.channels);
-            let rows = |blocks: usize| self.view.batch.div_ceil(blocks);
+            let groups = self.descriptor.channels.div_ceil(group.channels);
+            let rows = |blocks: usize| self.descriptor.batch.div_ceil(blocks);
             let shared = |blocks: usize| {
-                let kept_packets = self.pass.arrays() * rows(blocks) * group.packets;
-                shared_bytes(self.view, &group, kept_packets)
+                let kept_packets = self.direction.arrays() * rows(blocks) * group.packets;
+                shared_bytes(self.descriptor, &group, kept_packets)
             };
             for cluster in self.clusters(shared) {
                 let told = self.tuning.threads;
@@ -64,23 +64,23 @@ impl PlanQuery<'_> {
         group: &ColumnGroup,
         at_once: usize,
     ) -> Option<LaunchPlan> {
-        let groups = self.view.channels.div_ceil(group.channels);
+        let groups = self.descriptor.channels.div_ceil(group.channels);
         let rows_at_once = THREADS / group.packets;
         let parts = (at_once / groups)
-            .min(most_tiles(self.view.channels, 3 * groups))
-            .min(self.view.batch.div_ceil(4 * rows_at_once));
+            .min(most_tiles(self.descriptor.channels, 3 * groups))
+            .min(self.descriptor.batch.div_ceil(4 * rows_at_once));
         if parts == 0 {
             return None;
         }
-        let tile = self.view.batch.div_ceil(parts);
-        let tiles = self.view.batch.div_ceil(tile);
+        let tile = self.descriptor.batch.div_ceil(parts);
+        let tiles = self.descriptor.batch.div_ceil(tile);
         let room = self
             .budgets()
             .half
-            .checked_sub(shared_bytes(self.view, group, 0))?;
-        let row_packets = self.pass.arrays() * group.packets;
+            .checked_sub(shared_bytes(self.descriptor, group, 0))?;
+        let row_packets = self.direction.arrays() * group.packets;
         let kept_rows = (room / (row_packets * PACKET_BYTES)).min(tile);
-        let shared = shared_bytes(self.view, group, kept_rows * row_packets);
+        let shared = shared_bytes(self.descriptor, group, kept_rows * row_packets);
         Some(LaunchPlan {
             launch: Launch {
                 cooperative: true,
@@ -96,9 +96,9 @@ impl PlanQuery<'_> {
     /// Groups of each width, or of the one that is told.
     fn column_groups(&self) -> Vec<ColumnGroup> {
         let mut groups: Vec<ColumnGroup> = match self.tuning.columns {
-            Some(told) => vec![ColumnGroup::of(self.view, told)],
+            Some(told) => vec![ColumnGroup::of(self.descriptor, told)],
             None => WIDTHS
-                .map(|width| ColumnGroup::of(self.view, width))
+                .map(|width| ColumnGroup::of(self.descriptor, width))
                 .to_vec(),
         };
         groups.dedup();

@@ -13,18 +13,18 @@ mod planes;
 use crate::element::DType;
 use crate::gpu::driver::Attributes;
 use crate::gpu::kernel::{Kernel, Strategy};
-use crate::gpu::plan::launch_plan::{LaunchPlan, Pass, PassPlan};
+use crate::gpu::plan::descriptor::{Arrangement, TensorDescriptor};
+use crate::gpu::plan::launch_plan::{Direction, LaunchPlan, PassPlan};
 use crate::gpu::plan::occupancy::{
     BLOCKS_PER_MULTIPROCESSOR, SharedBudgets, THREADS, THREADS_ALONE,
 };
 use crate::gpu::plan::split::{Step, step};
 use crate::gpu::plan::tuning::{CLUSTERS, Tuning};
-use crate::gpu::plan::view::{Arrangement, View};
 
 /// A pass over an array of one shape and type on one device: all that a plan depends on.
 pub(super) struct PlanQuery<'a> {
-    pub pass: Pass,
-    pub view: &'a View,
+    pub direction: Direction,
+    pub descriptor: &'a TensorDescriptor,
     pub dtype: DType,
     pub device: &'a Attributes,
     pub tuning: &'a Tuning,
@@ -33,7 +33,7 @@ pub(super) struct PlanQuery<'a> {
 impl PlanQuery<'_> {
     /// All of them that the tuning allows; the steps where it allows none.
     pub(super) fn candidates(&self) -> Vec<PassPlan> {
-        let strategies: &[Strategy] = match (self.tuning.strategy, self.view.arrangement) {
+        let strategies: &[Strategy] = match (self.tuning.strategy, self.descriptor.arrangement) {
             (Some(strategy), _) => &[strategy],
             (None, Arrangement::Planes) => {
                 &[Strategy::OnChip, Strategy::Ticketed, Strategy::Pipelined]
@@ -46,7 +46,7 @@ impl PlanQuery<'_> {
             if !kernel.exists() {
                 continue;
             }
-            match (strategy, self.view.arrangement) {
+            match (strategy, self.descriptor.arrangement) {
                 (Strategy::OnChip, Arrangement::Planes) => self.planes_on_chip(kernel, &mut found),
                 (Strategy::OnChip, Arrangement::Columns) => {
                     self.columns_on_chip(kernel, &mut found);
@@ -66,21 +66,21 @@ impl PlanQuery<'_> {
 
     /// The pass as two launches.
     fn steps(&self) -> PassPlan {
-        let (reduce, write) = match self.pass {
-            Pass::Forward => (Step::Statistics, Step::Normalize),
-            Pass::Backward => (Step::BackwardReduce, Step::BackwardInput),
+        let (reduce, write) = match self.direction {
+            Direction::Forward => (Step::Statistics, Step::Normalize),
+            Direction::Backward => (Step::BackwardReduce, Step::BackwardInput),
         };
         PassPlan::Steps {
-            reduce: step(reduce, self.view, self.dtype),
-            write: step(write, self.view, self.dtype),
+            reduce: step(reduce, self.descriptor, self.dtype),
+            write: step(write, self.descriptor, self.dtype),
         }
     }
 
     fn kernel(&self, strategy: Strategy) -> Kernel {
         Kernel {
-            family: self.view.arrangement.family(),
+            family: self.descriptor.arrangement.family(),
             strategy,
-            operation: self.pass.operation(),
+            operation: self.direction.operation(),
             dtype: self.dtype,
         }
     }

@@ -3,11 +3,11 @@
 use crate::gpu::driver::Launch;
 use crate::gpu::kernel::Kernel;
 use crate::gpu::plan::candidates::{Found, PlanQuery};
+use crate::gpu::plan::descriptor::PACKET_BYTES;
 use crate::gpu::plan::launch_plan::{LaunchPlan, launch, unsigned};
 use crate::gpu::plan::occupancy::{MOST_BLOCKS, THREADS};
 use crate::gpu::plan::split::{LONGEST_CHAIN, most_tiles};
 use crate::gpu::plan::tuning::BLOCKS_OF_THREADS;
-use crate::gpu::plan::view::PACKET_BYTES;
 
 /// Packets of a tile of the ticketed kernels: 32 KB and 64 KB.
 const TICKET_TILES: [usize; 2] = [2048, 4096];
@@ -20,10 +20,14 @@ const SHORTEST_CHAIN: usize = 2;
 
 impl PlanQuery<'_> {
     pub(super) fn planes_on_chip(&self, kernel: Kernel, found: &mut Found) {
-        let packets = self.view.channel_packets();
-        let shared = |blocks: usize| self.pass.arrays() * packets.div_ceil(blocks) * PACKET_BYTES;
+        let packets = self.descriptor.channel_packets();
+        let shared =
+            |blocks: usize| self.direction.arrays() * packets.div_ceil(blocks) * PACKET_BYTES;
         for cluster in self.clusters(shared) {
-            let (tile, blocks) = (packets.div_ceil(cluster), self.view.channels * cluster);
+            let (tile, blocks) = (
+                packets.div_ceil(cluster),
+                self.descriptor.channels * cluster,
+            );
             if blocks > MOST_BLOCKS {
                 continue;
             }
@@ -66,7 +70,7 @@ impl PlanQuery<'_> {
             return;
         }
         // A tile that is worked on, and one that is on its way.
-        let shared = |tile: usize| 2 * self.pass.arrays() * tile * PACKET_BYTES;
+        let shared = |tile: usize| 2 * self.direction.arrays() * tile * PACKET_BYTES;
         self.in_items(kernel, &PIPELINED_TILES, shared, found);
     }
 
@@ -79,8 +83,8 @@ impl PlanQuery<'_> {
         shared: impl Fn(usize) -> usize,
         found: &mut Found,
     ) {
-        let packets = self.view.channel_packets();
-        let most = most_tiles(self.view.channels, 2 * self.view.channels);
+        let packets = self.descriptor.channel_packets();
+        let most = most_tiles(self.descriptor.channels, 2 * self.descriptor.channels);
         if most == 0 {
             return;
         }
@@ -88,7 +92,7 @@ impl PlanQuery<'_> {
         for &length in told.unwrap_or(lengths) {
             let tile = length.max(packets.div_ceil(most).next_multiple_of(THREADS));
             let tiles = packets.div_ceil(tile);
-            let numbers = 2 * self.view.channels * tiles;
+            let numbers = 2 * self.descriptor.channels * tiles;
             let fits = shared(tile) <= self.budgets().half;
             if tiles > most || numbers > u32::MAX as usize / 2 || !fits {
                 continue;
@@ -108,14 +112,14 @@ impl PlanQuery<'_> {
     /// How many channels may be in flight: as many as leave room in the cache for those that are written and what is
     /// written, fewer, or more, which fill the device where channels are few.
     fn groups(&self, channel_packets: usize) -> Vec<usize> {
-        let channel_bytes = self.pass.arrays() * channel_packets * PACKET_BYTES;
+        let channel_bytes = self.direction.arrays() * channel_packets * PACKET_BYTES;
         let sixth = self.device.l2_bytes as usize / 6 / channel_bytes.max(1);
         let mut groups = match self.tuning.group {
             Some(told) => vec![told],
             None => vec![sixth / 2, sixth, 2 * sixth, 4 * sixth],
         };
         for group in &mut groups {
-            *group = (*group).clamp(1, self.view.channels);
+            *group = (*group).clamp(1, self.descriptor.channels);
         }
         groups.dedup();
         groups

@@ -11,8 +11,8 @@ pub(super) mod waves;
 use crate::gpu::driver::Attributes;
 use crate::gpu::plan::cost::constants::KernelConstants;
 use crate::gpu::plan::cost::rates::{NANOSECOND, Rates};
-use crate::gpu::plan::launch_plan::{Pass, PassPlan};
-use crate::gpu::plan::view::View;
+use crate::gpu::plan::descriptor::TensorDescriptor;
+use crate::gpu::plan::launch_plan::{Direction, PassPlan};
 
 pub use waves::Bound;
 
@@ -50,16 +50,16 @@ pub struct Unwritten {
 
 /// Predicts a plan's time.
 pub fn predict(
-    pass: Pass,
-    view: &View,
+    direction: Direction,
+    descriptor: &TensorDescriptor,
     plan: &PassPlan,
     device: &Attributes,
     kernels: &KernelConstants,
 ) -> Prediction {
     let rates = Rates::of(device);
     let stages = stages::Query {
-        pass,
-        view,
+        direction,
+        descriptor,
         device,
         rates: &rates,
         kernels,
@@ -85,7 +85,7 @@ pub fn predict(
         }
     }
     let (_, resident, waves, bound) = longest;
-    let must = ((pass.arrays() + 1) * view.bytes()) as f64;
+    let must = ((direction.arrays() + 1) * descriptor.bytes()) as f64;
     Prediction {
         seconds,
         share: must / rates.copy / seconds,

@@ -5,8 +5,8 @@ use crate::gpu::kernel::Strategy;
 use crate::gpu::plan::cost::constants::{KernelConstants, SEGMENTS};
 use crate::gpu::plan::cost::rates::{NANOSECOND, Rates};
 use crate::gpu::plan::cost::waves::Stage;
-use crate::gpu::plan::launch_plan::{LaunchPlan, Pass, PassPlan};
-use crate::gpu::plan::view::{Arrangement, PACKET_BYTES, View};
+use crate::gpu::plan::descriptor::{Arrangement, PACKET_BYTES, TensorDescriptor};
+use crate::gpu::plan::launch_plan::{Direction, LaunchPlan, PassPlan};
 
 /// 32-bit registers of a multiprocessor, of every GPU since Kepler.
 const REGISTERS: f64 = 65536.0;
@@ -19,8 +19,8 @@ const WARP: f64 = 32.0;
 
 /// All that a prediction depends on.
 pub(super) struct Query<'a> {
-    pub pass: Pass,
-    pub view: &'a View,
+    pub direction: Direction,
+    pub descriptor: &'a TensorDescriptor,
     pub device: &'a Attributes,
     pub rates: &'a Rates,
     pub kernels: &'a KernelConstants,
@@ -31,7 +31,7 @@ impl Query<'_> {
     pub(super) fn stages(&self, plan: &PassPlan) -> [Option<Stage>; 2] {
         match plan {
             PassPlan::Whole(whole) => {
-                let stage = match (whole.launch.kernel.strategy, self.view.arrangement) {
+                let stage = match (whole.launch.kernel.strategy, self.descriptor.arrangement) {
                     (Strategy::Ticketed, _) => self.ticketed(whole),
                     (Strategy::Pipelined, _) => self.pipelined(whole),
                     (_, Arrangement::Planes) => self.planes_on_chip(whole),
@@ -95,11 +95,11 @@ impl Query<'_> {
     /// Pairs of items: a tile's sums, and the same tile written.
     fn ticketed(&self, plan: &LaunchPlan) -> Stage {
         let constants = self.rates.constants;
-        let pairs = self.view.channels * plan.tiles;
+        let pairs = self.descriptor.channels * plan.tiles;
         let rounds = rounds_of(plan.tile, plan.launch.threads as usize, self.plane_loads());
         // A group is written while the next is read: both and what is written are in the cache.
-        let channel_bytes = self.bytes(1.0) / self.view.channels as f64;
-        let group_bytes = channel_bytes * plan.group_channels.min(self.view.channels) as f64;
+        let channel_bytes = self.bytes(1.0) / self.descriptor.channels as f64;
+        let group_bytes = channel_bytes * plan.group_channels.min(self.descriptor.channels) as f64;
         let live = group_bytes * (2.0 * self.arrays() + 1.0);
         let hit = (self.rates.cache_bytes / live).min(1.0);
         let again = self.bytes(self.arrays());
@@ -112,7 +112,7 @@ impl Query<'_> {
             + latency_again.value
             + constants.plane_reduction.value
             + constants.block.value;
-        let items_in_flight = 2 * plan.group_channels.min(self.view.channels) * plan.tiles;
+        let items_in_flight = 2 * plan.group_channels.min(self.descriptor.channels) * plan.tiles;
         let latencies =
             rounds * constants.memory_latency.value + (rounds - 1.0) * latency_again.value;
         let stage = self.stage(plan, pairs, delay, latencies);
@@ -147,7 +147,7 @@ impl Query<'_> {
         let again = self.bytes(self.arrays());
         // The second reads in reverse what the first read last.
         let cached = again.min(self.rates.cache_bytes);
-        let (at_once, reduction, segments, threads) = match self.view.arrangement {
+        let (at_once, reduction, segments, threads) = match self.descriptor.arrangement {
             Arrangement::Planes => (
                 plan.launch.threads as usize,
                 constants.plane_reduction.value,
@@ -242,16 +242,16 @@ impl Query<'_> {
     }
 
     fn arrays(&self) -> f64 {
-        self.pass.arrays() as f64
+        self.direction.arrays() as f64
     }
 
     fn index(&self) -> usize {
-        self.pass.arrays() - 1
+        self.direction.arrays() - 1
     }
 
     /// Bytes of so many arrays.
     fn bytes(&self, arrays: f64) -> f64 {
-        arrays * self.view.bytes() as f64
+        arrays * self.descriptor.bytes() as f64
     }
 
     fn plane_loads(&self) -> f64 {
@@ -260,11 +260,11 @@ impl Query<'_> {
 
     /// Clocks in which one multiprocessor would issue the whole pass.
     fn clocks(&self) -> f64 {
-        let issue = match self.view.arrangement {
+        let issue = match self.descriptor.arrangement {
             Arrangement::Planes => self.kernels.plane_issue[self.index()],
             Arrangement::Columns => self.kernels.column_issue[self.index()],
         };
-        let share = if self.view.value_bytes == 2 {
+        let share = if self.descriptor.value_bytes == 2 {
             1.0
         } else {
             self.kernels.issue_share_of_f32.value
@@ -282,9 +282,9 @@ impl Query<'_> {
 
     /// Packets of a row of a group of columns.
     fn group_packets(&self, plan: &LaunchPlan) -> usize {
-        (plan.group_channels * self.view.spatial)
-            .div_ceil(self.view.lanes())
-            .min(self.view.packets())
+        (plan.group_channels * self.descriptor.spatial)
+            .div_ceil(self.descriptor.lanes())
+            .min(self.descriptor.packets())
             .max(1)
     }
 
@@ -302,7 +302,7 @@ impl Query<'_> {
     /// What memory gives of its rate where a block reads pieces of a row.
     fn segment_share(&self, plan: &LaunchPlan) -> f64 {
         let group = self.group_packets(plan);
-        if group == self.view.packets() {
+        if group == self.descriptor.packets() {
             return 1.0;
         }
         let from = |&&(bytes, _): &&(usize, _)| group * PACKET_BYTES >= bytes;

@@ -5,27 +5,32 @@ use crate::gpu::driver::Attributes;
 use crate::gpu::kernel::Strategy;
 use crate::gpu::plan::choice::choose;
 use crate::gpu::plan::choice::{PRICE_OF_EQUAL_BITS, Reason};
+use crate::gpu::plan::descriptor::TensorDescriptor;
 use crate::gpu::plan::explanation::Explanation;
-use crate::gpu::plan::launch_plan::{LaunchPlan, Pass, PassPlan};
+use crate::gpu::plan::launch_plan::{Direction, LaunchPlan, PassPlan};
 use crate::gpu::plan::split::{Step, step};
-use crate::gpu::plan::tests::{HOPPER, TURING, view};
+use crate::gpu::plan::tests::{HOPPER, TURING, descriptor};
 use crate::gpu::plan::tuning::Tuning;
-use crate::gpu::plan::view::View;
 use crate::shape::{Layout, Shape};
 
-const PASSES: [Pass; 2] = [Pass::Forward, Pass::Backward];
+const DIRECTIONS: [Direction; 2] = [Direction::Forward, Direction::Backward];
 
-fn first(dims: &[usize], dtype: DType) -> View {
-    view(dims, Layout::ChannelsFirst, dtype)
+fn first(dims: &[usize], dtype: DType) -> TensorDescriptor {
+    descriptor(dims, Layout::ChannelsFirst, dtype)
 }
 
-fn plan_of(pass: Pass, view: &View, dtype: DType, device: &Attributes) -> PassPlan {
-    choose(pass, view, dtype, device, &Tuning::default())
+fn plan_of(
+    direction: Direction,
+    descriptor: &TensorDescriptor,
+    dtype: DType,
+    device: &Attributes,
+) -> PassPlan {
+    choose(direction, descriptor, dtype, device, &Tuning::default())
 }
 
-fn told(text: &str, view: &View, dtype: DType) -> PassPlan {
+fn told(text: &str, descriptor: &TensorDescriptor, dtype: DType) -> PassPlan {
     let tuning = Tuning::parse(text).unwrap();
-    choose(Pass::Forward, view, dtype, &HOPPER, &tuning)
+    choose(Direction::Forward, descriptor, dtype, &HOPPER, &tuning)
 }
 
 fn strategy(plan: &PassPlan) -> Strategy {
@@ -44,8 +49,8 @@ fn whole(plan: PassPlan) -> LaunchPlan {
 fn channels_that_fill_the_device_are_kept_on_the_chip() {
     // 98 KB a channel, 512 of them.
     let shape = first(&[32, 512, 28, 28], DType::F32);
-    for pass in PASSES {
-        let plan = plan_of(pass, &shape, DType::F32, &HOPPER);
+    for direction in DIRECTIONS {
+        let plan = plan_of(direction, &shape, DType::F32, &HOPPER);
         assert_eq!(strategy(&plan), Strategy::OnChip, "{plan}");
     }
 }
@@ -53,7 +58,7 @@ fn channels_that_fill_the_device_are_kept_on_the_chip() {
 #[test]
 fn few_channels_are_spread_over_clusters() {
     let shape = first(&[32, 64, 28, 28], DType::F32);
-    let plan = whole(plan_of(Pass::Forward, &shape, DType::F32, &HOPPER));
+    let plan = whole(plan_of(Direction::Forward, &shape, DType::F32, &HOPPER));
     assert!(
         plan.launch.cluster > 1 && plan.launch.blocks >= 132,
         "{plan}"
@@ -64,8 +69,8 @@ fn few_channels_are_spread_over_clusters() {
 fn channels_that_fit_no_cluster_are_taken_in_items() {
     // 12.25 MB a channel.
     let shape = first(&[256, 64, 112, 112], DType::F32);
-    for pass in PASSES {
-        let plan = plan_of(pass, &shape, DType::F32, &HOPPER);
+    for direction in DIRECTIONS {
+        let plan = plan_of(direction, &shape, DType::F32, &HOPPER);
         let strategy = strategy(&plan);
         assert!(
             matches!(strategy, Strategy::Ticketed | Strategy::Pipelined),
@@ -77,14 +82,14 @@ fn channels_that_fit_no_cluster_are_taken_in_items() {
 #[test]
 fn without_clusters_large_channels_are_ticketed() {
     let large = first(&[32, 256, 56, 56], DType::F32);
-    let plan = plan_of(Pass::Forward, &large, DType::F32, &TURING);
+    let plan = plan_of(Direction::Forward, &large, DType::F32, &TURING);
     assert_eq!(strategy(&plan), Strategy::Ticketed, "{plan}");
 }
 
 #[test]
 fn long_columns_are_persistent_where_blocks_can_run_at_once() {
-    let last = view(&[128, 112, 112, 64], Layout::ChannelsLast, DType::F16);
-    let plan = whole(plan_of(Pass::Forward, &last, DType::F16, &HOPPER));
+    let last = descriptor(&[128, 112, 112, 64], Layout::ChannelsLast, DType::F16);
+    let plan = whole(plan_of(Direction::Forward, &last, DType::F16, &HOPPER));
     assert!(
         plan.launch.cooperative && plan.launch.blocks <= 264,
         "{plan}"
@@ -94,14 +99,14 @@ fn long_columns_are_persistent_where_blocks_can_run_at_once() {
         cooperative: false,
         ..HOPPER
     };
-    let plan = plan_of(Pass::Forward, &last, DType::F16, &alone);
+    let plan = plan_of(Direction::Forward, &last, DType::F16, &alone);
     assert_eq!(strategy(&plan), Strategy::Split, "{plan}");
 }
 
 #[test]
 fn f64_is_in_steps() {
     let shape = first(&[8, 64, 28, 28], DType::F64);
-    let plan = plan_of(Pass::Forward, &shape, DType::F64, &HOPPER);
+    let plan = plan_of(Direction::Forward, &shape, DType::F64, &HOPPER);
     assert_eq!(strategy(&plan), Strategy::Split);
 }
 
@@ -114,9 +119,9 @@ fn no_multiprocessor_is_idle() {
         ([128, 7, 7, 512], DType::F16),
         ([256, 7, 7, 512], DType::F16),
     ] {
-        let last = view(&dims, Layout::ChannelsLast, dtype);
-        for pass in PASSES {
-            let plan = plan_of(pass, &last, dtype, &HOPPER);
+        let last = descriptor(&dims, Layout::ChannelsLast, dtype);
+        for direction in DIRECTIONS {
+            let plan = plan_of(direction, &last, dtype, &HOPPER);
             assert!(
                 matches!(plan, PassPlan::Steps { .. }) || whole(plan).launch.blocks >= 132,
                 "{dims:?}: {plan}"
@@ -130,8 +135,8 @@ fn what_is_chosen_is_the_fastest_or_hardly_slower() {
     let (tuning, device) = (Tuning::default(), Attributes::H100);
     for dims in [[32, 64, 112, 112], [32, 512, 28, 28], [128, 1024, 14, 14]] {
         let shape = Shape::channels_first(&dims).unwrap();
-        for pass in PASSES {
-            let why = Explanation::of(&shape, DType::F16, pass, &device, &tuning);
+        for direction in DIRECTIONS {
+            let why = Explanation::of(&shape, DType::F16, direction, &device, &tuning);
             let fastest = why.considered[0].prediction.seconds;
             let chosen = why.chosen().prediction.seconds;
             assert!(chosen <= (1.0 + PRICE_OF_EQUAL_BITS) * fastest, "{why}");
@@ -148,7 +153,8 @@ fn devices_that_say_so_partition_alike() {
     let tuning = Tuning::default();
     for dims in [[32, 64, 112, 112], [32, 512, 28, 28], [256, 64, 56, 56]] {
         let shape = Shape::channels_first(&dims).unwrap();
-        let explain = |device| Explanation::of(&shape, DType::F16, Pass::Forward, device, &tuning);
+        let explain =
+            |device| Explanation::of(&shape, DType::F16, Direction::Forward, device, &tuning);
         let reference = explain(&Attributes::REFERENCE);
         let other = explain(&Attributes::H100);
         if matches!(other.reason, Reason::EqualBits { .. }) {
@@ -163,7 +169,7 @@ fn steps_are_partitioned_alike_everywhere() {
     let shape = first(&[32, 64, 112, 112], DType::F32);
     let plans = [&HOPPER, &TURING, &Attributes::A100].map(|device| {
         let split = Tuning::parse("strategy=split").unwrap();
-        choose(Pass::Forward, &shape, DType::F32, device, &split)
+        choose(Direction::Forward, &shape, DType::F32, device, &split)
     });
     assert!(plans.iter().all(|plan| *plan == plans[0]), "{plans:?}");
 }
@@ -172,7 +178,7 @@ fn steps_are_partitioned_alike_everywhere() {
 fn an_explanation_names_the_chosen_and_the_others() {
     let shape = Shape::channels_last(&[32, 14, 14, 1024]).unwrap();
     let (tuning, device) = (Tuning::default(), Attributes::H200);
-    let why = Explanation::of(&shape, DType::F16, Pass::Forward, &device, &tuning);
+    let why = Explanation::of(&shape, DType::F16, Direction::Forward, &device, &tuning);
     let text = why.to_string();
     assert_eq!(
         text.lines().filter(|line| line.starts_with('*')).count(),
@@ -228,7 +234,7 @@ fn more_channels_than_counters_have_one_tile_each_in_separate_steps_and_no_ticke
 /// not.
 #[test]
 fn more_channels_than_places_for_their_sums_are_not_persistent() {
-    let many = view(&[64, 400_000], Layout::ChannelsLast, DType::F16);
+    let many = descriptor(&[64, 400_000], Layout::ChannelsLast, DType::F16);
     let plan = told("strategy=persistent,columns=256", &many, DType::F16);
     assert_eq!(strategy(&plan), Strategy::Split);
 }

@@ -1,11 +1,13 @@
 //! The plan on devices of two generations.
 
+mod cases;
 mod choices;
 mod invariants;
+mod launch_checks;
 
 use crate::element::DType;
 use crate::gpu::driver::Attributes;
-use crate::gpu::plan::view::View;
+use crate::gpu::plan::descriptor::TensorDescriptor;
 use crate::shape::{Layout, Shape};
 
 const HOPPER: Attributes = Attributes::H200;
@@ -25,6 +27,6 @@ const TURING: Attributes = Attributes {
     cooperative: true,
 };
 
-fn view(dims: &[usize], layout: Layout, dtype: DType) -> View {
-    View::of(&Shape::new(dims, layout).unwrap(), dtype)
+fn descriptor(dims: &[usize], layout: Layout, dtype: DType) -> TensorDescriptor {
+    TensorDescriptor::of(&Shape::new(dims, layout).unwrap(), dtype)
 }

@@ -30,7 +30,7 @@ impl Arrangement {
 
 /// An array as the kernels see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct View {
+pub struct TensorDescriptor {
     /// Which kernels.
     pub arrangement: Arrangement,
     /// Samples, or rows.
@@ -43,7 +43,7 @@ pub struct View {
     pub value_bytes: usize,
 }
 
-impl View {
+impl TensorDescriptor {
     /// That of an array of a shape and type. It depends on nothing else, so that a mask written by one kernel can be
     /// read by any other.
     pub fn of(shape: &Shape, dtype: DType) -> Self {
@@ -132,13 +132,13 @@ impl View {
 mod tests {
     use super::*;
 
-    fn view(dims: &[usize], layout: Layout, dtype: DType) -> View {
-        View::of(&Shape::new(dims, layout).unwrap(), dtype)
+    fn descriptor(dims: &[usize], layout: Layout, dtype: DType) -> TensorDescriptor {
+        TensorDescriptor::of(&Shape::new(dims, layout).unwrap(), dtype)
     }
 
     #[test]
     fn large_planes_are_planes_and_small_ones_columns() {
-        let large = view(&[32, 64, 128], Layout::ChannelsFirst, DType::F32);
+        let large = descriptor(&[32, 64, 128], Layout::ChannelsFirst, DType::F32);
         assert_eq!(
             (
                 large.arrangement,
@@ -148,30 +148,30 @@ mod tests {
             ),
             (Arrangement::Planes, 32, 64, 128)
         );
-        let small = view(&[32, 64, 127], Layout::ChannelsFirst, DType::F32);
+        let small = descriptor(&[32, 64, 127], Layout::ChannelsFirst, DType::F32);
         assert_eq!(
             (small.arrangement, small.batch, small.spatial),
             (Arrangement::Columns, 32, 127)
         );
         assert_eq!(
-            view(&[32, 64, 128], Layout::ChannelsFirst, DType::F16).arrangement,
+            descriptor(&[32, 64, 128], Layout::ChannelsFirst, DType::F16).arrangement,
             Arrangement::Columns
         );
         assert_eq!(
-            view(&[32, 64, 256], Layout::ChannelsFirst, DType::F16).arrangement,
+            descriptor(&[32, 64, 256], Layout::ChannelsFirst, DType::F16).arrangement,
             Arrangement::Planes
         );
     }
 
     #[test]
     fn channels_last_is_columns_of_one() {
-        let last = view(&[32, 56, 56, 64], Layout::ChannelsLast, DType::BF16);
+        let last = descriptor(&[32, 56, 56, 64], Layout::ChannelsLast, DType::BF16);
         assert_eq!(
             (last.arrangement, last.batch, last.channels, last.spatial),
             (Arrangement::Columns, 32 * 56 * 56, 64, 1)
         );
         assert_eq!(last.packets(), 8);
-        let flat = view(&[4096, 1024], Layout::ChannelsFirst, DType::F32);
+        let flat = descriptor(&[4096, 1024], Layout::ChannelsFirst, DType::F32);
         assert_eq!(
             (flat.arrangement, flat.batch, flat.spatial),
             (Arrangement::Columns, 4096, 1)
@@ -184,7 +184,7 @@ mod tests {
             (&[7, 1, 300][..], Layout::ChannelsFirst),
             (&[7, 300, 1], Layout::ChannelsLast),
         ] {
-            let one = view(dims, layout, DType::F32);
+            let one = descriptor(dims, layout, DType::F32);
             assert_eq!(
                 (one.arrangement, one.batch, one.spatial),
                 (Arrangement::Planes, 1, 2100)
@@ -196,16 +196,16 @@ mod tests {
     fn odd_planes_have_a_packet_for_the_worst_place() {
         // 129 values from any of four places: 33 packets from the first two, 33 from place 3 (3 + 129 = 132 = 33·4).
         assert_eq!(
-            view(&[2, 3, 129], Layout::ChannelsFirst, DType::F32).packets(),
+            descriptor(&[2, 3, 129], Layout::ChannelsFirst, DType::F32).packets(),
             33
         );
         // 130 from place 3 end in the 34th.
         assert_eq!(
-            view(&[2, 3, 130], Layout::ChannelsFirst, DType::F32).packets(),
+            descriptor(&[2, 3, 130], Layout::ChannelsFirst, DType::F32).packets(),
             34
         );
         assert_eq!(
-            view(&[2, 3, 132], Layout::ChannelsFirst, DType::F32).packets(),
+            descriptor(&[2, 3, 132], Layout::ChannelsFirst, DType::F32).packets(),
             33
         );
     }
@@ -213,7 +213,7 @@ mod tests {
     #[test]
     fn every_packet_of_every_plane_has_a_mask_byte_of_its_own() {
         for (batch, channels, spatial) in [(3, 5, 129), (2, 7, 131), (1, 3, 200), (2, 2, 257)] {
-            let view = view(
+            let descriptor = descriptor(
                 &[batch, channels, spatial],
                 Layout::ChannelsFirst,
                 DType::F32,
@@ -222,7 +222,7 @@ mod tests {
             for plane in 0..batch * channels {
                 let begin = plane * spatial;
                 let shift = begin % 4;
-                for packet in 0..view.packets() {
+                for packet in 0..descriptor.packets() {
                     // As planes.cuh counts: the packets that have lanes.
                     let at = begin - shift + packet * 4;
                     if at < begin + spatial {
@@ -230,7 +230,7 @@ mod tests {
                         let extra = if spatial % 4 == 0 { 0 } else { first / spatial };
                         let place = at / 4 + extra;
                         assert!(
-                            seen.insert(place) && place < view.mask_bytes(),
+                            seen.insert(place) && place < descriptor.mask_bytes(),
                             "{place} twice or outside"
                         );
                     }

@@ -1,4 +1,4 @@
-//! A launch's arguments from a step's operands.
+//! Launches on the operands of a step: the kernels' arguments, and what is held until they are in the stream.
 
 use crate::backend::operands::{GradientSumsMut, InOut, Normalization, RunningMut, StatisticsMut};
 use crate::element::{Compute, DType, Element};
@@ -7,19 +7,26 @@ use crate::gpu::arguments::{Arguments, Workspace, aligned};
 use crate::gpu::driver::{COUNTER_BYTES, Driver, Launch, Launched};
 use crate::gpu::events;
 use crate::gpu::kernel::{Kernel, Operation};
+use crate::gpu::plan::descriptor::TensorDescriptor;
 use crate::gpu::plan::launch_plan::{LaunchPlan, per_channel, signed};
-use crate::gpu::plan::view::View;
+use crate::gpu::plan::split::{self, Step};
+use crate::shape::Shape;
 
-/// The arguments of one or more launches on the same operands, and what must be held until they are in the stream.
-pub(super) struct Operands<'a, D: Driver> {
+/// Makes one or more launches on the same operands.
+pub(super) struct Launcher<'a, D: Driver> {
     driver: &'a D,
-    view: View,
+    descriptor: TensorDescriptor,
     pub(super) arguments: Arguments,
     held: Vec<D::Guard<'a>>,
 }
 
-impl<'a, D: Driver> Operands<'a, D> {
-    pub(super) fn new(driver: &'a D, view: View) -> Self {
+impl<'a, D: Driver> Launcher<'a, D> {
+    /// For kernels that go through arrays of a shape.
+    pub(super) fn of<T: Element>(driver: &'a D, shape: &Shape) -> Self {
+        Self::new(driver, TensorDescriptor::of(shape, T::DTYPE))
+    }
+
+    fn new(driver: &'a D, descriptor: TensorDescriptor) -> Self {
         let workspace = driver.workspace();
         let arguments = Arguments {
             workspace: Workspace {
@@ -32,7 +39,7 @@ impl<'a, D: Driver> Operands<'a, D> {
         let held = Vec::with_capacity(16);
         Self {
             driver,
-            view,
+            descriptor,
             arguments,
             held,
         }
@@ -40,7 +47,12 @@ impl<'a, D: Driver> Operands<'a, D> {
 
     /// For kernels of one value per channel.
     pub(super) fn without_arrays(driver: &'a D) -> Self {
-        Self::new(driver, View::none())
+        Self::new(driver, TensorDescriptor::none())
+    }
+
+    /// The arrays, as the kernels see them.
+    pub(super) fn descriptor(&self) -> &TensorDescriptor {
+        &self.descriptor
     }
 
     /// Leaves the output out of the launches that follow, and says where it was.
@@ -63,7 +75,7 @@ impl<'a, D: Driver> Operands<'a, D> {
         self.write_reborrowed::<T>(D::reborrow_mut::<T>(slice))
     }
 
-    /// Memory that is written, borrowed for as long as the operands are.
+    /// Memory that is written, borrowed for as long as the launcher is.
     pub(super) fn write_reborrowed<T: Element>(
         &mut self,
         slice: D::SliceMut<'a, T>,
@@ -75,7 +87,7 @@ impl<'a, D: Driver> Operands<'a, D> {
 
     /// Remembers whether an array's packets are aligned.
     pub(super) fn align(&mut self, address: u64, bit: u32) {
-        if address.is_multiple_of(16) && self.view.keeps_alignment() {
+        if address.is_multiple_of(16) && self.descriptor.keeps_alignment() {
             self.arguments.choices.aligned |= bit;
         }
     }
@@ -201,6 +213,11 @@ impl<'a, D: Driver> Operands<'a, D> {
         Ok(())
     }
 
+    /// Puts a step's kernel into the stream.
+    pub(super) fn launch_step<T: Element>(&self, step: Step) -> Result<()> {
+        self.launch(&split::step(step, &self.descriptor, T::DTYPE))
+    }
+
     /// Puts one kernel into the stream.
     pub(super) fn launch(&self, plan: &LaunchPlan) -> Result<()> {
         done(self.try_launch(plan)?)
@@ -209,8 +226,8 @@ impl<'a, D: Driver> Operands<'a, D> {
     /// The same, or says that there is no room for it.
     pub(super) fn try_launch(&self, plan: &LaunchPlan) -> Result<Launched> {
         let mut arguments = self.arguments;
-        plan.encode(&self.view, &mut arguments);
-        events::launches(Some(&self.view), &plan.launch);
+        plan.encode(&self.descriptor, &mut arguments);
+        events::launches(Some(&self.descriptor), &plan.launch);
         self.start(&plan.launch, &arguments)
     }
 
@@ -232,9 +249,9 @@ impl<'a, D: Driver> Operands<'a, D> {
     #[expect(unsafe_code, reason = "a kernel believes the addresses it is given")]
     fn start(&self, launch: &Launch, arguments: &Arguments) -> Result<Launched> {
         // SAFETY: the addresses are the workspace's and those that `read` and `write` were given for what they were lent, whose
-        // guards are held until this is dropped. What is lent is as long as the view, or as there are channels: a step is
-        // called with `Checked` only (backend/checks.rs); no plan leaves the view (plan/tests/invariants.rs), and no kernel its plan: each is run under
-        // AddressSanitizer (kernels/simt/tests/contract/reach.rs).
+        // guards are held until this is dropped. What is lent is as long as the descriptor says, or as there are channels: a
+        // step is called with `Checked` only (backend/checks.rs); no plan leaves the array (plan/tests/invariants.rs), and no
+        // kernel its plan: each is run under AddressSanitizer (kernels/simt/tests/contract/reach.rs).
         unsafe { self.driver.launch(launch, arguments) }
     }
 }

@@ -1,0 +1,106 @@
+//! Layers that are to be synchronized must be the same on all ranks.
+
+use batchnorm::{
+    BatchNorm, BatchNormConfig, Cpu, Error, Result, SyncBatchNorm, ThreadRank, Transport,
+};
+
+use crate::{all_ranks, good, layer, synchronized};
+
+/// Layers that are to be synchronized must be the same: `make` makes rank 1's otherwise.
+fn layers_differ(expected: &str, make: impl Fn(&ThreadRank, bool) -> Result<()> + Sync) {
+    let errors = all_ranks(3, |rank| make(&rank, rank.rank() == 1).unwrap_err());
+    for error in errors {
+        assert!(
+            matches!(error, Error::RanksDiffer { rank: 1, .. }),
+            "{error}"
+        );
+        assert!(error.to_string().contains(expected), "{error}");
+    }
+}
+
+#[test]
+fn layers_that_differ_are_an_error_on_all() {
+    let of = |config| BatchNorm::<Cpu>::new(&Cpu::new(), config).unwrap();
+    layers_differ("BatchNorm(5, epsilon", |rank, is_other| {
+        SyncBatchNorm::new(layer(if is_other { 5 } else { 2 }), rank).map(drop)
+    });
+    layers_differ("epsilon=1.0000000000000002e-3", |rank, is_other| {
+        let epsilon = if is_other {
+            0.001_000_000_000_000_000_2
+        } else {
+            0.001
+        };
+        SyncBatchNorm::new(of(BatchNormConfig::new(2).epsilon(epsilon)), rank).map(drop)
+    });
+    layers_differ("momentum=0.5", |rank, is_other| {
+        let momentum = if is_other { 0.5 } else { 0.25 };
+        SyncBatchNorm::new(of(BatchNormConfig::new(2).momentum(momentum)), rank).map(drop)
+    });
+    layers_differ("of f64", |rank, is_other| {
+        if is_other {
+            let layer = BatchNorm::<_, f64>::with_compute(&Cpu::new(), BatchNormConfig::new(2))?;
+            return SyncBatchNorm::new(layer, rank).map(drop);
+        }
+        SyncBatchNorm::new(layer(2), rank).map(drop)
+    });
+    layers_differ("gradients summed", |rank, is_other| {
+        if is_other {
+            return SyncBatchNorm::with_summed_gradients(layer(2), rank).map(drop);
+        }
+        SyncBatchNorm::new(layer(2), rank).map(drop)
+    });
+}
+
+#[test]
+fn ghost_batches_are_an_error_on_all() {
+    all_ranks(2, |rank| {
+        let config = BatchNormConfig::new(2);
+        let config = if rank.rank() == 1 {
+            config.ghost_batch(2)
+        } else {
+            config
+        };
+        let layer = BatchNorm::<Cpu>::new(&Cpu::new(), config).unwrap();
+        let refused = SyncBatchNorm::new(layer, &rank).unwrap_err();
+        assert!(
+            matches!(refused, Error::RankFailed { rank: 1, .. }),
+            "{refused}"
+        );
+    });
+}
+
+/// Of other channels, of another ε, and of what no synchronized layer can have.
+#[test]
+fn a_layer_of_other_settings_in_its_place_is_an_error_on_all() {
+    for config in [
+        BatchNormConfig::new(3),
+        BatchNormConfig::new(2).epsilon(0.5),
+        BatchNormConfig::new(2).ghost_batch(1),
+    ] {
+        let errors = all_ranks(3, |rank| {
+            let mut layer = synchronized(&rank);
+            if rank.rank() == 1 {
+                *layer.layer_mut() = BatchNorm::new(&Cpu::new(), config).unwrap();
+            }
+            let together = vec![(&mut layer, good(), None)];
+            let together = SyncBatchNorm::forward_training_together(together).map(drop);
+            let refused = [
+                together,
+                layer.forward_training(good()).map(drop),
+                layer.forward_training_deferred(good()).map(drop),
+            ];
+            // What takes no exchange is that rank's own error.
+            assert_eq!(layer.forward_inference(&good()).is_err(), rank.rank() == 1);
+            assert_eq!(layer.forward_frozen(good()).is_err(), rank.rank() == 1);
+            assert_eq!(layer.layer().running().unwrap().num_batches_tracked(), 0);
+            refused.map(|refused| refused.unwrap_err())
+        });
+        for error in errors.iter().flatten() {
+            assert!(
+                matches!(error, Error::RankFailed { rank: 1, .. }),
+                "{error}"
+            );
+            assert!(error.to_string().contains("agreed on"), "{error}");
+        }
+    }
+}
