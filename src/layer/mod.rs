@@ -1,5 +1,6 @@
 //! The layer: the order of the steps, once, for every backend.
 
+pub(crate) mod backward;
 pub(crate) mod checkpointed;
 pub(crate) mod forward;
 pub(crate) mod frozen;
