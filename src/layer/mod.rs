@@ -2,6 +2,7 @@
 
 pub(crate) mod backward;
 pub(crate) mod checkpointed;
+pub(crate) mod double_backward;
 pub(crate) mod forward;
 pub(crate) mod frozen;
 pub(crate) mod ghost;
