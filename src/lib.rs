@@ -80,6 +80,7 @@ pub use interop::conversion::{FlaxParameters, KerasParameters, OnnxParameters};
 pub use interop::fold::{Folded, ScaleAndShift};
 pub use layer::BatchNorm;
 pub use layer::checkpointed::CheckpointedPass;
+pub use layer::double_backward::SecondGradients;
 pub use layer::gradients::{Gradients, ParameterGradients};
 pub use layer::part_pass::PartPass;
 pub use layer::pass::Pass;

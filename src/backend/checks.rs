@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::shape::{Shape, check_len};
 
 /// The number of values that can be written.
-fn len_mut<B: Steps, T: Element>(slice: &B::SliceMut<'_, T>) -> usize {
+pub(super) fn len_mut<B: Steps, T: Element>(slice: &B::SliceMut<'_, T>) -> usize {
     B::len::<T>(&B::reborrow::<T>(slice))
 }
 

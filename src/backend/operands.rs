@@ -152,6 +152,44 @@ pub struct GradientSumsMut<W> {
     pub beta: W,
 }
 
+/// What [`Backend::double_backward`](super::Backend::double_backward) is given: the gradients of a scalar, such as a gradient penalty, with
+/// respect to what [`Backend::backward`](super::Backend::backward) gave. One that is missing is zero. `S` is memory like x, `P` memory of
+/// each channel.
+#[derive(Debug, Clone, Copy)]
+pub struct GradientsOfGradients<S, P> {
+    /// With respect to dx, like x.
+    pub input: Option<S>,
+    /// With respect to the residual's gradient, like x.
+    pub residual: Option<S>,
+    /// With respect to dγ (C,).
+    pub gamma: Option<P>,
+    /// With respect to dβ (C,).
+    pub beta: Option<P>,
+}
+
+/// All of them missing.
+impl<S, P> Default for GradientsOfGradients<S, P> {
+    fn default() -> Self {
+        Self {
+            input: None,
+            residual: None,
+            gamma: None,
+            beta: None,
+        }
+    }
+}
+
+/// The gradients of that scalar with respect to what [`Backend::backward`](super::Backend::backward) was given, to be written.
+#[derive(Debug)]
+pub struct SecondGradientsMut<W, P> {
+    /// With respect to dy, like x.
+    pub dy: W,
+    /// With respect to x, like x.
+    pub x: W,
+    /// With respect to γ (C,).
+    pub gamma: P,
+}
+
 /// Where a pass took its statistics from, which decides the formula of dx.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]

@@ -7,8 +7,9 @@ use crate::backend::checked::Checked;
 use crate::backend::epilogue::{ActivationBackward, Epilogue};
 use crate::backend::memory::Memory;
 use crate::backend::operands::{
-    Affine, GradientSums, GradientSumsMut, InOut, MomentsMut, Normalization, RenormalizedMut,
-    RunningMut, RunningReference, Statistics, StatisticsMut, StatisticsSource,
+    Affine, GradientSums, GradientSumsMut, GradientsOfGradients, InOut, MomentsMut, Normalization,
+    RenormalizedMut, RunningMut, RunningReference, SecondGradientsMut, Statistics, StatisticsMut,
+    StatisticsSource,
 };
 use crate::element::{Compute, Element};
 use crate::error::Result;
@@ -124,6 +125,17 @@ macro_rules! for_each_step {
                 activation: ActivationBackward<&Self::Mask, Self::Slice<'_, T>>,
                 dresidual: Option<Self::SliceMut<'_, T>>,
                 out: GradientSumsMut<Self::SliceMut<'_, T::Compute>>,
+            );
+
+            fn run_double_backward<T: Element>(
+                shape: &Shape,
+                dy: Self::Slice<'_, T>,
+                x: Self::Slice<'_, T>,
+                with: Normalization<Self::Slice<'_, T::Compute>>,
+                source: StatisticsSource,
+                activation: ActivationBackward<&Self::Mask, Self::Slice<'_, T>>,
+                of: GradientsOfGradients<Self::Slice<'_, T>, Self::Slice<'_, T::Compute>>,
+                out: SecondGradientsMut<Self::SliceMut<'_, T>, Self::SliceMut<'_, T::Compute>>,
             );
         }
     };

@@ -3,8 +3,9 @@
 use crate::backend::checked::Checked;
 use crate::backend::epilogue::{ActivationBackward, Epilogue};
 use crate::backend::operands::{
-    Affine, GradientSums, GradientSumsMut, InOut, MomentsMut, Normalization, RenormalizedMut,
-    RunningMut, RunningReference, Statistics, StatisticsMut, StatisticsSource,
+    Affine, GradientSums, GradientSumsMut, GradientsOfGradients, InOut, MomentsMut, Normalization,
+    RenormalizedMut, RunningMut, RunningReference, SecondGradientsMut, Statistics, StatisticsMut,
+    StatisticsSource,
 };
 use crate::backend::steps::Steps;
 use crate::cpu::events;
@@ -14,6 +15,7 @@ use crate::cpu::operands::{activation_of, epilogue_of, write_statistics};
 use crate::cpu::renormalization::BatchAffine;
 use crate::cpu::steps::backward_params::BackwardParams;
 use crate::cpu::steps::compiled::ChannelElement;
+use crate::cpu::steps::double_backward::{self, DoubleBackward};
 use crate::cpu::steps::fused::{BACKWARD_ARRAYS, FORWARD_ARRAYS};
 use crate::cpu::steps::two_factors::TwoFactors;
 use crate::cpu::tiling::view::MatrixView;
@@ -255,6 +257,32 @@ impl Steps for Cpu {
         })?;
         <T::Compute as ChannelElement>::write_gradients(&sums, &mut out);
         Ok(())
+    }
+
+    fn run_double_backward<T: Element>(
+        &self,
+        _: Checked,
+        shape: &Shape,
+        dy: &[T],
+        x: &[T],
+        with: Normalization<&[T::Compute]>,
+        source: StatisticsSource,
+        activation: ActivationBackward<&CpuMask, &[T]>,
+        of: GradientsOfGradients<&[T], &[T::Compute]>,
+        out: SecondGradientsMut<&mut [T], &mut [T::Compute]>,
+    ) -> Result<()> {
+        let view = &MatrixView::of(shape);
+        events::begins::<T>(self, "double_backward", shape, || {
+            view.for_statistics(double_backward::ARRAYS, size_of::<T>())
+        });
+        let params = &BackwardParams::new(view, x, with, source, activation_of(activation))?;
+        let pass = DoubleBackward {
+            view,
+            params,
+            dy,
+            of,
+        };
+        self.attempt(size_of_val(x), || T::double_backward(self, &pass, out))
     }
 }
 

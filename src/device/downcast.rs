@@ -3,8 +3,9 @@
 use crate::backend::activation::Activation;
 use crate::backend::epilogue::{ActivationBackward, Epilogue};
 use crate::backend::operands::{
-    Affine, GradientSums, GradientSumsMut, InOut, MomentsMut, Normalization, RenormalizedMut,
-    RunningMut, RunningReference, Statistics, StatisticsMut, StatisticsSource,
+    Affine, GradientSums, GradientSumsMut, GradientsOfGradients, InOut, MomentsMut, Normalization,
+    RenormalizedMut, RunningMut, RunningReference, SecondGradientsMut, Statistics, StatisticsMut,
+    StatisticsSource,
 };
 use crate::backend::saved_activation::SavedActivation;
 use crate::cpu::{Cpu, CpuMask};
@@ -108,6 +109,8 @@ fields! {
     Affine<S> { gamma, beta, epsilon }
     GradientSums<S> { gamma, beta, count }
     GradientSumsMut<W> { gamma, beta }
+    GradientsOfGradients<S, P> { input, residual, gamma, beta }
+    SecondGradientsMut<W, P> { dy, x, gamma }
     Epilogue<S, M, W> { activation, residual, saved }
     ActivationBackward<M, V> { activation, saved }
 }

@@ -3,8 +3,9 @@
 use crate::backend::checked::Checked;
 use crate::backend::epilogue::{ActivationBackward, Epilogue};
 use crate::backend::operands::{
-    Affine, GradientSums, GradientSumsMut, InOut, MomentsMut, Normalization, RenormalizedMut,
-    RunningMut, RunningReference, Statistics, StatisticsMut, StatisticsSource,
+    Affine, GradientSums, GradientSumsMut, GradientsOfGradients, InOut, MomentsMut, Normalization,
+    RenormalizedMut, RunningMut, RunningReference, SecondGradientsMut, Statistics, StatisticsMut,
+    StatisticsSource,
 };
 use crate::backend::steps::{Steps, for_each_step};
 use crate::cpu::Cpu;

@@ -4,12 +4,13 @@ use crate::backend::checked::Checked;
 use crate::backend::composed;
 use crate::backend::epilogue::{ActivationBackward, Epilogue};
 use crate::backend::operands::{
-    Affine, GradientSums, GradientSumsMut, InOut, MomentsMut, Normalization, RenormalizedMut,
-    RunningMut, RunningReference, Statistics, StatisticsMut, StatisticsSource,
+    Affine, GradientSums, GradientSumsMut, GradientsOfGradients, InOut, MomentsMut, Normalization,
+    RenormalizedMut, RunningMut, RunningReference, SecondGradientsMut, Statistics, StatisticsMut,
+    StatisticsSource,
 };
 use crate::backend::steps::Steps;
 use crate::element::{Compute, Element};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::gpu::driver::Driver;
 use crate::gpu::fused;
 use crate::gpu::in_f64;
@@ -276,5 +277,25 @@ impl<D: Driver> Steps for Gpu<D> {
         launcher.arguments.numbers.count = shape.values_per_channel() as f64;
         launcher.arguments.choices.batch_statistics = 1;
         fused::launch::<T, D>(self, Direction::Backward, launcher)
+    }
+
+    /// There is no kernel for it.
+    fn run_double_backward<T: Element>(
+        &self,
+        _: Checked,
+        _: &Shape,
+        _: D::Slice<'_, T>,
+        _: D::Slice<'_, T>,
+        _: Normalization<D::Slice<'_, T::Compute>>,
+        _: StatisticsSource,
+        _: ActivationBackward<&GpuMask<D>, D::Slice<'_, T>>,
+        _: GradientsOfGradients<D::Slice<'_, T>, D::Slice<'_, T::Compute>>,
+        _: SecondGradientsMut<D::SliceMut<'_, T>, D::SliceMut<'_, T::Compute>>,
+    ) -> Result<()> {
+        Err(Error::Value {
+            what: "the device of second derivatives",
+            found: "a GPU".to_owned(),
+            needed: "the processor: there is no GPU kernel for them yet",
+        })
     }
 }

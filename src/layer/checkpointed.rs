@@ -10,10 +10,11 @@ use crate::backend::operands::InOut;
 use crate::config::BatchNormConfig;
 use crate::element::Element;
 use crate::error::Result;
+use crate::layer::backward::ChannelGradients;
 use crate::layer::gradients::{
     GradientRoom, Gradients, ParameterGradients, asked_for, dresidual_slice,
 };
-use crate::layer::saved::{ChannelGradients, Saved};
+use crate::layer::saved::Saved;
 use crate::statistics::batch::BatchStatistics;
 
 /// A [`Pass`](crate::Pass) without x, made by [`Pass::without_input`](crate::Pass::without_input): x may be freed, and is given anew

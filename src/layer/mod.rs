@@ -1,6 +1,8 @@
 //! The layer: the order of the steps, once, for every backend.
 
+pub(crate) mod backward;
 pub(crate) mod checkpointed;
+pub(crate) mod double_backward;
 pub(crate) mod forward;
 pub(crate) mod frozen;
 pub(crate) mod ghost;

@@ -82,35 +82,76 @@ impl<C: Compute, B: Backend> SavedRenormalization<C, B> {
         (self.gamma.slice(), self.beta.slice())
     }
 
-    /// Makes Σ dv·x̂ the gradient of γ: `R·Σ dv·x̂ + D·Σ dv`. For each channel that is what step 3 calls y, of the sums as an x of (1,
-    /// channels), so that every backend has it without an operation more.
+    /// Makes Σ dv·x̂ the gradient of γ: `R·Σ dv·x̂ + D·Σ dv`.
     pub(crate) fn finish_gradient_of_gamma(
         &self,
         backend: &B,
         gamma: B::SliceMut<'_, C>,
         beta: B::Slice<'_, C>,
     ) -> Result<()> {
-        let channels = self.r.len();
-        let shape = Shape::channels_last(&[1, channels])?;
-        let zeros = ChannelArray::<C, B>::zeros(backend, channels)?;
-        let ones = ChannelArray::<C, B>::filled(backend, channels, 1.0)?;
-        let mut of_beta = ChannelArray::<C, B>::unspecified(backend, channels)?;
-        let times = |scale, shift| Normalization {
-            mean: zeros.slice(),
-            mean_low: zeros.slice(),
-            inv_std: ones.slice(),
-            gamma: scale,
-            beta: shift,
-        };
-        let from_beta = InOut::Separate(beta, of_beta.slice_mut());
-        let (d, none) = (self.d.slice(), Epilogue::of(Activation::None));
-        backend.normalize::<C>(&shape, from_beta, times(d, zeros.slice()), none)?;
-        let (r, none) = (self.r.slice(), Epilogue::of(Activation::None));
-        backend.normalize::<C>(
-            &shape,
-            InOut::InPlace(gamma),
-            times(r, of_beta.slice()),
-            none,
-        )
+        let of_beta = self.times_d(backend, beta, None)?;
+        let in_place = InOut::InPlace(gamma);
+        multiply_add(backend, in_place, self.r.slice(), Some(of_beta.slice()))
     }
+
+    /// Of a scalar's gradients with respect to dγ and dβ, those with respect to Σ dv·x̂ and Σ dv, which dγ and dβ are made of: `R·G` and
+    /// `D·G + B`, where dγ's is there.
+    pub(crate) fn of_sums(
+        &self,
+        backend: &B,
+        of_gamma: Option<B::Slice<'_, C>>,
+        of_beta: Option<B::Slice<'_, C>>,
+    ) -> Result<[Option<ChannelArray<C, B>>; 2]> {
+        let Some(of_gamma) = of_gamma else {
+            return Ok([None, None]);
+        };
+        let mut of_products = ChannelArray::unspecified(backend, self.r.len())?;
+        let to_products = InOut::Separate(B::shorten::<C>(of_gamma), of_products.slice_mut());
+        multiply_add(backend, to_products, self.r.slice(), None)?;
+        let of_sum = self.times_d(backend, of_gamma, of_beta)?;
+        Ok([Some(of_products), Some(of_sum)])
+    }
+
+    /// Of the gradient with respect to γ·R makes that with respect to γ.
+    pub(crate) fn finish_second_gradient(
+        &self,
+        backend: &B,
+        gamma: B::SliceMut<'_, C>,
+    ) -> Result<()> {
+        multiply_add(backend, InOut::InPlace(gamma), self.r.slice(), None)
+    }
+
+    fn times_d(
+        &self,
+        backend: &B,
+        values: B::Slice<'_, C>,
+        plus: Option<B::Slice<'_, C>>,
+    ) -> Result<ChannelArray<C, B>> {
+        let mut products = ChannelArray::unspecified(backend, self.d.len())?;
+        let to_products = InOut::Separate(values, products.slice_mut());
+        multiply_add(backend, to_products, self.d.slice(), plus)?;
+        Ok(products)
+    }
+}
+
+/// `value·factor + addend` of each channel: what step 3 calls y, of the values as an x of (1, channels), so that every backend has it
+/// without an operation more.
+fn multiply_add<C: Compute, B: Backend>(
+    backend: &B,
+    values: InOut<B::Slice<'_, C>, B::SliceMut<'_, C>>,
+    factors: B::Slice<'_, C>,
+    addends: Option<B::Slice<'_, C>>,
+) -> Result<()> {
+    let channels = B::len::<C>(&factors);
+    let shape = Shape::channels_last(&[1, channels])?;
+    let zeros = ChannelArray::<C, B>::zeros(backend, channels)?;
+    let ones = ChannelArray::<C, B>::filled(backend, channels, 1.0)?;
+    let with = Normalization {
+        mean: zeros.slice(),
+        mean_low: zeros.slice(),
+        inv_std: ones.slice(),
+        gamma: B::shorten::<C>(factors),
+        beta: addends.map_or_else(|| zeros.slice(), B::shorten::<C>),
+    };
+    backend.normalize::<C>(&shape, values, with, Epilogue::of(Activation::None))
 }

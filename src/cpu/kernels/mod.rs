@@ -4,7 +4,9 @@ pub(crate) mod backward_input;
 pub(crate) mod backward_reduce;
 pub(crate) mod centred_statistics;
 pub(crate) mod coefficients;
+pub(crate) mod double_backward;
 pub(crate) mod few_values;
+pub(crate) mod gradient_products;
 pub(crate) mod normalize;
 pub(crate) mod statistics;
 
@@ -14,6 +16,8 @@ use crate::cpu::Cpu;
 use crate::cpu::kernels::backward_input::InputTile;
 use crate::cpu::kernels::backward_reduce::{AffineGradients, ReduceTile};
 use crate::cpu::kernels::centred_statistics::CentredMoments;
+use crate::cpu::kernels::double_backward::DoubleBackwardTile;
+use crate::cpu::kernels::gradient_products::{GradientProducts, ProductsTile};
 use crate::cpu::kernels::normalize::NormalizeTile;
 use crate::cpu::kernels::statistics::{FirstLook, TileMoments};
 use crate::cpu::per_type::per_type;
@@ -43,6 +47,14 @@ per_type! {
         /// dx of a tile, and the gradient sums of the next.
         fn input(cpu: &Cpu, kernel: InputTile<'_, '_, Self>) -> Option<AffineGradients> {
             cpu.dispatch.run(kernel)
+        }
+        /// Σ u·g of a tile's channels.
+        fn products(cpu: &Cpu, kernel: ProductsTile<'_, Self>) -> GradientProducts {
+            cpu.dispatch.run(kernel)
+        }
+        /// Second derivatives of a tile.
+        fn second_gradients(cpu: &Cpu, kernel: DoubleBackwardTile<'_, '_, Self>) {
+            cpu.dispatch.run(kernel);
         }
     }
 }

@@ -5,7 +5,7 @@ use half::{bf16, f16};
 
 use crate::backend::operands::{
     GradientSumsMut, InOut, Normalization, RenormalizedMut, RunningMut, RunningReference,
-    Statistics,
+    SecondGradientsMut, Statistics,
 };
 use crate::backend::saved_activation::SavedActivation;
 use crate::cpu::epilogue::forward::TileEpilogue;
@@ -18,6 +18,7 @@ use crate::cpu::reduce::finalize::{self, Finalized};
 use crate::cpu::reduce::moments::Moments;
 use crate::cpu::renormalization::{BatchAffine, FinalizedBatch, RenormalizedAffine};
 use crate::cpu::steps::backward_params::BackwardParams;
+use crate::cpu::steps::double_backward::{self, DoubleBackward};
 use crate::cpu::steps::{fused, separate};
 use crate::cpu::tiling::tile::Tiling;
 use crate::cpu::tiling::view::MatrixView;
@@ -93,6 +94,14 @@ per_type! {
             dresidual: Option<&mut [Self]>,
         ) -> AffineGradients {
             fused::backward(cpu, view, dy_to_dx, params, dresidual)
+        }
+        /// Second derivatives.
+        fn double_backward(
+            cpu: &Cpu,
+            pass: &DoubleBackward<'_, Self>,
+            out: SecondGradientsMut<&mut [Self], &mut [Self::Scalar]>,
+        ) {
+            double_backward::double_backward(cpu, pass, out);
         }
     }
 }

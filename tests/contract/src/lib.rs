@@ -14,6 +14,7 @@ pub mod backward;
 pub mod comparison;
 pub mod data;
 pub mod determinism;
+pub mod double_backward;
 pub mod errors;
 pub mod factors;
 pub mod forward;
@@ -92,6 +93,7 @@ macro_rules! for_each_check {
             renormalization::renormalized_large_arrays_match_the_textbook,
             renormalization::a_layer_renormalizes_as_the_steps_do,
             renormalization::bad_limits_of_renormalization_are_refused,
+            double_backward::a_device_has_second_derivatives_or_writes_nothing,
             synchronized::ranks_are_one_batch_in_f32,
             synchronized::ranks_are_one_batch_in_f16,
             synchronized::ranks_are_one_batch_in_bf16,
@@ -107,7 +109,7 @@ macro_rules! for_each_check {
     };
 }
 
-/// What only the processor's own operands (slices) can show.
+/// What only the processor's own operands (slices) can show, and what only the processor has: second derivatives.
 #[macro_export]
 macro_rules! for_each_check_of_slices {
     ($tests:ident) => {
@@ -118,6 +120,18 @@ macro_rules! for_each_check_of_slices {
             renormalization::limits_of_nothing_change_no_bit,
             renormalization::threads_change_no_bit_of_a_renormalized_batch,
             determinism::levels_that_round_alike_agree,
+            double_backward::double_backward_training_matches_the_textbook_in_f32,
+            double_backward::double_backward_training_matches_the_textbook_in_f16,
+            double_backward::double_backward_training_matches_the_textbook_in_bf16,
+            double_backward::double_backward_training_matches_the_textbook_in_f64,
+            double_backward::double_backward_frozen_matches_the_textbook,
+            double_backward::missing_gradients_of_gradients_are_zero,
+            double_backward::double_backward_of_large_arrays_matches_the_textbook,
+            double_backward::second_derivatives_are_slopes_of_the_gradients,
+            double_backward::nan_stays_in_its_channel_of_second_derivatives,
+            double_backward::gradients_of_any_size_keep_their_digits_in_second_derivatives,
+            double_backward::threads_change_no_bit_of_second_derivatives,
+            double_backward::levels_agree_in_second_derivatives,
         }
     };
 }
