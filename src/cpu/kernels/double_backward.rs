@@ -196,17 +196,21 @@ impl<'a, 'm, S: Simd, T: SimdElement> Elementwise<S, T, COEFFICIENTS>
             let [.., to_u, dy_per_x_hat, dy_constant, _, _, _, _] = with[l];
             let [.., x_per_x_hat, x_per_u, x_constant, all_of_inv_std] = with[l];
             let at = at + l * LANES;
-            let (x, mut u) = (streams.x.read(simd, at, count), zero);
+            let (mut centred, mut u) = (streams.x.read(simd, at, count), zero);
             if opaque(pass.outer.is_some()) {
                 u = streams.outer.read(simd, at, count);
             }
             for i in 0..A {
-                let centred = x[i].sub(center);
-                if opaque(streams.recomputes_v) {
-                    v[l][i] = centred.mul_add(scale, shift);
-                    g[l][i] = activation.apply_recomputed(simd, g[l][i], v[l][i]);
+                centred[i] = centred[i].sub(center);
+            }
+            if opaque(streams.recomputes_v) {
+                for i in 0..A {
+                    v[l][i] = centred[i].mul_add(scale, shift);
                 }
-                let (x_hat, outer) = (centred.mul(inv_std), u[i].sub(mean_outer));
+                activation.apply_recomputed(simd, &mut g[l], v[l]);
+            }
+            for i in 0..A {
+                let (x_hat, outer) = (centred[i].mul(inv_std), u[i].sub(mean_outer));
                 let by_x_hat = x_hat.mul_add(dy_per_x_hat, dy_constant);
                 of_dy[l][i] = outer.mul_add(to_u, by_x_hat);
                 of_x[l][i] = if opaque(pass.of_batch) {
@@ -228,9 +232,7 @@ impl<'a, 'm, S: Simd, T: SimdElement> Elementwise<S, T, COEFFICIENTS>
         activation.apply_saved(simd, at, count, &mut of_dy);
         if opaque(streams.recomputes_v) {
             for l in 0..L {
-                for i in 0..A {
-                    of_dy[l][i] = activation.apply_recomputed(simd, of_dy[l][i], v[l][i]);
-                }
+                activation.apply_recomputed(simd, &mut of_dy[l], v[l]);
             }
         }
         streams.of_x.write(simd, at, count, of_x);

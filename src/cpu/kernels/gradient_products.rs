@@ -150,11 +150,11 @@ impl<'a, S: Simd, T: SimdElement> Terms<S, T, COEFFICIENTS> for ProductsTile<'a,
         // Past the end u is zero, and so is g, whatever v is there.
         let [mut g] = g;
         if opaque(self.activation.recomputes_v()) {
-            let x = x.read(simd, at, count);
+            let mut v = x.read(simd, at, count);
             for i in 0..A {
-                let v = x[i].sub(center).mul_add(scale, shift);
-                g[i] = activation.apply_recomputed(simd, g[i], v);
+                v[i] = v[i].sub(center).mul_add(scale, shift);
             }
+            activation.apply_recomputed(simd, &mut g, v);
         }
         for i in 0..A {
             u[i] = u[i].mul(enlargement);
