@@ -1,7 +1,7 @@
 //! `BATCHNORM_PLAN` of any text: refused, or a plan that the device can launch and that leaves no value out.
 
 use arbitrary::{Arbitrary, Result, Unstructured};
-use batchnorm::gpu::plan::{Arrangement, LaunchPlan, Direction, Tuning, TensorDescriptor, choose};
+use batchnorm::gpu::plan::{Arrangement, Direction, LaunchPlan, TensorDescriptor, Tuning, choose};
 use batchnorm::gpu::{Attributes, Strategy};
 use batchnorm::{DType, Shape};
 
@@ -73,7 +73,10 @@ fn check(plan: &LaunchPlan, descriptor: &TensorDescriptor, device: &Attributes) 
     assert!(device.cooperative || !launch.cooperative, "{plan:?}");
     let (len, units) = match descriptor.arrangement {
         Arrangement::Planes => (descriptor.channel_packets(), descriptor.channels),
-        Arrangement::Columns => (descriptor.batch, descriptor.channels.div_ceil(plan.group_channels)),
+        Arrangement::Columns => (
+            descriptor.batch,
+            descriptor.channels.div_ceil(plan.group_channels),
+        ),
     };
     assert!(plan.tile * plan.tiles >= len, "{plan:?}");
     // These kernels take items until there is none.
