@@ -89,28 +89,26 @@ fn attributes(launch: &Launch) -> ([sys::CUlaunchAttribute; 2], u32) {
         value: sys::CUlaunchAttributeValue { pad: [0; 64] },
     };
     let (mut attributes, mut count) = ([nothing; 2], 0u32);
+    let mut add = |id, value| {
+        attributes[count as usize] = sys::CUlaunchAttribute {
+            id,
+            value,
+            ..nothing
+        };
+        count += 1;
+    };
     if launch.cluster > 1 {
         let (x, y, z) = (launch.cluster, 1, 1);
         let value = sys::CUlaunchAttributeValue {
             clusterDim: sys::CUlaunchAttributeValue_union__bindgen_ty_1 { x, y, z },
         };
         let id = sys::CUlaunchAttributeID::CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION;
-        attributes[count as usize] = sys::CUlaunchAttribute {
-            id,
-            value,
-            ..nothing
-        };
-        count += 1;
+        add(id, value);
     }
     if launch.cooperative {
         let value = sys::CUlaunchAttributeValue { cooperative: 1 };
         let id = sys::CUlaunchAttributeID::CU_LAUNCH_ATTRIBUTE_COOPERATIVE;
-        attributes[count as usize] = sys::CUlaunchAttribute {
-            id,
-            value,
-            ..nothing
-        };
-        count += 1;
+        add(id, value);
     }
     (attributes, count)
 }

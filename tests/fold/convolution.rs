@@ -1,6 +1,6 @@
 //! Convolutions by their definition.
 
-/// A convolution, transposed or not, with 1 to 3 spatial dimensions.
+/// A convolution, transposed or not, with 1 to 3 spatial dimensions; without any it is a linear layer.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Convolution<'a> {
     pub(crate) transposed: bool,
@@ -14,6 +14,17 @@ pub(crate) struct Convolution<'a> {
 }
 
 pub(crate) const BATCH: usize = 2;
+
+pub(crate) const LINEAR: Convolution<'_> = Convolution {
+    transposed: false,
+    inputs: 7,
+    outputs: 5,
+    groups: 1,
+    size: &[],
+    kernel: &[],
+    stride: 1,
+    padding: 0,
+};
 
 impl Convolution<'_> {
     pub(crate) fn weight_dims(&self) -> Vec<usize> {

@@ -6,7 +6,7 @@ use batchnorm::{
 use half::{bf16, f16};
 
 use crate::bounds::{Bounds, absolute};
-use crate::convolution::{BATCH, Convolution, product};
+use crate::convolution::{BATCH, Convolution, LINEAR, product};
 use crate::{Values, layer, widen};
 
 fn fold<T: Element, C: Compute>(
@@ -72,17 +72,6 @@ fn check_all_types(convolution: &Convolution<'_>) {
         check::<f16, f32>(convolution, has_bias);
     }
 }
-
-const LINEAR: Convolution<'_> = Convolution {
-    transposed: false,
-    inputs: 7,
-    outputs: 5,
-    groups: 1,
-    size: &[],
-    kernel: &[],
-    stride: 1,
-    padding: 0,
-};
 
 #[test]
 fn linear_layers_take_in_what_is_before_them() {

@@ -7,7 +7,7 @@ use batchnorm::{BatchNorm, Cpu, Tensor};
 
 use crate::contender::{Column, InProcess};
 use crate::native::{Sets, layer};
-use crate::problem::{Pass, Problem, Result};
+use crate::problem::{PassKind, Problem, Result};
 
 pub struct Allocating {
     training: BatchNorm<Cpu>,
@@ -50,18 +50,18 @@ impl InProcess for Allocating {
     }
 
     /// With the time that it takes to free what the pass before made: a loop has to, sooner or later.
-    fn run(&mut self, pass: Pass, set: usize) -> Result<Duration> {
+    fn run(&mut self, pass: PassKind, set: usize) -> Result<Duration> {
         let x = self.sets.input(set);
         let start = Instant::now();
         self.made = None;
         self.made = Some(match pass {
-            Pass::Forward => self.training.forward_training(&*x)?.0,
-            Pass::Backward => {
+            PassKind::Forward => self.training.forward_training(&*x)?.0,
+            PassKind::Backward => {
                 self.sets
                     .with_gradient(set, |dy| self.passes[set].backward(dy))?
                     .input
             }
-            Pass::Inference => self.inference.forward_inference(&*x)?,
+            PassKind::Inference => self.inference.forward_inference(&*x)?,
         });
         Ok(start.elapsed())
     }

@@ -7,7 +7,7 @@ use std::thread::available_parallelism;
 use clap::Parser;
 
 use crate::allocator::Allocator;
-use crate::problem::{Layout, Pass};
+use crate::problem::{Layout, PassKind};
 
 /// This crate's batch norm beside those of PyTorch, oneDNN, candle and burn, and the memory limit, in f32.
 #[derive(Debug, Parser)]
@@ -17,7 +17,7 @@ pub struct Arguments {
     pub shape: Vec<Dims>,
     /// Only these passes.
     #[arg(long, value_enum, value_delimiter = ',')]
-    pub pass: Vec<Pass>,
+    pub pass: Vec<PassKind>,
     /// Only these layouts.
     #[arg(long, value_enum, value_delimiter = ',')]
     pub layout: Vec<Layout>,

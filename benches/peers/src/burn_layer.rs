@@ -8,7 +8,7 @@ use burn::nn::BatchNormConfig;
 use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::contender::{Column, InProcess};
-use crate::problem::{EPSILON, Pass, Problem, RUNNING_MEAN, RUNNING_VARIANCE, Result};
+use crate::problem::{EPSILON, PassKind, Problem, RUNNING_MEAN, RUNNING_VARIANCE, Result};
 
 /// As pinned in Cargo.toml.
 pub const THEIRS: &str = "burn 0.22.1";
@@ -139,17 +139,17 @@ impl<L: Layer> InProcess for Burn<L> {
         self.sets.0.len()
     }
 
-    fn run(&mut self, pass: Pass, set: usize) -> Result<Duration> {
+    fn run(&mut self, pass: PassKind, set: usize) -> Result<Duration> {
         self.free();
         let Set { x, x_autodiff, dy } = &self.sets.0[set];
         let (made, time) = match pass {
-            Pass::Forward => {
+            PassKind::Forward => {
                 let start = Instant::now();
                 let y = self.training.forward(x_autodiff.clone());
                 let time = start.elapsed();
                 (y.inner(), time)
             }
-            Pass::Backward => {
+            PassKind::Backward => {
                 // dy comes to y through a product and a sum, which are timed too: burn has no other way.
                 let y = self.training.forward(x_autodiff.clone());
                 let loss = (y * dy.clone()).sum();
@@ -158,7 +158,7 @@ impl<L: Layer> InProcess for Burn<L> {
                 let time = start.elapsed();
                 (x_autodiff.grad(&gradients).ok_or("no dx")?, time)
             }
-            Pass::Inference => {
+            PassKind::Inference => {
                 let start = Instant::now();
                 let y = self.inference.forward(x.clone());
                 let time = start.elapsed();

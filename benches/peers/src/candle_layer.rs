@@ -9,7 +9,7 @@ use candle_core::{CpuStorage, CustomOp1, Device, Layout, Shape, Tensor, Var};
 use candle_nn::ModuleT;
 
 use crate::contender::{Column, InProcess};
-use crate::problem::{EPSILON, Pass, Problem, RUNNING_MEAN, RUNNING_VARIANCE, Result};
+use crate::problem::{EPSILON, PassKind, Problem, RUNNING_MEAN, RUNNING_VARIANCE, Result};
 
 /// As pinned in Cargo.toml.
 pub const THEIRS: &str = "candle-nn 0.11.1";
@@ -167,17 +167,17 @@ impl<L: ModuleT> InProcess for Candle<L> {
         self.sets.0.len()
     }
 
-    fn run(&mut self, pass: Pass, set: usize) -> Result<Duration> {
+    fn run(&mut self, pass: PassKind, set: usize) -> Result<Duration> {
         self.free();
         let Set { x, dx, dy } = &self.sets.0[set];
         let (made, time) = match pass {
-            Pass::Forward => {
+            PassKind::Forward => {
                 let start = Instant::now();
                 let y = self.training.forward_t(x, true)?;
                 let time = start.elapsed();
                 (y, time)
             }
-            Pass::Backward => {
+            PassKind::Backward => {
                 let y = self.training.forward_t(x, true)?;
                 let loss = y.apply_op1(Loss { dy: dy.clone() })?;
                 let start = Instant::now();
@@ -187,7 +187,7 @@ impl<L: ModuleT> InProcess for Candle<L> {
                 let mut dx = dx.lock().unwrap_or_else(PoisonError::into_inner);
                 (dx.take().ok_or("no dx")?, time)
             }
-            Pass::Inference => {
+            PassKind::Inference => {
                 let x = x.detach();
                 let start = Instant::now();
                 let y = self.inference.forward_t(&x, false)?;

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use crate::problem::{Pass, Result};
+use crate::problem::{PassKind, Result};
 
 /// Where a contender's time is printed. Of those in the same column it is the fastest one's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,10 +56,10 @@ pub trait Contender {
     fn name(&self) -> String;
     fn column(&self) -> Column;
     /// y or dx of the first set, in the problem's order; none, if this computes something else.
-    fn result(&mut self, pass: Pass) -> Result<Option<Vec<f32>>>;
+    fn result(&mut self, pass: PassKind) -> Result<Option<Vec<f32>>>;
     /// Runs a pass that is not timed, and then as many as fill the length, one at least, over the sets in turn. The seconds
     /// of each.
-    fn turn(&mut self, pass: Pass, length: Duration) -> Result<Vec<f64>>;
+    fn turn(&mut self, pass: PassKind, length: Duration) -> Result<Vec<f64>>;
 }
 
 /// One that runs in this process.
@@ -68,7 +68,7 @@ pub trait InProcess {
     fn column(&self) -> Column;
     fn sets(&self) -> usize;
     /// Runs a pass over a set; the time is that of the pass alone.
-    fn run(&mut self, pass: Pass, set: usize) -> Result<Duration>;
+    fn run(&mut self, pass: PassKind, set: usize) -> Result<Duration>;
     /// What the last pass wrote, which was over this set; none, if it is nothing to compare.
     fn written(&self, set: usize) -> Result<Option<Vec<f32>>>;
     /// Frees what the last pass made, so that the next turn finds the memory that this one found.
@@ -89,7 +89,7 @@ impl<C: InProcess + 'static> InTurn<C> {
         })
     }
 
-    fn next(&mut self, pass: Pass) -> Result<Duration> {
+    fn next(&mut self, pass: PassKind) -> Result<Duration> {
         self.passes += 1;
         let set = self.passes % self.contender.sets();
         self.contender.run(pass, set)
@@ -105,14 +105,14 @@ impl<C: InProcess + 'static> Contender for InTurn<C> {
         self.contender.column()
     }
 
-    fn result(&mut self, pass: Pass) -> Result<Option<Vec<f32>>> {
+    fn result(&mut self, pass: PassKind) -> Result<Option<Vec<f32>>> {
         self.contender.run(pass, 0)?;
         let written = self.contender.written(0);
         self.contender.free();
         written
     }
 
-    fn turn(&mut self, pass: Pass, length: Duration) -> Result<Vec<f64>> {
+    fn turn(&mut self, pass: PassKind, length: Duration) -> Result<Vec<f64>> {
         self.next(pass)?;
         let (mut times, start) = (vec![], Instant::now());
         while times.is_empty() || start.elapsed() < length {

@@ -39,7 +39,7 @@ use candle_layer::Candle;
 use contender::{Contender, InTurn};
 use native::{Native, Sets, Streaming};
 use peers::Peers;
-use problem::{Layout, Pass, Problem, Result};
+use problem::{Layout, PassKind, Problem, Result};
 use python::Peer;
 use table::{Row, Tables};
 use workload::limit::Limit;
@@ -111,7 +111,7 @@ impl Bench {
                 }
                 let problem = Problem::random(&dims, layout);
                 let mut contenders = self.contenders(&problem, peers)?;
-                for pass in Pass::ALL {
+                for pass in PassKind::ALL {
                     if !wanted(&arguments.pass, &pass) {
                         continue;
                     }

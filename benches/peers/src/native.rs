@@ -10,7 +10,7 @@ use batchnorm::{BatchNorm, BatchNormConfig, Cpu, Tensor};
 use workload::limit::{Limit, Way};
 
 use crate::contender::{Column, InProcess};
-use crate::problem::{EPSILON, Pass, Problem, RUNNING_MEAN, RUNNING_VARIANCE, Result};
+use crate::problem::{EPSILON, PassKind, Problem, RUNNING_MEAN, RUNNING_VARIANCE, Result};
 
 struct Set {
     x: Arc<Tensor<f32, Cpu>>,
@@ -106,17 +106,17 @@ impl InProcess for Native {
         self.passes.len()
     }
 
-    fn run(&mut self, pass: Pass, set: usize) -> Result<Duration> {
+    fn run(&mut self, pass: PassKind, set: usize) -> Result<Duration> {
         let Set { x, dy, out } = &mut self.sets.0.borrow_mut()[set];
         let start = Instant::now();
         match pass {
-            Pass::Forward => {
+            PassKind::Forward => {
                 self.training.forward_training_into(&**x, None, out)?;
             }
-            Pass::Backward => {
+            PassKind::Backward => {
                 self.passes[set].backward_into(dy, out, None)?;
             }
-            Pass::Inference => self.inference.forward_inference_into(&**x, None, out)?,
+            PassKind::Inference => self.inference.forward_inference_into(&**x, None, out)?,
         }
         Ok(start.elapsed())
     }
@@ -157,12 +157,12 @@ impl InProcess for Streaming {
         self.sets.0.borrow().len()
     }
 
-    fn run(&mut self, pass: Pass, set: usize) -> Result<Duration> {
+    fn run(&mut self, pass: PassKind, set: usize) -> Result<Duration> {
         let Set { x, dy, out } = &mut self.sets.0.borrow_mut()[set];
         let (x, dy, out) = (x.slice(), dy.slice(), out.slice_mut());
         Ok(match pass {
-            Pass::Forward | Pass::Inference => self.limit.copy(self.way, 1, x, out),
-            Pass::Backward => self.limit.combine(self.way, 1, dy, x, out),
+            PassKind::Forward | PassKind::Inference => self.limit.copy(self.way, 1, x, out),
+            PassKind::Backward => self.limit.combine(self.way, 1, dy, x, out),
         })
     }
 

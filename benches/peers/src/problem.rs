@@ -21,7 +21,7 @@ pub const RUNNING_VARIANCE: f32 = 1.5;
 /// What is timed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Pass {
+pub enum PassKind {
     /// With the batch's statistics; the running ones follow.
     Forward,
     /// From dy to the gradients of x, γ and β. The forward pass before it is not timed.
@@ -30,14 +30,14 @@ pub enum Pass {
     Inference,
 }
 
-impl Pass {
-    pub const ALL: [Pass; 3] = [Pass::Forward, Pass::Backward, Pass::Inference];
+impl PassKind {
+    pub const ALL: [PassKind; 3] = [PassKind::Forward, PassKind::Backward, PassKind::Inference];
 
     pub fn name(self) -> &'static str {
         match self {
-            Pass::Forward => "forward",
-            Pass::Backward => "backward",
-            Pass::Inference => "inference",
+            PassKind::Forward => "forward",
+            PassKind::Backward => "backward",
+            PassKind::Inference => "inference",
         }
     }
 }

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::allocator::Allocator;
 use crate::contender::{Column, Contender};
-use crate::problem::{EPSILON, Layout, Pass, Problem, RUNNING_MEAN, RUNNING_VARIANCE, Result};
+use crate::problem::{EPSILON, Layout, PassKind, Problem, RUNNING_MEAN, RUNNING_VARIANCE, Result};
 
 /// A library in a process of its own, which waits for problems.
 pub struct Peer {
@@ -138,7 +138,7 @@ impl Contender for Prepared {
         self.peer.borrow().column
     }
 
-    fn result(&mut self, pass: Pass) -> Result<Option<Vec<f32>>> {
+    fn result(&mut self, pass: PassKind) -> Result<Option<Vec<f32>>> {
         let mut peer = self.peer.borrow_mut();
         let () = peer.ask(&json!({ "result": pass }))?;
         let bytes = fs::read(peer.folder.join("result"))?;
@@ -151,7 +151,7 @@ impl Contender for Prepared {
         ))
     }
 
-    fn turn(&mut self, pass: Pass, length: Duration) -> Result<Vec<f64>> {
+    fn turn(&mut self, pass: PassKind, length: Duration) -> Result<Vec<f64>> {
         let request = json!({ "turn": pass, "seconds": length.as_secs_f64() });
         self.peer.borrow_mut().ask(&request)
     }

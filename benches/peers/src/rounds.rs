@@ -8,7 +8,7 @@ use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 
 use crate::contender::{Column, Contender};
-use crate::problem::{Pass, Result};
+use crate::problem::{PassKind, Result};
 
 /// How often everybody gets a turn, at least.
 const ROUNDS: usize = 7;
@@ -30,7 +30,7 @@ pub struct Median {
 }
 
 /// Checks that all compute what the first one computes.
-pub fn compare(contenders: &mut [Box<dyn Contender>], pass: Pass) -> Result<()> {
+pub fn compare(contenders: &mut [Box<dyn Contender>], pass: PassKind) -> Result<()> {
     let mut expected: Option<Vec<f32>> = None;
     for contender in contenders {
         let Some(found) = contender.result(pass)? else {
@@ -67,7 +67,7 @@ pub fn compare(contenders: &mut [Box<dyn Contender>], pass: Pass) -> Result<()> 
 /// Everybody's median over rounds, whose order is drawn.
 pub fn medians(
     contenders: &mut [Box<dyn Contender>],
-    pass: Pass,
+    pass: PassKind,
     length: Duration,
     random: &mut StdRng,
 ) -> Result<Vec<Median>> {

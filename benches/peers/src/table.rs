@@ -5,7 +5,7 @@ use tables::markdown::Table;
 use tables::spread::geometric_mean;
 
 use crate::contender::Column;
-use crate::problem::{Layout, Pass};
+use crate::problem::{Layout, PassKind};
 use crate::rounds::Median;
 use workload::shapes;
 
@@ -17,7 +17,7 @@ const DISTURBED: f64 = 3.0;
 pub struct Row {
     pub dims: Vec<usize>,
     pub layout: Layout,
-    pub pass: Pass,
+    pub pass: PassKind,
     pub medians: Vec<Median>,
 }
 
@@ -96,7 +96,7 @@ impl Tables {
     /// Over all shapes of a pass and layout whose arrays take turns.
     fn of_means(&self, rows: &[Row]) -> Table {
         let mut table = Self::empty();
-        for pass in Pass::ALL {
+        for pass in PassKind::ALL {
             for layout in Layout::ALL {
                 let of = |row: &&Row| (row.pass, row.layout) == (pass, layout) && !row.is_cached();
                 let rows: Vec<&Row> = rows.iter().filter(of).collect();

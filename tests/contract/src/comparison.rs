@@ -26,15 +26,7 @@ fn check_forward_within<T: Element, B: Backend>(
     additions: Additions,
 ) -> (Answer<T, B>, Forward) {
     let answer = forward::<T, B>(backend, problem, how);
-    let [mean, _, variance, inv_std] = [0, 1, 2, 3].map(|i| {
-        let statistics = B::as_slice(&answer.statistics[i]);
-        wide(&backend.download::<T::Compute>(statistics).unwrap())
-    });
-    let found = ForwardAnswer {
-        statistics: [mean, variance, inv_std],
-        y: &answer.y,
-    };
-    let expected = hold_forward(problem, &found, additions);
+    let expected = hold_forward(problem, &ForwardAnswer::of(backend, &answer), additions);
     (answer, expected)
 }
 
@@ -43,6 +35,21 @@ pub struct ForwardAnswer<'a, T: Element> {
     /// Mean, variance and inv_std of each channel.
     pub statistics: [Vec<f64>; 3],
     pub y: &'a [T],
+}
+
+impl<'a, T: Element> ForwardAnswer<'a, T> {
+    /// On the host.
+    pub fn of<B: Backend>(backend: &B, answer: &'a Answer<T, B>) -> Self {
+        let statistics = answer.statistics.each_ref().map(|array| {
+            let array = B::as_slice::<T::Compute>(array);
+            wide(&backend.download::<T::Compute>(array).unwrap())
+        });
+        let [mean, _, variance, inv_std] = statistics;
+        Self {
+            statistics: [mean, variance, inv_std],
+            y: &answer.y,
+        }
+    }
 }
 
 /// Holds a forward pass against the textbook, whose sums take so many additions; returns the textbook's.

@@ -6,7 +6,7 @@ use batchnorm::{Activation, BatchNorm, BatchNormConfig, Cpu, Element, Error, Sha
 use half::{bf16, f16};
 
 use crate::comparison::{ForwardAnswer, close, hold_backward, hold_forward};
-use crate::data::{add_running, ordinary, typed, wide};
+use crate::data::{add_running, ordinary, typed};
 use crate::forward::with_each_epilogue;
 use crate::renormalized_run::{RenormalizedProblem, forward, plain};
 use crate::run::{BackwardAnswer, How, backward};
@@ -20,14 +20,7 @@ fn check<T: Element, B: Backend>(backend: &B, given: &RenormalizedProblem, how: 
     let found = forward::<T, B>(backend, given, how);
     let problem = plain(given, &found.factors);
     let additions = Additions::of::<T, B>(backend, &problem.shape);
-    let [mean, _, variance, inv_std] = [0, 1, 2, 3].map(|i| {
-        let statistics = B::as_slice(&found.answer.statistics[i]);
-        wide(&backend.download::<T::Compute>(statistics).unwrap())
-    });
-    let held = ForwardAnswer {
-        statistics: [mean, variance, inv_std],
-        y: &found.answer.y,
-    };
+    let held = ForwardAnswer::of(backend, &found.answer);
     let expected = hold_forward(&problem, &held, additions);
     let tolerance = Tolerance {
         problem: &problem,
