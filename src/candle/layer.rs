@@ -20,8 +20,14 @@ use crate::config::renormalization::Renormalization;
 /// type, as do their gradients. In either memory order it is read in place and y has the same order; a tensor of any other
 /// strides is copied first. A variable, or a view of one, is copied for the way back: it can be set before the gradients
 /// are asked for. Any other tensor must stay as it is until then: candle
-/// does not tell when one is written to (`slice_set`). There is no second derivative: to go back through a
-/// gradient is an error ([`candle_core::Error::BackwardNotSupported`]), unless it was detached. Definitions, rules and errors are those of [`crate::BatchNorm`].
+/// does not tell when one is written to (`slice_set`).
+///
+/// A gradient can be differentiated again on the CPU, for a gradient penalty say, where candle keeps a graph of gradients: with
+/// `CANDLE_GRAD_DO_NOT_DETACH=1` in the environment. Without it, and of a second derivative, that is an error
+/// ([`candle_core::Error::BackwardNotSupported`]), unless the gradient was detached; and so it is of the activations that
+/// [`Pass::double_backward`](crate::Pass::double_backward) lacks, and over ranks.
+///
+/// Definitions, rules and errors are those of [`crate::BatchNorm`].
 ///
 /// It dereferences to candle's layer of the same variables, ε and momentum. That has its accessors (`running_mean`,
 /// `weight_and_bias`, `eps`, ...), and is taken where candle asks for its own type, as

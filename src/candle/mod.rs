@@ -47,8 +47,10 @@
 //! # Ok::<(), candle_core::Error>(())
 //! ```
 
+mod computed;
 pub(crate) mod config;
 pub(crate) mod construct;
+mod double_backward;
 pub(crate) mod error;
 pub(crate) mod fold;
 pub(crate) mod forward;
@@ -57,9 +59,11 @@ pub(crate) mod gpu;
 #[cfg(not(feature = "candle-cuda"))]
 #[path = "no_gpu.rs"]
 pub(crate) mod gpu;
+mod gradient;
 pub(crate) mod layer;
 pub(crate) mod memory;
 pub(crate) mod node;
+mod once;
 pub(crate) mod operation;
 mod output;
 pub(crate) mod ranks;

@@ -1,14 +1,16 @@
 //! The layer in candle's graph. candle attaches a result to its graph through an operation of three inputs and one
 //! output; the result is computed before, where its errors are this crate's, and only handed over here.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Arc;
 
-use candle_core::{
-    CpuStorage, CudaStorage, CustomOp1, CustomOp3, Error, Layout, Result, Shape, Storage, Tensor,
-};
+use candle_core::{CpuStorage, CudaStorage, CustomOp3, Layout, Result, Shape, Storage, Tensor};
 
+use crate::candle::computed::Computed;
+use crate::candle::double_backward::GradientOf;
+use crate::candle::gradient::{AffineInput, Gone};
 use crate::candle::memory::{on_cpu, on_cuda, to_logical_order, to_memory_order};
-use crate::candle::operation::{Backward, Computed};
+use crate::candle::once::Once;
+use crate::candle::operation::Backward;
 use crate::candle::value::compute_type;
 use crate::shape::Layout as MemoryOrder;
 
@@ -18,13 +20,7 @@ struct Node {
     inputs: Inputs,
     /// x as it was, where the tensor itself may change before the gradients are asked for.
     kept: Option<Tensor>,
-    backward: Box<dyn Backward>,
-}
-
-/// What was computed, until candle asks for it.
-struct Once {
-    storage: Mutex<Option<Storage>>,
-    dims: Vec<usize>,
+    backward: Arc<dyn Backward>,
 }
 
 /// What a node's three inputs are.
@@ -49,7 +45,7 @@ pub(super) fn attach(
         y: Once::of(y),
         inputs,
         kept,
-        backward,
+        backward: backward.into(),
     };
     match residual {
         None => x.apply_op3(gamma, beta, node(Inputs::Affine)),
@@ -86,24 +82,6 @@ fn is_in_a_variable(x: &Tensor) -> bool {
 fn place(tensor: &Tensor) -> *const Storage {
     let (storage, _) = tensor.storage_and_layout();
     std::ptr::from_ref(&*storage)
-}
-
-impl Once {
-    fn of(computed: Computed) -> Self {
-        Self {
-            storage: Mutex::new(Some(computed.storage)),
-            dims: computed.dims,
-        }
-    }
-
-    /// What was computed, which there is once, and its shape.
-    fn hand_over(&self) -> Result<(Storage, Shape)> {
-        let mut storage = self.storage.lock().unwrap_or_else(PoisonError::into_inner);
-        match storage.take() {
-            Some(storage) => Ok((storage, Shape::from(self.dims.as_slice()))),
-            None => candle_core::bail!("the result of a batch norm was handed over before"),
-        }
-    }
 }
 
 impl CustomOp3 for Node {
@@ -145,50 +123,36 @@ impl CustomOp3 for Node {
         y: &Tensor,
         dy: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let x = self.kept.as_ref().unwrap_or(x);
-        let d = self.backward.backward(x, dy)?;
-        let of = |gradient| y.apply_op1(Gradient(Once::of(gradient)));
-        let input = to_logical_order(&of(d.input)?, d.layout)?;
+        let d = self
+            .backward
+            .backward(self.kept.as_ref().unwrap_or(x), dy)?;
         // Of γ's and β's own types, as candle has gradients.
-        let of_gamma = match self.inputs {
-            Inputs::Affine => second.dtype(),
-            Inputs::Residual => third.dtype(),
+        let (affine, of_gamma) = match self.inputs {
+            Inputs::Affine => (AffineInput::Gamma(second), second.dtype()),
+            Inputs::Residual => (AffineInput::GammaAndBeta(third), third.dtype()),
         };
-        let gamma = of(d.gamma.in_type(of_gamma)?)?;
-        let beta = of(d.beta.in_type(third.dtype())?)?;
+        let gone = Gone {
+            backward: &self.backward,
+            x,
+            kept: self.kept.as_ref(),
+            dy,
+            y,
+            affine,
+        };
+        let input = to_logical_order(&gone.attach(d.input, GradientOf::Input)?, d.layout)?;
+        let gamma = gone.attach(d.gamma.in_type(of_gamma)?, GradientOf::Gamma)?;
+        let beta = gone.attach(d.beta.in_type(third.dtype())?, GradientOf::Beta)?;
+        let residual = |gradient| gone.attach(gradient, GradientOf::Residual);
         Ok(match self.inputs {
             Inputs::Affine => (Some(input), Some(gamma), Some(beta)),
             Inputs::Residual => {
                 let affine = Tensor::stack(&[gamma, beta], 0)?;
-                (Some(input), d.residual.map(of).transpose()?, Some(affine))
+                (
+                    Some(input),
+                    d.residual.map(residual).transpose()?,
+                    Some(affine),
+                )
             }
         })
-    }
-}
-
-/// A gradient, attached to y and so to all that it depends on: without that, a derivative of it would be nothing instead
-/// of an error.
-struct Gradient(Once);
-
-impl CustomOp1 for Gradient {
-    fn name(&self) -> &'static str {
-        "batch-norm-gradient"
-    }
-
-    fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (gradient, shape) = self.0.hand_over()?;
-        Ok((on_cpu(gradient)?, shape))
-    }
-
-    fn cuda_fwd(&self, _: &CudaStorage, _: &Layout) -> Result<(CudaStorage, Shape)> {
-        let (gradient, shape) = self.0.hand_over()?;
-        Ok((on_cuda(gradient)?, shape))
-    }
-
-    fn bwd(&self, _: &Tensor, _: &Tensor, _: &Tensor) -> Result<Option<Tensor>> {
-        Err(Error::BackwardNotSupported {
-            op: "the gradients of batch norm (it has no second derivative; a gradient that is meant as a constant needs a detach)",
-        }
-        .bt())
     }
 }

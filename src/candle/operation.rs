@@ -4,18 +4,20 @@
     reason = "outputs are not filled before a pass writes them"
 )]
 
-use candle_core::op::BackpropOp;
-use candle_core::{DType, Result, Storage, Tensor};
+use candle_core::{Result, Tensor};
 
 use crate::backend::operands::{InOut, StatisticsSource};
+use crate::candle::computed::Computed;
+use crate::candle::double_backward::{GradientOf, SecondGradients, second_gradients};
 use crate::candle::error::wrap;
-use crate::candle::memory::{Borrowed, Variable, device_of, give, in_type, memory_dims};
+use crate::candle::memory::{Borrowed, Variable, device_of, memory_dims};
 use crate::candle::output::written_by;
 use crate::candle::ranks::Ranks;
 use crate::candle::value::Value;
 use crate::config::BatchNormConfig;
-use crate::device::{Device, DeviceBuffer, DeviceSliceMut};
+use crate::device::{Device, DeviceSliceMut};
 use crate::element::Compute;
+use crate::error::Error;
 use crate::layer::forward::Forward;
 use crate::layer::renormalization::Reference;
 use crate::layer::saved::Saved;
@@ -50,13 +52,6 @@ pub(super) enum WhoseStatistics {
     Running,
 }
 
-/// The values of a tensor that is not in candle's graph yet.
-pub(super) struct Computed {
-    pub(super) storage: Storage,
-    /// In memory order.
-    pub(super) dims: Vec<usize>,
-}
-
 /// What a forward pass makes.
 pub(super) struct Output {
     /// y, in memory order.
@@ -70,6 +65,15 @@ pub(super) struct Output {
 pub(super) trait Backward: Send + Sync {
     /// All gradients; dy in memory order.
     fn backward(&self, x: &Tensor, dy: &Tensor) -> Result<Gradients>;
+
+    /// Second derivatives, of one of the gradients; dy and what is with respect to that one in memory order.
+    fn double_backward(
+        &self,
+        x: &Tensor,
+        dy: &Tensor,
+        of: GradientOf,
+        gradient: &Tensor,
+    ) -> Result<SecondGradients>;
 }
 
 /// The gradients of one pass.
@@ -182,32 +186,6 @@ fn give_running<C: Value + Compute>(
     Ok((mean, given(variance, operands.running_variance)?))
 }
 
-impl Computed {
-    fn of<T: Value>(
-        buffer: DeviceBuffer<T>,
-        dims: Vec<usize>,
-        device: &candle_core::Device,
-    ) -> Result<Self> {
-        let storage = give(buffer, device)?;
-        Ok(Self { storage, dims })
-    }
-
-    /// The same values in a type.
-    pub(super) fn in_type(self, dtype: DType) -> Result<Self> {
-        if self.storage.dtype() == dtype {
-            return Ok(self);
-        }
-        let layout = candle_core::Layout::contiguous(self.dims.as_slice());
-        let storage = in_type(&self.storage, &layout, dtype)?;
-        Ok(Self { storage, ..self })
-    }
-
-    /// A tensor that depends on nothing.
-    fn constant(self) -> Tensor {
-        Tensor::from_storage(self.storage, self.dims, BackpropOp::none(), false)
-    }
-}
-
 /// The data type is known inside. With the ranks that the sums are over, if they are.
 struct Typed<T: Value<Compute: Value>>(Saved<T, Device>, Option<Ranks>);
 
@@ -289,5 +267,22 @@ impl<T: Value<Compute: Value>> Backward for Typed<T> {
             gamma: vector(affine.gamma.into_buffer())?,
             beta: vector(affine.beta.into_buffer())?,
         })
+    }
+    fn double_backward(
+        &self,
+        x: &Tensor,
+        dy: &Tensor,
+        of: GradientOf,
+        gradient: &Tensor,
+    ) -> Result<SecondGradients> {
+        let Typed(saved, ranks) = self;
+        if ranks.is_some() {
+            return Err(wrap(Error::Value {
+                what: "a layer whose second derivatives are asked for",
+                found: "one that is synchronized over ranks".to_owned(),
+                needed: "one that has the whole batch",
+            }));
+        }
+        second_gradients(saved, x, dy, of, gradient)
     }
 }
