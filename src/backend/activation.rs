@@ -136,6 +136,24 @@ impl Activation {
         }
     }
 
+    /// Whether its derivative is constant but at its kinks, so that it has no part in second derivatives. Of the others no pass has those:
+    /// [`Pass::double_backward`](crate::Pass::double_backward) is an error.
+    pub fn has_second_derivatives(self) -> bool {
+        match self {
+            Activation::None
+            | Activation::Relu
+            | Activation::Relu6
+            | Activation::LeakyRelu { .. } => true,
+            Activation::Elu { .. }
+            | Activation::Hardswish
+            | Activation::Sigmoid
+            | Activation::Tanh
+            | Activation::Silu
+            | Activation::Gelu
+            | Activation::GeluTanh => false,
+        }
+    }
+
     /// What a forward pass must save so that the backward pass knows the derivative. Without a residual v can be
     /// recomputed from x, which is kept anyway; after one, what tells the derivative is a bit where it has two values, and else v.
     pub fn saves(self, after_residual: bool) -> SavedActivation<(), ()> {

@@ -42,23 +42,14 @@ pub(super) fn check_double_backward<B: Steps, T: Element>(
     shape.check_per_channel("the second gradient of gamma", gamma)
 }
 
-/// That the derivative of an activation is a constant but for its kinks: of the others the derivative has one of its own, for which
-/// there is no pass.
+/// That there are second derivatives of a pass with this activation.
 pub(crate) fn check_has_second_derivatives(activation: Activation) -> Result<()> {
-    match activation {
-        Activation::None | Activation::Relu | Activation::Relu6 | Activation::LeakyRelu { .. } => {
-            Ok(())
-        }
-        Activation::Elu { .. }
-        | Activation::Hardswish
-        | Activation::Sigmoid
-        | Activation::Tanh
-        | Activation::Silu
-        | Activation::Gelu
-        | Activation::GeluTanh => Err(Error::Value {
-            what: "the activation of a pass whose second derivatives are asked for",
-            found: activation.to_string(),
-            needed: "none, relu, relu6 or leaky_relu",
-        }),
+    if activation.has_second_derivatives() {
+        return Ok(());
     }
+    Err(Error::Value {
+        what: "the activation of a pass whose second derivatives are asked for",
+        found: activation.to_string(),
+        needed: "none, relu, relu6 or leaky_relu",
+    })
 }

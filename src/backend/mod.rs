@@ -394,7 +394,7 @@ pub trait Backend: Steps {
     /// and dβ are u, w, G and B (`of`), the gradients with respect to dy, x and γ; those with respect to β and the residual are zero.
     ///
     /// With r = inv_std, g = dy·activation'(v), means over the M values of a channel, P(v) = v − mean(v) − x̂·mean(v·x̂),
-    /// p = mean(u·x̂), q = mean(g·x̂) and a = mean(u·g) − mean(u)·mean(g) − p·q, in training
+    /// p = mean(u·x̂), q = mean(g·x̂) and a = mean((u − mean(u))·(g − mean(g))) − p·q, in training
     ///
     /// ```text
     /// of dy: activation'(v)·(γ·r·P(u) + G·x̂ + B + w)
@@ -406,10 +406,15 @@ pub trait Backend: Steps {
     /// derivative is zero, which is so of none, ReLU, ReLU6 and leaky ReLU (at their kinks there is none, and it is taken for zero).
     /// Source: the formulas of Ioffe & Szegedy 2015, section 3, derived once more.
     ///
-    /// x, dy and u are read twice, in cache where a channel fits it. On the processor only: a GPU has no kernel for this yet.
+    /// What is not given is zero, whatever the formulas would multiply it by. Sums are of u and g about their means: they lose no digits
+    /// to means that are large, but as p and q do, which are off by so many deviations of u and g as the means have roundings.
+    ///
+    /// x, dy and u are each read three times, from memory once where the channels of a tile stay in cache. On
+    /// the processor only: a GPU has no kernel for this yet.
     ///
     /// # Errors
-    /// As [`normalize`](Self::normalize); [`crate::Error::Value`] for another activation, and on a GPU.
+    /// As [`normalize`](Self::normalize); [`crate::Error::Value`] for another activation, where γ·r is beyond the parameters' type, and on
+    /// a GPU.
     fn double_backward<T: Element>(
         &self,
         shape: &Shape,

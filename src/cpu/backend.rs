@@ -276,6 +276,7 @@ impl Steps for Cpu {
             view.for_statistics(double_backward::ARRAYS, size_of::<T>())
         });
         let params = &BackwardParams::new(view, x, with, source, activation_of(activation))?;
+        params.check_one_factor("gamma times inv_std where second derivatives are asked for")?;
         let pass = DoubleBackward {
             view,
             params,

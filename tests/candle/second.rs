@@ -142,7 +142,7 @@ fn they_are_those_of_candle_s_layer() {
 #[ignore = "they_are_those_of_candle_s_layer runs it"]
 fn like_candle_in_one_graph() -> Result<()> {
     for shape in shapes::ranks() {
-        for activation in Activation::all(0.1, 1.0).take(4) {
+        for activation in Activation::all(0.1, 1.0).filter(|one| one.has_second_derivatives()) {
             for (train, with_residual) in
                 [(true, false), (true, true), (false, false), (false, true)]
             {
@@ -187,7 +187,7 @@ fn variables_types_and_errors_in_one_graph() -> Result<()> {
         "backward is not supported for the second derivatives of batch norm (it has no third";
     assert!(message.starts_with(begins), "{message}");
 
-    for activation in Activation::all(0.1, 1.0).skip(4) {
+    for activation in Activation::all(0.1, 1.0).filter(|one| !one.has_second_derivatives()) {
         let ours = layers(5, 1e-3)?.ours.with_activation(activation);
         let refused = gradient(&ours)?.sqr()?.sum_all()?.backward();
         let message = refused.expect_err("an error").to_string();

@@ -3,6 +3,7 @@
 
 mod autograd;
 mod groups;
+mod hostile;
 mod refused;
 
 use batchnorm::backend::{Backend, GradientsOfGradients};

@@ -35,7 +35,7 @@ fn refused(
 #[test]
 fn curved_activations() {
     let (dy, ddx) = (array(0.3), array(0.4));
-    for activation in Activation::all(0.1, 1.0).skip(4) {
+    for activation in Activation::all(0.1, 1.0).filter(|one| !one.has_second_derivatives()) {
         let config = BatchNormConfig::new(3).activation(activation);
         let given = Given {
             input: Some(&ddx),

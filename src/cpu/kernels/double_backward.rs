@@ -40,7 +40,7 @@ pub(crate) struct ChannelMeans {
     pub(crate) gradient: f64,
     /// q = mean(g·x̂).
     pub(crate) gradient_by_x_hat: f64,
-    /// a = mean(u·g) − mean(u)·mean(g) − p·q.
+    /// a = mean((u − mean u)·(g − mean g)) − p·q.
     pub(crate) covariance: f64,
 }
 
@@ -105,6 +105,9 @@ pub struct DoubleBackwardTile<'a, 'm, T: SimdElement> {
     pub(crate) coefficients: &'a Coefficients<T::Scalar, COEFFICIENTS>,
     /// Whether the statistics are the batch's.
     pub(crate) of_batch: bool,
+    /// Whether x̂ is in the results: by G, or by the statistics that u went through. Else what is with respect to x is zero: what is not
+    /// given is, whatever it would be multiplied by.
+    pub(crate) takes_x_hat: bool,
     pub(crate) activation: ActivationBackward<&'a [u8], &'a [T]>,
     pub(crate) memory: &'a mut TileMemory<'m, T>,
 }
@@ -211,8 +214,16 @@ impl<'a, 'm, S: Simd, T: SimdElement> Elementwise<S, T, COEFFICIENTS>
             }
             for i in 0..A {
                 let (x_hat, outer) = (centred[i].mul(inv_std), u[i].sub(mean_outer));
-                let by_x_hat = x_hat.mul_add(dy_per_x_hat, dy_constant);
-                of_dy[l][i] = outer.mul_add(to_u, by_x_hat);
+                of_dy[l][i] = dy_constant;
+                if opaque(pass.takes_x_hat) {
+                    of_dy[l][i] = x_hat.mul_add(dy_per_x_hat, dy_constant);
+                }
+                if opaque(pass.outer.is_some()) {
+                    of_dy[l][i] = outer.mul_add(to_u, of_dy[l][i]);
+                }
+                if opaque(!pass.takes_x_hat) {
+                    continue;
+                }
                 of_x[l][i] = if opaque(pass.of_batch) {
                     let by_x_hat = x_hat.mul_add(x_per_x_hat, x_constant);
                     let by_both = outer.mul_add(x_per_u, by_x_hat);

@@ -1,5 +1,6 @@
-//! Σ u·g of each channel, with g = dy·activation'(v): what second derivatives need beside the sums of `backward_reduce.rs`, which are
-//! taken of g and of u.
+//! Σ (u − reference)·(g − reference) of each channel, with g = dy·activation'(v): what second derivatives need beside the sums of
+//! `backward_reduce.rs`, which are taken of g and of u. With references near the means it is what u and g have in common, however large
+//! their means are.
 
 use crate::backend::epilogue::ActivationBackward;
 use crate::cpu::elementwise::coefficients::Coefficients;
@@ -12,16 +13,17 @@ use crate::cpu::reduce::planes::PlaneSums;
 use crate::cpu::reduce::terms::{Terms, TermsOf};
 use crate::cpu::simd::elements::SimdElement;
 use crate::cpu::simd::opaque::opaque;
-use crate::cpu::simd::vector::Vector;
+use crate::cpu::simd::tail_mask::lane_mask;
+use crate::cpu::simd::vector::{LANES, Vector};
 use crate::cpu::simd::{Kernel, Simd};
 use crate::cpu::tiling::span::Span;
 use crate::cpu::tiling::tile::Tile;
 use crate::cpu::tiling::view::MatrixView;
 
-/// Center, scale and shift, for where v is recomputed.
-pub(crate) const COEFFICIENTS: usize = 3;
+/// Center, scale and shift, for where v is recomputed, and the references of u and of g.
+pub(crate) const COEFFICIENTS: usize = 5;
 
-/// Σ u·g of some channels.
+/// The sums of some channels.
 #[derive(Debug)]
 pub struct GradientProducts {
     pub(crate) sums: Scratch<f64>,
@@ -67,7 +69,7 @@ impl<T: SimdElement> Kernel for ProductsTile<'_, T> {
     }
 }
 
-/// a = u and b = g.
+/// a = u and b = g, less their references.
 impl<'a, S: Simd, T: SimdElement> Terms<S, T, COEFFICIENTS> for ProductsTile<'a, T> {
     /// Of u, dy, x, and what was saved.
     type Streams<const A: usize> = (
@@ -140,14 +142,13 @@ impl<'a, S: Simd, T: SimdElement> Terms<S, T, COEFFICIENTS> for ProductsTile<'a,
         &self,
         simd: S,
         (outer, dy, x, activation): Self::Streams<A>,
-        [center, scale, shift]: [T::Vector<S>; COEFFICIENTS],
+        [center, scale, shift, reference_of_u, reference_of_g]: [T::Vector<S>; COEFFICIENTS],
         at: usize,
         count: usize,
     ) -> TermsOf<S, T, A> {
         let enlargement = T::splat(simd, self.enlargement);
         let (mut u, mut g) = (outer.read(simd, at, count), [dy.read(simd, at, count)]);
         activation.apply_saved(simd, at, count, &mut g);
-        // Past the end u is zero, and so is g, whatever v is there.
         let [mut g] = g;
         if opaque(self.activation.recomputes_v()) {
             let mut v = x.read(simd, at, count);
@@ -157,7 +158,11 @@ impl<'a, S: Simd, T: SimdElement> Terms<S, T, COEFFICIENTS> for ProductsTile<'a,
             activation.apply_recomputed(simd, &mut g, v);
         }
         for i in 0..A {
-            u[i] = u[i].mul(enlargement);
+            u[i] = u[i].sub(reference_of_u).mul(enlargement);
+            if count < LANES {
+                u[i] = u[i].mask_and(lane_mask(0, count));
+            }
+            g[i] = g[i].sub(reference_of_g);
         }
         (u, g)
     }

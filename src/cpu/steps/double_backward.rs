@@ -68,8 +68,12 @@ pub(crate) fn double_backward<T: KernelElement>(
             (tile.channels(view).start, sums.of_tile(cpu, &tile))
         });
     let mut whole = ChannelSums::none(view.channels);
+    // As moments are merged: where channels are cut, not all are equally far.
+    let mut counts = Scratch::<f64>::zeros(view.channels);
     for (first, part) in &parts {
-        whole.add_at(*first, part);
+        let count = &mut counts[*first..first + part.products.len()];
+        whole.merge_at(*first, count[0], part, pass.is_of_batch());
+        count.fill(count[0] + part.count);
     }
     whole.correct_for_center(pass, 0);
     let coefficients = pass.coefficients(0..view.channels, &whole);
@@ -82,25 +86,40 @@ pub(crate) fn double_backward<T: KernelElement>(
 
 /// The five sums of some channels; zeros of those that are not needed.
 struct ChannelSums {
+    /// Values of each.
+    count: f64,
     /// Σ g·x̂ and Σ g.
     gradient: AffineGradients,
     /// Σ u·x̂ and Σ u.
     outer: AffineGradients,
-    /// Σ u·g.
+    /// Σ (u − mean u)·(g − mean g) where the statistics are the batch's, else Σ u·g.
     products: Scratch<f64>,
 }
 
 impl ChannelSums {
     fn none(channels: usize) -> Self {
         Self {
+            count: 0.0,
             gradient: AffineGradients::none(channels),
             outer: AffineGradients::none(channels),
             products: Scratch::zeros(channels),
         }
     }
 
-    /// Adds the sums of a tile, whose channels begin there.
-    fn add_at(&mut self, first: usize, part: &Self) {
+    /// Adds the sums of a tile, whose channels begin there, to those of so many values. Products about means are brought to the mean of
+    /// all, as in Chan, Golub & LeVeque (1979).
+    fn merge_at(&mut self, first: usize, count: f64, part: &Self, about_means: bool) {
+        if about_means && count > 0.0 {
+            let weight = count * part.count / (count + part.count);
+            for i in 0..part.products.len() {
+                let apart = |whole: &[f64], part_sum: &[f64]| {
+                    part_sum[i] / part.count - whole[first + i] / count
+                };
+                let of_outer = apart(&self.outer.dbeta, &part.outer.dbeta);
+                let of_gradient = apart(&self.gradient.dbeta, &part.gradient.dbeta);
+                self.products[first + i] += of_outer * of_gradient * weight;
+            }
+        }
         let add = |to: &mut [f64], from: &[f64]| {
             for (to, from) in to[first..].iter_mut().zip(from) {
                 *to += from;
@@ -128,7 +147,6 @@ struct TileSums<'a, T: KernelElement> {
     of_gradient: Option<Reduction<'a, T>>,
     /// Of u, where there is one and the statistics are the batch's.
     of_outer: Option<(Reduction<'a, T>, &'a [T])>,
-    of_products: Coefficients<T::Scalar, { gradient_products::COEFFICIENTS }>,
 }
 
 impl<'a, T: KernelElement> TileSums<'a, T> {
@@ -143,7 +161,6 @@ impl<'a, T: KernelElement> TileSums<'a, T> {
             pass,
             of_gradient: of_batch.then(|| reduction(params.activation)),
             of_outer: outer.map(|outer| (reduction(none), outer)),
-            of_products: Coefficients::new(0..view.channels, |c| coefficients_of(&with, c)),
         }
     }
 
@@ -154,18 +171,42 @@ impl<'a, T: KernelElement> TileSums<'a, T> {
         };
         let gradient = (self.of_gradient.as_ref()).map(|of| sums(of, self.pass.dy));
         let outer = (self.of_outer.as_ref()).map(|(of, outer)| sums(of, outer));
-        let products = (self.pass.of.input).map(|outer| self.products(cpu, tile, outer));
-        ChannelSums {
+        let mut all = ChannelSums {
+            count: tile.values_per_channel(self.pass.view) as f64,
             gradient: gradient.unwrap_or_else(|| AffineGradients::none(channels)),
             outer: outer.unwrap_or_else(|| AffineGradients::none(channels)),
-            products: products.unwrap_or_else(|| Scratch::zeros(channels)),
+            products: Scratch::zeros(channels),
+        };
+        if let Some(outer) = self.pass.of.input {
+            all.products = self.products(cpu, tile, outer, &all);
         }
+        all
+    }
+
+    /// What is subtracted from u and from g before they are multiplied: their means over the tile, as near as the type has them.
+    fn references(&self, sums: &ChannelSums, i: usize) -> [T::Scalar; 2] {
+        [&sums.outer.dbeta, &sums.gradient.dbeta].map(|sum| {
+            let mean = T::Scalar::nearest(sum[i] / sums.count);
+            if self.pass.is_of_batch() && mean.value().is_finite() {
+                mean
+            } else {
+                T::Scalar::default()
+            }
+        })
     }
 
     /// Enlarged by a power of two, for products of subnormal numbers lose bits; where that overflows, as they are.
-    fn products(&self, cpu: &Cpu, tile: &Tile, outer: &[T]) -> Scratch<f64> {
+    fn products(&self, cpu: &Cpu, tile: &Tile, outer: &[T], sums: &ChannelSums) -> Scratch<f64> {
+        let (view, params) = (self.pass.view, self.pass.params);
+        let (with, channels) = (params.with(), tile.channels(view));
+        let first = channels.start;
+        let coefficients: Coefficients<_, { gradient_products::COEFFICIENTS }> =
+            Coefficients::new(channels, |c| {
+                let [center, scale, shift] = coefficients_of(&with, c);
+                let [of_u, of_g] = self.references(sums, c - first);
+                [center, scale, shift, of_u, of_g]
+            });
         let of = |enlargement: f64| {
-            let (view, params) = (self.pass.view, self.pass.params);
             T::products(
                 cpu,
                 ProductsTile {
@@ -174,7 +215,7 @@ impl<'a, T: KernelElement> TileSums<'a, T> {
                     dy: RawSlice::new(self.pass.dy),
                     x: RawSlice::new(params.x()),
                     outer: RawSlice::new(outer),
-                    coefficients: &self.of_products,
+                    coefficients: &coefficients,
                     activation: params.activation,
                     enlargement: T::Scalar::nearest(enlargement),
                 },
@@ -191,6 +232,14 @@ impl<'a, T: KernelElement> TileSums<'a, T> {
                 if !product.is_finite() {
                     *product = *again;
                 }
+            }
+        }
+        if self.pass.is_of_batch() {
+            for (i, product) in products.iter_mut().enumerate() {
+                // What the references are off the means.
+                let [of_u, of_g] = self.references(sums, i).map(|of| sums.count * of.value());
+                let left = (sums.outer.dbeta[i] - of_u) * (sums.gradient.dbeta[i] - of_g);
+                *product -= left / sums.count;
             }
         }
         products
@@ -224,7 +273,7 @@ impl<T: KernelElement> DoubleBackward<'_, T> {
 
     /// Of the i-th channel that the sums are of.
     fn means(&self, sums: &ChannelSums, i: usize) -> ChannelMeans {
-        if !self.is_of_batch() {
+        if !self.is_of_batch() || (self.of.input.is_none() && self.of.gamma.is_none()) {
             return ChannelMeans::default();
         }
         let mean = |sum: &[f64]| sum[i] / self.view.values_per_channel();
@@ -235,7 +284,11 @@ impl<T: KernelElement> DoubleBackward<'_, T> {
             outer_by_x_hat: p,
             gradient,
             gradient_by_x_hat: q,
-            covariance: mean(&sums.products) - outer * gradient - p * q,
+            covariance: if self.of.input.is_some() {
+                mean(&sums.products) - p * q
+            } else {
+                0.0
+            },
         }
     }
 
@@ -245,6 +298,7 @@ impl<T: KernelElement> DoubleBackward<'_, T> {
         memory: &mut TileMemory<'_, T>,
         coefficients: &Coefficients<T::Scalar, { double_backward::COEFFICIENTS }>,
     ) {
+        let takes_statistics_of_u = self.is_of_batch() && self.of.input.is_some();
         T::second_gradients(
             cpu,
             DoubleBackwardTile {
@@ -254,6 +308,7 @@ impl<T: KernelElement> DoubleBackward<'_, T> {
                 outer_residual: self.of.residual.map(RawSlice::new),
                 coefficients,
                 of_batch: self.is_of_batch(),
+                takes_x_hat: self.of.gamma.is_some() || takes_statistics_of_u,
                 activation: self.params.activation,
                 memory,
             },

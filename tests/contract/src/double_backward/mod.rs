@@ -24,7 +24,7 @@ fn with_each_epilogue<T: Element>(mut problem: Problem, check: impl Fn(&Problem)
         if residual {
             add_residual::<T>(&mut problem, 5);
         }
-        for activation in Activation::all(0.1, 1.0).take(4) {
+        for activation in Activation::all(0.1, 1.0).filter(|one| one.has_second_derivatives()) {
             problem.activation = activation;
             check(&problem);
         }
