@@ -38,11 +38,12 @@ pub(crate) fn double_backward<T: KernelElement>(
     pass: &DoubleBackward<'_, T>,
     out: SecondGradientsMut<&mut [T], &mut [T::Scalar]>,
 ) {
+    let SecondGradientsMut { dy, x, gamma } = out;
     let view = pass.view;
     let sums = TileSums::new(pass);
     let outputs = Outputs {
-        map: InOut::Separate(pass.dy, out.dy),
-        second: Some(out.x),
+        map: InOut::Separate(pass.dy, dy),
+        second: Some(x),
         mask: None,
     };
     let tiling = view.for_statistics(ARRAYS, size_of::<T>());
@@ -55,7 +56,7 @@ pub(crate) fn double_backward<T: KernelElement>(
             (channels, of_tile)
         });
         for (channels, part) in parts {
-            pass.write_gamma(&part, &mut out.gamma[channels.clone()], channels.start);
+            pass.write_gamma(&part, &mut gamma[channels.clone()], channels.start);
         }
         return;
     }
@@ -77,7 +78,7 @@ pub(crate) fn double_backward<T: KernelElement>(
     for_each_tile(&cpu.threads, &tiling, outputs, |memory, _, (): &mut ()| {
         pass.write(cpu, memory, &coefficients);
     });
-    pass.write_gamma(&whole, out.gamma, 0);
+    pass.write_gamma(&whole, gamma, 0);
 }
 
 /// The five sums of some channels; zeros of those that are not needed.
