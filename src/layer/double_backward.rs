@@ -40,12 +40,12 @@ pub(crate) type GivenSlices<'a, T, B> = GradientsOfGradients<
     <B as Memory>::Slice<'a, <T as Element>::Compute>,
 >;
 
-/// The outputs of x's shape.
-pub(crate) struct SecondOutputs<W> {
+/// The outputs of x's shape, each lent for as long as it is.
+pub(crate) struct SecondOutputs<D, X> {
     /// With respect to dy.
-    pub(crate) dy: W,
+    pub(crate) dy: D,
     /// With respect to x.
-    pub(crate) x: W,
+    pub(crate) x: X,
 }
 
 impl<X: Data<B>, B: Backend> Pass<X, B> {
@@ -207,7 +207,7 @@ impl<T: Element, B: Backend> Saved<T, B> {
         x: B::Slice<'_, T>,
         dy: B::Slice<'_, T>,
         of: &GivenSlices<'_, T, B>,
-        mut out: SecondOutputs<B::SliceMut<'_, T>>,
+        mut out: SecondOutputs<B::SliceMut<'_, T>, B::SliceMut<'_, T>>,
     ) -> Result<ChannelArray<T::Compute, B>> {
         if of.residual.is_some() && !self.has_residual {
             return Err(Error::Residual {
@@ -244,7 +244,7 @@ impl<T: Element, B: Backend> Saved<T, B> {
         index: usize,
         (x, dy): (&B::Slice<'_, T>, &B::Slice<'_, T>),
         of: &GivenSlices<'_, T, B>,
-        out: &mut SecondOutputs<B::SliceMut<'_, T>>,
+        out: &mut SecondOutputs<B::SliceMut<'_, T>, B::SliceMut<'_, T>>,
         mut of_gamma: B::SliceMut<'_, T::Compute>,
     ) -> Result<()> {
         let SavedGroup {

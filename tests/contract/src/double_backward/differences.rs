@@ -65,9 +65,11 @@ pub(crate) fn check<B: Backend>(backend: &B, problem: &Problem, given: &Given) {
     }
     // And nothing comes from β, or from the residual.
     let mut moved = problem.clone();
-    moved.beta.iter_mut().for_each(|beta| *beta += STEP);
-    if let Some(residual) = &mut moved.residual {
-        residual.iter_mut().for_each(|residual| *residual += STEP);
+    for beta in &mut moved.beta {
+        *beta += STEP;
+    }
+    for residual in moved.residual.iter_mut().flatten() {
+        *residual += STEP;
     }
     let (before, after) = (loss(backend, problem, given), loss(backend, &moved, given));
     assert!((before - after).abs() <= 1e-12 * (1.0 + before.abs()));

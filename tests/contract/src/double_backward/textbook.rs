@@ -53,18 +53,18 @@ pub(crate) fn double_backward(
         let channel = Channel {
             of_batch: problem.running.is_none(),
             sign: 1.0,
-            outer: of(&|i| at(&given.input, i)),
+            outer: of(&|i| at(given.input.as_deref(), i)),
             gradient: of(&|i| sloped(i, problem.dy[i])),
             x_hat: of(&|i| forward.x_hat[i]),
             gamma: problem.gamma[c],
             inv_std: forward.inv_std[c],
-            of_gamma: at(&given.gamma, c),
-            of_beta: at(&given.beta, c),
+            of_gamma: at(given.gamma.as_deref(), c),
+            of_beta: at(given.beta.as_deref(), c),
         };
         let signed = channel.gradients();
         let unsigned = channel.without_signs(more_x_hat(c)).gradients();
         for (at_channel, &i) in places.iter().enumerate() {
-            let w = at(&given.residual, i);
+            let w = at(given.residual.as_deref(), i);
             dy.values[i] = sloped(i, signed.gradient[at_channel] + w);
             dy.magnitudes[i] = sloped(i, unsigned.gradient[at_channel] + w.abs()).abs();
             x.values[i] = signed.x[at_channel];
@@ -76,8 +76,8 @@ pub(crate) fn double_backward(
     SecondGradients { dy, x, gamma }
 }
 
-fn at(array: &Option<Vec<f64>>, i: usize) -> f64 {
-    array.as_ref().map_or(0.0, |array| array[i])
+fn at(array: Option<&[f64]>, i: usize) -> f64 {
+    array.map_or(0.0, |array| array[i])
 }
 
 impl Second {
