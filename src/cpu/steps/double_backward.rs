@@ -38,7 +38,6 @@ pub(crate) fn double_backward<T: KernelElement>(
     pass: &DoubleBackward<'_, T>,
     SecondGradientsMut { dy, x, gamma }: SecondGradientsMut<&mut [T], &mut [T::Scalar]>,
 ) {
-    let SecondGradientsMut { dy, x, gamma } = out;
     let view = pass.view;
     let sums = TileSums::new(pass);
     let outputs = Outputs {
