@@ -39,7 +39,7 @@ fn means_far_larger_than_deviations() {
         let round = |values: Vec<f64>| -> Vec<f64> {
             values
                 .iter()
-                .map(|&value| f64::from(value as f32))
+                .map(|&value| f32::from_f64(value).to_f64())
                 .collect()
         };
         let away = |values: Vec<f64>| round(values.iter().map(|value| value + far).collect());
@@ -86,7 +86,10 @@ fn what_is_not_given_is_not_multiplied() {
     let (_, pass) = layer.forward_frozen(tensor(&infinite)).unwrap();
     let second = pass.double_backward(&tensor(&ordinary), given).unwrap();
     let inv_std = 0.5f32.sqrt();
-    let expected: Vec<f32> = ordinary.iter().map(|&u| u as f32 * inv_std).collect();
+    let expected: Vec<f32> = ordinary
+        .iter()
+        .map(|&u| f32::from_f64(u) * inv_std)
+        .collect();
     for (found, expected) in second.dy.to_vec().unwrap().iter().zip(&expected) {
         assert!(
             (found - expected).abs() < 1e-6,
