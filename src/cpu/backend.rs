@@ -15,9 +15,9 @@ use crate::cpu::operands::{activation_of, epilogue_of, write_statistics};
 use crate::cpu::renormalization::BatchAffine;
 use crate::cpu::steps::backward_params::BackwardParams;
 use crate::cpu::steps::compiled::ChannelElement;
-use crate::cpu::steps::double_backward::{self, DoubleBackward};
-use crate::cpu::steps::fused::{BACKWARD_ARRAYS, FORWARD_ARRAYS};
+use crate::cpu::steps::double_backward::DoubleBackward;
 use crate::cpu::steps::two_factors::TwoFactors;
+use crate::cpu::tiling::pass_arrays;
 use crate::cpu::tiling::view::MatrixView;
 use crate::cpu::{Cpu, CpuMask};
 use crate::element::{Compute, Element};
@@ -45,7 +45,7 @@ impl Steps for Cpu {
         epsilon: f64,
         mut out: StatisticsMut<&mut [T::Compute]>,
     ) -> Result<()> {
-        let tiling = MatrixView::of(shape).for_statistics(1, size_of::<T>());
+        let tiling = MatrixView::of(shape).for_statistics(pass_arrays::STATISTICS, size_of::<T>());
         events::begins::<T>(self, "statistics", shape, || tiling);
         let finalized =
             self.attempt(size_of_val(x), || T::statistics(self, &tiling, x, epsilon))?;
@@ -61,7 +61,7 @@ impl Steps for Cpu {
         x: &[T],
         out: MomentsMut<'_>,
     ) -> Result<()> {
-        let tiling = MatrixView::of(shape).for_statistics(FORWARD_ARRAYS, size_of::<T>());
+        let tiling = MatrixView::of(shape).for_statistics(pass_arrays::FORWARD, size_of::<T>());
         events::begins::<T>(self, "statistics_in_f64", shape, || tiling);
         let moments = self.attempt(size_of_val(x), || T::moments_all(self, &tiling, x))?;
         out.mean.copy_from_slice(&moments.mean);
@@ -135,7 +135,7 @@ impl Steps for Cpu {
         mut out: GradientSumsMut<&mut [T::Compute]>,
     ) -> Result<()> {
         let view = MatrixView::of(shape);
-        let tiling = view.for_statistics(2, size_of::<T>());
+        let tiling = view.for_statistics(pass_arrays::BACKWARD_REDUCE, size_of::<T>());
         events::begins::<T>(self, "backward_reduce", shape, || tiling);
         let sums = self.reduce_in_either_form(&tiling, dy, x, with, activation)?;
         <T::Compute as ChannelElement>::write_gradients(&sums, &mut out);
@@ -154,7 +154,7 @@ impl Steps for Cpu {
         out: GradientSumsMut<&mut [f64]>,
     ) -> Result<()> {
         let view = MatrixView::of(shape);
-        let tiling = view.for_statistics(BACKWARD_ARRAYS, size_of::<T>());
+        let tiling = view.for_statistics(pass_arrays::BACKWARD, size_of::<T>());
         events::begins::<T>(self, "backward_reduce_in_f64", shape, || tiling);
         let sums = self.reduce_in_either_form(&tiling, dy, x, with, activation)?;
         out.gamma.copy_from_slice(&sums.dgamma);
@@ -249,7 +249,7 @@ impl Steps for Cpu {
     ) -> Result<()> {
         let view = MatrixView::of(shape);
         events::begins::<T>(self, "backward", shape, || {
-            view.for_statistics(BACKWARD_ARRAYS, size_of::<T>())
+            view.for_statistics(pass_arrays::BACKWARD, size_of::<T>())
         });
         let params = BackwardParams::new(&view, x, with, source, activation_of(activation))?;
         let sums = self.attempt(size_of_val(x), || {
@@ -273,7 +273,7 @@ impl Steps for Cpu {
     ) -> Result<()> {
         let view = &MatrixView::of(shape);
         events::begins::<T>(self, "double_backward", shape, || {
-            view.for_statistics(double_backward::ARRAYS, size_of::<T>())
+            view.for_statistics(pass_arrays::DOUBLE_BACKWARD, size_of::<T>())
         });
         let params = &BackwardParams::new(view, x, with, source, activation_of(activation))?;
         let pass = DoubleBackward {

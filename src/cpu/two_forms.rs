@@ -8,8 +8,8 @@ use crate::cpu::kernels::backward_reduce::AffineGradients;
 use crate::cpu::operands::{activation_of, epilogue_of};
 use crate::cpu::renormalization::{BatchAffine, FinalizedBatch};
 use crate::cpu::steps::backward_params::BackwardParams;
-use crate::cpu::steps::fused::FORWARD_ARRAYS;
 use crate::cpu::steps::two_factors::TwoFactors;
+use crate::cpu::tiling::pass_arrays;
 use crate::cpu::tiling::tile::Tiling;
 use crate::cpu::tiling::view::MatrixView;
 use crate::cpu::{Cpu, CpuMask};
@@ -30,7 +30,7 @@ impl Cpu {
     ) -> Result<FinalizedBatch<T::Compute>> {
         let view = MatrixView::of(shape);
         events::begins::<T>(self, pass, shape, || {
-            view.for_statistics(FORWARD_ARRAYS, size_of::<T>())
+            view.for_statistics(pass_arrays::FORWARD, size_of::<T>())
         });
         let (epilogue, mut saved) = epilogue_of(epilogue);
         let (finalized, renormalized) = self.attempt(size_of_val(x), || {

@@ -1,4 +1,5 @@
-//! The tiling plan: how a view is cut into work, by its shape and the size of its values, never by how many threads there are.
+//! The tiling plan: how a view is cut into work, by its shape, the size of its values and how many arrays of them a pass reads and
+//! writes (`pass_arrays.rs`), never by how many threads there are.
 
 use crate::cpu::simd::aligned::CACHE_LINE;
 use crate::cpu::tiling::span::STREAMS;
@@ -83,7 +84,7 @@ impl MatrixView {
     }
 
     /// How to take statistics: of whole channels where that gives enough tiles, in parts to be merged otherwise.
-    /// `arrays` is how many arrays of values of `value_bytes` the pass touches.
+    /// `arrays` is how many arrays of values of `value_bytes` the pass reads and writes.
     pub(crate) fn for_statistics(&self, arrays: usize, value_bytes: usize) -> Tiling {
         let bytes = arrays * value_bytes;
         if self.len * bytes <= SINGLE_TILE_BYTES {
