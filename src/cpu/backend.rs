@@ -87,7 +87,7 @@ impl Steps for Cpu {
         batch: Statistics<&[C]>,
         running: RunningMut<&mut [C]>,
     ) -> Result<()> {
-        C::follow(&batch, running);
+        <C as ChannelElement>::update_running(&batch, running);
         Ok(())
     }
 
