@@ -1,4 +1,5 @@
-//! The steps on the CPU: each hands its operands to the step of its name in `steps/`, some by way of `two_forms.rs`.
+//! The steps on the CPU: each hands its operands to the step of its name in `steps/`, those that come in two forms by way of `training_pass.rs` and
+//! `backward_steps.rs`.
 
 use crate::backend::checked::Checked;
 use crate::backend::epilogue::{ActivationBackward, Epilogue};
@@ -137,7 +138,7 @@ impl Steps for Cpu {
         let view = MatrixView::of(shape);
         let tiling = view.for_statistics(pass_arrays::BACKWARD_REDUCE, size_of::<T>());
         events::begins::<T>(self, "backward_reduce", shape, || tiling);
-        let sums = self.reduce_in_either_form(&tiling, dy, x, with, activation)?;
+        let sums = self.reduce_gradients(&tiling, dy, x, with, activation)?;
         <T::Compute as ChannelElement>::write_gradients(&sums, &mut out);
         Ok(())
     }
@@ -156,7 +157,7 @@ impl Steps for Cpu {
         let view = MatrixView::of(shape);
         let tiling = view.for_statistics(pass_arrays::BACKWARD, size_of::<T>());
         events::begins::<T>(self, "backward_reduce_in_f64", shape, || tiling);
-        let sums = self.reduce_in_either_form(&tiling, dy, x, with, activation)?;
+        let sums = self.reduce_gradients(&tiling, dy, x, with, activation)?;
         out.gamma.copy_from_slice(&sums.dgamma);
         out.beta.copy_from_slice(&sums.dbeta);
         Ok(())
@@ -173,7 +174,7 @@ impl Steps for Cpu {
         sums: Option<GradientSums<&[T::Compute]>>,
         dresidual: Option<&mut [T]>,
     ) -> Result<()> {
-        self.input_in_either_form(shape, dy_to_dx, x, with, activation, sums, dresidual)
+        self.input_gradient(shape, dy_to_dx, x, with, activation, sums, dresidual)
     }
 
     fn run_backward_input_in_f64<T: Element>(
@@ -187,7 +188,7 @@ impl Steps for Cpu {
         sums: Option<GradientSums<&[f64]>>,
         dresidual: Option<&mut [T]>,
     ) -> Result<()> {
-        self.input_in_either_form(shape, dy_to_dx, x, with, activation, sums, dresidual)
+        self.input_gradient(shape, dy_to_dx, x, with, activation, sums, dresidual)
     }
 
     fn run_forward_training<T: Element>(
@@ -205,7 +206,7 @@ impl Steps for Cpu {
             reference: None,
         };
         let (finalized, _) =
-            self.forward_in_either_form("forward_training", shape, x, affine, epilogue, y)?;
+            self.training_pass("forward_training", shape, x, affine, epilogue, y)?;
         write_statistics(&finalized, &mut out);
         self.update_running_of(checked, out)
     }
@@ -227,7 +228,7 @@ impl Steps for Cpu {
             reference: Some(reference),
         };
         let (finalized, used) =
-            self.forward_in_either_form("forward_renormalized", shape, x, affine, epilogue, y)?;
+            self.training_pass("forward_renormalized", shape, x, affine, epilogue, y)?;
         if let Some(used) = used {
             used.write(renormalized);
         }
