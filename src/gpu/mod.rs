@@ -39,7 +39,7 @@ use crate::shape::Shape;
 #[doc(hidden)]
 pub mod internal {
     pub use crate::gpu::arguments::{
-        Activation, Arguments, ArrayShape, Arrays, ChannelArrays, Choices, Numbers, Partition,
+        ActivationCode, Arguments, ArrayShape, Arrays, ChannelArrays, Choices, Numbers, Partition,
         Saved, Workspace, aligned,
     };
     pub use crate::gpu::driver::{COUNTER_BYTES, Driver, Launched, PARTIAL_BYTES, WORKSPACE_BYTES};
