@@ -13,7 +13,7 @@ const SINGLE_TILE_BYTES: usize = 128 << 10;
 const CACHED_BYTES: usize = 512 << 10;
 /// Values a tile has where nothing needs to stay in cache: long spans, where that leaves enough tiles.
 const TILE_VALUES: std::ops::RangeInclusive<usize> = 32 << 10..=128 << 10;
-/// Values of a tile that has not all of its channels.
+/// Values of a tile that has some of its channels' values only.
 const CUT_CHANNEL_VALUES: usize = 64 << 10;
 /// The span of memory that a tile takes from each row, where channels are many and small.
 const MAX_SPAN_VALUES: usize = 4 << 10;
