@@ -121,7 +121,7 @@ impl<T: SimdElement> Kernel for DoubleBackwardTile<'_, '_, T> {
             tile,
             coefficients,
             &mut self,
-            Traversal::Reverse,
+            Traversal::Descending,
         );
     }
 }

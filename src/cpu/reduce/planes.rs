@@ -36,15 +36,15 @@ pub(crate) fn can_overlap(view: &MatrixView, tile: &Tile, written: &Tile) -> boo
 /// is in cache still where all is too large for it, is written first. By the tile alone, for bits depend on it.
 fn order_of_sums(tile: &Tile) -> Traversal {
     if tile.planes.start.is_multiple_of(2) {
-        Traversal::Reverse
+        Traversal::Descending
     } else {
-        Traversal::Forward
+        Traversal::Ascending
     }
 }
 
 /// In which order a tile's rows are written: as those of the next one are added up, if that is overlapped.
 pub(crate) fn order_of_writing(next: Option<&Tile>) -> Traversal {
-    next.map_or(Traversal::Reverse, order_of_sums)
+    next.map_or(Traversal::Descending, order_of_sums)
 }
 
 /// Σa and Σa·b of the planes of a tile.

@@ -34,7 +34,7 @@ impl MatrixView {
             tile_rows: self.rows.max(1),
             tile_planes: planes.clamp(1, self.planes),
             piece: self.width,
-            order: Traversal::Forward,
+            order: Traversal::Ascending,
         }
     }
 
@@ -53,7 +53,7 @@ impl MatrixView {
             tile_rows: rows.max(1).next_multiple_of(STREAMS * step),
             tile_planes: self.planes,
             piece: self.width,
-            order: Traversal::Forward,
+            order: Traversal::Ascending,
         };
         if !self.splits_rows() || (self.width == 1 && row <= values) {
             return whole_rows(values / row, self.rows_of_lines());
@@ -79,7 +79,7 @@ impl MatrixView {
             } else {
                 (values / 2).next_multiple_of(64)
             },
-            order: Traversal::Forward,
+            order: Traversal::Ascending,
         }
     }
 
@@ -130,7 +130,7 @@ impl MatrixView {
                 tile_rows: rows,
                 tile_planes: self.planes,
                 piece: self.width,
-                order: Traversal::Forward,
+                order: Traversal::Ascending,
             };
         }
         let piece = if self.width > 2 * CUT_CHANNEL_VALUES {
@@ -143,7 +143,7 @@ impl MatrixView {
             tile_rows: (CUT_CHANNEL_VALUES / self.width).max(1),
             tile_planes: 1,
             piece,
-            order: Traversal::Forward,
+            order: Traversal::Ascending,
         }
     }
 }

@@ -40,7 +40,7 @@ impl Tiling {
     /// The same tiles, to be worked on from the last to the first.
     pub(crate) fn reversed(self) -> Self {
         Self {
-            order: Traversal::Reverse,
+            order: Traversal::Descending,
             ..self
         }
     }
