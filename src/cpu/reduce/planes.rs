@@ -29,7 +29,7 @@ const PLANE_LANES: usize = 2 * LANES;
 /// Whether the sums of a tile can be taken while the pass writes another: where both go through their tiles the same way.
 pub(crate) fn can_overlap(view: &MatrixView, tile: &Tile, written: &Tile) -> bool {
     let contiguous = view.rows_are_contiguous() && written.has_whole_rows(view);
-    view.has_planes() && tile.has_extents_of(written) && !contiguous
+    view.neighbours_share_a_channel() && tile.has_extents_of(written) && !contiguous
 }
 
 /// In which order the rows of a tile are added up: neighbouring tiles the other way round, so that what was read last, and

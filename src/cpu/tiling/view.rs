@@ -76,7 +76,7 @@ impl MatrixView {
     }
 
     /// Whether neighbouring values are of one channel, so that sums are a plane's; otherwise they are a column's.
-    pub(crate) fn has_planes(&self) -> bool {
+    pub(crate) fn neighbours_share_a_channel(&self) -> bool {
         self.width > 1
     }
 
