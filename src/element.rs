@@ -1,4 +1,4 @@
-//! The data types, and the one place where each is given what it needs.
+//! The data types by name, and what each brings together: its vectors, the steps compiled for it, what a driver needs of it.
 
 use std::fmt;
 
@@ -23,6 +23,12 @@ pub enum DType {
     F32,
     /// Double precision.
     F64,
+}
+
+#[cfg(feature = "__gpu")]
+impl DType {
+    /// Every one.
+    pub(crate) const ALL: [Self; 4] = [Self::F32, Self::F16, Self::BF16, Self::F64];
 }
 
 impl fmt::Display for DType {

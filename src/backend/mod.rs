@@ -1,4 +1,5 @@
-//! THE CONTRACT: batch normalization is five steps, and a backend is whoever can do the five steps.
+//! THE CONTRACT: batch normalization is five steps, and a backend is whoever has memory ([`Memory`]) and can do the steps on it (`Steps`):
+//! these two are what it implements. [`Backend`] has what callers call, which checks and hands on.
 //!
 //! | step | method | PyTorch's word |
 //! |---|---|---|
@@ -9,8 +10,8 @@
 //! | dy → dx | [`Backend::backward_input`] | `batch_norm_backward_elemt` |
 //!
 //! [`Backend::forward_training`] and [`Backend::backward`] are the steps in order; [`composed`] is that composition,
-//! which is their meaning and what they are tested against. Every backend has fused forms of them that read memory fewer
-//! times. The steps stay public: synchronized, masked and other batch norms are built from them. The three whose results several
+//! which is their meaning and what they are tested against. Backends have fused forms of them that read memory fewer
+//! times, and call the composition where they have none. The steps stay public: synchronized, masked and other batch norms are built from them. The three whose results several
 //! may have to put together come in another form, which answers on the host in `f64` (unrounded on the processor): [`Backend::statistics_in_f64`],
 //! [`Backend::backward_reduce_in_f64`] and [`Backend::backward_input_in_f64`].
 //!

@@ -1,4 +1,5 @@
-//! The steps on the CPU: each hands its operands to the step of its name in `steps/`, some by way of `two_forms.rs`.
+//! The steps on the CPU: each hands its operands to the step of its name in `steps/`, those that come in two forms by way of `training_pass.rs` and
+//! `backward_steps.rs`.
 
 use crate::backend::checked::Checked;
 use crate::backend::epilogue::{ActivationBackward, Epilogue};
@@ -15,9 +16,9 @@ use crate::cpu::operands::{activation_of, epilogue_of, write_statistics};
 use crate::cpu::renormalization::BatchAffine;
 use crate::cpu::steps::backward_params::BackwardParams;
 use crate::cpu::steps::compiled::ChannelElement;
-use crate::cpu::steps::double_backward::{self, DoubleBackward};
-use crate::cpu::steps::fused::{BACKWARD_ARRAYS, FORWARD_ARRAYS};
+use crate::cpu::steps::double_backward::DoubleBackward;
 use crate::cpu::steps::two_factors::TwoFactors;
+use crate::cpu::tiling::pass_arrays;
 use crate::cpu::tiling::view::MatrixView;
 use crate::cpu::{Cpu, CpuMask};
 use crate::element::{Compute, Element};
@@ -45,7 +46,7 @@ impl Steps for Cpu {
         epsilon: f64,
         mut out: StatisticsMut<&mut [T::Compute]>,
     ) -> Result<()> {
-        let tiling = MatrixView::of(shape).for_statistics(1, size_of::<T>());
+        let tiling = MatrixView::of(shape).for_statistics(pass_arrays::STATISTICS, size_of::<T>());
         events::begins::<T>(self, "statistics", shape, || tiling);
         let finalized =
             self.attempt(size_of_val(x), || T::statistics(self, &tiling, x, epsilon))?;
@@ -61,7 +62,7 @@ impl Steps for Cpu {
         x: &[T],
         out: MomentsMut<'_>,
     ) -> Result<()> {
-        let tiling = MatrixView::of(shape).for_statistics(FORWARD_ARRAYS, size_of::<T>());
+        let tiling = MatrixView::of(shape).for_statistics(pass_arrays::FORWARD, size_of::<T>());
         events::begins::<T>(self, "statistics_in_f64", shape, || tiling);
         let moments = self.attempt(size_of_val(x), || T::moments_all(self, &tiling, x))?;
         out.mean.copy_from_slice(&moments.mean);
@@ -87,7 +88,7 @@ impl Steps for Cpu {
         batch: Statistics<&[C]>,
         running: RunningMut<&mut [C]>,
     ) -> Result<()> {
-        C::follow(&batch, running);
+        <C as ChannelElement>::update_running(&batch, running);
         Ok(())
     }
 
@@ -135,9 +136,9 @@ impl Steps for Cpu {
         mut out: GradientSumsMut<&mut [T::Compute]>,
     ) -> Result<()> {
         let view = MatrixView::of(shape);
-        let tiling = view.for_statistics(2, size_of::<T>());
+        let tiling = view.for_statistics(pass_arrays::BACKWARD_REDUCE, size_of::<T>());
         events::begins::<T>(self, "backward_reduce", shape, || tiling);
-        let sums = self.reduce_in_either_form(&tiling, dy, x, with, activation)?;
+        let sums = self.reduce_gradients(&tiling, dy, x, with, activation)?;
         <T::Compute as ChannelElement>::write_gradients(&sums, &mut out);
         Ok(())
     }
@@ -154,9 +155,9 @@ impl Steps for Cpu {
         out: GradientSumsMut<&mut [f64]>,
     ) -> Result<()> {
         let view = MatrixView::of(shape);
-        let tiling = view.for_statistics(BACKWARD_ARRAYS, size_of::<T>());
+        let tiling = view.for_statistics(pass_arrays::BACKWARD, size_of::<T>());
         events::begins::<T>(self, "backward_reduce_in_f64", shape, || tiling);
-        let sums = self.reduce_in_either_form(&tiling, dy, x, with, activation)?;
+        let sums = self.reduce_gradients(&tiling, dy, x, with, activation)?;
         out.gamma.copy_from_slice(&sums.dgamma);
         out.beta.copy_from_slice(&sums.dbeta);
         Ok(())
@@ -173,7 +174,7 @@ impl Steps for Cpu {
         sums: Option<GradientSums<&[T::Compute]>>,
         dresidual: Option<&mut [T]>,
     ) -> Result<()> {
-        self.input_in_either_form(shape, dy_to_dx, x, with, activation, sums, dresidual)
+        self.input_gradient(shape, dy_to_dx, x, with, activation, sums, dresidual)
     }
 
     fn run_backward_input_in_f64<T: Element>(
@@ -187,7 +188,7 @@ impl Steps for Cpu {
         sums: Option<GradientSums<&[f64]>>,
         dresidual: Option<&mut [T]>,
     ) -> Result<()> {
-        self.input_in_either_form(shape, dy_to_dx, x, with, activation, sums, dresidual)
+        self.input_gradient(shape, dy_to_dx, x, with, activation, sums, dresidual)
     }
 
     fn run_forward_training<T: Element>(
@@ -205,7 +206,7 @@ impl Steps for Cpu {
             reference: None,
         };
         let (finalized, _) =
-            self.forward_in_either_form("forward_training", shape, x, affine, epilogue, y)?;
+            self.training_pass("forward_training", shape, x, affine, epilogue, y)?;
         write_statistics(&finalized, &mut out);
         self.update_running_of(checked, out)
     }
@@ -227,7 +228,7 @@ impl Steps for Cpu {
             reference: Some(reference),
         };
         let (finalized, used) =
-            self.forward_in_either_form("forward_renormalized", shape, x, affine, epilogue, y)?;
+            self.training_pass("forward_renormalized", shape, x, affine, epilogue, y)?;
         if let Some(used) = used {
             used.write(renormalized);
         }
@@ -249,7 +250,7 @@ impl Steps for Cpu {
     ) -> Result<()> {
         let view = MatrixView::of(shape);
         events::begins::<T>(self, "backward", shape, || {
-            view.for_statistics(BACKWARD_ARRAYS, size_of::<T>())
+            view.for_statistics(pass_arrays::BACKWARD, size_of::<T>())
         });
         let params = BackwardParams::new(&view, x, with, source, activation_of(activation))?;
         let sums = self.attempt(size_of_val(x), || {
@@ -273,7 +274,7 @@ impl Steps for Cpu {
     ) -> Result<()> {
         let view = &MatrixView::of(shape);
         events::begins::<T>(self, "double_backward", shape, || {
-            view.for_statistics(double_backward::ARRAYS, size_of::<T>())
+            view.for_statistics(pass_arrays::DOUBLE_BACKWARD, size_of::<T>())
         });
         let params = &BackwardParams::new(view, x, with, source, activation_of(activation))?;
         params.check_one_factor("gamma times inv_std where second derivatives are asked for")?;

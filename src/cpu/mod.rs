@@ -1,6 +1,7 @@
 //! The CPU backend: a SIMD level and the threads to run it on.
 
 pub(crate) mod backend;
+pub(crate) mod backward_steps;
 pub(crate) mod elementwise;
 pub(crate) mod epilogue;
 pub(crate) mod events;
@@ -15,7 +16,7 @@ pub(crate) mod running;
 pub(crate) mod simd;
 pub(crate) mod steps;
 pub(crate) mod tiling;
-pub(crate) mod two_forms;
+pub(crate) mod training_pass;
 
 use std::fmt;
 

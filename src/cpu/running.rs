@@ -1,10 +1,10 @@
-//! The running statistics follow a batch.
+//! Step 2: the running statistics follow a batch.
 
 use crate::backend::operands::{RunningMut, Statistics};
 use crate::numeric::Real;
 
 /// `running = (1 − factor)·running + factor·batch`, rounded once.
-pub(crate) fn follow<C: Real>(batch: &Statistics<&[C]>, running: RunningMut<&mut [C]>) {
+pub(crate) fn update_running<C: Real>(batch: &Statistics<&[C]>, running: RunningMut<&mut [C]>) {
     let RunningMut {
         mean,
         variance,

@@ -3,7 +3,7 @@
 use cudarc::driver::sys::CUdevice_attribute as Attribute;
 use cudarc::driver::{CudaContext, DriverError};
 
-use crate::gpu::driver::Attributes;
+use crate::gpu::attributes::Attributes;
 
 /// Blocks of a cluster that every device with clusters can run.
 const PORTABLE_CLUSTER: u32 = 8;

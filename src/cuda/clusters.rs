@@ -6,8 +6,9 @@ use crate::cuda::driver_error::driver_error;
 use crate::cuda::kernels::Kernels;
 use crate::cuda::launch;
 use crate::error::Result;
-use crate::gpu::driver::{Attributes, Launch};
+use crate::gpu::attributes::Attributes;
 use crate::gpu::kernel::{self, Kernel, Strategy};
+use crate::gpu::launch::Launch;
 use crate::gpu::plan::occupancy::{SharedBudgets, THREADS, THREADS_ALONE};
 
 /// Beyond what every device with clusters can run.

@@ -16,9 +16,12 @@ use crate::element::{DType, Element};
 use crate::error::cause::Cause;
 use crate::error::{Error, Result};
 use crate::gpu::arguments::Arguments;
-use crate::gpu::driver::{Attributes, Driver, Launch, Launched, WORKSPACE_BYTES};
+use crate::gpu::attributes::Attributes;
+use crate::gpu::driver::{Driver, Launched};
 use crate::gpu::kernel;
 use crate::gpu::kernel::{Kernel, Operation};
+use crate::gpu::launch::Launch;
+use crate::gpu::workspace::WORKSPACE_BYTES;
 
 /// A stream of a device, the kernels loaded there, and the workspace that they use in this stream.
 ///

@@ -11,7 +11,7 @@ use crate::cuda::driver_error::driver_error;
 use crate::cuda::modules;
 use crate::cuda::version::CudaVersion;
 use crate::error::{Error, Result};
-use crate::gpu::driver::Attributes;
+use crate::gpu::attributes::Attributes;
 use crate::gpu::kernel::Kernel;
 
 /// The kernels of one context.

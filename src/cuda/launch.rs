@@ -10,7 +10,7 @@ use std::ptr;
 use cudarc::driver::{CudaFunction, CudaStream, DriverError, sys};
 
 use crate::gpu::arguments::Arguments;
-use crate::gpu::driver::Launch;
+use crate::gpu::launch::Launch;
 
 /// Starts `function` after the work that is in the stream. Neither allocates nor waits.
 ///

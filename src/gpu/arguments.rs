@@ -70,7 +70,7 @@ pub struct Partition {
 /// What becomes of v on its way to y. Whether a residual is added before, [`Arrays::residual`] says.
 #[repr(u32)]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Activation {
+pub enum ActivationCode {
     #[default]
     None = 0,
     Relu = 1,
@@ -111,7 +111,7 @@ pub mod aligned {
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Choices {
-    pub activation: Activation,
+    pub activation: ActivationCode,
     pub saved: Saved,
     pub batch_statistics: u32,
     pub reverse: u32,

@@ -1,6 +1,6 @@
 //! GPUs by their data sheets, to plan for one that is not there.
 
-use crate::gpu::driver::Attributes;
+use crate::gpu::attributes::Attributes;
 
 impl Attributes {
     /// The device for which partitions of sums are chosen, so that other devices can have the same.

@@ -4,7 +4,8 @@ use crate::backend::memory::Memory;
 use crate::element::Element;
 use crate::error::{Error, Result};
 use crate::gpu::arguments::Arguments;
-use crate::gpu::kernel::Kernel;
+use crate::gpu::attributes::Attributes;
+use crate::gpu::launch::Launch;
 
 /// [`Memory`] and launches. There are two: the CUDA driver, and the host that runs the kernels on the processor for tests.
 pub trait Driver: Memory {
@@ -30,8 +31,8 @@ pub trait Driver: Memory {
 
     /// The device's numbers, asked once.
     fn attributes(&self) -> &Attributes;
-    /// [`WORKSPACE_BYTES`] of device memory that only this driver's stream uses, zero between launches where a kernel
-    /// counts in it.
+    /// [`WORKSPACE_BYTES`](super::internal::WORKSPACE_BYTES) of device memory that only this driver's stream uses, zero between
+    /// launches where a kernel counts in it.
     fn workspace(&self) -> u64;
     /// Puts a kernel into the stream.
     ///
@@ -55,55 +56,4 @@ pub enum Launched {
     /// The device cannot have all of its blocks at once, or none of its clusters: nothing was started. The error is for
     /// whoever has no other plan.
     NoRoom(Error),
-}
-
-/// Bytes of workspace: first the counters, then the partial sums.
-pub const WORKSPACE_BYTES: usize = COUNTER_BYTES + PARTIAL_BYTES;
-/// Bytes of the 32-bit counters.
-pub const COUNTER_BYTES: usize = 1 << 20;
-/// Bytes of partial sums, 16 for each pair of `f64` numbers.
-pub const PARTIAL_BYTES: usize = 6 << 20;
-
-/// One launch of one kernel. A driver does everything that is said here, so a new field takes a new minor version.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Launch {
-    /// Which.
-    pub kernel: Kernel,
-    /// Blocks.
-    pub blocks: u32,
-    /// Threads of a block.
-    pub threads: u32,
-    /// Blocks of a cluster; 1 where there are none.
-    pub cluster: u32,
-    /// Bytes of dynamic shared memory of a block.
-    pub shared_bytes: u32,
-    /// Whether all blocks must run at once because they wait for each other.
-    pub cooperative: bool,
-}
-
-/// What a plan needs to know of a device.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Attributes {
-    /// Compute capability times ten: 75, 80, 86, 89, 90, 100, 120.
-    pub architecture: u32,
-    /// Streaming multiprocessors.
-    pub multiprocessors: u32,
-    /// Bytes of shared memory that one block can ask for (opt-in maximum).
-    pub shared_per_block: u32,
-    /// Bytes of shared memory of a multiprocessor.
-    pub shared_per_multiprocessor: u32,
-    /// Threads that a multiprocessor can hold.
-    pub threads_per_multiprocessor: u32,
-    /// Bytes of the second-level cache.
-    pub l2_bytes: u32,
-    /// Bytes a second that memory moves at the most; 0 where the driver does not say.
-    pub memory_rate: u64,
-    /// The multiprocessors' clock at its highest, in kHz.
-    pub clock_khz: u32,
-    /// The most blocks of a cluster, of kernels of which two blocks fit a multiprocessor; 1 where there are no clusters.
-    pub cluster_blocks: u32,
-    /// The same of kernels of which a block has a multiprocessor's shared memory alone.
-    pub cluster_blocks_alone: u32,
-    /// Whether cooperative launches work.
-    pub cooperative: bool,
 }

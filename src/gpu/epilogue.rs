@@ -1,4 +1,4 @@
-//! Activations, and what is saved of them, as `kernels/arguments.cuh` numbers them.
+//! Activations, what is saved of them, and the residual, as `kernels/arguments.cuh` has them.
 
 use crate::backend::activation::Activation;
 use crate::backend::epilogue::{ActivationBackward, Epilogue};
@@ -6,7 +6,7 @@ use crate::backend::saved_activation::SavedActivation;
 use crate::element::Element;
 use crate::error::Result;
 use crate::gpu::GpuMask;
-use crate::gpu::arguments::{Activation as ActivationCode, Saved, aligned};
+use crate::gpu::arguments::{ActivationCode, Saved, aligned};
 use crate::gpu::driver::Driver;
 use crate::gpu::launcher::Launcher;
 

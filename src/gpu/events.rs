@@ -1,6 +1,6 @@
 //! What a program that listens is told of each launch (feature `tracing`). Without the feature nothing is left of it.
 
-use crate::gpu::driver::Launch;
+use crate::gpu::launch::Launch;
 use crate::gpu::plan::descriptor::TensorDescriptor;
 
 /// That a kernel is put into the stream, for an array as the kernels see it: none for a kernel of one value per channel.

@@ -187,7 +187,6 @@ impl fmt::Display for Kernel {
 
 /// Every kernel there is.
 pub fn all() -> impl Iterator<Item = Kernel> {
-    let dtypes = [DType::F32, DType::F16, DType::BF16, DType::F64];
     Family::ALL
         .into_iter()
         .flat_map(|family| Strategy::ALL.map(|strategy| (family, strategy)))
@@ -195,7 +194,7 @@ pub fn all() -> impl Iterator<Item = Kernel> {
             Operation::ALL.map(|operation| (family, strategy, operation))
         })
         .flat_map(move |(family, strategy, operation)| {
-            dtypes.map(|dtype| Kernel {
+            DType::ALL.map(|dtype| Kernel {
                 family,
                 strategy,
                 operation,

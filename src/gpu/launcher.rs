@@ -4,12 +4,14 @@ use crate::backend::operands::{GradientSumsMut, InOut, Normalization, RunningMut
 use crate::element::{Compute, DType, Element};
 use crate::error::Result;
 use crate::gpu::arguments::{Arguments, Workspace, aligned};
-use crate::gpu::driver::{COUNTER_BYTES, Driver, Launch, Launched};
+use crate::gpu::driver::{Driver, Launched};
 use crate::gpu::events;
 use crate::gpu::kernel::{Kernel, Operation};
+use crate::gpu::launch::Launch;
 use crate::gpu::plan::descriptor::TensorDescriptor;
 use crate::gpu::plan::launch_plan::{LaunchPlan, per_channel, signed};
 use crate::gpu::plan::split::{self, Step};
+use crate::gpu::workspace::COUNTER_BYTES;
 use crate::shape::Shape;
 
 /// Makes one or more launches on the same operands.

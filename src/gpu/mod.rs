@@ -5,6 +5,7 @@
 //! written as a literal ([`Attributes`], and the constants that predictions are made by) in any minor one.
 
 pub(crate) mod arguments;
+pub(crate) mod attributes;
 pub(crate) mod devices;
 pub(crate) mod driver;
 pub(crate) mod epilogue;
@@ -12,6 +13,7 @@ pub(crate) mod events;
 pub(crate) mod fused;
 pub(crate) mod in_f64;
 pub(crate) mod kernel;
+pub(crate) mod launch;
 pub(crate) mod launcher;
 pub(crate) mod memory;
 
@@ -19,12 +21,14 @@ pub mod plan;
 pub(crate) mod plans;
 pub(crate) mod renormalization;
 pub(crate) mod steps;
+pub(crate) mod workspace;
 
 use std::fmt::{self, Display, Formatter};
 use std::sync::Arc;
 
-pub use driver::{Attributes, Launch};
+pub use attributes::Attributes;
 pub use kernel::{Family, Kernel, Operation, Strategy};
+pub use launch::Launch;
 
 use crate::element::DType;
 use crate::gpu::driver::Driver;
@@ -39,11 +43,12 @@ use crate::shape::Shape;
 #[doc(hidden)]
 pub mod internal {
     pub use crate::gpu::arguments::{
-        Activation, Arguments, ArrayShape, Arrays, ChannelArrays, Choices, Numbers, Partition,
+        ActivationCode, Arguments, ArrayShape, Arrays, ChannelArrays, Choices, Numbers, Partition,
         Saved, Workspace, aligned,
     };
-    pub use crate::gpu::driver::{COUNTER_BYTES, Driver, Launched, PARTIAL_BYTES, WORKSPACE_BYTES};
+    pub use crate::gpu::driver::{Driver, Launched};
     pub use crate::gpu::kernel::all as all_kernels;
+    pub use crate::gpu::workspace::{COUNTER_BYTES, PARTIAL_BYTES, WORKSPACE_BYTES};
 }
 
 /// A GPU behind a driver: the same steps and the same kernels for each.

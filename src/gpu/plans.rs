@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::element::DType;
-use crate::gpu::driver::{Attributes, Launch};
+use crate::gpu::attributes::Attributes;
+use crate::gpu::launch::Launch;
 use crate::gpu::plan::choice::choose;
 use crate::gpu::plan::descriptor::TensorDescriptor;
 use crate::gpu::plan::explanation::Explanation;

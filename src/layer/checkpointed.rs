@@ -1,4 +1,4 @@
-//! A pass without its input, which is computed once more before the backward pass.
+//! A pass that does not keep its input: the caller computes that once more, for the backward pass.
 
 use std::fmt;
 

@@ -57,11 +57,13 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
         X: Data<B, Element = T>,
     {
         let Some(running) = &self.running else {
-            return self.parts().forward_batch(x, residual, y, None, None, None);
+            return self
+                .without_running()
+                .forward_batch(x, residual, y, None, None, None);
         };
         let View { shape, values } = lent("x", &x)?;
         let statistics = running.as_batch(&self.backend, self.config.epsilon_value())?;
-        let forward = self.parts().forward(&shape, residual)?;
+        let forward = self.without_running().forward(&shape, residual)?;
         let y = output_slice(&shape, "y", y)?;
         let saved = forward.frozen(values, y, statistics)?;
         Ok(Pass::new(&self.backend, &self.config, x, saved))

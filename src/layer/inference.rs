@@ -63,7 +63,7 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
         check_input_channels(&self.config, &shape)?;
         let y = output_slice(&shape, "y", y)?;
         let statistics = self.inference_statistics::<T>(&shape, values)?;
-        let forward = self.parts().forward(&shape, residual)?;
+        let forward = self.without_running().forward(&shape, residual)?;
         forward.inference(InOut::Separate(values, y), &statistics)
     }
 
@@ -80,7 +80,7 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
         T: Element<Compute = C>,
     {
         let View { shape, values } = lent("x", x)?;
-        let forward = self.parts().forward(&shape, residual)?;
+        let forward = self.without_running().forward(&shape, residual)?;
         let statistics = self.inference_statistics::<T>(&shape, values)?;
         let both = x.lend_mut()?.values;
         forward.inference(InOut::InPlace(both), &statistics)

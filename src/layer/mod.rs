@@ -224,12 +224,12 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
         shape: &Shape,
         residual: Option<&'r dyn Data<B, Element = T>>,
     ) -> Result<Forward<'r, T, B>> {
-        self.parts().forward(shape, residual)
+        self.without_running().forward(shape, residual)
     }
 
     /// What a pass reads.
-    fn parts(&self) -> Parts<'_, B, C> {
-        Parts {
+    fn without_running(&self) -> WithoutRunning<'_, B, C> {
+        WithoutRunning {
             backend: &self.backend,
             config: &self.config,
             gamma: &self.gamma,
@@ -238,14 +238,19 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
     }
 
     /// What a training pass reads, and what follows it.
-    fn parts_and_running(&mut self) -> (Parts<'_, B, C>, Option<&mut RunningStatistics<C, B>>) {
-        let parts = Parts {
+    fn apart_from_running(
+        &mut self,
+    ) -> (
+        WithoutRunning<'_, B, C>,
+        Option<&mut RunningStatistics<C, B>>,
+    ) {
+        let without_running = WithoutRunning {
             backend: &self.backend,
             config: &self.config,
             gamma: &self.gamma,
             beta: &self.beta,
         };
-        (parts, self.running.as_mut())
+        (without_running, self.running.as_mut())
     }
 }
 
@@ -258,14 +263,14 @@ impl<B: Backend, C: Compute> fmt::Display for BatchNorm<B, C> {
 
 /// What a pass reads of a layer: all of it but the running statistics, which a training pass changes.
 #[derive(Debug)]
-struct Parts<'a, B: Backend, C: Compute> {
+struct WithoutRunning<'a, B: Backend, C: Compute> {
     backend: &'a B,
     config: &'a BatchNormConfig,
     gamma: &'a ChannelArray<C, B>,
     beta: &'a ChannelArray<C, B>,
 }
 
-impl<'a, B: Backend, C: Compute> Parts<'a, B, C> {
+impl<'a, B: Backend, C: Compute> WithoutRunning<'a, B, C> {
     /// A forward pass over an input of this shape.
     fn forward<'r, T: Element<Compute = C>>(
         &self,

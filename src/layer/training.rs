@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::layer::forward::check_input_channels;
 use crate::layer::pass::Pass;
 use crate::layer::renormalization::Reference;
-use crate::layer::{BatchNorm, Parts};
+use crate::layer::{BatchNorm, WithoutRunning};
 use crate::statistics::batch::BatchStatistics;
 use crate::statistics::running::RunningStatistics;
 
@@ -65,8 +65,8 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
         X: Data<B, Element = T>,
     {
         let (ghost_batch, reference) = (self.config.ghost_batch_size(), self.reference()?);
-        let (parts, running) = self.parts_and_running();
-        parts.forward_batch(x, residual, y, ghost_batch, reference, running)
+        let (without_running, running) = self.apart_from_running();
+        without_running.forward_batch(x, residual, y, ghost_batch, reference, running)
     }
 
     /// Normalizes with the batch's statistics and leaves the running ones alone, until the caller has them
@@ -100,7 +100,7 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
         X: Data<B, Element = T>,
     {
         let (ghost_batch, reference) = (self.config.ghost_batch_size(), self.reference()?);
-        self.parts()
+        self.without_running()
             .forward_batch(x, residual, y, ghost_batch, reference, None)
     }
 
@@ -136,7 +136,7 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
     }
 }
 
-impl<B: Backend, C: Compute> Parts<'_, B, C> {
+impl<B: Backend, C: Compute> WithoutRunning<'_, B, C> {
     /// Normalizes with the statistics of the batch, or of groups of it, renormalized if there is a reference, which the running ones
     /// follow if they are given.
     pub(super) fn forward_batch<T, X>(

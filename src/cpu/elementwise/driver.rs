@@ -51,7 +51,7 @@ pub(crate) fn drive<S: Simd, T: SimdElement, P: Elementwise<S, T, N>, const N: u
     pass: &mut P,
     order: Traversal,
 ) {
-    let columns = (!view.has_planes()).then(|| coefficients.of_columns(view, tile));
+    let columns = (!view.neighbours_share_a_channel()).then(|| coefficients.of_columns(view, tile));
     let of_tile = match &columns {
         Some(columns) => columns.as_slices(),
         None => coefficients.of_planes(tile),

@@ -123,7 +123,7 @@ impl<'a, 'm, T: SimdElement> ReduceTile<'a, 'm, T> {
     fn reduce<S: Simd, const RECOMPUTE_V: bool, const N: usize>(self, simd: S) -> AffineGradients {
         let (view, tile) = (self.view, self.tile);
         let terms = self.terms::<RECOMPUTE_V>();
-        if view.has_planes() {
+        if view.neighbours_share_a_channel() {
             let sums = PlaneSums::<T, _, N>::of::<S, ALL_SUM_COEFFICIENTS>(
                 view,
                 tile,

@@ -35,7 +35,7 @@ impl<T: SimdElement> Kernel for CentredMoments<'_, T> {
             [scale, -pivot * scale].map(T::Scalar::nearest)
         });
         let deviations = Deviations(x);
-        let [mut sum, mut sum_of_squares] = if view.has_planes() {
+        let [mut sum, mut sum_of_squares] = if view.neighbours_share_a_channel() {
             PlaneSums::<T, _, 2>::of::<S, 2>(view, tile, &coefficients, deviations).all(simd)
         } else {
             let columns = coefficients.of_columns(view, tile);

@@ -124,7 +124,7 @@ impl<T: SimdElement> Kernel for DoubleBackwardTile<'_, '_, T> {
             tile,
             coefficients,
             &mut self,
-            Traversal::Reverse,
+            Traversal::Descending,
         );
     }
 }

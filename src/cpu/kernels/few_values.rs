@@ -40,7 +40,7 @@ impl<T: SimdElement> TileMoments<'_, T> {
             error: of_channels(),
             sum_of_squares: of_channels(),
         };
-        if self.view.has_planes() {
+        if self.view.neighbours_share_a_channel() {
             self.add_planes(simd, &mut sums);
         } else {
             self.add_columns(simd, &mut sums);

@@ -49,7 +49,7 @@ impl<T: SimdElement> Kernel for ProductsTile<'_, T> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) -> GradientProducts {
         let (view, tile) = (self.view, self.tile);
-        if view.has_planes() {
+        if view.neighbours_share_a_channel() {
             let sums = PlaneSums::<T, _, COEFFICIENTS>::of::<S, COEFFICIENTS>(
                 view,
                 tile,

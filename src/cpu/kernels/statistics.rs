@@ -52,7 +52,7 @@ impl<T: SimdElement> Kernel for TileMoments<'_, T> {
     fn run<S: Simd>(self, simd: S) -> FirstLook {
         if self.are_of_few() {
             FirstLook::Moments(self.of_few(simd))
-        } else if self.view.has_planes() {
+        } else if self.view.neighbours_share_a_channel() {
             let sampled = self.sample(simd);
             if sampled.have_small_squares::<T::Scalar>() {
                 return FirstLook::Centres(Centres::of_sampled::<T::Scalar>(sampled));

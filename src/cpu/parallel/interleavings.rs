@@ -23,7 +23,7 @@ fn claimed(shares: &Shares, thread: usize) -> Vec<usize> {
 
 /// Has threads claim, by `claims`, until there is nothing left that anybody wants.
 fn claimed_by(threads: usize, count: usize, claims: fn(&Shares, usize) -> Vec<usize>) {
-    for order in [Traversal::Forward, Traversal::Reverse] {
+    for order in [Traversal::Ascending, Traversal::Descending] {
         loom::model(move || {
             let shares = Arc::new(Shares::new(threads, count, order));
             let others: Vec<_> = (1..threads)

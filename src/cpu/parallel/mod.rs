@@ -115,7 +115,7 @@ fn in_turn<R, L: Default>(
     let at = |i| order.at(i, 0, count);
     let mut results = room_for(count);
     results.extend((0..count).map(|i| work(at(i), (i + 1 < count).then(|| at(i + 1)), &mut left)));
-    if order == Traversal::Reverse {
+    if order == Traversal::Descending {
         results.reverse();
     }
     results

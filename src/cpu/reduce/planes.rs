@@ -29,22 +29,22 @@ const PLANE_LANES: usize = 2 * LANES;
 /// Whether the sums of a tile can be taken while the pass writes another: where both go through their tiles the same way.
 pub(crate) fn can_overlap(view: &MatrixView, tile: &Tile, written: &Tile) -> bool {
     let contiguous = view.rows_are_contiguous() && written.has_whole_rows(view);
-    view.has_planes() && tile.has_form_of(written) && !contiguous
+    view.neighbours_share_a_channel() && tile.has_extents_of(written) && !contiguous
 }
 
 /// In which order the rows of a tile are added up: neighbouring tiles the other way round, so that what was read last, and
 /// is in cache still where all is too large for it, is written first. By the tile alone, for bits depend on it.
 fn order_of_sums(tile: &Tile) -> Traversal {
     if tile.planes.start.is_multiple_of(2) {
-        Traversal::Reverse
+        Traversal::Descending
     } else {
-        Traversal::Forward
+        Traversal::Ascending
     }
 }
 
 /// In which order a tile's rows are written: as those of the next one are added up, if that is overlapped.
 pub(crate) fn order_of_writing(next: Option<&Tile>) -> Traversal {
-    next.map_or(Traversal::Reverse, order_of_sums)
+    next.map_or(Traversal::Descending, order_of_sums)
 }
 
 /// Σa and Σa·b of the planes of a tile.

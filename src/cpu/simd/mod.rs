@@ -10,9 +10,9 @@ pub(crate) mod dispatch;
 pub(crate) mod elements;
 #[cfg(all(target_arch = "x86_64", any(feature = "avx2", feature = "avx512")))]
 pub(crate) mod frame;
-pub(crate) mod lanes;
 pub(crate) mod opaque;
 pub(crate) mod portable;
+pub(crate) mod registers;
 pub(crate) mod tail_mask;
 pub(crate) mod vector;
 

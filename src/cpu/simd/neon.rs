@@ -16,8 +16,8 @@ use std::arch::{asm, is_aarch64_feature_detected};
 
 use half::{bf16, f16};
 
-use crate::cpu::simd::lanes::Lanes;
 use crate::cpu::simd::pair::Pair;
+use crate::cpu::simd::registers::Registers;
 use crate::cpu::simd::vector::{LANES, Vector};
 use crate::cpu::simd::{Kernel, Simd};
 
@@ -181,19 +181,19 @@ impl Vector for R64 {
 }
 
 impl Simd for Neon {
-    type F32 = Lanes<R32, 4>;
-    type F64 = Lanes<Pair<R64>, 4>;
+    type F32 = Registers<R32, 4>;
+    type F64 = Registers<Pair<R64>, 4>;
 
     #[inline(always)]
     fn splat_f32(self, value: f32) -> Self::F32 {
         // SAFETY: `self` proves NEON.
-        Lanes([R32(unsafe { vdupq_n_f32(value) }); 4])
+        Registers([R32(unsafe { vdupq_n_f32(value) }); 4])
     }
     #[inline(always)]
     fn splat_f64(self, value: f64) -> Self::F64 {
         // SAFETY: `self` proves NEON.
         let half = R64(unsafe { vdupq_n_f64(value) });
-        Lanes([Pair(half, half); 4])
+        Registers([Pair(half, half); 4])
     }
     #[inline(always)]
     fn load_f32(self, from: &[f32; LANES]) -> Self::F32 {

@@ -2,7 +2,7 @@
 
 use half::{bf16, f16};
 
-use crate::cpu::simd::lanes::Lanes;
+use crate::cpu::simd::registers::Registers;
 use crate::cpu::simd::vector::{LANES, Vector};
 use crate::cpu::simd::{Kernel, Simd};
 
@@ -68,26 +68,26 @@ register_of_one!(f32);
 register_of_one!(f64);
 
 impl Simd for Portable {
-    type F32 = Lanes<f32, LANES>;
-    type F64 = Lanes<f64, LANES>;
+    type F32 = Registers<f32, LANES>;
+    type F64 = Registers<f64, LANES>;
     /// Plain Rust is compiled to several times the code: one stream at a time keeps a build short.
     const FOUR_STREAMS: bool = false;
 
     #[inline(always)]
     fn splat_f32(self, value: f32) -> Self::F32 {
-        Lanes([value; LANES])
+        Registers([value; LANES])
     }
     #[inline(always)]
     fn splat_f64(self, value: f64) -> Self::F64 {
-        Lanes([value; LANES])
+        Registers([value; LANES])
     }
     #[inline(always)]
     fn load_f32(self, from: &[f32; LANES]) -> Self::F32 {
-        Lanes(*from)
+        Registers(*from)
     }
     #[inline(always)]
     fn load_f64(self, from: &[f64; LANES]) -> Self::F64 {
-        Lanes(*from)
+        Registers(*from)
     }
     #[inline(always)]
     fn load_f16(self, from: &[f16; LANES]) -> Self::F32 {
@@ -95,7 +95,7 @@ impl Simd for Portable {
         for i in 0..LANES {
             values[i] = f32_from_f16(from[i]);
         }
-        Lanes(values)
+        Registers(values)
     }
     #[inline(always)]
     fn load_bf16(self, from: &[bf16; LANES]) -> Self::F32 {
@@ -103,7 +103,7 @@ impl Simd for Portable {
         for i in 0..LANES {
             values[i] = f32::from_bits(u32::from(from[i].to_bits()) << 16);
         }
-        Lanes(values)
+        Registers(values)
     }
     #[inline(always)]
     fn store_f32(self, value: Self::F32, to: &mut [f32; LANES]) {

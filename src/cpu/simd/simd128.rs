@@ -12,8 +12,8 @@ use std::arch::wasm32::*;
 use bytemuck::cast;
 use half::{bf16, f16};
 
-use crate::cpu::simd::lanes::Lanes;
 use crate::cpu::simd::pair::Pair;
+use crate::cpu::simd::registers::Registers;
 use crate::cpu::simd::vector::{LANES, Vector};
 use crate::cpu::simd::{Kernel, Simd};
 
@@ -127,34 +127,34 @@ impl Vector for R64 {
 }
 
 impl Simd for Simd128 {
-    type F32 = Lanes<R32, 4>;
-    type F64 = Lanes<Pair<R64>, 4>;
+    type F32 = Registers<R32, 4>;
+    type F64 = Registers<Pair<R64>, 4>;
     /// Most engines have the sixteen registers of SSE to put them in.
     const FOUR_STREAMS: bool = false;
 
     #[inline(always)]
     fn splat_f32(self, value: f32) -> Self::F32 {
-        Lanes([R32(f32x4_splat(value)); 4])
+        Registers([R32(f32x4_splat(value)); 4])
     }
     #[inline(always)]
     fn splat_f64(self, value: f64) -> Self::F64 {
         let half = R64(f64x2_splat(value));
-        Lanes([Pair(half, half); 4])
+        Registers([Pair(half, half); 4])
     }
     #[inline(always)]
     fn load_f32(self, from: &[f32; LANES]) -> Self::F32 {
         let [a, b, c, d] = cast::<_, [v128; 4]>(*from);
-        Lanes([R32(a), R32(b), R32(c), R32(d)])
+        Registers([R32(a), R32(b), R32(c), R32(d)])
     }
     #[inline(always)]
     fn load_f64(self, from: &[f64; LANES]) -> Self::F64 {
         let [a, b, c, d] = cast::<_, [[v128; 2]; 4]>(*from);
-        Lanes([pair(a), pair(b), pair(c), pair(d)])
+        Registers([pair(a), pair(b), pair(c), pair(d)])
     }
     #[inline(always)]
     fn load_f16(self, from: &[f16; LANES]) -> Self::F32 {
         let [a, b, c, d] = widened(cast(*from));
-        Lanes([
+        Registers([
             R32(f32_from_f16(a)),
             R32(f32_from_f16(b)),
             R32(f32_from_f16(c)),
@@ -164,7 +164,7 @@ impl Simd for Simd128 {
     #[inline(always)]
     fn load_bf16(self, from: &[bf16; LANES]) -> Self::F32 {
         let [a, b, c, d] = widened(cast(*from));
-        Lanes([
+        Registers([
             R32(i32x4_shl(a, 16)),
             R32(i32x4_shl(b, 16)),
             R32(i32x4_shl(c, 16)),

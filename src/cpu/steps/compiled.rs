@@ -117,8 +117,8 @@ per_type! {
             }
         }
         /// The running statistics follow a batch's.
-        fn follow(batch: &Statistics<&[Self]>, running: RunningMut<&mut [Self]>) {
-            running::follow(batch, running);
+        fn update_running(batch: &Statistics<&[Self]>, running: RunningMut<&mut [Self]>) {
+            running::update_running(batch, running);
         }
         /// What a batch is renormalized with.
         fn renormalize(

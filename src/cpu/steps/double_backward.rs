@@ -17,12 +17,10 @@ use crate::cpu::memory::slice::RawSlice;
 use crate::cpu::memory::tile_memory::{Outputs, TileMemory, for_each_tile};
 use crate::cpu::steps::backward_params::BackwardParams;
 use crate::cpu::steps::tile_gradients::Reduction;
+use crate::cpu::tiling::pass_arrays;
 use crate::cpu::tiling::tile::Tile;
 use crate::cpu::tiling::view::MatrixView;
 use crate::numeric::{Numeric, Real};
-
-/// How many arrays are in cache: x, dy, u, and what is written for dy and x.
-pub(crate) const ARRAYS: usize = 5;
 
 /// What is read: x, dy, and the gradients of what the backward pass gave.
 pub struct DoubleBackward<'a, T: KernelElement> {
@@ -45,7 +43,7 @@ pub(crate) fn double_backward<T: KernelElement>(
         second: Some(x),
         mask: None,
     };
-    let tiling = view.for_statistics(ARRAYS, size_of::<T>());
+    let tiling = view.for_statistics(pass_arrays::DOUBLE_BACKWARD, size_of::<T>());
     if tiling.has_whole_channels() {
         let parts = for_each_tile(&cpu.threads, &tiling, outputs, |memory, _, (): &mut ()| {
             let channels = memory.tile.channels(view);
@@ -59,7 +57,7 @@ pub(crate) fn double_backward<T: KernelElement>(
         }
         return;
     }
-    let bytes = ARRAYS * size_of_val(pass.dy);
+    let bytes = pass_arrays::DOUBLE_BACKWARD * size_of_val(pass.dy);
     let (count, order) = (tiling.count(), tiling.order);
     let parts = cpu
         .threads

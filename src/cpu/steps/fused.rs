@@ -25,12 +25,8 @@ use crate::cpu::steps::backward_params::BackwardParams;
 use crate::cpu::steps::separate;
 use crate::cpu::steps::tile_gradients::Reduction;
 use crate::cpu::steps::tile_moments;
+use crate::cpu::tiling::pass_arrays;
 use crate::cpu::tiling::view::MatrixView;
-
-/// How many arrays forward training has in cache: x and y.
-pub(crate) const FORWARD_ARRAYS: usize = 2;
-/// And backward: x, dy and dx.
-pub(crate) const BACKWARD_ARRAYS: usize = 3;
 
 /// Forward training.
 pub(crate) fn forward_training<T: KernelElement>(
@@ -42,7 +38,7 @@ pub(crate) fn forward_training<T: KernelElement>(
     saved: SavedActivation<&mut [u8], &mut [T]>,
     y: &mut [T],
 ) -> Finalized<T::Scalar> {
-    let tiling = view.for_statistics(FORWARD_ARRAYS, size_of::<T>());
+    let tiling = view.for_statistics(pass_arrays::FORWARD, size_of::<T>());
     if !tiling.has_whole_channels() {
         let moments = separate::moments(cpu, &tiling, x);
         let finalized = finalize(&moments, affine.epsilon());
@@ -112,7 +108,7 @@ pub(crate) fn backward<T: KernelElement>(
     let (x, with, activation) = (params.x(), params.with(), params.activation);
     let of_batch = params.source == StatisticsSource::Batch;
     let count = view.values_per_channel();
-    let tiling = view.for_statistics(BACKWARD_ARRAYS, size_of::<T>());
+    let tiling = view.for_statistics(pass_arrays::BACKWARD, size_of::<T>());
     if !tiling.has_whole_channels() {
         let sums = separate::reduce(cpu, &tiling, dy_to_dx.input(), params);
         let means = |c: usize| of_batch.then(|| [sums.dgamma[c] / count, sums.dbeta[c] / count]);

@@ -1,4 +1,5 @@
-//! The tiling plan: how a view is cut into work, by its shape and the size of its values, never by how many threads there are.
+//! The tiling plan: how a view is cut into work, by its shape, the size of its values and how many arrays of them a pass reads and
+//! writes (`pass_arrays.rs`), never by how many threads there are.
 
 use crate::cpu::simd::aligned::CACHE_LINE;
 use crate::cpu::tiling::span::STREAMS;
@@ -12,8 +13,8 @@ const SINGLE_TILE_BYTES: usize = 128 << 10;
 const CACHED_BYTES: usize = 512 << 10;
 /// Values a tile has where nothing needs to stay in cache: long spans, where that leaves enough tiles.
 const TILE_VALUES: std::ops::RangeInclusive<usize> = 32 << 10..=128 << 10;
-/// Values of a part.
-const PART_VALUES: usize = 64 << 10;
+/// Values of a tile that has some of its channels' values only.
+const CUT_CHANNEL_VALUES: usize = 64 << 10;
 /// The span of memory that a tile takes from each row, where channels are many and small.
 const MAX_SPAN_VALUES: usize = 4 << 10;
 /// The span that it takes at least, even where all rows of that do not fit the cache.
@@ -33,7 +34,7 @@ impl MatrixView {
             tile_rows: self.rows.max(1),
             tile_planes: planes.clamp(1, self.planes),
             piece: self.width,
-            order: Traversal::Forward,
+            order: Traversal::Ascending,
         }
     }
 
@@ -52,7 +53,7 @@ impl MatrixView {
             tile_rows: rows.max(1).next_multiple_of(STREAMS * step),
             tile_planes: self.planes,
             piece: self.width,
-            order: Traversal::Forward,
+            order: Traversal::Ascending,
         };
         if !self.splits_rows() || (self.width == 1 && row <= values) {
             return whole_rows(values / row, self.rows_of_lines());
@@ -78,19 +79,19 @@ impl MatrixView {
             } else {
                 (values / 2).next_multiple_of(64)
             },
-            order: Traversal::Forward,
+            order: Traversal::Ascending,
         }
     }
 
-    /// How to take statistics: of whole channels where that gives enough tiles, in parts to be merged otherwise.
-    /// `arrays` is how many arrays of values of `value_bytes` the pass touches.
+    /// How to take statistics: of whole channels where that gives enough tiles, of cut ones to be merged otherwise.
+    /// `arrays` is how many arrays of values of `value_bytes` the pass reads and writes.
     pub(crate) fn for_statistics(&self, arrays: usize, value_bytes: usize) -> Tiling {
         let bytes = arrays * value_bytes;
         if self.len * bytes <= SINGLE_TILE_BYTES {
             return self.by_channel(self.planes);
         }
         if !self.splits_rows() {
-            return self.in_tiles_of(PART_VALUES);
+            return self.in_tiles_of(CUT_CHANNEL_VALUES);
         }
         let channel_bytes = (self.rows * self.width * bytes).max(1);
         if self.width > 1 || channel_bytes * MIN_COLUMNS <= CACHED_BYTES {
@@ -115,34 +116,34 @@ impl MatrixView {
                 return self.by_channel(planes);
             }
         }
-        self.in_parts()
+        self.with_cut_channels()
     }
 
-    /// Parts of channels, whose moments are merged.
-    fn in_parts(&self) -> Tiling {
+    /// Cuts channels too: a tile has some values of each, and their moments are merged.
+    fn with_cut_channels(&self) -> Tiling {
         if self.along_rows() {
-            // Enough rows that merging a part costs little beside reading it.
-            let rows =
-                (PART_VALUES / self.row_len()).max(self.rows.div_ceil(MIN_TILES).clamp(64, 1024));
+            // Enough rows that merging a tile costs little beside reading it.
+            let rows = (CUT_CHANNEL_VALUES / self.row_len())
+                .max(self.rows.div_ceil(MIN_TILES).clamp(64, 1024));
             return Tiling {
                 view: *self,
                 tile_rows: rows,
                 tile_planes: self.planes,
                 piece: self.width,
-                order: Traversal::Forward,
+                order: Traversal::Ascending,
             };
         }
-        let piece = if self.width > 2 * PART_VALUES {
-            PART_VALUES
+        let piece = if self.width > 2 * CUT_CHANNEL_VALUES {
+            CUT_CHANNEL_VALUES
         } else {
             self.width
         };
         Tiling {
             view: *self,
-            tile_rows: (PART_VALUES / self.width).max(1),
+            tile_rows: (CUT_CHANNEL_VALUES / self.width).max(1),
             tile_planes: 1,
             piece,
-            order: Traversal::Forward,
+            order: Traversal::Ascending,
         }
     }
 }
@@ -208,7 +209,7 @@ mod tests {
         assert!(!huge.has_whole_channels() && huge.count() >= MIN_TILES);
     }
 
-    /// Taken in parts, a pass reads memory twice: numbers of channels that are no power of two must not come to that.
+    /// With cut channels, a pass reads memory twice: numbers of channels that are no power of two must not come to that.
     #[test]
     fn the_channels_of_known_networks_stay_whole() {
         for channels in [

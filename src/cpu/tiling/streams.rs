@@ -115,8 +115,8 @@ impl<'a> Bundles<'a> {
         let shared = STREAMS * self.each;
         let rest = self.rows.len() - self.fours * shared;
         let shared_next = match self.order {
-            Traversal::Forward => self.fours > 0,
-            Traversal::Reverse => rest == 0,
+            Traversal::Ascending => self.fours > 0,
+            Traversal::Descending => rest == 0,
         };
         if shared_next {
             (shared, true)
@@ -150,8 +150,8 @@ impl<'a> Bundles<'a> {
             self.plane = self.tile.planes.start;
             self.fours -= usize::from(shared);
             match self.order {
-                Traversal::Forward => self.rows.start += rows,
-                Traversal::Reverse => self.rows.end -= rows,
+                Traversal::Ascending => self.rows.start += rows,
+                Traversal::Descending => self.rows.end -= rows,
             }
         }
     }
@@ -166,8 +166,8 @@ impl Iterator for Bundles<'_> {
         }
         let ((rows, shared), plane) = (self.next_rows(), self.plane);
         let first = match self.order {
-            Traversal::Forward => self.rows.start,
-            Traversal::Reverse => self.rows.end - rows,
+            Traversal::Ascending => self.rows.start,
+            Traversal::Descending => self.rows.end - rows,
         };
         let spans = if let Some(rest) = self.rest.take() {
             Streams::One(rest)
@@ -207,9 +207,9 @@ mod tests {
                 let view = MatrixView::of(&shape.unwrap());
                 let tilings = [view.by_rows(), view.for_statistics(2, 4)];
                 let ways = [
-                    (true, Traversal::Forward),
-                    (true, Traversal::Reverse),
-                    (false, Traversal::Reverse),
+                    (true, Traversal::Ascending),
+                    (true, Traversal::Descending),
+                    (false, Traversal::Descending),
                 ];
                 for (tiling, (four, order)) in
                     tilings.into_iter().flat_map(|t| ways.map(|way| (t, way)))

@@ -40,7 +40,7 @@ impl Tiling {
     /// The same tiles, to be worked on from the last to the first.
     pub(crate) fn reversed(self) -> Self {
         Self {
-            order: Traversal::Reverse,
+            order: Traversal::Descending,
             ..self
         }
     }
@@ -104,9 +104,9 @@ impl Tile {
     }
 
     /// Whether another tile has as many rows and planes, as wide.
-    pub(crate) fn has_form_of(&self, other: &Tile) -> bool {
-        let form = |tile: &Tile| (tile.rows.len(), tile.planes.len(), tile.within.len());
-        form(self) == form(other)
+    pub(crate) fn has_extents_of(&self, other: &Tile) -> bool {
+        let extents = |tile: &Tile| (tile.rows.len(), tile.planes.len(), tile.within.len());
+        extents(self) == extents(other)
     }
 
     /// Whether the tile's rows follow one another in memory.

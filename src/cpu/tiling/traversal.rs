@@ -4,17 +4,17 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Traversal {
     /// The first.
-    Forward,
+    Ascending,
     /// The last, which is likeliest to be in cache still after everything was read once.
-    Reverse,
+    Descending,
 }
 
 impl Traversal {
     /// The `i`-th of what is from `start` to `end`.
     pub(crate) fn at(self, i: usize, start: usize, end: usize) -> usize {
         match self {
-            Traversal::Forward => start + i,
-            Traversal::Reverse => end - 1 - i,
+            Traversal::Ascending => start + i,
+            Traversal::Descending => end - 1 - i,
         }
     }
 }

@@ -1,10 +1,8 @@
 //! Memory as a two-dimensional view of rows and planes: channels first, a row is one sample, C planes of S values each; channels
 //! last, a row is one position, C planes of 1 value, or where C is small several positions, so that a row fills vectors.
 
-use std::ops::Range;
-
 use crate::cpu::simd::aligned::{CACHE_LINE, NARROWEST_VALUE};
-use crate::cpu::tiling::span::{STREAMS, Span};
+use crate::cpu::tiling::span::STREAMS;
 use crate::shape::{Layout, Shape};
 
 /// Planes up to so wide are gone through along whole rows, if there are enough of these for several streams; wider ones one
@@ -78,29 +76,13 @@ impl MatrixView {
     }
 
     /// Whether neighbouring values are of one channel, so that sums are a plane's; otherwise they are a column's.
-    pub(crate) fn has_planes(&self) -> bool {
+    pub(crate) fn neighbours_share_a_channel(&self) -> bool {
         self.width > 1
     }
 
     /// Whether neighbouring rows follow one another without a gap in memory, and in masks too.
     pub(crate) fn rows_are_contiguous(&self) -> bool {
         self.along_rows() && (self.width == 1 || self.row_len().is_multiple_of(8))
-    }
-
-    /// Values with one span of mask bytes: all of them, a row, or a plane.
-    pub(crate) fn mask_segment(&self) -> usize {
-        if self.rows_are_contiguous() {
-            self.len.max(1)
-        } else if self.along_rows() {
-            self.row_len()
-        } else {
-            self.width
-        }
-    }
-
-    /// Bytes of a mask with one bit a value, each segment beginning a byte.
-    pub(crate) fn mask_bytes(&self) -> usize {
-        self.len.div_ceil(self.mask_segment()) * self.mask_segment().div_ceil(8)
     }
 
     /// So many rows fill whole cache lines (of halves) and mask bytes.
@@ -121,33 +103,6 @@ impl MatrixView {
     /// Whether planes of all channels are in every row (otherwise each plane of a row is a channel of its own).
     pub(crate) fn joins_rows(&self) -> bool {
         self.planes > self.channels
-    }
-
-    /// The mask bytes of a span inside one segment.
-    #[inline(always)]
-    pub(crate) fn mask_range(&self, span: Span) -> Range<usize> {
-        let (start, end) = self.mask_bits(span);
-        assert!(start.is_multiple_of(8));
-        assert!(
-            end.is_multiple_of(8)
-                || span.end.is_multiple_of(self.mask_segment())
-                || span.end == self.len
-        );
-        start / 8..end.div_ceil(8)
-    }
-
-    /// The first bit of a span inside one segment, and the one after its last.
-    #[inline(always)]
-    pub(crate) fn mask_bits(&self, span: Span) -> (usize, usize) {
-        let segment = self.mask_segment();
-        let (index, start) = if segment >= self.len {
-            (0, span.start)
-        } else {
-            (span.start / segment, span.start % segment)
-        };
-        assert!(start + span.len() <= segment);
-        let first = 8 * index * segment.div_ceil(8) + start;
-        (first, first + span.len())
     }
 }
 

@@ -5,7 +5,7 @@
 //! alone; a device follows it where that costs it less than [`PRICE_OF_EQUAL_BITS`].
 
 use crate::element::DType;
-use crate::gpu::driver::Attributes;
+use crate::gpu::attributes::Attributes;
 use crate::gpu::plan::candidates::PlanQuery;
 use crate::gpu::plan::cost::constants::{KERNELS, KernelConstants};
 use crate::gpu::plan::cost::{Prediction, predict};

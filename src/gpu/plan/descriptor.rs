@@ -4,7 +4,7 @@ use crate::element::{DType, match_dtype};
 use crate::gpu::kernel::Family;
 use crate::shape::{Layout, Shape};
 
-/// Bytes of a plane from which a block walks planes; below, a sample is a row: where `kernels/planes.cuh` takes over from `columns.cuh`.
+/// Bytes of a plane from which a block walks planes; below, a sample is a row: where `kernels/planes.cuh` takes over from `column_walk.cuh`.
 const SMALLEST_PLANE: usize = 512;
 
 /// Bytes of a packet, the most that a thread reads at once: `Width` of `kernels/element.cuh`.

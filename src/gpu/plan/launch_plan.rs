@@ -3,8 +3,8 @@
 use std::iter;
 
 use crate::gpu::arguments::{Arguments, ArrayShape, Partition};
-use crate::gpu::driver::Launch;
 use crate::gpu::kernel::{Family, Kernel, Operation, Strategy};
+use crate::gpu::launch::Launch;
 use crate::gpu::plan::descriptor::TensorDescriptor;
 use crate::gpu::plan::occupancy::THREADS;
 

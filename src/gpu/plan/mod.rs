@@ -1,7 +1,8 @@
 //! THE ONLY CHOICE OF LAUNCH: which kernel, how many blocks, how much shared memory, which part of the work to whom.
 //!
-//! Pure: a shape, a type and a device's numbers in, a launch out. Nothing here knows a driver. Every plan that is right is a
-//! candidate (`candidates`), each has a predicted time (`cost`), and `choice` takes one.
+//! Pure but for the environment variable that `tuning.rs` reads: a shape, a type and a device's numbers
+//! ([`Attributes`](super::Attributes)) in, a launch ([`Launch`](super::Launch)) out. Nothing here asks a driver. Every plan that is
+//! right is a candidate (`candidates`), each has a predicted time (`cost`), and `choice` takes one.
 
 pub(crate) mod candidates;
 pub(crate) mod choice;

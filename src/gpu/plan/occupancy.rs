@@ -1,6 +1,6 @@
 //! What a multiprocessor has room for: threads and shared memory of blocks.
 
-use crate::gpu::driver::Attributes;
+use crate::gpu::attributes::Attributes;
 
 /// Threads of a block, of which two fit a multiprocessor: the 256 of each `KERNEL` in `kernels/*.cu`.
 pub(crate) const THREADS: usize = 256;

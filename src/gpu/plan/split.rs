@@ -1,12 +1,12 @@
 //! How the separate steps are cut: every tile is a block, and none waits for another.
 
 use crate::element::DType;
-use crate::gpu::driver::{COUNTER_BYTES, PARTIAL_BYTES};
 use crate::gpu::kernel::{Kernel, Operation, Strategy};
 use crate::gpu::plan::columns::{ColumnGroup, shared_bytes};
 use crate::gpu::plan::descriptor::{Arrangement, TensorDescriptor};
 use crate::gpu::plan::launch_plan::{LaunchPlan, launch};
 use crate::gpu::plan::occupancy::{BUSY_FROM, THREADS};
+use crate::gpu::workspace::{COUNTER_BYTES, PARTIAL_BYTES};
 
 /// A step that is a launch of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,7 +1,8 @@
 //! Passes over rows of columns in one launch.
 
-use crate::gpu::driver::{Attributes, Launch};
+use crate::gpu::attributes::Attributes;
 use crate::gpu::kernel::Kernel;
+use crate::gpu::launch::Launch;
 use crate::gpu::plan::candidates::{Found, PlanQuery};
 use crate::gpu::plan::columns::{ColumnGroup, shared_bytes};
 use crate::gpu::plan::descriptor::PACKET_BYTES;

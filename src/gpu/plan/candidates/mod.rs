@@ -11,7 +11,7 @@ mod columns;
 mod planes;
 
 use crate::element::DType;
-use crate::gpu::driver::Attributes;
+use crate::gpu::attributes::Attributes;
 use crate::gpu::kernel::{Kernel, Strategy};
 use crate::gpu::plan::descriptor::{Arrangement, TensorDescriptor};
 use crate::gpu::plan::launch_plan::{Direction, LaunchPlan, PassPlan};

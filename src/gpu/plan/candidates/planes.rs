@@ -1,7 +1,7 @@
 //! Passes over planes in one launch.
 
-use crate::gpu::driver::Launch;
 use crate::gpu::kernel::Kernel;
+use crate::gpu::launch::Launch;
 use crate::gpu::plan::candidates::{Found, PlanQuery};
 use crate::gpu::plan::descriptor::PACKET_BYTES;
 use crate::gpu::plan::launch_plan::{LaunchPlan, launch, unsigned};

@@ -8,7 +8,7 @@ mod rates;
 mod stages;
 pub(super) mod waves;
 
-use crate::gpu::driver::Attributes;
+use crate::gpu::attributes::Attributes;
 use crate::gpu::plan::cost::constants::KernelConstants;
 use crate::gpu::plan::cost::rates::{NANOSECOND, Rates};
 use crate::gpu::plan::descriptor::TensorDescriptor;

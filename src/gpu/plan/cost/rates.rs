@@ -1,7 +1,7 @@
 //! What a device moves and how long it takes to begin, in seconds and bytes: its class's constants, and what its driver
 //! reports.
 
-use crate::gpu::driver::Attributes;
+use crate::gpu::attributes::Attributes;
 use crate::gpu::plan::cost::constants::DeviceConstants;
 
 /// Seconds of a nanosecond.

@@ -1,6 +1,6 @@
 //! What the blocks of each strategy move and wait for.
 
-use crate::gpu::driver::Attributes;
+use crate::gpu::attributes::Attributes;
 use crate::gpu::kernel::Strategy;
 use crate::gpu::plan::cost::constants::{KernelConstants, SEGMENTS};
 use crate::gpu::plan::cost::rates::{NANOSECOND, Rates};

@@ -151,7 +151,7 @@ impl Stage {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gpu::driver::Attributes;
+    use crate::gpu::attributes::Attributes;
 
     /// Ten multiprocessors that move a byte a second each, together or alone.
     fn rates() -> Rates {

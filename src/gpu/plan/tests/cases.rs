@@ -1,7 +1,7 @@
 //! Arrays, devices and tunings that plans are made for, at the ends of what each can be.
 
 use crate::element::DType;
-use crate::gpu::driver::Attributes;
+use crate::gpu::attributes::Attributes;
 use crate::gpu::plan::occupancy::THREADS;
 use crate::gpu::plan::split::MOST_TICKETED_CHANNELS;
 use crate::gpu::plan::tests::{HOPPER, TURING};

@@ -1,7 +1,7 @@
 //! What is chosen, and by what: strategies at the ends of their regimes, idle multiprocessors, equal bits.
 
 use crate::element::DType;
-use crate::gpu::driver::Attributes;
+use crate::gpu::attributes::Attributes;
 use crate::gpu::kernel::Strategy;
 use crate::gpu::plan::choice::choose;
 use crate::gpu::plan::choice::{PRICE_OF_EQUAL_BITS, Reason};

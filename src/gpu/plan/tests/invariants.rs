@@ -1,7 +1,7 @@
 //! What must hold for every plan there is, whatever a person who tunes says.
 
 use crate::element::DType;
-use crate::gpu::driver::Attributes;
+use crate::gpu::attributes::Attributes;
 use crate::gpu::plan::candidates::PlanQuery;
 use crate::gpu::plan::descriptor::TensorDescriptor;
 use crate::gpu::plan::launch_plan::{Direction, PassPlan};

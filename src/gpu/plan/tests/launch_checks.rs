@@ -1,6 +1,6 @@
 //! What a launch must be for the kernels to be right and for the device to take it.
 
-use crate::gpu::driver::{Attributes, COUNTER_BYTES, PARTIAL_BYTES};
+use crate::gpu::attributes::Attributes;
 use crate::gpu::kernel::{Operation, Strategy};
 use crate::gpu::plan::descriptor::{Arrangement, TensorDescriptor};
 use crate::gpu::plan::launch_plan::LaunchPlan;
@@ -8,6 +8,7 @@ use crate::gpu::plan::occupancy::{
     BLOCKS_PER_MULTIPROCESSOR, MOST_BLOCKS, SharedBudgets, THREADS_ALONE,
 };
 use crate::gpu::plan::tuning::CLUSTERS;
+use crate::gpu::workspace::{COUNTER_BYTES, PARTIAL_BYTES};
 
 /// Holds what the kernels and the device need of a launch.
 macro_rules! hold {

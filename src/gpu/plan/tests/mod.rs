@@ -6,7 +6,7 @@ mod invariants;
 mod launch_checks;
 
 use crate::element::DType;
-use crate::gpu::driver::Attributes;
+use crate::gpu::attributes::Attributes;
 use crate::gpu::plan::descriptor::TensorDescriptor;
 use crate::shape::{Layout, Shape};
 

@@ -4,11 +4,11 @@ use crate::cpu::simd::vector::Vector;
 
 /// `N` registers that hold the values of a vector together.
 #[derive(Clone, Copy)]
-pub(crate) struct Lanes<R, const N: usize>(pub(crate) [R; N]);
+pub(crate) struct Registers<R, const N: usize>(pub(crate) [R; N]);
 
-impl<R: Vector, const N: usize> Vector for Lanes<R, N> {
+impl<R: Vector, const N: usize> Vector for Registers<R, N> {
     type Scalar = R::Scalar;
-    type Wide = Lanes<R::Wide, N>;
+    type Wide = Registers<R::Wide, N>;
     const WIDTH: usize = N * R::WIDTH;
 
     #[inline(always)]
@@ -82,7 +82,7 @@ impl<R: Vector, const N: usize> Vector for Lanes<R, N> {
         for i in 1..N {
             wide[i] = self.0[i].widen();
         }
-        Lanes(wide)
+        Registers(wide)
     }
 
     #[inline(always)]

@@ -1,15 +1,11 @@
-//! Steps that come in two forms: the training pass, plain or renormalized; and steps 4 and 5, whose sums are of the compute type or
-//! of `f64`.
+//! Steps 4 and 5, whose sums are of the compute type or of `f64`.
 
-use crate::backend::epilogue::{ActivationBackward, Epilogue};
+use crate::backend::epilogue::ActivationBackward;
 use crate::backend::operands::{GradientSums, InOut, Normalization, StatisticsSource};
 use crate::cpu::events;
 use crate::cpu::kernels::backward_reduce::AffineGradients;
-use crate::cpu::operands::{activation_of, epilogue_of};
-use crate::cpu::renormalization::{BatchAffine, FinalizedBatch};
+use crate::cpu::operands::activation_of;
 use crate::cpu::steps::backward_params::BackwardParams;
-use crate::cpu::steps::fused::FORWARD_ARRAYS;
-use crate::cpu::steps::two_factors::TwoFactors;
 use crate::cpu::tiling::tile::Tiling;
 use crate::cpu::tiling::view::MatrixView;
 use crate::cpu::{Cpu, CpuMask};
@@ -18,40 +14,8 @@ use crate::error::Result;
 use crate::shape::Shape;
 
 impl Cpu {
-    /// Steps 1 and 3, and between them what a batch that is renormalized takes.
-    pub(super) fn forward_in_either_form<T: Element>(
-        &self,
-        pass: &'static str,
-        shape: &Shape,
-        x: &[T],
-        affine: BatchAffine<'_, T::Compute>,
-        epilogue: Epilogue<&[T], &mut CpuMask, &mut [T]>,
-        y: &mut [T],
-    ) -> Result<FinalizedBatch<T::Compute>> {
-        let view = MatrixView::of(shape);
-        events::begins::<T>(self, pass, shape, || {
-            view.for_statistics(FORWARD_ARRAYS, size_of::<T>())
-        });
-        let (epilogue, mut saved) = epilogue_of(epilogue);
-        let (finalized, renormalized) = self.attempt(size_of_val(x), || {
-            let saved = (saved.as_mut().map_mask(|mask| &mut **mask)).map_values(|v| &mut **v);
-            T::forward_training(self, &view, x, affine, epilogue, saved, y)
-        })?;
-        let with = affine.normalization(&finalized, renormalized.as_ref());
-        if let Some(factors) = TwoFactors::of(&view, x, &with)? {
-            let (x_to_y, with) = (
-                InOut::Separate(factors.x(), y),
-                factors.normalization(&with),
-            );
-            self.attempt(size_of_val(x), || {
-                T::normalize_all(self, &view.by_rows(), x_to_y, &with, epilogue, saved);
-            })?;
-        }
-        Ok((finalized, renormalized))
-    }
-
     /// Step 4, cut so.
-    pub(super) fn reduce_in_either_form<T: Element>(
+    pub(super) fn reduce_gradients<T: Element>(
         &self,
         tiling: &Tiling,
         dy: &[T],
@@ -70,7 +34,7 @@ impl Cpu {
         clippy::too_many_arguments,
         reason = "inputs, outputs and what lies between"
     )]
-    pub(super) fn input_in_either_form<T: Element, C: Compute>(
+    pub(super) fn input_gradient<T: Element, C: Compute>(
         &self,
         shape: &Shape,
         dy_to_dx: InOut<&[T], &mut [T]>,
