@@ -84,6 +84,7 @@ mod forked {
     #![allow(unsafe_code, reason = "a process can be forked no other way")]
 
     use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::sync::atomic::{AtomicBool, Ordering};
     use std::time::Instant;
 
     use super::*;
@@ -140,5 +141,27 @@ mod forked {
             cpu.threads() == 2 && passes(&cpu) == expected[0]
         };
         assert!(in_a_child(its_own), "with a pool of the child's");
+    }
+
+    /// Some are forked while another thread has the lock of the memory that is retained, which nobody releases in the child.
+    #[test]
+    fn a_child_that_is_forked_while_memory_is_freed_does_not_wait_for_it() {
+        let one = Cpu::with_threads(1).unwrap();
+        let expected = passes(&one);
+        let is_over = AtomicBool::new(false);
+        thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    let shape = Shape::channels_first(&[1, 1, 4096]).unwrap();
+                    while !is_over.load(Ordering::Relaxed) {
+                        let memory = [(); 16].map(|()| Tensor::<f32, _>::zeros(&one, shape));
+                        drop(memory.map(Result::unwrap));
+                    }
+                });
+            }
+            let all = (0..40).all(|_| in_a_child(|| passes(&one) == expected));
+            is_over.store(true, Ordering::Relaxed);
+            assert!(all);
+        });
     }
 }

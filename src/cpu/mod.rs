@@ -10,6 +10,7 @@ pub(crate) mod memory;
 pub(crate) mod operands;
 pub(crate) mod parallel;
 pub(crate) mod per_type;
+pub(crate) mod process;
 pub(crate) mod reduce;
 pub(crate) mod renormalization;
 pub(crate) mod running;

@@ -78,10 +78,12 @@ impl<T: SimdElement> TileMoments<'_, T> {
                     let values = self.read(simd, at, count);
                     for value in &values[..count] {
                         let difference = value - pivot;
-                        sum_of_squares += difference * difference;
                         if size_of::<T::Scalar>() < size_of::<f64>() {
+                            sum_of_squares += difference * difference;
                             sum += difference;
                         } else {
+                            let with_square = unless_square_is_subnormal(difference);
+                            sum_of_squares += with_square * with_square;
                             let of_difference = sum_and_error(*value, -pivot).1;
                             let of_sum;
                             (sum, of_sum) = sum_and_error(sum, difference);
@@ -113,7 +115,9 @@ impl<T: SimdElement> TileMoments<'_, T> {
             }
             let pivot = simd.load_f64(&pivots);
             let zero = simd.splat_f64(0.0);
-            let (mut sum, mut error, mut sum_of_squares) = (zero, zero, zero);
+            // No sum that is begun with the smallest normal number is a subnormal one; what it begins with is taken out again.
+            let floor = simd.splat_f64(f64::MIN_POSITIVE);
+            let (mut sum, mut error, mut sum_of_squares) = (zero, zero, floor);
             for position in 0..positions {
                 let at = start + position * view.channels + c;
                 let value = self.x.subslice(at..at + count).read(simd, 0, count).widen();
@@ -131,7 +135,8 @@ impl<T: SimdElement> TileMoments<'_, T> {
             sums.pivot[c..c + count].copy_from_slice(&pivots[..count]);
             sums.sum[c..c + count].copy_from_slice(&sum.to_array()[..count]);
             sums.error[c..c + count].copy_from_slice(&error.to_array()[..count]);
-            sums.sum_of_squares[c..c + count].copy_from_slice(&sum_of_squares.to_array()[..count]);
+            let sum_of_squares = sum_of_squares.sub(floor).to_array();
+            sums.sum_of_squares[c..c + count].copy_from_slice(&sum_of_squares[..count]);
         }
     }
 
@@ -140,6 +145,18 @@ impl<T: SimdElement> TileMoments<'_, T> {
     fn read<S: Simd>(&self, simd: S, at: usize, count: usize) -> [f64; LANES] {
         let values = self.x.subslice(at..at + count);
         values.read(simd, 0, count).widen().to_array()
+    }
+}
+
+/// A number, or where its square would be a subnormal number, which processors may be slow with, one of which it is not: a sum of such
+/// squares is doubtful either way.
+#[inline(always)]
+fn unless_square_is_subnormal(value: f64) -> f64 {
+    const SMALLEST: f64 = f64::from_bits((1023 - 511) << 52);
+    if value != 0.0 && value.abs() < SMALLEST {
+        SMALLEST
+    } else {
+        value
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod block;
 pub(crate) mod buffer;
+pub(crate) mod forked_lock;
 pub(crate) mod heap;
 pub(crate) mod huge_pages;
 pub(crate) mod pool;

@@ -1,9 +1,10 @@
 //! What a pass frees, the next can have: large memory that the system takes back is handed out again page by page, which
 //! takes several times as long as the pass that writes it.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::MutexGuard;
 
 use crate::cpu::memory::block::Block;
+use crate::cpu::memory::forked_lock::ForkedLock;
 use crate::error::Result;
 
 /// Smaller blocks go back to the allocator, which is as fast with them.
@@ -18,7 +19,7 @@ pub(super) static POOL: MemoryPool = MemoryPool::new(DEFAULT_LIMIT);
 
 /// Blocks that are not in use, never of more bytes than the limit.
 #[derive(Debug)]
-pub(super) struct MemoryPool(Mutex<Retained>);
+pub(super) struct MemoryPool(ForkedLock<Retained>);
 
 #[derive(Debug)]
 struct Retained {
@@ -31,7 +32,7 @@ struct Retained {
 
 impl MemoryPool {
     const fn new(limit: usize) -> Self {
-        Self(Mutex::new(Retained {
+        Self(ForkedLock::new(Retained {
             blocks: Vec::new(),
             bytes: 0,
             limit,
@@ -61,7 +62,7 @@ impl MemoryPool {
         if bytes < MIN_RETAINED_BYTES {
             return None;
         }
-        self.retained().take(bytes)
+        self.retained()?.take(bytes)
     }
 
     fn new_block(&self, bytes: usize) -> Result<Block> {
@@ -76,34 +77,34 @@ impl MemoryPool {
     pub(super) fn put(&self, block: Block) {
         if block.len() >= MIN_RETAINED_BYTES {
             // The lock is released before memory is given back to the system.
-            let given_back = self.retained().put(block);
+            let given_back = self.retained().map(|mut retained| retained.put(block));
             drop(given_back);
         }
     }
 
     /// Gives back all that is retained.
     pub(super) fn release(&self) {
-        let given_back = self.retained().shrink_to(0);
+        let given_back = self.retained().map(|mut retained| retained.shrink_to(0));
         drop(given_back);
     }
 
     /// Retains no more than so many bytes from now on.
     pub(super) fn set_limit(&self, bytes: usize) {
-        let given_back = {
-            let mut retained = self.retained();
+        let given_back = self.retained().map(|mut retained| {
             retained.limit = bytes;
             retained.shrink_to(bytes)
-        };
+        });
         drop(given_back);
     }
 
     /// How many bytes are retained.
     pub(super) fn retained_bytes(&self) -> usize {
-        self.retained().bytes
+        self.retained().map_or(0, |retained| retained.bytes)
     }
 
-    fn retained(&self) -> MutexGuard<'_, Retained> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What is retained; none in a forked child that cannot have it.
+    fn retained(&self) -> Option<MutexGuard<'_, Retained>> {
+        self.0.lock()
     }
 }
 
@@ -263,6 +264,21 @@ mod tests {
                 });
             }
         });
+    }
+
+    #[test]
+    fn a_forked_child_goes_without_what_its_parent_holds() {
+        let pool = MemoryPool::new(1 << 20);
+        freed(&pool, &[10_000]);
+        let of_parent = pool.retained();
+        pool.0.is_of_a_child();
+        freed(&pool, &[10_000, 20_000]);
+        assert!(pool.take_zeroed(9_000).unwrap().len() >= 9_000);
+        pool.release();
+        pool.set_limit(0);
+        assert_eq!(pool.retained_bytes(), 0);
+        drop(of_parent);
+        assert!(pool.retained_bytes() >= 10_000);
     }
 
     #[test]

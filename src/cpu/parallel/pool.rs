@@ -1,8 +1,10 @@
 //! Rayon's pools: how they are started, and whether their threads are there.
 
 use std::error::Error as _;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use crate::cpu::process::this_process;
 use crate::error::cause::Cause;
 use crate::error::{Error, Result};
 
@@ -99,27 +101,28 @@ enum GlobalPool {
 /// Starts rayon's global pool if nobody has. Where the system gave no threads rayon itself would panic, now and at every later
 /// use.
 fn global_pool() -> GlobalPool {
-    static STARTED: OnceLock<(u32, Result<(), String>)> = OnceLock::new();
+    static STARTED: OnceLock<Result<(), String>> = OnceLock::new();
+    /// The process that starts it, or has started it; zero before.
+    static PROCESS: AtomicU32 = AtomicU32::new(0);
     // Without threads in the system rayon goes by without them, but not if it is told to start some.
     if !HAS_THREADS || rayon::current_thread_index().is_some() {
         return GlobalPool::Started;
     }
-    let (process, started) = STARTED.get_or_init(|| {
-        let started = match rayon::ThreadPoolBuilder::new().build_global() {
+    let this = this_process();
+    let before = PROCESS.compare_exchange(0, this, Ordering::SeqCst, Ordering::SeqCst);
+    if before.is_err_and(|process| process != this) {
+        // Which may not have come to the end of it: that is not waited for.
+        return GlobalPool::LeftBehind;
+    }
+    let started = STARTED.get_or_init(|| {
+        match rayon::ThreadPoolBuilder::new().build_global() {
             Err(error) if error.source().is_some() => Err(error.to_string()),
             // Or it was there already.
             _ => Ok(()),
-        };
-        (this_process(), started)
+        }
     });
     match started {
-        Ok(()) if *process != this_process() => GlobalPool::LeftBehind,
         Ok(()) => GlobalPool::Started,
         Err(reason) => GlobalPool::Refused(reason),
     }
-}
-
-/// The number of this process, where processes can be forked.
-fn this_process() -> u32 {
-    if cfg!(unix) { std::process::id() } else { 0 }
 }

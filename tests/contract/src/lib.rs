@@ -69,6 +69,8 @@ macro_rules! for_each_check {
             precision::drifting_images_cost_no_digits,
             precision::values_near_the_largest,
             precision::values_near_the_smallest,
+            precision::deviations_of_any_size,
+            precision::small_deviations_between_ordinary_ones,
             precision::epsilon_tiny_and_large,
             precision::gamma_zero_and_negative,
             precision::nan_stays_in_its_channel,

@@ -1,7 +1,7 @@
 //! Data that hurts.
 
 use batchnorm::backend::{Activation, Backend, Epilogue, InOut, Normalization};
-use batchnorm::{Element, Layout, Shape};
+use batchnorm::{DType, Element, Layout, Shape};
 use half::{bf16, f16};
 
 use crate::comparison::{check_backward, check_forward, close};
@@ -210,6 +210,77 @@ pub fn values_near_the_smallest<B: Backend>(backend: &B) {
         problem.epsilon = 1e-60;
         check_backward::<f32, B>(backend, &problem, How::Fused);
     }
+}
+
+/// Shapes of so many channels that a backend sums in each of its ways: large planes, small ones, and no planes; few values and many.
+fn shapes_of_channels(channels: usize) -> Vec<Shape> {
+    let mut shapes = vec![];
+    for (batch, spatial) in [(3, 300), (64, 21), (3, 5), (70, 1)] {
+        for layout in [Layout::ChannelsFirst, Layout::ChannelsLast] {
+            shapes.push(three_dimensional(batch, channels, spatial, layout));
+        }
+    }
+    shapes
+}
+
+/// A power of ten to a channel, about a mean that is none, small or large beside it. An epsilon above all of their squares leaves
+/// them in y as they are, which shows what rounding adds to them where β is zero; one below most makes y of ordinary size.
+pub fn deviations_of_any_size<B: Backend>(backend: &B) {
+    fn check<T: Element, B: Backend>(
+        backend: &B,
+        powers: std::ops::RangeInclusive<i32>,
+        step: usize,
+    ) {
+        let deviations: Vec<f64> = powers
+            .step_by(step)
+            .map(|power| 10f64.powi(power))
+            .collect();
+        for shape in shapes_of_channels(deviations.len()) {
+            let mut problem = filled::<T>(shape, |random, _, c, _| {
+                deviations[c] * ([0.0, 0.01, 2.0][c % 3] + random.normal())
+            });
+            for beta in problem.beta.iter_mut().step_by(2) {
+                *beta = 0.0;
+            }
+            // With the smaller one dx would be beyond the largest f16.
+            let smallest = (T::DTYPE != DType::F16).then_some(f64::from(f32::MIN_POSITIVE));
+            for epsilon in [Some(1e-5), smallest].into_iter().flatten() {
+                problem.epsilon = epsilon;
+                check_backward::<T, B>(backend, &problem, How::Fused);
+            }
+        }
+    }
+    check::<f32, B>(backend, -44..=37, 1);
+    check::<bf16, B>(backend, -39..=37, 1);
+    check::<f16, B>(backend, -7..=4, 1);
+    check::<f64, B>(backend, -140..=140, 4);
+}
+
+/// Those that a backend looks at first say that squares are of ordinary size, and those between them have squares that no number can
+/// hold; and the same with their neighbours in the place of those that are looked at.
+pub fn small_deviations_between_ordinary_ones<B: Backend>(backend: &B) {
+    fn check<T: Element, B: Backend>(backend: &B, small: &[f64]) {
+        for layout in [Layout::ChannelsFirst, Layout::ChannelsLast] {
+            let shape = three_dimensional(2, small.len(), 16 * 196, layout);
+            for first in [0, 1, 195] {
+                let mut problem = filled::<T>(shape, |random, _, c, s| match s % 392 {
+                    at if at == first => 1.0,
+                    at if at == 196 + first => -1.0,
+                    _ => small[c] * random.normal(),
+                });
+                problem.beta.fill(0.0);
+                check_backward::<T, B>(backend, &problem, How::Fused);
+            }
+        }
+    }
+    check::<f32, B>(
+        backend,
+        &[0.0, 1e-10, 3e-18, 1e-21, 1e-25, 1e-30, 1e-37, 1e-41],
+    );
+    check::<f64, B>(
+        backend,
+        &[0.0, 1e-20, 1e-140, 1e-155, 1e-161, 1e-200, 1e-305],
+    );
 }
 
 pub fn epsilon_tiny_and_large<B: Backend>(backend: &B) {

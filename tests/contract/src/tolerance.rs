@@ -234,8 +234,8 @@ impl Tolerance<'_> {
 
     pub fn inv_std<T: Element>(&self, c: usize) -> f64 {
         let inv_std = self.forward.inv_std[c];
-        // ε is added, the root and the quotient are taken.
-        self.variance_error::<T>(c) * inv_std.powi(3) / 2.0
+        // ε is added, the root and the quotient are taken. (Its cube could underflow.)
+        self.variance_error::<T>(c) * inv_std * inv_std * inv_std / 2.0
             + 3.0 * WIDE_ROUNDOFF * inv_std
             + store::<T::Compute>(inv_std)
     }
@@ -244,9 +244,9 @@ impl Tolerance<'_> {
         self.inv_std::<T>(c) / self.forward.inv_std[c]
     }
 
-    /// The mean's error in deviations.
+    /// The mean's error in deviations, with what is lost where the second of its two numbers underflows.
     fn mean_in_deviations<T: Element>(&self, c: usize) -> f64 {
-        self.mean_error::<T>(c) * self.forward.inv_std[c]
+        (self.mean_error::<T>(c) + store::<T::Compute>(0.0)) * self.forward.inv_std[c]
     }
 
     /// What rounding the mean leaves in x̂.
