@@ -1,5 +1,5 @@
-//! Whoever reads where things are finds them there: every file and folder that the documents name exists, and every folder of
-//! the library and its tests is named.
+//! Whoever reads where things are finds them there: every file and folder that the documents name exists, and every folder on
+//! the first level of the library, of its processor path and of its tests is named.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,4 +1,4 @@
-//! THE ONLY MATCH on where a candle tensor is: its memory as an operand of this crate's, without a copy.
+//! THE ONLY FILE THAT ASKS where a candle tensor is: its memory as an operand of this crate's, without a copy.
 
 use std::ops::Range;
 

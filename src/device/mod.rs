@@ -1,4 +1,5 @@
-//! THE ONLY DEVICE DISPATCH: the machine's best device, chosen when the program runs.
+//! THE ONLY DEVICE DISPATCH: the machine's best device, chosen when the program runs. (candle has its own: `src/candle/output.rs` makes
+//! memory of candle's for each.)
 
 pub(crate) mod downcast;
 mod each_backend;

@@ -1,7 +1,7 @@
 //! What all GPUs share: the plan of a launch, the arguments of a kernel, and the steps made of launches.
 //!
 //! For those who tune: what a device is ([`Attributes`]), what is launched for a pass ([`plan`]), and another choice
-//! ([`Gpu::tuned`]). As kernels change, so does this: what is read here may have more fields and variants in any version, and what is
+//! ([`Gpu::tuned`]). As kernels change, so does this: what is `non_exhaustive` here may have more in any version, and what is
 //! written as a literal ([`Attributes`], and the constants that predictions are made by) in any minor one.
 
 pub(crate) mod arguments;

@@ -35,7 +35,7 @@ type Given<'a, T, B> = GradientsOfGradients<
 >;
 
 /// Their memory.
-pub(crate) type GivenSlices<'a, T, B> = GradientsOfGradients<
+type GivenSlices<'a, T, B> = GradientsOfGradients<
     <B as Memory>::Slice<'a, T>,
     <B as Memory>::Slice<'a, <T as Element>::Compute>,
 >;
@@ -216,6 +216,7 @@ impl<T: Element, B: Backend> Saved<T, B> {
             });
         }
         let (channels, groups) = (self.shape.channels(), self.groups.len());
+        // The step asks again, of each group: by then the groups before would have been written.
         for (what, array) in [
             ("the gradient of dgamma", &of.gamma),
             ("the gradient of dbeta", &of.beta),
