@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
+use std::sync::LazyLock;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -11,6 +12,9 @@ fn root() -> &'static Path {
 
 /// Parts of names that are of what a build or a run makes, or of whatever the reader has.
 const MADE: [&str; 4] = ["target", "summary.txt", "FOLDER", "NAME.safetensors"];
+
+/// What a fence of commands is called.
+const SHELLS: [&str; 4] = ["sh", "bash", "shell", "console"];
 
 /// What stands between backticks and is a file or a folder by its look.
 fn names(line: &str) -> impl Iterator<Item = &str> {
@@ -24,8 +28,29 @@ fn names(line: &str) -> impl Iterator<Item = &str> {
             name.contains('/') || ending.is_some_and(|ending| is_file.contains(&ending));
         looks_like_one
             && !name.starts_with('/')
-            && !name.contains([' ', '*'])
+            && !name.contains(' ')
+            && (name.contains('/') || !name.contains('*'))
             && !name.contains("::")
+    })
+}
+
+/// Whether there is a file or a folder of this name below a folder. A `*` stands for any part of a name.
+fn exists(folder: &Path, name: &str) -> bool {
+    let Some((pattern, rest)) = name.split_once('/') else {
+        return exists(folder, &format!("{name}/"));
+    };
+    let goes_on = |path: &Path| path.exists() && (rest.is_empty() || exists(path, rest));
+    let Some((begin, end)) = pattern.split_once('*') else {
+        return goes_on(&folder.join(pattern));
+    };
+    let Ok(entries) = fs::read_dir(folder) else {
+        return false;
+    };
+    let mut paths = entries.map(|entry| entry.unwrap().path());
+    paths.any(|path| {
+        let name = path.file_name().and_then(|name| name.to_str());
+        let rest = name.and_then(|name| name.strip_prefix(begin));
+        rest.is_some_and(|rest| rest.ends_with(end)) && goes_on(&path)
     })
 }
 
@@ -44,6 +69,50 @@ fn operands(command: &str) -> impl Iterator<Item = &str> {
         None => false,
     })
 }
+
+/// The packages and targets that a command of Cargo names, and that nothing here is called.
+fn unknown_targets(command: &str) -> Vec<String> {
+    let words: Vec<&str> = command.split_whitespace().collect();
+    if !words.contains(&"cargo") {
+        return vec![];
+    }
+    let options = words.windows(2).filter_map(|pair| {
+        let folder = match pair[0] {
+            "-p" | "--package" => None,
+            "--test" => Some("tests"),
+            "--example" => Some("examples"),
+            "--bench" => Some("benches"),
+            "--bin" => Some("src/bin"),
+            _ => return None,
+        };
+        Some((pair, folder))
+    });
+    let unknown = options.filter(|(pair, folder)| {
+        let name = pair[1];
+        let is_a_file = |package: &PathBuf| {
+            let base = folder.map(|folder| package.join(folder));
+            base.is_some_and(|base| {
+                base.join(format!("{name}.rs")).exists() || base.join(name).join("main.rs").exists()
+            })
+        };
+        let is_of = |(package, manifest): &(PathBuf, String)| {
+            manifest.contains(&format!("name = \"{name}\"")) || is_a_file(package)
+        };
+        !name.starts_with(['$', '"']) && !PACKAGES.iter().any(is_of)
+    });
+    unknown.map(|(pair, _)| pair.join(" ")).collect()
+}
+
+/// The folder of each package, and its manifest.
+static PACKAGES: LazyLock<Vec<(PathBuf, String)>> = LazyLock::new(|| {
+    let manifests = files(|name| name == "Cargo.toml");
+    let packages = manifests.into_iter().map(|manifest| {
+        let path = root().join(manifest);
+        let text = fs::read_to_string(&path).unwrap();
+        (path.parent().unwrap().to_owned(), text)
+    });
+    packages.collect()
+});
 
 fn is_made(name: &str) -> bool {
     name.split('/').any(|part| MADE.contains(&part))
@@ -69,7 +138,7 @@ fn named(document: &str, folder: &Path) -> (BTreeSet<PathBuf>, Vec<String>) {
     let mut nearest: Vec<PathBuf> = vec![];
     let mut language = None;
     for line in document.lines() {
-        if let Some(begun) = line.strip_prefix("```") {
+        if let Some(begun) = line.trim_start().strip_prefix("```") {
             language = language.is_none().then_some(begun);
             continue;
         }
@@ -78,7 +147,7 @@ fn named(document: &str, folder: &Path) -> (BTreeSet<PathBuf>, Vec<String>) {
         }
         let everywhere = [Path::new(""), folder];
         let mentioned: Vec<(&str, &[&Path])> = match language {
-            Some("sh") => operands(line)
+            Some(language) if SHELLS.contains(&language) => operands(line)
                 .map(|name| (name, &everywhere[..1]))
                 .collect(),
             Some(_) => vec![],
@@ -87,14 +156,25 @@ fn named(document: &str, folder: &Path) -> (BTreeSet<PathBuf>, Vec<String>) {
                 .chain(links(line).map(|name| (name, &everywhere[1..])))
                 .collect(),
         };
+        let commands: Vec<&str> = match language {
+            Some(language) if SHELLS.contains(&language) => vec![line],
+            Some(_) => vec![],
+            None => line.split('`').skip(1).step_by(2).collect(),
+        };
+        let unknown = commands.into_iter().flat_map(unknown_targets);
+        missing.extend(unknown.map(|target| format!("{target}, in: {line}")));
         for (name, from) in mentioned {
             let before = nearest.iter().map(PathBuf::as_path);
             let mut bases = from.iter().copied().chain(before);
-            match bases.find(|base| root().join(base).join(name).exists()) {
+            match bases.find(|base| exists(&root().join(base), name)) {
                 None if is_made(name) => {}
                 None => missing.push(format!("{name}, in: {line}")),
                 Some(base) => {
-                    let path = without_detours(&base.join(name));
+                    // Of names with a star, the folder before it.
+                    let fixed = name.split('*').next().unwrap();
+                    let fixed = &fixed[..fixed.rfind('/').map_or(0, |slash| slash + 1)];
+                    let path = if name.contains('*') { fixed } else { name };
+                    let path = without_detours(&base.join(path));
                     nearest.splice(..0, path.ancestors().map(Path::to_owned));
                     found.insert(path);
                 }
@@ -104,9 +184,9 @@ fn named(document: &str, folder: &Path) -> (BTreeSet<PathBuf>, Vec<String>) {
     (found, missing)
 }
 
-/// Every document of the repository, from its root, but for the changelog, which names what was.
-fn documents() -> Vec<PathBuf> {
-    let (mut documents, mut folders) = (vec![], vec![PathBuf::new()]);
+/// The files of the repository that are named so, from its root.
+fn files(is_one: impl Fn(&str) -> bool) -> Vec<PathBuf> {
+    let (mut files, mut folders) = (vec![], vec![PathBuf::new()]);
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(root().join(&folder)).unwrap() {
             let entry = entry.unwrap();
@@ -116,14 +196,17 @@ fn documents() -> Vec<PathBuf> {
                 if name != "target" && !name.starts_with('.') {
                     folders.push(path);
                 }
-            } else if path.extension().is_some_and(|ending| ending == "md")
-                && name != "CHANGELOG.md"
-            {
-                documents.push(path);
+            } else if is_one(&name) {
+                files.push(path);
             }
         }
     }
-    documents
+    files
+}
+
+/// Every document, but for the changelog, which names what was.
+fn documents() -> Vec<PathBuf> {
+    files(|name| name.ends_with(".md") && name != "CHANGELOG.md")
 }
 
 #[test]
@@ -201,5 +284,34 @@ fn commands_name_what_is_there() {
         &["burn/Cargo.toml", "src"],
         &["benches/no.sh", "gone.rs"],
     );
+    finds(
+        "  ```bash\nbash benches/no.sh\n  ```",
+        &[],
+        &["benches/no.sh"],
+    );
     finds("```rust\nlet half = src/no; // `src/no.rs`\n```", &[], &[]);
+}
+
+#[test]
+fn a_star_stands_for_something() {
+    finds("`tests/*.rs`, `src/*/kernels/`", &["tests", "src"], &[]);
+    finds(
+        "`tests/no_*.rs` `src/no*/mod.rs`",
+        &[],
+        &["tests/no_*.rs", "src/no*/mod.rs"],
+    );
+}
+
+#[test]
+fn commands_of_cargo_name_what_is_built() {
+    finds(
+        "`cargo test -p batchnorm-simt --test bits`, `cargo run -p roofline --example speed`, `mkdir -p no`",
+        &[],
+        &[],
+    );
+    finds(
+        "```sh\ncargo test -p no --test gone\ncargo run --example gone\n```",
+        &[],
+        &["-p no", "--test gone", "--example gone"],
+    );
 }

@@ -3,8 +3,9 @@
 use crate::CPU;
 use arbitrary::{Arbitrary, Result, Unstructured};
 use batchnorm::backend::{
-    ActivationBackward, Affine, Backend, Epilogue, GradientSums, GradientSumsMut, InOut,
-    Normalization, RunningMut, Statistics, StatisticsMut, StatisticsSource,
+    ActivationBackward, Affine, Backend, Epilogue, GradientSums, GradientSumsMut,
+    GradientsOfGradients, InOut, Normalization, RunningMut, SecondGradientsMut, Statistics,
+    StatisticsMut, StatisticsSource,
 };
 use batchnorm::{Error, Shape};
 
@@ -65,7 +66,7 @@ fn value(bytes: &mut Unstructured<'_>) -> Result<f32> {
 
 fn steps(bytes: &mut Unstructured<'_>) -> Result<()> {
     let shape = crate::shape(bytes, 400)?;
-    let step = bytes.int_in_range(0..=6)?;
+    let step = bytes.int_in_range(0..=7)?;
     let activation = crate::activation(bytes)?;
     let epsilon = if bool::arbitrary(bytes)? {
         1e-5
@@ -101,6 +102,11 @@ fn steps(bytes: &mut Unstructured<'_>) -> Result<()> {
         operands.output(channels)?,
         operands.output(shape.len())?,
     ];
+    let of_dx = if step == 7 {
+        operands.array()?
+    } else {
+        vec![]
+    };
     let wrong = operands.wrong;
     let [array, a, b, c, d, second] = &mut written;
     let with = Normalization {
@@ -165,7 +171,7 @@ fn steps(bytes: &mut Unstructured<'_>) -> Result<()> {
             Some(second),
             GradientSumsMut { gamma: a, beta: b },
         ),
-        _ => {
+        6 => {
             let sums = GradientSums {
                 gamma: &mean[..],
                 beta: &low[..],
@@ -180,6 +186,26 @@ fn steps(bytes: &mut Unstructured<'_>) -> Result<()> {
                 Some(sums),
                 Some(second),
             )
+        }
+        _ => {
+            let source = if in_place {
+                StatisticsSource::Running
+            } else {
+                StatisticsSource::Batch
+            };
+            let of = GradientsOfGradients {
+                input: Some(&of_dx[..]),
+                residual: only_finite.then_some(&dy[..]),
+                gamma: Some(&variance[..]),
+                beta: Some(&beta[..]),
+            };
+            let out = SecondGradientsMut {
+                dy: &mut array[..],
+                x: &mut second[..],
+                gamma: &mut a[..],
+            };
+            let activation = ActivationBackward::of(activation);
+            cpu.double_backward::<f32>(&shape, &dy, &x, with, source, activation, of, out)
         }
     };
     match result {

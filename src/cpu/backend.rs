@@ -11,7 +11,6 @@ use crate::backend::operands::{
 use crate::backend::steps::Steps;
 use crate::cpu::events;
 use crate::cpu::memory::buffer::CpuBuffer;
-use crate::cpu::memory::scratch::or_no_room;
 use crate::cpu::operands::{activation_of, epilogue_of, write_statistics};
 use crate::cpu::renormalization::BatchAffine;
 use crate::cpu::steps::backward_params::BackwardParams;
@@ -289,12 +288,6 @@ impl Steps for Cpu {
 }
 
 impl Cpu {
-    /// Does work that goes over so many bytes, if there are the threads and the memory for it.
-    pub(super) fn attempt<R>(&self, bytes: usize, work: impl FnOnce() -> R) -> Result<R> {
-        self.threads.check(bytes)?;
-        or_no_room(work)
-    }
-
     /// Has the running statistics follow what was written, if any are to.
     fn update_running_of<C: Compute>(
         &self,

@@ -22,6 +22,7 @@ pub(crate) mod training_pass;
 use std::fmt;
 
 use crate::cpu::memory::buffer::CpuBuffer;
+use crate::cpu::memory::scratch::or_no_room;
 use crate::cpu::parallel::Threads;
 use crate::cpu::simd::dispatch::{Dispatch, Level};
 use crate::error::Result;
@@ -88,6 +89,12 @@ impl Cpu {
     /// the system has refused to start rayon's global pool, and this is 1.)
     pub fn threads(&self) -> usize {
         self.threads.count()
+    }
+
+    /// Does work that goes over so many bytes, if there are the threads and the memory for it.
+    fn attempt<R>(&self, bytes: usize, work: impl FnOnce() -> R) -> Result<R> {
+        self.threads.check(bytes)?;
+        or_no_room(work)
     }
 }
 

@@ -38,6 +38,12 @@ impl Device {
     }
 }
 
+impl Default for Device {
+    fn default() -> Self {
+        Self::best_available()
+    }
+}
+
 /// The best device there is, and why it is no GPU where it is none. Its `Display` is a line to print when a program starts.
 #[derive(Debug, Clone)]
 pub struct BestDevice {

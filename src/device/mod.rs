@@ -65,12 +65,6 @@ impl Device {
     }
 }
 
-impl Default for Device {
-    fn default() -> Self {
-        Self::best_available()
-    }
-}
-
 impl fmt::Display for Device {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

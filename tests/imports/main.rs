@@ -53,6 +53,14 @@ fn every_file_is_a_module() {
     assert!(unread.is_empty(), "{unread:?}");
 }
 
+/// But for the table of kernels, which the build writes.
+#[test]
+fn no_text_is_included() {
+    assert_eq!(LIBRARY.included.len(), 1, "{:?}", LIBRARY.included);
+    let kernels = &LIBRARY.included[0];
+    assert!(kernels.starts_with("cuda/modules.rs: concat") && kernels.contains("OUT_DIR"));
+}
+
 #[test]
 fn nothing_is_imported_through_a_file_that_only_exports_it() {
     assert_none(&LIBRARY.roundabout());

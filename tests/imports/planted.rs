@@ -73,6 +73,29 @@ fn a_name_that_is_changed() {
 }
 
 #[test]
+fn a_name_of_the_crate_in_every_module() {
+    let tree = planted(&[
+        (
+            "lib.rs",
+            "extern crate self as own; mod a; mod b; pub use b::B;",
+        ),
+        ("a.rs", "use own::b::B; fn f(_: own::B) {}"),
+        ("b.rs", "pub struct B;"),
+    ]);
+    assert_eq!(tree.needs()["a.rs"], ["b.rs"].into());
+    let fault = "a.rs: own::B goes through lib.rs, and leads to b.rs";
+    assert_eq!(tree.roundabout(), [fault]);
+}
+
+#[test]
+fn a_file_that_is_included_as_text() {
+    let included = |text| planted(&[("lib.rs", "mod a;"), ("a.rs", text)]).included;
+    assert_eq!(included("include!(\"b.txt\");"), ["a.rs: \"b.txt\""]);
+    assert_eq!(included("fn f() { std::include!(\"b.in\") }").len(), 1);
+    assert!(included("const S: &str = include_str!(\"b.txt\");").is_empty());
+}
+
+#[test]
 fn a_glob_and_what_stands_beside_it() {
     straight("use crate::{b::*, c::d::D};", &["b.rs", "c/d.rs"]);
     straight(
@@ -158,6 +181,16 @@ fn macros() {
     straight(
         "m! { use crate::c as z; } fn f() { z::d::d() }",
         &["c/d.rs", "c/mod.rs"],
+    );
+    // A name in the middle that the caller chooses can be any.
+    through(
+        "lib.rs",
+        "macro_rules! m { ($x:ident) => { crate::$x::B::new() } }",
+        &["b.rs", "lib.rs"],
+    );
+    straight(
+        "macro_rules! m { ($x:ident) => { $crate::c::$x::new() } }",
+        &["c/mod.rs"],
     );
     straight("#[derive(Debug, crate::b::B)] struct S;", &["b.rs"]);
     straight("fn f() { crate::b::make!() }", &["b.rs"]);

@@ -113,6 +113,11 @@ impl Reader<'_> {
         for piece in pieces(tokens) {
             match piece {
                 Piece::Use(tree) => self.add_uses(&tree, &[], true),
+                Piece::Open(path) => self.module().uses.push(Use {
+                    name: None,
+                    path,
+                    is_exported: false,
+                }),
                 Piece::Path(path) => {
                     self.module().words_of_macros.extend(path.iter().cloned());
                     self.module().paths.insert(path);
@@ -168,6 +173,9 @@ impl<'ast> Visit<'ast> for Reader<'_> {
         let renamed = item.rename.as_ref().map(|(_, name)| name);
         let name = renamed.unwrap_or(&item.ident).to_string();
         if item.ident == "self" {
+            if self.module == 0 {
+                self.tree.own_names.insert(name.clone());
+            }
             self.module().uses.push(Use {
                 name: Some(name),
                 path: vec!["crate".to_owned()],
@@ -194,6 +202,15 @@ impl<'ast> Visit<'ast> for Reader<'_> {
 
     fn visit_macro(&mut self, called: &'ast Macro) {
         self.visit_path(&called.path);
+        if called
+            .path
+            .segments
+            .last()
+            .is_some_and(|name| name.ident == "include")
+        {
+            let included = format!("{}: {}", self.module().file, called.tokens);
+            self.tree.included.push(included);
+        }
         self.add_tokens(called.tokens.clone());
     }
 

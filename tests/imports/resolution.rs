@@ -59,6 +59,7 @@ impl Tree {
             start = Some(match word.as_str() {
                 "crate" => 0,
                 "self" => start.unwrap_or(from),
+                own if start.is_none() && from != 0 && self.own_names.contains(own) => 0,
                 "super" => self.modules[start.unwrap_or(from)].parent,
                 _ => break,
             });

@@ -7,6 +7,8 @@ pub(crate) enum Piece {
     Use(UseTree),
     /// One name or several. A path that begins with a variable of the macro leads nowhere yet, and is left out.
     Path(Vec<String>),
+    /// What a variable follows: the macro's caller can choose any name there.
+    Open(Vec<String>),
 }
 
 /// All that the tokens name, at any depth.
@@ -34,10 +36,16 @@ pub(crate) fn pieces(tokens: TokenStream) -> Vec<Piece> {
                 let is_variable = before(1).is_some_and(|token| is(token, '$')) && word != "crate";
                 let goes_on = before(1).is_some_and(|token| is(token, ':'))
                     && before(2).is_some_and(|token| is(token, ':'));
+                let len = 3 * words - 2;
                 if !is_variable && !goes_on {
-                    found.push(Piece::Path(path));
+                    found.push(match &tokens[at + len..] {
+                        [a, b, variable, ..] if is(a, ':') && is(b, ':') && is(variable, '$') => {
+                            Piece::Open(path)
+                        }
+                        _ => Piece::Path(path),
+                    });
                 }
-                3 * words - 2
+                len
             }
             _ => 1,
         };

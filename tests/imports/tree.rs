@@ -34,6 +34,10 @@ pub(crate) struct Use {
 #[derive(Debug, Default)]
 pub(crate) struct Tree {
     pub(crate) modules: Vec<Module>,
+    /// What the root calls the crate in its own code, in every module.
+    pub(crate) own_names: BTreeSet<String>,
+    /// What is included as text, which nothing here reads, and where.
+    pub(crate) included: Vec<String>,
     /// Files and folders that only tests have.
     pub(crate) of_tests: Vec<String>,
 }

@@ -6,7 +6,7 @@
 
 use crate::element::DType;
 use crate::gpu::attributes::Attributes;
-use crate::gpu::plan::candidates::PlanQuery;
+use crate::gpu::plan::candidates::query::PlanQuery;
 use crate::gpu::plan::cost::constants::{KERNELS, KernelConstants};
 use crate::gpu::plan::cost::{Prediction, predict};
 use crate::gpu::plan::descriptor::TensorDescriptor;

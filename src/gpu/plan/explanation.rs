@@ -4,7 +4,7 @@ use std::fmt::{self, Display, Formatter};
 
 use crate::element::DType;
 use crate::gpu::attributes::Attributes;
-use crate::gpu::plan::candidates::PlanQuery;
+use crate::gpu::plan::candidates::query::PlanQuery;
 use crate::gpu::plan::choice::{Considered, Reason, consider};
 use crate::gpu::plan::cost::constants::{KERNELS, KernelConstants};
 use crate::gpu::plan::cost::waves::Bound;

@@ -58,19 +58,26 @@ pub fn threads_change_no_bit(cpu: &Cpu) {
     }
 }
 
-/// Levels that round a·b + c once agree in every bit, and so do those that round the product too.
+/// The levels of this machine below the processor's that round as it does: those that round a·b + c once, or those that round the product
+/// too. None below the least of each.
+pub(crate) fn lower_levels_that_round_alike(cpu: &Cpu) -> Vec<Cpu> {
+    let rounds_products = |level: &Level| matches!(level, Level::Portable | Level::Simd128);
+    let levels = Level::available().into_iter();
+    levels
+        .take_while(|&level| level != cpu.level())
+        .filter(|level| rounds_products(level) == rounds_products(&cpu.level()))
+        .map(|level| cpu.clone().at_level(level).unwrap())
+        .collect()
+}
+
 pub fn levels_that_round_alike_agree(cpu: &Cpu) {
-    let other = match cpu.level() {
-        Level::Portable => return,
-        Level::Simd128 => Cpu::new().at_level(Level::Portable),
-        _ => Cpu::with_threads(2),
-    };
-    let other = other.unwrap();
-    for shape in shapes::ranks().into_iter().chain(shapes::large()) {
-        let (a, b) = (
-            everything::<f32, Cpu>(&other, shape),
-            everything::<f32, Cpu>(cpu, shape),
-        );
-        assert_eq!(a, b, "{shape}: {} and {}", other.level(), cpu.level());
+    for other in lower_levels_that_round_alike(cpu) {
+        for shape in shapes::ranks().into_iter().chain(shapes::large()) {
+            let (a, b) = (
+                everything::<f32, Cpu>(&other, shape),
+                everything::<f32, Cpu>(cpu, shape),
+            );
+            assert_eq!(a, b, "{shape}: {} and {}", other.level(), cpu.level());
+        }
     }
 }

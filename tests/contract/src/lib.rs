@@ -15,6 +15,7 @@ pub mod comparison;
 pub mod data;
 pub mod determinism;
 pub mod double_backward;
+pub mod double_backward_lengths;
 pub mod errors;
 pub mod factors;
 pub mod forward;
@@ -96,6 +97,7 @@ macro_rules! for_each_check {
             renormalization::a_layer_renormalizes_as_the_steps_do,
             renormalization::bad_limits_of_renormalization_are_refused,
             double_backward::a_device_has_second_derivatives_or_writes_nothing,
+            double_backward_lengths::wrong_lengths_of_second_derivatives_are_refused,
             synchronized::ranks_are_one_batch_in_f32,
             synchronized::ranks_are_one_batch_in_f16,
             synchronized::ranks_are_one_batch_in_bf16,

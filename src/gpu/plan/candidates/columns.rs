@@ -3,7 +3,7 @@
 use crate::gpu::attributes::Attributes;
 use crate::gpu::kernel::Kernel;
 use crate::gpu::launch::Launch;
-use crate::gpu::plan::candidates::{Found, PlanQuery};
+use crate::gpu::plan::candidates::query::{Found, PlanQuery};
 use crate::gpu::plan::columns::{ColumnGroup, shared_bytes};
 use crate::gpu::plan::descriptor::PACKET_BYTES;
 use crate::gpu::plan::launch_plan::{LaunchPlan, launch, unsigned};

@@ -9,26 +9,13 @@
 
 mod columns;
 mod planes;
+pub(super) mod query;
 
-use crate::element::DType;
-use crate::gpu::attributes::Attributes;
-use crate::gpu::kernel::{Kernel, Strategy};
-use crate::gpu::plan::descriptor::{Arrangement, TensorDescriptor};
-use crate::gpu::plan::launch_plan::{Direction, LaunchPlan, PassPlan};
-use crate::gpu::plan::occupancy::{
-    BLOCKS_PER_MULTIPROCESSOR, SharedBudgets, THREADS, THREADS_ALONE,
-};
+use crate::gpu::kernel::Strategy;
+use crate::gpu::plan::candidates::query::PlanQuery;
+use crate::gpu::plan::descriptor::Arrangement;
+use crate::gpu::plan::launch_plan::{Direction, PassPlan};
 use crate::gpu::plan::split::{Step, step};
-use crate::gpu::plan::tuning::{CLUSTERS, Tuning};
-
-/// A pass over an array of one shape and type on one device: all that a plan depends on.
-pub(super) struct PlanQuery<'a> {
-    pub direction: Direction,
-    pub descriptor: &'a TensorDescriptor,
-    pub dtype: DType,
-    pub device: &'a Attributes,
-    pub tuning: &'a Tuning,
-}
 
 impl PlanQuery<'_> {
     /// All of them that the tuning allows; the steps where it allows none.
@@ -75,49 +62,4 @@ impl PlanQuery<'_> {
             write: step(write, self.descriptor, self.dtype),
         }
     }
-
-    fn kernel(&self, strategy: Strategy) -> Kernel {
-        Kernel {
-            family: self.descriptor.arrangement.family(),
-            strategy,
-            operation: self.direction.operation(),
-            dtype: self.dtype,
-        }
-    }
-
-    fn budgets(&self) -> SharedBudgets {
-        SharedBudgets::of(self.device)
-    }
-
-    /// Clusters that may be asked for, smallest first, by the shared memory that a block of one takes.
-    fn clusters(&self, shared: impl Fn(usize) -> usize) -> Vec<usize> {
-        let budgets = self.budgets();
-        let fits = |&blocks: &usize| {
-            let most = match shared(blocks) {
-                bytes if bytes <= budgets.half => self.device.cluster_blocks,
-                bytes if bytes <= budgets.whole => self.device.cluster_blocks_alone,
-                _ => 0,
-            };
-            blocks <= most as usize && self.tuning.cluster.is_none_or(|only| only == blocks)
-        };
-        CLUSTERS.into_iter().filter(fits).collect()
-    }
-
-    /// Threads of a block of an on-chip kernel, where it takes so much shared memory: as many warps of a multiprocessor whether two
-    /// blocks share it or one has it alone.
-    fn threads(&self, shared_bytes: usize) -> usize {
-        if shared_bytes <= self.budgets().half {
-            THREADS
-        } else {
-            THREADS_ALONE
-        }
-    }
-
-    /// Blocks that run at once when every multiprocessor has as many as it can.
-    fn full(&self) -> usize {
-        BLOCKS_PER_MULTIPROCESSOR * self.device.multiprocessors as usize
-    }
 }
-
-/// Launches that were found.
-type Found = Vec<LaunchPlan>;

@@ -2,7 +2,7 @@
 
 use crate::gpu::kernel::Kernel;
 use crate::gpu::launch::Launch;
-use crate::gpu::plan::candidates::{Found, PlanQuery};
+use crate::gpu::plan::candidates::query::{Found, PlanQuery};
 use crate::gpu::plan::descriptor::PACKET_BYTES;
 use crate::gpu::plan::launch_plan::{LaunchPlan, launch, unsigned};
 use crate::gpu::plan::occupancy::{MOST_BLOCKS, THREADS};

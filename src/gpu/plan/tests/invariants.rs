@@ -2,7 +2,7 @@
 
 use crate::element::DType;
 use crate::gpu::attributes::Attributes;
-use crate::gpu::plan::candidates::PlanQuery;
+use crate::gpu::plan::candidates::query::PlanQuery;
 use crate::gpu::plan::descriptor::TensorDescriptor;
 use crate::gpu::plan::launch_plan::{Direction, PassPlan};
 use crate::gpu::plan::occupancy::THREADS;

@@ -103,7 +103,8 @@ pub(super) fn checksum<T: Element, B: Backend>(
     checksum.finish()
 }
 
-fn layer<T: Element, B: Backend>(
+/// As the inputs and the setting say.
+pub(super) fn layer<T: Element, B: Backend>(
     backend: &B,
     inputs: &Inputs<T>,
     setting: Setting,

@@ -4,6 +4,7 @@ mod checksum;
 mod inputs;
 mod layer;
 mod random;
+mod second_derivatives;
 mod steps;
 
 use batchnorm::backend::Backend;
@@ -23,7 +24,7 @@ pub struct Scope {
     pub in_some_passes: fn(usize) -> Vec<Shape>,
     /// With data that is rare.
     pub with_unusual_data: fn() -> Vec<Shape>,
-    /// In the steps of the contract, one by one.
+    /// In the steps of the contract, one by one, and in second derivatives.
     pub in_separate_steps: fn() -> Vec<Shape>,
 }
 
@@ -38,6 +39,10 @@ pub fn checksums<B: Backend>(backend: &B, scope: &Scope) -> Checksums {
     more_activations::<f16, B>(backend, scope, &mut checksums);
     more_activations::<bf16, B>(backend, scope, &mut checksums);
     more_activations::<f64, B>(backend, scope, &mut checksums);
+    second_derivatives::<f32, B>(backend, scope, &mut checksums);
+    second_derivatives::<f16, B>(backend, scope, &mut checksums);
+    second_derivatives::<bf16, B>(backend, scope, &mut checksums);
+    second_derivatives::<f64, B>(backend, scope, &mut checksums);
     checksums
 }
 
@@ -85,6 +90,21 @@ fn more_activations<T: Element, B: Backend>(backend: &B, scope: &Scope, checksum
                     checksums.push((case, layer::checksum(backend, &inputs, setting)));
                 }
             }
+        }
+    }
+}
+
+/// None on a GPU, which has no kernel for them yet.
+fn second_derivatives<T: Element, B: Backend>(
+    backend: &B,
+    scope: &Scope,
+    checksums: &mut Checksums,
+) {
+    for shape in (scope.in_separate_steps)() {
+        let inputs = Inputs::<T>::of(shape, Data::Ordinary);
+        for (case, checksum) in second_derivatives::checksums(backend, &inputs) {
+            let case = format!("{}/second-derivatives/{case}", name::<T>(&shape));
+            checksums.push((case, checksum));
         }
     }
 }

@@ -6,11 +6,12 @@ pub(crate) mod differences;
 pub(crate) mod textbook;
 
 use batchnorm::backend::Backend;
-use batchnorm::{Activation, Cpu, Element, Error, Level, Shape};
+use batchnorm::{Activation, Cpu, Element, Error, Shape};
 use half::{bf16, f16};
 
 use crate::comparison::check_forward;
 use crate::data::{add_residual, add_running, ordinary, round};
+use crate::determinism::lower_levels_that_round_alike;
 use crate::double_backward::answer::{SecondAnswer, double_backward, ordinary_given};
 use crate::double_backward::comparison::{check, hold};
 use crate::double_backward::textbook::Given;
@@ -236,19 +237,14 @@ pub fn threads_change_no_bit_of_second_derivatives(cpu: &Cpu) {
     }
 }
 
-/// Levels that round a·b + c once agree in every bit, and so do those that round the product too.
 pub fn levels_agree_in_second_derivatives(cpu: &Cpu) {
-    let other = match cpu.level() {
-        Level::Portable => return,
-        Level::Simd128 => Cpu::new().at_level(Level::Portable),
-        _ => Cpu::with_threads(2),
-    };
-    let other = other.unwrap();
-    for shape in shapes::ranks().into_iter().chain(shapes::large()) {
-        let (a, b) = (
-            everything::<f32>(&other, shape),
-            everything::<f32>(cpu, shape),
-        );
-        assert_eq!(a, b, "{shape}: {} and {}", other.level(), cpu.level());
+    for other in lower_levels_that_round_alike(cpu) {
+        for shape in shapes::ranks().into_iter().chain(shapes::large()) {
+            let (a, b) = (
+                everything::<f32>(&other, shape),
+                everything::<f32>(cpu, shape),
+            );
+            assert_eq!(a, b, "{shape}: {} and {}", other.level(), cpu.level());
+        }
     }
 }
