@@ -102,11 +102,7 @@ fn steps(bytes: &mut Unstructured<'_>) -> Result<()> {
         operands.output(channels)?,
         operands.output(shape.len())?,
     ];
-    let of_dx = if step == 7 {
-        operands.array()?
-    } else {
-        vec![]
-    };
+    let of_dx = if step == 7 { operands.array()? } else { vec![] };
     let wrong = operands.wrong;
     let [array, a, b, c, d, second] = &mut written;
     let with = Normalization {
