@@ -206,7 +206,9 @@ fn files(is_one: impl Fn(&str) -> bool) -> Vec<PathBuf> {
 
 /// Every document, but for the changelog, which names what was.
 fn documents() -> Vec<PathBuf> {
-    files(|name| name.ends_with(".md") && name != "CHANGELOG.md")
+    files(|name| {
+        Path::new(name).extension().is_some_and(|end| end == "md") && name != "CHANGELOG.md"
+    })
 }
 
 #[test]
