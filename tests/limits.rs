@@ -23,8 +23,9 @@ mod limited {
     use std::env;
     use std::process::Command;
 
+    use batchnorm::backend::GradientsOfGradients;
     use batchnorm::{
-        Activation, BatchNorm, BatchNormConfig, Cpu, DType, Error, PooledStatistics, Result,
+        Activation, BatchNorm, BatchNormConfig, Cpu, DType, Data, Error, PooledStatistics, Result,
         RunningVariance, Shape, Tensor,
     };
 
@@ -146,6 +147,13 @@ mod limited {
             );
             let (_, pass) = layer.forward_training_deferred(&x).unwrap();
             with_more_and_more_room("backward", || pass.backward(&x).map(drop));
+            let of = GradientsOfGradients {
+                input: Some(&x as &dyn Data<Cpu, Element = f32>),
+                ..GradientsOfGradients::default()
+            };
+            with_more_and_more_room("second derivatives", || {
+                pass.double_backward(&x, of).map(drop)
+            });
             with_more_and_more_room("follow", || {
                 let statistics = layer.forward_training_deferred(&x)?.1;
                 layer.follow(statistics.statistics())

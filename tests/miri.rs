@@ -1,10 +1,12 @@
 //! Every way through memory at the portable level, on arrays so small that Miri can follow: it runs these tests (`.ci/miri`).
 
+use batchnorm::backend::GradientsOfGradients;
 use batchnorm::{
-    Activation, BatchNorm, BatchNormConfig, Cpu, DType, Element, Level, Shape, Tensor,
+    Activation, BatchNorm, BatchNormConfig, Cpu, DType, Data, Element, Level, Shape, Tensor,
 };
 use contract_suite::comparison::check_backward;
 use contract_suite::data::{add_residual, add_running, ordinary};
+use contract_suite::double_backward::check_double_backward;
 use contract_suite::run::{How, backward, forward};
 use half::{bf16, f16};
 
@@ -37,6 +39,11 @@ fn passes<T: Element>(activation: Activation) {
         assert_eq!(apart, in_place);
         add_running::<T>(&mut problem, 3);
         check_backward::<T, Cpu>(&portable(1), &problem, How::Fused);
+        if activation.has_second_derivatives() {
+            check_double_backward::<T, Cpu>(&portable(1), &problem, 4);
+            problem.running = None;
+            check_double_backward::<T, Cpu>(&portable(1), &problem, 4);
+        }
     }
 }
 
@@ -71,7 +78,12 @@ fn two_threads_share_an_array() {
                 BatchNorm::with_compute(&cpu, BatchNormConfig::new(shape.channels())).unwrap();
             let (y, pass) = layer.forward_training(&x).unwrap();
             let gradients = pass.backward(&y).unwrap();
-            [y.to_vec().unwrap(), gradients.input.to_vec().unwrap()]
+            let of = GradientsOfGradients {
+                input: Some(&gradients.input as &dyn Data<Cpu, Element = f64>),
+                ..GradientsOfGradients::default()
+            };
+            let second = pass.double_backward(&y, of).unwrap();
+            [y, gradients.input, second.dy, second.input].map(|array| array.to_vec().unwrap())
         };
         assert_eq!(all(2), all(1));
     }

@@ -2,8 +2,8 @@
 
 mod listener;
 
-use batchnorm::backend::{Backend, StatisticsMut};
-use batchnorm::{BatchNorm, BatchNormConfig, Cpu, Level, Shape, Tensor};
+use batchnorm::backend::{Backend, GradientsOfGradients, StatisticsMut};
+use batchnorm::{BatchNorm, BatchNormConfig, Cpu, Data, Level, Shape, Tensor};
 use half::bf16;
 use listener::told;
 
@@ -21,9 +21,19 @@ fn each_pass_is_told_with_its_shape_and_plan() {
     let events = told(|| {
         let (y, pass) = layer.forward_training(&x).unwrap();
         pass.backward(&y).unwrap();
+        let of = GradientsOfGradients {
+            input: Some(&y as &dyn Data<Cpu, Element = bf16>),
+            ..GradientsOfGradients::default()
+        };
+        pass.double_backward(&y, of).unwrap();
         layer.forward_inference(&x).unwrap();
     });
-    let expected = ["forward_training", "backward", "normalize"];
+    let expected = [
+        "forward_training",
+        "backward",
+        "double_backward",
+        "normalize",
+    ];
     assert_eq!(events.len(), expected.len(), "{events:#?}");
     for (event, pass) in events.iter().zip(expected) {
         let begin =

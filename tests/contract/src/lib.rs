@@ -134,6 +134,7 @@ macro_rules! for_each_check_of_slices {
             double_backward::second_derivatives_are_slopes_of_the_gradients,
             double_backward::nan_stays_in_its_channel_of_second_derivatives,
             double_backward::gradients_of_any_size_keep_their_digits_in_second_derivatives,
+            double_backward::large_means_cost_no_digits_in_second_derivatives,
             double_backward::threads_change_no_bit_of_second_derivatives,
             double_backward::levels_agree_in_second_derivatives,
         }

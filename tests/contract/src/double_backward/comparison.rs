@@ -52,7 +52,7 @@ pub(crate) fn hold<T: Element, B: Backend>(
         y if y >= 6.0 => slope_of(problem.activation, 7.0),
         _ => slope_of(problem.activation, 1.0),
     };
-    let expected = textbook::double_backward(problem, forward, given, slope, more_x_hat);
+    let expected = textbook::double_backward(problem, forward, given, slope, more_x_hat, share);
     for c in 0..problem.shape.channels() {
         let bound = |second: &Second, i: usize| share(c) * second.magnitudes[i];
         for i in problem.channel(c) {

@@ -32,6 +32,11 @@ fn with_each_epilogue<T: Element>(mut problem: Problem, check: impl Fn(&Problem)
     }
 }
 
+/// Forward and twice backward, with all that a pass can be given.
+pub fn check_double_backward<T: Element, B: Backend>(backend: &B, problem: &Problem, seed: u64) {
+    check::<T, B>(backend, problem, &ordinary_given::<T>(problem, seed));
+}
+
 /// On every seventh of the small shapes: seven is no multiple of what they are products of.
 fn of_type<T: Element, B: Backend>(backend: &B, frozen: bool) {
     let small = shapes::small().into_iter().step_by(7);
@@ -41,8 +46,7 @@ fn of_type<T: Element, B: Backend>(backend: &B, frozen: bool) {
             add_running::<T>(&mut problem, 9);
         }
         with_each_epilogue::<T>(problem, |problem| {
-            let given = ordinary_given::<T>(problem, seed as u64 + 100);
-            check::<T, B>(backend, problem, &given);
+            check_double_backward::<T, B>(backend, problem, seed as u64 + 100);
         });
     }
 }
@@ -175,6 +179,27 @@ pub fn gradients_of_any_size_keep_their_digits_in_second_derivatives<B: Backend>
             (given.gamma, given.beta) = (None, None);
             check::<f32, B>(backend, &problem, &given);
         }
+    }
+}
+
+/// Means of u and g that are many deviations: what is taken of both together is taken about the means.
+pub fn large_means_cost_no_digits_in_second_derivatives<B: Backend>(backend: &B) {
+    fn of_type<T: Element, B: Backend>(backend: &B, shape: Shape, mean: f64) {
+        let mut problem = ordinary::<T>(shape, 5);
+        let mut given = ordinary_given::<T>(&problem, 6);
+        let outer = given.input.as_mut().expect("a gradient of dx");
+        for value in problem.dy.iter_mut().chain(outer) {
+            *value = round::<T>(*value + mean);
+        }
+        check::<T, B>(backend, &problem, &given);
+    }
+    for shape in shapes::ranks() {
+        of_type::<f32, B>(backend, shape, 100.0);
+        of_type::<f32, B>(backend, shape, 1e4);
+        of_type::<f64, B>(backend, shape, 1e8);
+    }
+    for shape in shapes::large() {
+        of_type::<f32, B>(backend, shape, 1e4);
     }
 }
 

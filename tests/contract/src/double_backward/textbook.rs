@@ -32,13 +32,14 @@ pub(crate) struct SecondGradients {
 }
 
 /// `slope` is the derivative of the activation at each place. The magnitudes are those of an x̂ that is larger by `more_x_hat` of its
-/// channel.
+/// channel, where a sum is off by a `share` of its terms without their signs.
 pub(crate) fn double_backward(
     problem: &Problem,
     forward: &Forward,
     given: &Given,
     slope: impl Fn(usize) -> f64,
     more_x_hat: impl Fn(usize) -> f64,
+    share: impl Fn(usize) -> f64,
 ) -> SecondGradients {
     let [mut dy, mut x] = [0; 2].map(|_| Second::zeros(problem.shape.len()));
     let mut gamma = Second::zeros(problem.shape.channels());
@@ -61,8 +62,10 @@ pub(crate) fn double_backward(
             of_gamma: at(given.gamma.as_deref(), c),
             of_beta: at(given.beta.as_deref(), c),
         };
-        let signed = channel.gradients();
-        let unsigned = channel.without_signs(more_x_hat(c)).gradients();
+        let unsigned = channel.without_signs(more_x_hat(c));
+        let magnitude = channel.magnitude_of_covariance(&unsigned, share(c));
+        let signed = channel.gradients(channel.covariance());
+        let unsigned = unsigned.gradients(magnitude);
         for (at_channel, &i) in places.iter().enumerate() {
             let w = at(given.residual.as_deref(), i);
             dy.values[i] = sloped(i, signed.gradient[at_channel] + w);
@@ -143,7 +146,38 @@ impl Channel {
             .collect()
     }
 
-    fn gradients(&self) -> OfChannel {
+    /// a where the statistics are the batch's, else the mean of u·g.
+    fn covariance(&self) -> f64 {
+        if !self.of_batch {
+            return mean_of_products(&self.outer, &self.gradient);
+        }
+        let [u, g] = [&self.outer, &self.gradient].map(|values| about_mean(values));
+        let [p, q] = [&u, &g].map(|values| mean_of_products(values, &self.x_hat));
+        mean_of_products(&u, &g) - p * q
+    }
+
+    /// What errors of a are a share of. It is taken of u and g about their means: what is off in one of the means, or in p or q, is a
+    /// part of that one's own terms, by the other's deviations; and by the other's terms where both are off.
+    fn magnitude_of_covariance(&self, unsigned: &Self, share: f64) -> f64 {
+        if !self.of_batch {
+            return unsigned.covariance();
+        }
+        let deviations = |values: &Vec<f64>| {
+            let values = about_mean(values).into_iter();
+            values.map(f64::abs).collect::<Vec<_>>()
+        };
+        let [u, g] = [&self.outer, &self.gradient].map(deviations);
+        let [all_u, all_g] = [&unsigned.outer, &unsigned.gradient].map(|values| mean(values));
+        let of_means = all_u * mean(&g) + mean(&u) * all_g + share * all_u * all_g;
+        let by_x_hat =
+            |of: &Self| [&of.outer, &of.gradient].map(|values| mean_of_products(values, &of.x_hat));
+        let ([p, q], [all_p, all_q]) = (by_x_hat(self), by_x_hat(unsigned));
+        let of_x_hat = all_p * q.abs() + p.abs() * all_q + share * all_p * all_q;
+        mean_of_products(&u, &g) + of_means + of_x_hat
+    }
+
+    /// `covariance`: a, or its magnitude.
+    fn gradients(&self, covariance: f64) -> OfChannel {
         let Self {
             sign,
             outer,
@@ -157,21 +191,19 @@ impl Channel {
         } = self;
         let count = x_hat.len();
         let of_parameters = |i: usize| of_gamma * x_hat[i] + of_beta;
-        let products = mean_of_products(outer, gradient);
         if !self.of_batch {
             let of_outer = |i: usize| gamma * r * outer[i];
             return OfChannel {
                 gradient: (0..count).map(|i| of_outer(i) + of_parameters(i)).collect(),
                 x: gradient.iter().map(|g| of_gamma * r * g).collect(),
-                gamma: r * products * count as f64,
+                gamma: r * covariance * count as f64,
             };
         }
         let p = mean_of_products(outer, x_hat);
         let q = mean_of_products(gradient, x_hat);
-        let a = products - sign * (mean(outer) * mean(gradient) + p * q);
         let [of_outer, of_gradient] = [self.projected(outer), self.projected(gradient)];
         let of_x = |i: usize| {
-            let through_statistics = x_hat[i] * a + q * of_outer[i] + p * of_gradient[i];
+            let through_statistics = x_hat[i] * covariance + q * of_outer[i] + p * of_gradient[i];
             of_gamma * r * of_gradient[i] - sign * gamma * r * r * through_statistics
         };
         OfChannel {
@@ -179,13 +211,18 @@ impl Channel {
                 .map(|i| gamma * r * of_outer[i] + of_parameters(i))
                 .collect(),
             x: (0..count).map(of_x).collect(),
-            gamma: count as f64 * r * a,
+            gamma: count as f64 * r * covariance,
         }
     }
 }
 
 fn mean(values: &[f64]) -> f64 {
     exact_sum(values.iter().copied()) / values.len() as f64
+}
+
+fn about_mean(values: &[f64]) -> Vec<f64> {
+    let mean = mean(values);
+    values.iter().map(|value| value - mean).collect()
 }
 
 fn mean_of_products(a: &[f64], b: &[f64]) -> f64 {
