@@ -206,7 +206,11 @@ fn files(is_one: impl Fn(&str) -> bool) -> Vec<PathBuf> {
 
 /// Every document, but for the changelog, which names what was.
 fn documents() -> Vec<PathBuf> {
-    files(|name| name.ends_with(".md") && name != "CHANGELOG.md")
+    let is_document = |name: &str| {
+        let ending = Path::new(name).extension();
+        ending.is_some_and(|ending| ending == "md") && name != "CHANGELOG.md"
+    };
+    files(is_document)
 }
 
 #[test]
