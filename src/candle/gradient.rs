@@ -1,6 +1,7 @@
 //! The gradients in candle's graph, each as an operation on what it depends on, so that it can be differentiated again where candle keeps
 //! a graph of gradients; where it does not, or where there is no derivative, that is an error instead of nothing.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use candle_core::{
@@ -63,11 +64,20 @@ impl Gone<'_> {
     }
 }
 
-/// Whether candle's gradients are in its graph, on this thread: then that of a view is.
+/// Whether candle's gradients are in its graph, on this thread: then that of a view is. candle asks the environment once a thread, and is
+/// asked as often.
 fn keeps_graph_of_gradients() -> Result<bool> {
+    thread_local! {
+        static KNOWN: Cell<Option<bool>> = const { Cell::new(None) };
+    }
+    if let Some(keeps) = KNOWN.get() {
+        return Ok(keeps);
+    }
     let x = Var::new(&[1f32], &Device::Cpu)?;
     let gradients = x.reshape((1, 1))?.sqr()?.sum_all()?.backward()?;
-    Ok(gradients.get(&x).is_some_and(Tensor::track_op))
+    let keeps = gradients.get(&x).is_some_and(Tensor::track_op);
+    KNOWN.set(Some(keeps));
+    Ok(keeps)
 }
 
 /// A gradient, as an operation on x, dy and γ.

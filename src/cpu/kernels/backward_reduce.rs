@@ -63,7 +63,7 @@ impl AffineGradients {
         Self { dgamma, dbeta }
     }
 
-    /// Of no values.
+    /// Zeros, which are the sums of an empty batch and what further sums are added to.
     pub(crate) fn none(channels: usize) -> Self {
         Self {
             dgamma: Scratch::zeros(channels),
@@ -169,7 +169,7 @@ pub(crate) struct GradientTerms<'a, 'm, T, const RECOMPUTE_V: bool> {
 }
 
 impl<'a, T: SimdElement, const RECOMPUTE_V: bool> GradientTerms<'a, '_, T, RECOMPUTE_V> {
-    /// Of no values.
+    /// The terms of an empty array, where there is no next tile.
     pub(crate) fn nothing(view: &'a MatrixView) -> Self {
         Self {
             view,
