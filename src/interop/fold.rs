@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::floating_point_mode::DefaultMode;
 use crate::interop::parameters::Parameters;
 use crate::layer::BatchNorm;
+use crate::numeric::finite_factor;
 use crate::shape::check_len;
 use crate::statistics::running::check_variances;
 
@@ -241,8 +242,11 @@ impl Constants {
             None => filled(channels, otherwise),
         };
         let mut scale = widened(gamma, 1.0)?;
+        // As in inference: what is as large as can be instead of infinite is still nothing of what is zero.
         for (scale, variance) in scale.iter_mut().zip(&running.variance) {
-            *scale *= 1.0 / (variance.to_f64() + epsilon).sqrt();
+            let variance = variance.to_f64();
+            let inv_std = finite_factor::<f64>(1.0 / (variance + epsilon).sqrt(), &[variance]);
+            *scale = finite_factor::<f64>(*scale * inv_std, &[*scale, inv_std]);
         }
         Ok(Self {
             scale,

@@ -237,3 +237,33 @@ fn half_weights_are_rounded_once() {
     assert_eq!(fold(1.0 + 2.0f64.powi(-11)).0, 1.0);
     assert_eq!(fold(1.0 + 2.0f64.powi(-8)).1, 1.0);
 }
+
+/// A constant channel of a layer without epsilon: inference gives β at the mean, and so does what is folded.
+#[test]
+#[expect(clippy::float_cmp, reason = "these values are exact")]
+fn a_constant_channel_without_epsilon_stays_beta() {
+    fn check<C: Compute>(gammas: &[f64]) {
+        let config = BatchNormConfig::new(1).epsilon(0.0);
+        let mut layer: BatchNorm<_, C> = BatchNorm::with_compute(&Cpu::new(), config).unwrap();
+        let of = C::from_f64;
+        layer
+            .running_mut()
+            .unwrap()
+            .set(&[of(0.0)], &[of(0.0)], 1)
+            .unwrap();
+        layer.beta_mut().unwrap().set(&[of(-2.5)]).unwrap();
+        for &gamma in gammas {
+            layer.gamma_mut().unwrap().set(&[of(gamma)]).unwrap();
+            let folded = layer.scale_and_shift().unwrap();
+            assert_eq!(folded.shift[0].to_f64(), -2.5, "{gamma}");
+            let weight = [of(0.0)];
+            let folded = layer.fold_into_linear(&weight, &[1, 1], None).unwrap();
+            assert_eq!(
+                (folded.weight[0].to_f64(), folded.bias[0].to_f64()),
+                (0.0, -2.5)
+            );
+        }
+    }
+    check::<f32>(&[1.0, 0.0, -3e38]);
+    check::<f64>(&[1.0, 0.0, -1e300]);
+}
