@@ -11,7 +11,7 @@ use crate::cuda::driver_error::driver_error;
 use crate::cuda::memory::{CudaMemory, CudaMemoryMut};
 use crate::cuda::{pool, transfer};
 use crate::element::Element;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 impl Memory for CudaDriver {
     type Buffer<T: Element> = CudaSlice<T>;
@@ -20,6 +20,7 @@ impl Memory for CudaDriver {
 
     /// From the pool of the device's, in the order of the stream, where it has one.
     fn unspecified<T: Element>(&self, len: usize) -> Result<CudaSlice<T>> {
+        check_size::<T>(len)?;
         let made = if len == 0 {
             self.stream().null()
         } else {
@@ -29,6 +30,7 @@ impl Memory for CudaDriver {
     }
 
     fn zeros<T: Element>(&self, len: usize) -> Result<CudaSlice<T>> {
+        check_size::<T>(len)?;
         let made = if len == 0 {
             self.stream().null()
         } else {
@@ -125,5 +127,26 @@ impl Memory for CudaDriver {
     fn release_retained(&self) -> Result<()> {
         let released = pool::release(self.stream());
         released.map_err(|error| driver_error("release freed memory", error))
+    }
+}
+
+/// That so many values have a number of bytes: who allocates for us multiplies without asking, and would allocate the few that are left.
+fn check_size<T>(len: usize) -> Result<()> {
+    match len.checked_mul(size_of::<T>()) {
+        Some(_) => Ok(()),
+        None => Err(Error::OutOfMemory { bytes: usize::MAX }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_size_comes_round_to_a_small_one() {
+        let bytes = usize::MAX;
+        let beyond = usize::MAX / size_of::<f32>() + 2;
+        assert_eq!(check_size::<f32>(beyond), Err(Error::OutOfMemory { bytes }));
+        assert_eq!(check_size::<f32>(beyond - 2), Ok(()));
     }
 }
