@@ -8,6 +8,7 @@ use candle_core::{DType, Error, Result, Tensor};
 use candle_nn::{Init, VarBuilder};
 
 use crate::candle::config::{BatchNormConfig, settings_of};
+use crate::candle::error::wrap;
 use crate::candle::layer::BatchNorm;
 use crate::candle::value::compute_type;
 use crate::statistics::running::check_variances;
@@ -206,7 +207,7 @@ fn check_variables(candle: &candle_nn::BatchNorm) -> Result<()> {
 
 pub(super) fn check_running_variance(tensor: &Tensor) -> Result<()> {
     let variances = tensor.to_dtype(DType::F64)?.to_vec1::<f64>()?;
-    check_variances(&variances).map_err(Error::wrap)
+    check_variances(&variances).map_err(wrap)
 }
 
 /// Tensors that are computed in different types go with no input.

@@ -265,3 +265,12 @@ fn errors_are_this_crate_s_within_candle_s() -> Result<()> {
     assert_eq!(error_of(&of_candle), None);
     Ok(())
 }
+
+#[test]
+fn a_negative_running_variance_is_an_error_of_this_crate_s() {
+    let of = |value: f32| Tensor::new(&[value], &Device::Cpu).unwrap();
+    let refused =
+        BatchNorm::new(1, of(0.0), of(-1.0), of(1.0), of(0.0), 1e-5).expect_err("an error");
+    let reason = error_of(&refused).expect("one of this crate's");
+    assert!(reason.to_string().contains("-1"), "{reason}");
+}
