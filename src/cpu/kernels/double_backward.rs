@@ -24,10 +24,10 @@ use crate::cpu::simd::{Kernel, Simd};
 use crate::cpu::tiling::span::Span;
 use crate::cpu::tiling::traversal::Traversal;
 use crate::cpu::tiling::view::MatrixView;
-use crate::numeric::{Real, finite_factor};
+use crate::numeric::Real;
 
 /// How many coefficients each channel has.
-pub(crate) const COEFFICIENTS: usize = 13;
+pub(crate) const COEFFICIENTS: usize = 11;
 
 /// What a channel's values share. With running statistics the means are zeros.
 #[derive(Debug, Clone, Copy, Default)]
@@ -51,10 +51,9 @@ pub(crate) struct OfParameters {
     pub(crate) beta: f64,
 }
 
-/// `with` is what the x that is read was normalized with, `inv_std` that of x itself, which can be on another scale.
+/// γ·inv_std is in range, in one factor.
 pub(crate) fn coefficients<C: Real>(
     with: &Normalization<&[C]>,
-    inv_std: &[C],
     channels: Range<usize>,
     means: impl Fn(usize) -> ChannelMeans,
     of_parameters: impl Fn(usize) -> OfParameters,
@@ -62,18 +61,16 @@ pub(crate) fn coefficients<C: Real>(
     Coefficients::new(channels, |c| {
         let [center, scale, shift] = coefficients_of(with, c);
         let (means, of) = (means(c), of_parameters(c));
-        let (gamma, r) = (with.gamma[c].value(), inv_std[c].value());
-        let to_u: C = finite_factor(gamma * r, &[gamma, r]);
         let (p, q) = (means.outer_by_x_hat, means.gradient_by_x_hat);
         let [mean_outer, mean_gradient] = [means.outer, means.gradient].map(C::nearest);
-        let dy_per_x_hat = of.gamma - to_u.value() * p;
-        let x_per_x_hat = -to_u.value() * (means.covariance - 2.0 * p * q) - of.gamma * q;
-        let x_per_u = -to_u.value() * q;
+        let dy_per_x_hat = of.gamma - scale.value() * p;
+        let x_per_x_hat = -scale.value() * (means.covariance - 2.0 * p * q) - of.gamma * q;
+        let x_per_u = -scale.value() * q;
         // What roundings of the three means leave in x̂, u − mean(u) and g − mean(g).
         let of_x_hat = center_of(with, c).1 * with.inv_std[c].value();
         let of_outer = means.outer - mean_outer.value();
         let of_gradient = means.gradient - mean_gradient.value();
-        let dy_constant = of.beta - of_x_hat * dy_per_x_hat - of_outer * to_u.value();
+        let dy_constant = of.beta - of_x_hat * dy_per_x_hat - of_outer * scale.value();
         let x_constant =
             -(of_x_hat * x_per_x_hat + of_outer * x_per_u + of_gradient * dy_per_x_hat);
         [
@@ -83,13 +80,11 @@ pub(crate) fn coefficients<C: Real>(
             shift,
             mean_outer,
             mean_gradient,
-            to_u,
             C::nearest(dy_per_x_hat),
             C::nearest(dy_constant),
             C::nearest(x_per_x_hat),
             C::nearest(x_per_u),
             C::nearest(x_constant),
-            inv_std[c],
         ]
     })
 }
@@ -196,8 +191,14 @@ impl<'a, 'm, S: Simd, T: SimdElement> Elementwise<S, T, COEFFICIENTS>
         let mut v = [zero; L];
         for l in 0..L {
             let [center, inv_std, scale, shift, mean_outer, mean_gradient, ..] = with[l];
-            let [.., to_u, dy_per_x_hat, dy_constant, _, _, _, _] = with[l];
-            let [.., x_per_x_hat, x_per_u, x_constant, all_of_inv_std] = with[l];
+            let [
+                ..,
+                dy_per_x_hat,
+                dy_constant,
+                x_per_x_hat,
+                x_per_u,
+                x_constant,
+            ] = with[l];
             let at = at + l * LANES;
             let (mut centred, mut u) = (streams.x.read(simd, at, count), zero);
             if opaque(pass.outer.is_some()) {
@@ -219,7 +220,7 @@ impl<'a, 'm, S: Simd, T: SimdElement> Elementwise<S, T, COEFFICIENTS>
                     of_dy[l][i] = x_hat.mul_add(dy_per_x_hat, dy_constant);
                 }
                 if opaque(pass.outer.is_some()) {
-                    of_dy[l][i] = outer.mul_add(to_u, of_dy[l][i]);
+                    of_dy[l][i] = outer.mul_add(scale, of_dy[l][i]);
                 }
                 if opaque(!pass.takes_x_hat) {
                     continue;
@@ -228,9 +229,9 @@ impl<'a, 'm, S: Simd, T: SimdElement> Elementwise<S, T, COEFFICIENTS>
                     let by_x_hat = x_hat.mul_add(x_per_x_hat, x_constant);
                     let by_both = outer.mul_add(x_per_u, by_x_hat);
                     let gradient = g[l][i].sub(mean_gradient);
-                    gradient.mul_add(dy_per_x_hat, by_both).mul(all_of_inv_std)
+                    gradient.mul_add(dy_per_x_hat, by_both).mul(inv_std)
                 } else {
-                    g[l][i].mul(dy_per_x_hat).mul(all_of_inv_std)
+                    g[l][i].mul(dy_per_x_hat).mul(inv_std)
                 };
             }
             if opaque(pass.outer_residual.is_some()) {

@@ -64,11 +64,6 @@ impl<'a, T: KernelElement> BackwardParams<'a, T> {
         }
     }
 
-    /// That of x itself, whatever scale [`x`](Self::x) is on.
-    pub(crate) fn inv_std(&self) -> &[T::Scalar] {
-        self.with.inv_std
-    }
-
     /// Brings dx that was computed from these x back from their scales.
     pub(crate) fn rescale(&self, dx: &mut [T]) {
         if let Some(factors) = &self.factors {

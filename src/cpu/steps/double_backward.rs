@@ -259,7 +259,6 @@ impl<T: KernelElement> DoubleBackward<'_, T> {
         let given = |array: Option<&[T::Scalar]>, c: usize| array.map_or(0.0, |all| all[c].value());
         double_backward::coefficients(
             &self.params.with(),
-            self.params.inv_std(),
             channels,
             |c| self.means(sums, c - first),
             |c| OfParameters {
@@ -321,7 +320,7 @@ impl<T: KernelElement> DoubleBackward<'_, T> {
             } else {
                 sums.products[i]
             };
-            *out = T::Scalar::nearest(self.params.inv_std()[first + i].value() * products);
+            *out = T::Scalar::nearest(self.params.with().inv_std[first + i].value() * products);
         }
     }
 }
