@@ -1,7 +1,18 @@
 //! Who is in a piece of work that belongs to another thread: anyone may enter while its door is open, and nobody is inside
 //! any more when [`Door::close`] returns.
 
+use std::thread;
+use std::time::{Duration, Instant};
+
 use crate::cpu::parallel::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+/// How long is waited awake: what a tile takes. Who sleeps takes as long again to wake, which is a fifth of a small pass. (AMD EPYC, Zen 4,
+/// two threads: 32x512x7x7 with channels last took 0.27 ms forward and takes 0.24.) Where every order is gone through, not at all.
+const AWAKE: Duration = Duration::from_micros(if cfg!(all(test, interleavings)) {
+    0
+} else {
+    50
+});
 
 /// Open when made.
 #[derive(Debug)]
@@ -45,6 +56,15 @@ impl Door {
     pub(crate) fn close(&self) {
         let mut state = self.state();
         state.open = false;
+        if state.inside > 0 {
+            let since = Instant::now();
+            while state.inside > 0 && since.elapsed() < AWAKE {
+                drop(state);
+                // Who is inside may need the core that this thread has.
+                thread::yield_now();
+                state = self.state();
+            }
+        }
         while state.inside > 0 {
             state = self
                 .left
