@@ -44,6 +44,7 @@ macro_rules! for_each_check {
             forward::forward_composed_of_steps_matches_the_textbook,
             forward::running_statistics_follow_at_once,
             forward::running_statistics_are_kept_finite,
+            forward::a_variance_beyond_the_type_is_followed,
             backward::backward_training_matches_the_textbook_in_f32,
             backward::backward_training_matches_the_textbook_in_f16,
             backward::backward_training_matches_the_textbook_in_bf16,
