@@ -90,15 +90,18 @@ impl AffineGradients {
     }
 }
 
-/// How many coefficients per channel the sums take: center and inv_std, and where v is recomputed scale and shift as well.
+/// How many coefficients per channel the sums take: center and inv_std, and where v is recomputed scale, shift and lift as well.
 pub(crate) const fn sum_coefficients(recompute_v: bool) -> usize {
     if recompute_v { ALL_SUM_COEFFICIENTS } else { 2 }
 }
 
-/// All of them.
-pub(crate) const ALL_SUM_COEFFICIENTS: usize = 4;
+/// Where the lift is among them.
+const SUM_LIFT: usize = 4;
 
-/// Center and inv_std, and scale and shift as [`super::normalize`] has them, whether or not v is recomputed. inv_std is enlarged, and
+/// All of them.
+pub(crate) const ALL_SUM_COEFFICIENTS: usize = 5;
+
+/// Center and inv_std, and scale, shift and lift as [`super::normalize`] has them, whether or not v is recomputed. inv_std is enlarged, and
 /// so is Σ dv·x̂, by what `enlargement_of` it gives.
 pub(crate) fn coefficients<C: Real>(
     with: &Normalization<&[C]>,
@@ -106,10 +109,10 @@ pub(crate) fn coefficients<C: Real>(
     enlargement_of: impl Fn(C) -> f64,
 ) -> Coefficients<C, ALL_SUM_COEFFICIENTS> {
     Coefficients::new(channels, |c| {
-        let [center, scale, shift] = coefficients_of(with, c);
+        let [center, scale, shift, lift] = coefficients_of(with, c);
         let inv_std = with.inv_std[c];
         let enlarged = C::nearest(inv_std.value() * enlargement_of(inv_std));
-        [center, enlarged, scale, shift]
+        [center, enlarged, scale, shift, lift]
     })
 }
 
@@ -177,6 +180,7 @@ impl<'a, 'm, T: SimdElement> ReduceTile<'a, 'm, T> {
             x: self.x,
             activation: self.activation,
             reduces: self.reduces,
+            lifts: !self.coefficients.are_one(SUM_LIFT),
         }
     }
 }
@@ -188,6 +192,8 @@ pub(crate) struct GradientTerms<'a, 'm, T, const RECOMPUTE_V: bool> {
     x: RawSlice<'a, T>,
     activation: ActivationBackward<&'a [u8], &'a [T]>,
     reduces: bool,
+    /// Whether some lift is not 1.
+    lifts: bool,
 }
 
 impl<'a, T: SimdElement, const RECOMPUTE_V: bool> GradientTerms<'a, '_, T, RECOMPUTE_V> {
@@ -199,6 +205,7 @@ impl<'a, T: SimdElement, const RECOMPUTE_V: bool> GradientTerms<'a, '_, T, RECOM
             x: RawSlice::new(&[]),
             activation: ActivationBackward::of(Activation::None),
             reduces: false,
+            lifts: false,
         }
     }
 }
@@ -279,9 +286,14 @@ impl<'a, S: Simd, T: SimdElement, const RECOMPUTE_V: bool, const N: usize> Terms
             x[i] = x[i].sub(center);
         }
         if RECOMPUTE_V {
-            let (scale, shift, mut v) = (with[2], with[3], x);
+            let (scale, shift, lift, mut v) = (with[2], with[3], with[4], x);
+            if opaque(self.lifts) {
+                for i in 0..A {
+                    v[i] = x[i].mul(lift);
+                }
+            }
             for i in 0..A {
-                v[i] = x[i].mul_add(scale, shift);
+                v[i] = v[i].mul_add(scale, shift);
             }
             activation.apply_recomputed(simd, &mut dv, v);
         }
