@@ -12,7 +12,8 @@ DEVICE void channels_update_running(const Arguments& a) {
     if (channel < a.shape.channels)
         update_running<Compute>(
             a, channel, channel_value<Compute>(a.channel.mean, channel),
-            channel_value<Compute>(a.channel.mean_low, channel), channel_value<Compute>(a.channel.variance, channel));
+            channel_value<Compute>(a.channel.mean_low, channel), channel_value<Compute>(a.channel.variance, channel),
+            channel_value<Compute>(a.channel.inv_std, channel));
 }
 
 // inv_std = 1 / sqrt(variance + ε), one thread a channel.

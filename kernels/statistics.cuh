@@ -103,7 +103,7 @@ DEVICE Statistics<typename T::Compute> finalize_statistics(
         set_channel_value(a.channel.mean_low, channel, statistics.mean_low);
         set_channel_value(a.channel.variance, channel, variance);
         set_channel_value(a.channel.inv_std, channel, statistics.inv_std);
-        update_running<Compute>(a, channel, statistics.mean, statistics.mean_low, variance);
+        update_running<Compute>(a, channel, statistics.mean, statistics.mean_low, variance, statistics.inv_std);
     }
     return statistics;
 }

@@ -30,3 +30,13 @@ impl<C: Real> FinalizedChannel<C> {
 pub(crate) fn inverse_std<C: Real>(variance: f64, epsilon: f64) -> C {
     finite_factor(1.0 / (variance + epsilon).sqrt(), &[variance, epsilon])
 }
+
+/// The variance of a channel. One beyond the type is stored as infinity, though a part of it that running statistics follow need not
+/// be beyond it: then it is what inv_std says, beside which ε is nothing.
+pub(crate) fn wide_variance<C: Real>(variance: C, inv_std: C) -> f64 {
+    if variance.value() == f64::INFINITY {
+        1.0 / (inv_std.value() * inv_std.value())
+    } else {
+        variance.value()
+    }
+}

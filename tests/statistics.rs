@@ -269,6 +269,29 @@ fn running_statistics_are_kept_finite_on_request() {
     assert!(matches!(cumulative.validate(), Err(Error::Value { .. })));
 }
 
+#[test]
+fn a_variance_beyond_the_type_is_pooled_and_followed() {
+    // Of ±3e19 the variance is 9e38.
+    let (value, shape) = (3e19_f32, Shape::channels_first(&[4, 1]).unwrap());
+    let x = Tensor::new(&cpu(), shape, &[value, -value, value, -value]).unwrap();
+    let config = BatchNormConfig::new(1).running_variance(RunningVariance::Population);
+    let mut layer: BatchNorm<Cpu> = BatchNorm::new(&cpu(), config.momentum(0.25)).unwrap();
+    let batch = layer.batch_statistics(&x).unwrap();
+    assert_eq!(batch.variance().to_vec().unwrap(), [f32::INFINITY]);
+    let mut pooled = PooledStatistics::new(1);
+    pooled.add(&batch).unwrap();
+    let variance = f64::from(value).powi(2);
+    let is_near = |found: f64, truth: f64| (found - truth).abs() <= truth * 2f64.powi(-22);
+    assert!(is_near(
+        pooled.variance().unwrap().next().unwrap(),
+        variance
+    ));
+    let again = pooled.to_batch::<f32, _>(&cpu(), 1e-5).unwrap();
+    layer.follow(&again).unwrap();
+    let followed = layer.running().unwrap().variance().to_vec().unwrap();
+    assert!(is_near(f64::from(followed[0]), 0.75 + 0.25 * variance));
+}
+
 #[cfg(feature = "candle")]
 #[test]
 fn a_variance_that_is_none_makes_no_layer_of_candle() -> candle_core::Result<()> {

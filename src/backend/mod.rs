@@ -127,7 +127,8 @@ pub trait Backend: Steps {
     }
 
     /// Step 2: `running = (1 − factor)·running + factor·batch`, the batch's variance times `correction`
-    /// (M/(M−1) for the unbiased estimate); where `only_finite` asks for it, not in a channel where that is not finite.
+    /// (M/(M−1) for the unbiased estimate); where `only_finite` asks for it, not in a channel where that is not finite. A variance
+    /// that is infinite because the type ends before it is taken from `inv_std`.
     ///
     /// # Errors
     /// [`crate::Error::Length`]; [`crate::Error::Momentum`] for a factor outside 0 to 1; [`crate::Error::Value`] for a

@@ -16,7 +16,6 @@ use crate::cpu::renormalization::BatchAffine;
 use crate::cpu::steps::backward_params::BackwardParams;
 use crate::cpu::steps::compiled::ChannelElement;
 use crate::cpu::steps::double_backward::DoubleBackward;
-use crate::cpu::steps::two_factors::TwoFactors;
 use crate::cpu::tiling::pass_arrays;
 use crate::cpu::tiling::view::MatrixView;
 use crate::cpu::{Cpu, CpuMask};
@@ -114,11 +113,6 @@ impl Steps for Cpu {
         events::begins::<T>(self, "normalize", shape, || view.by_rows());
         let (epilogue, saved) = epilogue_of(epilogue);
         let bytes = size_of_val(x_to_y.input());
-        let factors = TwoFactors::of(&view, x_to_y.input(), &with)?;
-        let (x_to_y, with) = match &factors {
-            Some(factors) => (factors.in_place_of_x(x_to_y), factors.normalization(&with)),
-            None => (x_to_y, with),
-        };
         self.attempt(bytes, || {
             T::normalize_all(self, &view.by_rows(), x_to_y, &with, epilogue, saved);
         })
@@ -251,7 +245,12 @@ impl Steps for Cpu {
         events::begins::<T>(self, "backward", shape, || {
             view.for_statistics(pass_arrays::BACKWARD, size_of::<T>())
         });
-        let params = BackwardParams::new(&view, x, with, source, activation_of(activation))?;
+        let params = BackwardParams {
+            x,
+            with,
+            source,
+            activation: activation_of(activation),
+        };
         let sums = self.attempt(size_of_val(x), || {
             T::backward(self, &view, dy_to_dx, &params, dresidual)
         })?;
@@ -275,7 +274,12 @@ impl Steps for Cpu {
         events::begins::<T>(self, "double_backward", shape, || {
             view.for_statistics(pass_arrays::DOUBLE_BACKWARD, size_of::<T>())
         });
-        let params = &BackwardParams::new(view, x, with, source, activation_of(activation))?;
+        let params = &BackwardParams {
+            x,
+            with,
+            source,
+            activation: activation_of(activation),
+        };
         params.check_one_factor("gamma times inv_std where second derivatives are asked for")?;
         let pass = DoubleBackward {
             view,

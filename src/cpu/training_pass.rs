@@ -1,11 +1,9 @@
 //! The training pass, plain or renormalized.
 
 use crate::backend::epilogue::Epilogue;
-use crate::backend::operands::InOut;
 use crate::cpu::events;
 use crate::cpu::operands::epilogue_of;
 use crate::cpu::renormalization::{BatchAffine, FinalizedBatch};
-use crate::cpu::steps::two_factors::TwoFactors;
 use crate::cpu::tiling::pass_arrays;
 use crate::cpu::tiling::view::MatrixView;
 use crate::cpu::{Cpu, CpuMask};
@@ -28,21 +26,9 @@ impl Cpu {
         events::begins::<T>(self, pass, shape, || {
             view.for_statistics(pass_arrays::FORWARD, size_of::<T>())
         });
-        let (epilogue, mut saved) = epilogue_of(epilogue);
-        let (finalized, renormalized) = self.attempt(size_of_val(x), || {
-            let saved = (saved.as_mut().map_mask(|mask| &mut **mask)).map_values(|v| &mut **v);
+        let (epilogue, saved) = epilogue_of(epilogue);
+        self.attempt(size_of_val(x), || {
             T::forward_training(self, &view, x, affine, epilogue, saved, y)
-        })?;
-        let with = affine.normalization(&finalized, renormalized.as_ref());
-        if let Some(factors) = TwoFactors::of(&view, x, &with)? {
-            let (x_to_y, with) = (
-                InOut::Separate(factors.x(), y),
-                factors.normalization(&with),
-            );
-            self.attempt(size_of_val(x), || {
-                T::normalize_all(self, &view.by_rows(), x_to_y, &with, epilogue, saved);
-            })?;
-        }
-        Ok((finalized, renormalized))
+        })
     }
 }

@@ -88,6 +88,7 @@ impl<D: Driver> Steps for Gpu<D> {
         launcher.arguments.channel.mean = launcher.read::<C>(batch.mean)?;
         launcher.arguments.channel.mean_low = launcher.read::<C>(batch.mean_low)?;
         launcher.arguments.channel.variance = launcher.read::<C>(batch.variance)?;
+        launcher.arguments.channel.inv_std = launcher.read::<C>(batch.inv_std)?;
         launcher.running_out::<C>(&mut running)?;
         launcher.launch_channels(Operation::UpdateRunning, C::DTYPE, channels)
     }

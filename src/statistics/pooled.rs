@@ -9,7 +9,7 @@ use crate::backend::operands::MomentsMut;
 use crate::config::checks::check_training_epsilon;
 use crate::element::Compute;
 use crate::error::{Error, Result};
-use crate::finalized_channel::FinalizedChannel;
+use crate::finalized_channel::{FinalizedChannel, wide_variance};
 use crate::floating_point_mode::DefaultMode;
 use crate::shape::check_len;
 use crate::statistics::batch::{BatchStatistics, check_same_channels};
@@ -161,15 +161,15 @@ impl PooledStatistics {
             let values = array.to_vec()?;
             collected(values.iter().map(|value| value.to_f64()))
         };
-        let mut variance = wide(&batch.variance)?;
-        for variance in &mut variance {
-            *variance *= batch.count as f64;
-        }
+        let (variance, inv_std) = (batch.variance.to_vec()?, batch.inv_std.to_vec()?);
+        let variances = variance.iter().zip(&inv_std);
+        let m2 = variances
+            .map(|(variance, inv_std)| wide_variance(*variance, *inv_std) * batch.count as f64);
         Ok(Self {
             channels: variance.len(),
             mean: wide(&batch.mean)?,
             mean_low: wide(&batch.mean_low)?,
-            m2: variance,
+            m2: collected(m2)?,
             count: batch.count,
         })
     }

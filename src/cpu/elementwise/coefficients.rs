@@ -68,6 +68,12 @@ impl<C: Real, const N: usize> Coefficients<C, N> {
         Self { channels, values }
     }
 
+    /// Whether the `i`-th coefficient of every channel is 1.
+    pub(crate) fn are_one(&self, i: usize) -> bool {
+        let values = &self.values[self.place(i, self.channels.start)..][..self.channels.len()];
+        values.iter().all(|value| value.value() == 1.0)
+    }
+
     /// Where the `i`-th coefficient of a channel is.
     #[inline(always)]
     fn place(&self, i: usize, channel: usize) -> usize {

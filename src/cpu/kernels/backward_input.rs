@@ -2,6 +2,9 @@
 //!
 //! With batch statistics `dx = γ·inv_std·(dv − Σdv/M − x̂·Σ(dv·x̂)/M)`, computed as
 //! `((x − center)·x_slope + (dv − mean_gradient))·scale + offset`; with running statistics `dx = dv·scale`.
+//!
+//! Where γ·inv_std or x_slope is beyond the type, though dx need not be, it is two factors: `scale·lift`, with the lift that v has too,
+//! or `x_scale·x_slope`.
 
 use std::ops::Range;
 
@@ -13,7 +16,7 @@ use crate::cpu::epilogue::backward::BackwardStreams;
 use crate::cpu::kernels::backward_reduce::{
     ALL_SUM_COEFFICIENTS, AffineGradients, GradientTerms, ReduceTile, sum_coefficients,
 };
-use crate::cpu::kernels::coefficients::{center_of, coefficients_of};
+use crate::cpu::kernels::coefficients::{center_of, coefficients_of, is_lifted};
 use crate::cpu::memory::slice::RawSlice;
 use crate::cpu::memory::strided::{StridedSpans, StridedSpansMut};
 use crate::cpu::memory::tile_memory::TileMemory;
@@ -25,44 +28,66 @@ use crate::cpu::simd::{Kernel, Simd};
 use crate::cpu::tiling::span::Span;
 use crate::cpu::tiling::tile::Tile;
 use crate::cpu::tiling::view::MatrixView;
-use crate::numeric::Real;
+use crate::numeric::{Real, finite_factor};
 
-/// The six coefficients per channel: center, scale, mean_gradient, x_slope, offset, and shift, for where v is recomputed. `means`
-/// gives Σ(dv·x̂)/M and Σdv/M of a channel where the statistics are the batch's.
+/// The coefficients per channel: center, scale, mean_gradient, x_slope, offset, shift, for where v is recomputed, lift and x_scale.
+/// `means` gives Σ(dv·x̂)/M and Σdv/M of a channel where the statistics are the batch's.
 pub(crate) fn coefficients<C: Real>(
     with: &Normalization<&[C]>,
     channels: Range<usize>,
     means: impl Fn(usize) -> Option<[f64; 2]>,
-) -> Coefficients<C, 6> {
+) -> Coefficients<C, ALL_COEFFICIENTS> {
     Coefficients::new(channels, |c| {
-        let [center, scale, shift] = coefficients_of(with, c);
+        let [center, scale, shift, lift] = coefficients_of(with, c);
+        let (none, one) = (C::default(), C::nearest(1.0));
         let Some([mean_gamma, mean_beta]) = means(c) else {
-            let none = C::default();
-            return [center, scale, none, none, none, shift];
+            return [center, scale, none, none, none, shift, lift, one];
         };
-        let mean_gradient = C::nearest(mean_beta);
-        let x_slope = -with.inv_std[c].value() * mean_gamma;
-        let rounding_residue = mean_beta - mean_gradient.value() + x_slope * center_of(with, c).1;
-        let offset = -scale.value() * rounding_residue;
+        let (inv_std, mean_gradient) = (with.inv_std[c], C::nearest(mean_beta));
+        // One factor where that is a number of the type, lifted where γ·inv_std is none.
+        let whole = C::nearest(-inv_std.value() * mean_gamma);
+        let [x_slope, x_scale] = if is_lifted(with, c) {
+            [C::nearest(-mean_gamma), one]
+        } else if whole.value().is_infinite() && inv_std.value().is_finite() {
+            [C::nearest(-mean_gamma), inv_std]
+        } else {
+            [whole, one]
+        };
+        // Zero times a product that is infinite would be NaN.
+        let of_center = match center_of(with, c).1 {
+            0.0 => 0.0,
+            residue => -inv_std.value() * mean_gamma * residue,
+        };
+        let rounding_residue = mean_beta - mean_gradient.value() + of_center;
+        let offset = -scale.value() * rounding_residue * lift.value();
+        let factors = [scale.value(), rounding_residue, lift.value()];
         let of_dx = scale.value().abs() * mean_beta.abs().max(mean_gamma.abs());
         [
             center,
             scale,
             mean_gradient,
-            C::nearest(x_slope),
-            unless_slow_and_idle(offset, of_dx),
+            x_slope,
+            finite_factor(unless_slow_and_idle::<C>(offset, of_dx), &factors),
             shift,
+            lift,
+            x_scale,
         ]
     })
 }
 
+/// How many those are.
+pub(crate) const ALL_COEFFICIENTS: usize = 8;
+/// Where the lift and x_scale are among them.
+const INPUT_LIFT: usize = 6;
+const X_SCALE: usize = 7;
+
 /// What is added to every dx of a channel; zero where it is a subnormal number, with which vectors take many times as long, and less
 /// than a rounding of the dx that there are at least, which it then changes nothing of.
-fn unless_slow_and_idle<C: Real>(offset: f64, of_dx: f64) -> C {
+fn unless_slow_and_idle<C: Real>(offset: f64, of_dx: f64) -> f64 {
     if offset.abs() < C::SMALLEST_NORMAL && offset.abs() <= of_dx * (C::EPSILON / 2.0) {
-        C::default()
+        0.0
     } else {
-        C::nearest(offset)
+        offset
     }
 }
 
@@ -71,7 +96,7 @@ pub struct InputTile<'a, 'm, T: SimdElement> {
     pub(crate) view: &'a MatrixView,
     pub(crate) tile: &'a Tile,
     pub(crate) x: RawSlice<'a, T>,
-    pub(crate) coefficients: &'a Coefficients<T::Scalar, 6>,
+    pub(crate) coefficients: &'a Coefficients<T::Scalar, ALL_COEFFICIENTS>,
     /// Whether the statistics are the batch's.
     pub(crate) of_batch: bool,
     pub(crate) activation: ActivationBackward<&'a [u8], &'a [T]>,
@@ -113,12 +138,21 @@ impl<T: SimdElement> InputTile<'_, '_, T> {
             view,
             memory: self.memory,
             of_batch: self.of_batch,
+            has_two_factors: !(self.coefficients.are_one(INPUT_LIFT)
+                && self.coefficients.are_one(X_SCALE)),
             x: self.x,
             activation: self.activation,
             next,
         };
         let order = order_of_writing(self.next.as_ref().map(|next| next.tile));
-        drive::<S, T, _, 6>(simd, view, self.tile, self.coefficients, &mut pass, order);
+        drive::<S, T, _, ALL_COEFFICIENTS>(
+            simd,
+            view,
+            self.tile,
+            self.coefficients,
+            &mut pass,
+            order,
+        );
         self.next
             .as_ref()
             .map(|_| AffineGradients::of(pass.next.end()))
@@ -130,6 +164,8 @@ struct InputPass<'a, 'm, T: SimdElement, const RECOMPUTE_V: bool, const N: usize
     view: &'a MatrixView,
     memory: &'a mut TileMemory<'m, T>,
     of_batch: bool,
+    /// Whether some lift or x_scale is not 1.
+    has_two_factors: bool,
     x: RawSlice<'a, T>,
     activation: ActivationBackward<&'a [u8], &'a [T]>,
     next: PlaneSums<'a, T, GradientTerms<'a, 'm, T, RECOMPUTE_V>, N>,
@@ -147,6 +183,7 @@ struct InputStreams<
     const A: usize,
 > {
     of_batch: bool,
+    has_two_factors: bool,
     dy: StridedSpans<'s, T, A>,
     dx: StridedSpansMut<'s, T, A>,
     has_residual: bool,
@@ -156,8 +193,8 @@ struct InputStreams<
     next: BundleSums<'s, S, T, GradientTerms<'a, 'm, T, RECOMPUTE_V>, N, A>,
 }
 
-impl<'a, 'm, S: Simd, T: SimdElement, const RECOMPUTE_V: bool, const N: usize> Elementwise<S, T, 6>
-    for InputPass<'a, 'm, T, RECOMPUTE_V, N>
+impl<'a, 'm, S: Simd, T: SimdElement, const RECOMPUTE_V: bool, const N: usize>
+    Elementwise<S, T, ALL_COEFFICIENTS> for InputPass<'a, 'm, T, RECOMPUTE_V, N>
 {
     type Streams<'s, const A: usize>
         = InputStreams<'a, 'm, 's, S, T, RECOMPUTE_V, N, A>
@@ -171,6 +208,7 @@ impl<'a, 'm, S: Simd, T: SimdElement, const RECOMPUTE_V: bool, const N: usize> E
         let needs_x = self.of_batch || RECOMPUTE_V;
         let streams = InputStreams {
             of_batch: self.of_batch,
+            has_two_factors: self.has_two_factors,
             dy,
             dx: self.memory.outputs(spans),
             has_residual: dresidual.is_some(),
@@ -198,7 +236,7 @@ impl<'a, 'm, S: Simd, T: SimdElement, const RECOMPUTE_V: bool, const N: usize> E
     fn vectors<const A: usize, const L: usize>(
         streams: &mut Self::Streams<'_, A>,
         simd: S,
-        with: [[T::Vector<S>; 6]; L],
+        with: [[T::Vector<S>; ALL_COEFFICIENTS]; L],
         at: usize,
         count: usize,
     ) {
@@ -209,9 +247,46 @@ impl<'a, 'm, S: Simd, T: SimdElement, const RECOMPUTE_V: bool, const N: usize> E
         }
         activation.apply_saved(simd, at, count, &mut dv);
         let mut dx = dv;
-        if opaque(streams.of_batch) {
+        if opaque(streams.has_two_factors) {
             for l in 0..L {
-                let [center, scale, mean_gradient, x_slope, offset, shift] = with[l];
+                let [
+                    center,
+                    scale,
+                    mean_gradient,
+                    x_slope,
+                    offset,
+                    shift,
+                    lift,
+                    x_scale,
+                ] = with[l];
+                let mut lifted = dv[l];
+                if opaque(streams.of_batch || RECOMPUTE_V) {
+                    lifted = streams.x.read(simd, at + l * LANES, count);
+                }
+                for i in 0..A {
+                    lifted[i] = lifted[i].sub(center).mul(lift);
+                }
+                if RECOMPUTE_V {
+                    let mut v = lifted;
+                    for i in 0..A {
+                        v[i] = lifted[i].mul_add(scale, shift);
+                    }
+                    activation.apply_recomputed(simd, &mut dv[l], v);
+                }
+                dx[l] = dv[l];
+                if opaque(streams.of_batch) {
+                    for i in 0..A {
+                        let less_mean = dv[l][i].sub(mean_gradient);
+                        dx[l][i] = lifted[i].mul(x_scale).mul_add(x_slope, less_mean);
+                    }
+                }
+                for i in 0..A {
+                    dx[l][i] = dx[l][i].mul(scale).mul_add(lift, offset);
+                }
+            }
+        } else if opaque(streams.of_batch) {
+            for l in 0..L {
+                let [center, scale, mean_gradient, x_slope, offset, shift, ..] = with[l];
                 let mut centred = streams.x.read(simd, at + l * LANES, count);
                 for i in 0..A {
                     centred[i] = centred[i].sub(center);
@@ -231,7 +306,7 @@ impl<'a, 'm, S: Simd, T: SimdElement, const RECOMPUTE_V: bool, const N: usize> E
             }
         } else {
             for l in 0..L {
-                let [center, scale, .., shift] = with[l];
+                let [center, scale, _, _, _, shift, ..] = with[l];
                 if RECOMPUTE_V {
                     let mut v = streams.x.read(simd, at + l * LANES, count);
                     for i in 0..A {

@@ -16,13 +16,14 @@ use crate::cpu::reduce::columns::{ColumnSums, add_columns, gather_columns};
 use crate::cpu::reduce::planes::PlaneSums;
 use crate::cpu::reduce::terms::{Terms, TermsOf};
 use crate::cpu::simd::elements::SimdElement;
+use crate::cpu::simd::opaque::opaque;
 use crate::cpu::simd::tail_mask::lane_mask;
 use crate::cpu::simd::vector::{LANES, Vector};
 use crate::cpu::simd::{Kernel, Simd};
 use crate::cpu::tiling::span::Span;
 use crate::cpu::tiling::tile::Tile;
 use crate::cpu::tiling::view::MatrixView;
-use crate::numeric::Real;
+use crate::numeric::{Numeric, Real};
 
 /// Where dy is read: all of the array; or a tile that dx may be written over, where no slice of the whole array can be had while
 /// other threads write theirs, and the tile's memory checks every span.
@@ -70,17 +71,37 @@ impl AffineGradients {
             dbeta: Scratch::zeros(channels),
         }
     }
+
+    pub(crate) fn are_finite(&self) -> bool {
+        (self.dgamma.iter().chain(self.dbeta.iter())).all(|sum| sum.is_finite())
+    }
+
+    /// Takes those that are not finite from sums that were reduced.
+    pub(crate) fn replace_not_finite(&mut self, reduced: &Self, reduced_by: f64) {
+        let replace = |sums: &mut [f64], reduced: &[f64]| {
+            for (sum, reduced) in sums.iter_mut().zip(reduced) {
+                if !sum.is_finite() {
+                    *sum = reduced / reduced_by;
+                }
+            }
+        };
+        replace(&mut self.dgamma, &reduced.dgamma);
+        replace(&mut self.dbeta, &reduced.dbeta);
+    }
 }
 
-/// How many coefficients per channel the sums take: center and inv_std, and where v is recomputed scale and shift as well.
+/// How many coefficients per channel the sums take: center and inv_std, and where v is recomputed scale, shift and lift as well.
 pub(crate) const fn sum_coefficients(recompute_v: bool) -> usize {
     if recompute_v { ALL_SUM_COEFFICIENTS } else { 2 }
 }
 
-/// All of them.
-pub(crate) const ALL_SUM_COEFFICIENTS: usize = 4;
+/// Where the lift is among them.
+const SUM_LIFT: usize = 4;
 
-/// Center and inv_std, and scale and shift as [`super::normalize`] has them, whether or not v is recomputed. inv_std is enlarged, and
+/// All of them.
+pub(crate) const ALL_SUM_COEFFICIENTS: usize = 5;
+
+/// Center and inv_std, and scale, shift and lift as [`super::normalize`] has them, whether or not v is recomputed. inv_std is enlarged, and
 /// so is Σ dv·x̂, by what `enlargement_of` it gives.
 pub(crate) fn coefficients<C: Real>(
     with: &Normalization<&[C]>,
@@ -88,10 +109,10 @@ pub(crate) fn coefficients<C: Real>(
     enlargement_of: impl Fn(C) -> f64,
 ) -> Coefficients<C, ALL_SUM_COEFFICIENTS> {
     Coefficients::new(channels, |c| {
-        let [center, scale, shift] = coefficients_of(with, c);
+        let [center, scale, shift, lift] = coefficients_of(with, c);
         let inv_std = with.inv_std[c];
         let enlarged = C::nearest(inv_std.value() * enlargement_of(inv_std));
-        [center, enlarged, scale, shift]
+        [center, enlarged, scale, shift, lift]
     })
 }
 
@@ -103,6 +124,8 @@ pub struct ReduceTile<'a, 'm, T: SimdElement> {
     pub(crate) x: RawSlice<'a, T>,
     pub(crate) coefficients: &'a Coefficients<T::Scalar, ALL_SUM_COEFFICIENTS>,
     pub(crate) activation: ActivationBackward<&'a [u8], &'a [T]>,
+    /// Whether dv are reduced by [`Real::REDUCES`], and both sums with them.
+    pub(crate) reduces: bool,
 }
 
 impl<T: SimdElement> Kernel for ReduceTile<'_, '_, T> {
@@ -156,6 +179,8 @@ impl<'a, 'm, T: SimdElement> ReduceTile<'a, 'm, T> {
             dy: self.dy,
             x: self.x,
             activation: self.activation,
+            reduces: self.reduces,
+            lifts: !self.coefficients.are_one(SUM_LIFT),
         }
     }
 }
@@ -166,6 +191,9 @@ pub(crate) struct GradientTerms<'a, 'm, T, const RECOMPUTE_V: bool> {
     dy: Gradient<'a, 'm, T>,
     x: RawSlice<'a, T>,
     activation: ActivationBackward<&'a [u8], &'a [T]>,
+    reduces: bool,
+    /// Whether some lift is not 1.
+    lifts: bool,
 }
 
 impl<'a, T: SimdElement, const RECOMPUTE_V: bool> GradientTerms<'a, '_, T, RECOMPUTE_V> {
@@ -176,6 +204,8 @@ impl<'a, T: SimdElement, const RECOMPUTE_V: bool> GradientTerms<'a, '_, T, RECOM
             dy: Gradient::Array(RawSlice::new(&[])),
             x: RawSlice::new(&[]),
             activation: ActivationBackward::of(Activation::None),
+            reduces: false,
+            lifts: false,
         }
     }
 }
@@ -256,11 +286,22 @@ impl<'a, S: Simd, T: SimdElement, const RECOMPUTE_V: bool, const N: usize> Terms
             x[i] = x[i].sub(center);
         }
         if RECOMPUTE_V {
-            let (scale, shift, mut v) = (with[2], with[3], x);
+            let (scale, shift, lift, mut v) = (with[2], with[3], with[4], x);
+            if opaque(self.lifts) {
+                for i in 0..A {
+                    v[i] = x[i].mul(lift);
+                }
+            }
             for i in 0..A {
-                v[i] = x[i].mul_add(scale, shift);
+                v[i] = v[i].mul_add(scale, shift);
             }
             activation.apply_recomputed(simd, &mut dv, v);
+        }
+        if opaque(self.reduces) {
+            let by = T::splat(simd, T::Scalar::nearest(T::Scalar::REDUCES));
+            for i in 0..A {
+                dv[i] = dv[i].mul(by);
+            }
         }
         for i in 0..A {
             // Multiplied before it is summed: dv·(x − mean) can overflow where dv·x̂ cannot.

@@ -1,19 +1,37 @@
-//! Normalization as an affine map, `v = (x − center)·scale + shift`, of one channel.
+//! Normalization as an affine map, `v = (x − center)·lift·scale + shift`, of one channel. The lift is 1 and the scale γ·inv_std; where
+//! that is beyond the type, though γ·x̂ need not be, they are inv_std and γ.
 
 use crate::backend::operands::Normalization;
 use crate::numeric::{Real, finite_factor};
 
-/// Center, scale and shift of one channel.
-pub(crate) fn coefficients_of<C: Real>(with: &Normalization<&[C]>, channel: usize) -> [C; 3] {
+/// Center, scale, shift and lift of one channel.
+pub(crate) fn coefficients_of<C: Real>(with: &Normalization<&[C]>, channel: usize) -> [C; 4] {
     let (center, rounding_residue) = center_of(with, channel);
-    let scale = scale_of(with, channel);
-    let shift = with.beta[channel].value() - rounding_residue * scale.value();
-    [center, scale, C::nearest(shift)]
+    let [scale, lift] = factors_of(with, channel);
+    let (beta, [of_scale, of_lift]) = (with.beta[channel].value(), [scale, lift].map(C::value));
+    let shift = beta - rounding_residue * of_lift * of_scale;
+    let shift = finite_factor(shift, &[beta, rounding_residue, of_scale]);
+    [center, scale, shift, lift]
 }
 
-fn scale_of<C: Real>(with: &Normalization<&[C]>, channel: usize) -> C {
-    let (gamma, inv_std) = (with.gamma[channel].value(), with.inv_std[channel].value());
-    finite_factor(gamma * inv_std, &[gamma, inv_std])
+/// Where a lift is among them.
+pub(crate) const LIFT: usize = 3;
+
+/// Scale and lift.
+fn factors_of<C: Real>(with: &Normalization<&[C]>, channel: usize) -> [C; 2] {
+    let (gamma, inv_std) = (with.gamma[channel], with.inv_std[channel]);
+    let scale = C::nearest(gamma.value() * inv_std.value());
+    let are_finite = gamma.value().is_finite() && inv_std.value().is_finite();
+    if scale.value().is_infinite() && are_finite {
+        [gamma, inv_std]
+    } else {
+        [scale, C::nearest(1.0)]
+    }
+}
+
+/// Whether γ·inv_std is beyond the type.
+pub(crate) fn is_lifted<C: Real>(with: &Normalization<&[C]>, channel: usize) -> bool {
+    factors_of(with, channel)[1].value() != 1.0
 }
 
 /// What is subtracted from x, and the rounding residue: what of the mean that leaves. Where the deviation is near the
@@ -24,7 +42,11 @@ pub(crate) fn center_of<C: Real>(with: &Normalization<&[C]>, channel: usize) -> 
     if with.inv_std[channel].value() * C::LARGEST < 16.0 {
         return (C::default(), mean.value() + low);
     }
-    let (scale, beta) = (scale_of(with, channel).value(), with.beta[channel].value());
+    let [scale, lift] = factors_of(with, channel).map(C::value);
+    if lift != 1.0 {
+        return (mean, low);
+    }
+    let beta = with.beta[channel].value();
     beside_mean(mean, low, scale, beta - low * scale).unwrap_or((mean, low))
 }
 
@@ -69,7 +91,7 @@ mod tests {
                     let (center, residue) = center_of(&with, 0);
                     let whole = f64::from(mean) + f64::from(low);
                     assert_eq!(f64::from(center) + residue, whole);
-                    let [center, scale, shift] = coefficients_of(&with, 0);
+                    let [center, scale, shift, _] = coefficients_of(&with, 0);
                     moved += i32::from(center != mean);
                     let is_tiny = mean.abs() < f32::MIN_POSITIVE / f32::EPSILON;
                     assert!(is_tiny || !shift.is_subnormal(), "{mean:e} {low:e} {gamma}");

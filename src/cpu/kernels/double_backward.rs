@@ -59,7 +59,7 @@ pub(crate) fn coefficients<C: Real>(
     of_parameters: impl Fn(usize) -> OfParameters,
 ) -> Coefficients<C, COEFFICIENTS> {
     Coefficients::new(channels, |c| {
-        let [center, scale, shift] = coefficients_of(with, c);
+        let [center, scale, shift, _] = coefficients_of(with, c);
         let (means, of) = (means(c), of_parameters(c));
         let (p, q) = (means.outer_by_x_hat, means.gradient_by_x_hat);
         let [mean_outer, mean_gradient] = [means.outer, means.gradient].map(C::nearest);

@@ -31,21 +31,6 @@ impl<T> InOut<&[T], &mut [T]> {
             InOut::InPlace(both) => both,
         }
     }
-
-    /// The values to be written.
-    pub(crate) fn output(&mut self) -> &mut [T] {
-        match self {
-            InOut::Separate(_, output) | InOut::InPlace(output) => output,
-        }
-    }
-
-    /// The same memory, for a shorter time.
-    pub(crate) fn reborrow(&mut self) -> InOut<&[T], &mut [T]> {
-        match self {
-            InOut::Separate(input, output) => InOut::Separate(input, output),
-            InOut::InPlace(both) => InOut::InPlace(both),
-        }
-    }
 }
 
 /// Everything that tiles share out to be written, and what the first of it is computed from: named, because each pass has some

@@ -3,45 +3,28 @@
 use crate::backend::epilogue::ActivationBackward;
 use crate::backend::operands::{Normalization, StatisticsSource};
 use crate::cpu::kernels::KernelElement;
-use crate::cpu::steps::two_factors::TwoFactors;
-use crate::cpu::tiling::view::MatrixView;
+use crate::cpu::kernels::coefficients::is_lifted;
 use crate::error::{Error, Result};
 use crate::numeric::Numeric;
 
-/// x, and what it was normalized with, on scales on which γ·inv_std is in range.
+/// x, what it was normalized with, and by which activation.
 #[derive(Debug)]
 pub struct BackwardParams<'a, T: KernelElement> {
-    x: &'a [T],
-    with: Normalization<&'a [T::Scalar]>,
-    /// What is read in their place, where one factor will not do.
-    factors: Option<TwoFactors<T>>,
+    pub(crate) x: &'a [T],
+    pub(crate) with: Normalization<&'a [T::Scalar]>,
     pub(crate) source: StatisticsSource,
     pub(crate) activation: ActivationBackward<&'a [u8], &'a [T]>,
 }
 
-impl<'a, T: KernelElement> BackwardParams<'a, T> {
-    pub(crate) fn new(
-        view: &MatrixView,
-        x: &'a [T],
-        with: Normalization<&'a [T::Scalar]>,
-        source: StatisticsSource,
-        activation: ActivationBackward<&'a [u8], &'a [T]>,
-    ) -> Result<Self> {
-        Ok(Self {
-            x,
-            with,
-            factors: TwoFactors::of(view, x, &with)?,
-            source,
-            activation,
-        })
-    }
-
-    /// That there is one scale, that of x itself.
+impl<T: KernelElement> BackwardParams<'_, T> {
+    /// That γ·inv_std is one factor.
     ///
     /// # Errors
     /// [`Error::Value`] that names the first channel of which γ·inv_std is beyond the type.
     pub(crate) fn check_one_factor(&self, what: &'static str) -> Result<()> {
-        let Some(channel) = self.factors.as_ref().and_then(TwoFactors::first_channel) else {
+        let Some(channel) =
+            (0..self.with.gamma.len()).find(|&channel| is_lifted(&self.with, channel))
+        else {
             return Ok(());
         };
         let [gamma, inv_std] =
@@ -51,23 +34,5 @@ impl<'a, T: KernelElement> BackwardParams<'a, T> {
             found: format!("{gamma:e} times {inv_std:e}, of channel {channel}"),
             needed: "a product that the parameters' type can hold",
         })
-    }
-
-    pub(crate) fn x(&self) -> &[T] {
-        self.factors.as_ref().map_or(self.x, TwoFactors::x)
-    }
-
-    pub(crate) fn with(&self) -> Normalization<&[T::Scalar]> {
-        match &self.factors {
-            Some(factors) => factors.normalization(&self.with),
-            None => self.with,
-        }
-    }
-
-    /// Brings dx that was computed from these x back from their scales.
-    pub(crate) fn rescale(&self, dx: &mut [T]) {
-        if let Some(factors) = &self.factors {
-            factors.multiply(dx);
-        }
     }
 }

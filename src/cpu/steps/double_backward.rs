@@ -132,7 +132,7 @@ impl ChannelSums {
 
     /// Takes out what the rounding of the mean put into products with x̂.
     fn correct_for_center<T: KernelElement>(&mut self, pass: &DoubleBackward<'_, T>, first: usize) {
-        let with = pass.params.with();
+        let with = pass.params.with;
         correct_for_center(&mut self.gradient, &with, first);
         correct_for_center(&mut self.outer, &with, first);
     }
@@ -150,8 +150,8 @@ struct TileSums<'a, T: KernelElement> {
 impl<'a, T: KernelElement> TileSums<'a, T> {
     fn new(pass: &'a DoubleBackward<'a, T>) -> Self {
         let (view, params) = (pass.view, pass.params);
-        let with = params.with();
-        let reduction = |activation| Reduction::new(view, params.x(), with, activation);
+        let with = params.with;
+        let reduction = |activation| Reduction::new(view, params.x, with, activation);
         let of_batch = params.source == StatisticsSource::Batch;
         let outer = pass.of.input.filter(|_| of_batch);
         let none = ActivationBackward::of(Activation::None);
@@ -196,11 +196,11 @@ impl<'a, T: KernelElement> TileSums<'a, T> {
     /// Enlarged by a power of two, for products of subnormal numbers lose bits; where that overflows, as they are.
     fn products(&self, cpu: &Cpu, tile: &Tile, outer: &[T], sums: &ChannelSums) -> Scratch<f64> {
         let (view, params) = (self.pass.view, self.pass.params);
-        let (with, channels) = (params.with(), tile.channels(view));
+        let (with, channels) = (params.with, tile.channels(view));
         let first = channels.start;
         let coefficients: Coefficients<_, { gradient_products::COEFFICIENTS }> =
             Coefficients::new(channels, |c| {
-                let [center, scale, shift] = coefficients_of(&with, c);
+                let [center, scale, shift, _] = coefficients_of(&with, c);
                 let [of_u, of_g] = self.references(sums, c - first);
                 [center, scale, shift, of_u, of_g]
             });
@@ -211,7 +211,7 @@ impl<'a, T: KernelElement> TileSums<'a, T> {
                     view,
                     tile,
                     dy: RawSlice::new(self.pass.dy),
-                    x: RawSlice::new(params.x()),
+                    x: RawSlice::new(params.x),
                     outer: RawSlice::new(outer),
                     coefficients: &coefficients,
                     activation: params.activation,
@@ -258,7 +258,7 @@ impl<T: KernelElement> DoubleBackward<'_, T> {
         let first = channels.start;
         let given = |array: Option<&[T::Scalar]>, c: usize| array.map_or(0.0, |all| all[c].value());
         double_backward::coefficients(
-            &self.params.with(),
+            &self.params.with,
             channels,
             |c| self.means(sums, c - first),
             |c| OfParameters {
@@ -300,7 +300,7 @@ impl<T: KernelElement> DoubleBackward<'_, T> {
             cpu,
             DoubleBackwardTile {
                 view: self.view,
-                x: RawSlice::new(self.params.x()),
+                x: RawSlice::new(self.params.x),
                 outer: self.of.input.map(RawSlice::new),
                 outer_residual: self.of.residual.map(RawSlice::new),
                 coefficients,
@@ -320,7 +320,7 @@ impl<T: KernelElement> DoubleBackward<'_, T> {
             } else {
                 sums.products[i]
             };
-            *out = T::Scalar::nearest(self.params.with().inv_std[first + i].value() * products);
+            *out = T::Scalar::nearest(self.params.with.inv_std[first + i].value() * products);
         }
     }
 }

@@ -106,11 +106,11 @@ const MOST_OVERLAPPED: usize = 400 << 10;
 pub(crate) fn backward<T: KernelElement>(
     cpu: &Cpu,
     view: &MatrixView,
-    mut dy_to_dx: InOut<&[T], &mut [T]>,
+    dy_to_dx: InOut<&[T], &mut [T]>,
     params: &BackwardParams<'_, T>,
     dresidual: Option<&mut [T]>,
 ) -> AffineGradients {
-    let (x, with, activation) = (params.x(), params.with(), params.activation);
+    let (x, with, activation) = (params.x, params.with, params.activation);
     let of_batch = params.source == StatisticsSource::Batch;
     let count = view.values_per_channel();
     let tiling = view.for_statistics(pass_arrays::BACKWARD, size_of::<T>());
@@ -122,7 +122,7 @@ pub(crate) fn backward<T: KernelElement>(
         return sums;
     }
     let outputs = Outputs {
-        map: dy_to_dx.reborrow(),
+        map: dy_to_dx,
         second: dresidual,
         mask: None,
     };
@@ -167,7 +167,6 @@ pub(crate) fn backward<T: KernelElement>(
             sums
         },
     );
-    params.rescale(dy_to_dx.output());
     if parts.len() == 1 {
         return parts.remove(0);
     }

@@ -7,4 +7,3 @@ pub(crate) mod fused;
 pub(crate) mod separate;
 pub(crate) mod tile_gradients;
 pub(crate) mod tile_moments;
-pub(crate) mod two_factors;

@@ -83,9 +83,9 @@ pub(crate) fn reduce<T: KernelElement>(
     dy: &[T],
     params: &BackwardParams<'_, T>,
 ) -> AffineGradients {
-    let (view, with) = (&tiling.view, params.with());
-    let reduction = Reduction::new(view, params.x(), with, params.activation);
-    let bytes = size_of_val(dy) + size_of_val(params.x());
+    let (view, with) = (&tiling.view, params.with);
+    let reduction = Reduction::new(view, params.x, with, params.activation);
+    let bytes = size_of_val(dy) + size_of_val(params.x);
     let parts = cpu.threads.map(
         tiling.count(),
         bytes,
@@ -112,20 +112,20 @@ pub(crate) fn reduce<T: KernelElement>(
 pub(crate) fn input<T: KernelElement>(
     cpu: &Cpu,
     tiling: &Tiling,
-    mut dy_to_dx: InOut<&[T], &mut [T]>,
+    dy_to_dx: InOut<&[T], &mut [T]>,
     params: &BackwardParams<'_, T>,
     means: impl Fn(usize) -> Option<[f64; 2]>,
     dresidual: Option<&mut [T]>,
 ) {
     let (of_batch, view) = (params.source == StatisticsSource::Batch, &tiling.view);
-    let coefficients = backward_input::coefficients(&params.with(), 0..view.channels, means);
+    let coefficients = backward_input::coefficients(&params.with, 0..view.channels, means);
     let outputs = Outputs {
-        map: dy_to_dx.reborrow(),
+        map: dy_to_dx,
         second: dresidual,
         mask: None,
     };
     for_each_tile(&cpu.threads, tiling, outputs, |memory, _, (): &mut ()| {
-        let x = RawSlice::new(params.x());
+        let x = RawSlice::new(params.x);
         T::input(
             cpu,
             InputTile {
@@ -140,5 +140,4 @@ pub(crate) fn input<T: KernelElement>(
             },
         );
     });
-    params.rescale(dy_to_dx.output());
 }

@@ -1,7 +1,8 @@
 //! Σ dv·x̂ and Σ dv of a tile, as good as the data type allows.
 //!
 //! The products are taken enlarged by a power of two, which rounds nothing: those of subnormal dv would lose bits, or vanish. Where
-//! that has overflowed, they are taken again as they are.
+//! either sum is not finite then, for a few dv near the largest overflow where they are added up, both are taken again of dv that are
+//! reduced by one.
 
 use crate::backend::epilogue::ActivationBackward;
 use crate::backend::operands::Normalization;
@@ -50,7 +51,7 @@ impl<'a, T: KernelElement> Reduction<'a, T> {
         tile: &'s Tile,
         dy: Gradient<'s, 'm, T>,
     ) -> ReduceTile<'s, 'm, T> {
-        self.kernel(tile, dy, &self.coefficients)
+        self.kernel(tile, dy, &self.coefficients, false)
     }
 
     fn kernel<'s, 'm>(
@@ -58,6 +59,7 @@ impl<'a, T: KernelElement> Reduction<'a, T> {
         tile: &'s Tile,
         dy: Gradient<'s, 'm, T>,
         coefficients: &'s Coefficients<T::Scalar, ALL_SUM_COEFFICIENTS>,
+        reduces: bool,
     ) -> ReduceTile<'s, 'm, T> {
         ReduceTile {
             view: self.view,
@@ -66,6 +68,7 @@ impl<'a, T: KernelElement> Reduction<'a, T> {
             x: RawSlice::new(self.x),
             coefficients,
             activation: self.activation,
+            reduces,
         }
     }
 
@@ -82,16 +85,12 @@ impl<'a, T: KernelElement> Reduction<'a, T> {
         for (dgamma, c) in sums.dgamma.iter_mut().zip(channels.clone()) {
             *dgamma /= enlargement_of(self.with.inv_std[c]);
         }
-        if sums.dgamma.iter().all(|dgamma| dgamma.is_finite()) {
+        if sums.are_finite() {
             return sums;
         }
         let coefficients = backward_reduce::coefficients(&self.with, channels, |_| 1.0);
-        let again = T::reduce(cpu, self.kernel(tile, dy, &coefficients));
-        for (dgamma, again) in sums.dgamma.iter_mut().zip(again.dgamma.iter()) {
-            if !dgamma.is_finite() {
-                *dgamma = *again;
-            }
-        }
+        let reduced = T::reduce(cpu, self.kernel(tile, dy, &coefficients, true));
+        sums.replace_not_finite(&reduced, T::Scalar::REDUCES);
         sums
     }
 }

@@ -59,11 +59,6 @@ impl MatrixView {
         self.planes * self.width
     }
 
-    /// The channel of a value.
-    pub(crate) fn channel_of(&self, index: usize) -> usize {
-        index / self.width % self.channels
-    }
-
     /// M, as the sums are divided by it.
     pub(crate) fn values_per_channel(&self) -> f64 {
         (self.len / self.channels) as f64

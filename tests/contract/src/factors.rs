@@ -6,6 +6,7 @@ use half::{bf16, f16};
 
 use crate::comparison::check_backward;
 use crate::data::{Random, round, with_x};
+use crate::reference::Problem;
 use crate::run::{How, backward, forward};
 use crate::shapes::three_dimensional;
 
@@ -58,45 +59,82 @@ pub fn a_constant_gives_exactly_beta_on_any_scale<B: Backend>(backend: &B) {
     }
 }
 
-/// γ·inv_std is beyond f32, and γ·x̂ is not.
+/// γ·inv_std is beyond the type, and γ·x̂ is not.
 pub fn a_factor_beyond_the_type_is_no_loss<B: Backend>(backend: &B) {
-    let mut random = Random::new(9);
-    for shape in shapes() {
-        let mut problem = with_x::<f32>(shape, vec![0.0; shape.len()], 4);
-        // The last channel is an ordinary one.
-        for c in 0..shape.channels() {
-            let is_near = c + 1 < shape.channels();
-            let (deviation, gamma) = if is_near { (1e-25, -3e15) } else { (2.0, 1.5) };
-            for i in problem.channel(c).collect::<Vec<_>>() {
-                problem.x[i] = round::<f32>(deviation * (0.7 + random.normal()));
-                let dy = if is_near { 1e-20 } else { 1.0 };
-                problem.dy[i] = round::<f32>(dy * random.normal());
+    fn check<T: Element, B: Backend>(backend: &B) {
+        let mut random = Random::new(9);
+        for shape in shapes() {
+            let mut problem = with_x::<T>(shape, vec![0.0; shape.len()], 4);
+            // The last channel is an ordinary one.
+            for c in 0..shape.channels() {
+                let is_near = c + 1 < shape.channels();
+                let (deviation, gamma) = if is_near { (1e-25, -3e15) } else { (2.0, 1.5) };
+                for i in problem.channel(c).collect::<Vec<_>>() {
+                    problem.x[i] = round::<T>(deviation * (0.7 + random.normal()));
+                    let dy = if is_near { 1e-20 } else { 1.0 };
+                    problem.dy[i] = round::<T>(dy * random.normal());
+                }
+                problem.gamma[c] = round::<f32>(gamma);
             }
-            problem.gamma[c] = round::<f32>(gamma);
+            problem.epsilon = 1e-60;
+            check_in_every_way::<T, B>(backend, &mut problem);
+            // Constants for statistics: with them dx may be written as the sums are taken.
+            let expected = problem.forward();
+            problem.running = Some((
+                expected
+                    .mean
+                    .iter()
+                    .map(|&mean| round::<f32>(mean))
+                    .collect(),
+                vec![0.0; shape.channels()],
+            ));
+            problem.epsilon = 1e-50;
+            check_backward::<T, B>(backend, &problem, How::Fused);
         }
-        problem.epsilon = 1e-60;
-        for activation in [Activation::None, Activation::Relu] {
-            problem.activation = activation;
-            for how in [How::Fused, How::Composed] {
-                check_backward::<f32, B>(backend, &problem, how);
-            }
-            let answer = forward::<f32, B>(backend, &problem, How::Fused);
-            let [apart, in_place] = [false, true].map(|in_place| {
-                backward::<f32, B>(backend, &problem, &answer, How::Fused, in_place)
-            });
-            assert_eq!(apart, in_place);
-        }
-        // Constants for statistics: with them dx may be written as the sums are taken.
-        let expected = problem.forward();
-        problem.running = Some((
-            expected
-                .mean
-                .iter()
-                .map(|&mean| round::<f32>(mean))
-                .collect(),
-            vec![0.0; shape.channels()],
-        ));
-        problem.epsilon = 1e-50;
-        check_backward::<f32, B>(backend, &problem, How::Fused);
     }
+    check::<f32, B>(backend);
+    check::<bf16, B>(backend);
+}
+
+/// With an activation, of which v is recomputed, and without one; dx apart and in place.
+fn check_in_every_way<T: Element, B: Backend>(backend: &B, problem: &mut Problem) {
+    for activation in [Activation::None, Activation::Relu] {
+        problem.activation = activation;
+        for how in [How::Fused, How::Composed] {
+            check_backward::<T, B>(backend, problem, how);
+        }
+        let answer = forward::<T, B>(backend, problem, How::Fused);
+        let [apart, in_place] = [false, true]
+            .map(|in_place| backward::<T, B>(backend, problem, &answer, How::Fused, in_place));
+        assert_eq!(apart, in_place);
+    }
+}
+
+/// inv_std·Σ(dv·x̂)/M is beyond the type, and dx is not.
+pub fn a_slope_beyond_the_type_is_no_loss<B: Backend>(backend: &B) {
+    fn check<T: Element, B: Backend>(backend: &B) {
+        let mut random = Random::new(10);
+        for shape in shapes() {
+            let mut problem = with_x::<T>(shape, vec![0.0; shape.len()], 4);
+            // The last channel is an ordinary one.
+            for c in 0..shape.channels() {
+                let is_near = c + 1 < shape.channels();
+                let (deviation, gamma, dy) = if is_near {
+                    (1e-25, 1e-10, 1e16)
+                } else {
+                    (2.0, 1.5, 1.0)
+                };
+                for i in problem.channel(c).collect::<Vec<_>>() {
+                    let normal = random.normal();
+                    problem.x[i] = round::<T>(deviation * (0.7 + normal));
+                    problem.dy[i] = round::<T>(dy * (normal + random.normal()));
+                }
+                problem.gamma[c] = round::<f32>(gamma);
+            }
+            problem.epsilon = 1e-60;
+            check_in_every_way::<T, B>(backend, &mut problem);
+        }
+    }
+    check::<f32, B>(backend);
+    check::<bf16, B>(backend);
 }

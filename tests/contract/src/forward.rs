@@ -1,14 +1,14 @@
 //! Forward passes against the textbook.
 
 use batchnorm::backend::{Backend, Statistics};
-use batchnorm::{Activation, Element};
+use batchnorm::{Activation, Element, Layout};
 use half::{bf16, f16};
 
-use crate::comparison::check_forward;
-use crate::data::{add_residual, add_running, ordinary};
+use crate::comparison::{check_forward, close};
+use crate::data::{Random, add_residual, add_running, ordinary, round, with_x};
 use crate::reference::Problem;
 use crate::run::{How, Running, forward_training};
-use crate::shapes;
+use crate::shapes::{self, three_dimensional};
 
 /// A problem with each epilogue.
 pub fn with_each_epilogue<T: Element>(mut problem: Problem, check: impl Fn(&Problem)) {
@@ -139,6 +139,43 @@ pub fn running_statistics_are_kept_finite<B: Backend>(backend: &B) {
                         assert!(plain.is_nan() && *kept == followed_from(c), "{shape}");
                     } else {
                         assert_eq!(kept, plain, "{shape}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A variance that no number of the type is, of which the running variance's part is one.
+pub fn a_variance_beyond_the_type_is_followed<B: Backend>(backend: &B) {
+    for layout in [Layout::ChannelsFirst, Layout::ChannelsLast] {
+        for (batch, channels, spatial) in [(7, 5, 300), (64, 5, 21), (3, 40, 1), (2, 1, 1)] {
+            let shape = three_dimensional(batch, channels, spatial, layout);
+            let mut random = Random::new(7);
+            let x = (0..shape.len())
+                .map(|i| {
+                    round::<f32>(
+                        2.7e19 * if i % 2 == 0 { 1.0 } else { -1.0 } + 1e16 * random.normal(),
+                    )
+                })
+                .collect();
+            let problem = with_x::<f32>(shape, x, 8);
+            let variance = problem.forward().variance;
+            for how in [How::Fused, How::Composed] {
+                for only_finite in [false, true] {
+                    let (at_once, afterwards) = follow(backend, &problem, how, only_finite);
+                    assert_eq!(at_once, afterwards, "{shape}");
+                    for (c, variance) in variance.iter().enumerate() {
+                        let truth = 0.75 * f64::from(followed_from(c)) + 0.25 * 1.5 * variance;
+                        let bound = truth * 4.0 * f64::from(f32::EPSILON);
+                        close(
+                            "running variance",
+                            &problem,
+                            c,
+                            f64::from(at_once[1][c]),
+                            truth,
+                            bound,
+                        );
                     }
                 }
             }

@@ -1,7 +1,8 @@
-//! dγ of data that leaves it few digits: dv that is zero but for one value near the mean, subnormal dv, dv near the largest.
+//! Sums of gradients that leave them few digits or no room: dv that is zero but for one value near the mean, subnormal dv, dv near the
+//! largest.
 
 use batchnorm::backend::Backend;
-use batchnorm::{Element, Layout, Shape};
+use batchnorm::{Activation, Element, Layout, Shape};
 use half::{bf16, f16};
 
 use crate::comparison::{check_backward, close};
@@ -152,4 +153,69 @@ pub fn gradients_near_the_largest<B: Backend>(backend: &B) {
         let problem = with_gradients::<f64>(shape, 1e300);
         check_backward::<f64, B>(backend, &problem, How::Fused);
     }
+}
+
+/// Gradients of which a few are beyond the type where they are added up. `all` have one sign, or those of the second half of a channel
+/// the other one, where x is as in the first half: then their sums are small.
+fn with_gradients_of_one_sign<T: Element>(shape: Shape, all: bool) -> Problem {
+    let mut problem = with_gradients::<T>(shape, 1.0);
+    let half = (shape.batch() * shape.spatial()).div_ceil(2);
+    for c in 0..shape.channels() {
+        let places: Vec<usize> = problem.channel(c).collect();
+        for (at, &i) in places.iter().enumerate() {
+            let is_first = all || at < half;
+            let sign = if is_first { 1.0 } else { -1.0 };
+            problem.dy[i] = round::<T>(sign * 6e37 * (1.0 + 1e-3 * problem.dy[i]));
+            if !is_first {
+                problem.x[i] = problem.x[places[at - half]];
+            }
+        }
+    }
+    problem
+}
+
+/// Sums that no chain of additions in the type has room for, and which are themselves numbers of it.
+pub fn gradients_that_overflow_where_they_are_added_up<B: Backend>(backend: &B) {
+    fn check<T: Element, B: Backend>(backend: &B) {
+        for shape in shapes() {
+            let mut problem = with_gradients_of_one_sign::<T>(shape, false);
+            for activation in [Activation::None, Activation::LeakyRelu { slope: 0.5 }] {
+                problem.activation = activation;
+                for how in [How::Fused, How::Composed] {
+                    check_backward::<T, B>(backend, &problem, how);
+                }
+            }
+        }
+    }
+    check::<f32, B>(backend);
+    check::<bf16, B>(backend);
+}
+
+/// Sums that are beyond the type are infinite, and dx is what it is. (A GPU has dx only where the parameters' gradients are numbers of
+/// the type: its kernels hand the sums on as those.)
+pub fn sums_beyond_the_type_cost_no_dx<B: Backend>(backend: &B) {
+    fn check<T: Element, B: Backend>(backend: &B) {
+        for shape in shapes() {
+            let problem = with_gradients_of_one_sign::<T>(shape, true);
+            let expected = problem.forward();
+            let gradients = problem.backward(&expected, |_| 1.0);
+            let answer = forward::<T, B>(backend, &problem, How::Fused);
+            let found = backward::<T, B>(backend, &problem, &answer, How::Fused, false);
+            for c in 0..shape.channels() {
+                assert_eq!(found.dbeta[c].to_f64(), f64::INFINITY, "{shape}");
+                assert_eq!(round::<T::Compute>(gradients.dbeta[c]), f64::INFINITY);
+                let is_nan = found.dgamma[c].to_f64().is_nan();
+                assert!(!is_nan, "dgamma of {shape}");
+                for i in problem.channel(c) {
+                    // dv and its mean are 6e37, each rounded.
+                    let size = problem.gamma[c].abs() * expected.inv_std[c] * 6e37;
+                    let bound = 2f64.powi(-20) * size + store::<T>(gradients.dx[i]);
+                    let dx = found.dx[i].to_f64();
+                    close("dx", &problem, i, dx, gradients.dx[i], bound);
+                }
+            }
+        }
+    }
+    check::<f32, B>(backend);
+    check::<bf16, B>(backend);
 }
