@@ -158,6 +158,31 @@ fn a_pool_of_a_nan_is_not_adopted() {
 }
 
 #[test]
+fn a_pool_of_values_beyond_the_layer_s_type_is_not_adopted() {
+    for (mean, variance, named) in [
+        ([0.0, -1e39], [1.0, 1.0], "a running mean"),
+        ([0.0, 0.0], [1.0, 1e39], "a running variance"),
+    ] {
+        let pool = PooledStatistics::from_parts(8, &mean, &variance).unwrap();
+        let mut narrow = layer(2);
+        let refused = (narrow.running_mut().unwrap())
+            .adopt(&pool, RunningVariance::Population)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            refused.contains(named) && refused.contains("1e39 in channel 1"),
+            "{refused}"
+        );
+        assert_eq!(running(&narrow), (vec![0.0; 2], vec![1.0; 2], 0));
+        let mut wide = BatchNorm::<_, f64>::with_compute(&cpu(), BatchNormConfig::new(2)).unwrap();
+        (wide.running_mut().unwrap())
+            .adopt(&pool, RunningVariance::Population)
+            .unwrap();
+        assert_eq!(wide.running().unwrap().mean().to_vec().unwrap(), mean);
+    }
+}
+
+#[test]
 fn a_step_refuses_numbers_that_leave_no_statistics() {
     let one = [1.0f32];
     let follow = |factor, correction| {

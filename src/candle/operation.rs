@@ -99,7 +99,7 @@ pub(super) fn forward<T: Value<Compute: Value>>(
 ) -> Result<Output> {
     let candle_device = operands.x.device();
     let device = device_of(candle_device)?;
-    let mut running = copy_running::<T>(&device, operands)?;
+    let mut running = copy_running::<T>(&device, config, operands)?;
     // candle's variables can be set between the passes.
     let gamma = Variable::of::<T::Compute>(operands.gamma)?;
     let beta = Variable::of::<T::Compute>(operands.beta)?;
@@ -164,11 +164,12 @@ pub(super) fn forward<T: Value<Compute: Value>>(
 
 fn copy_running<T: Value<Compute: Value>>(
     device: &Device,
+    config: &BatchNormConfig,
     operands: &Operands<'_>,
 ) -> Result<RunningStatistics<T::Compute, Device>> {
     let mean = Variable::of::<T::Compute>(operands.running_mean)?;
     let variance = Variable::of::<T::Compute>(operands.running_variance)?;
-    RunningStatistics::copied(device, mean.slice()?, variance.slice()?).map_err(wrap)
+    RunningStatistics::copied(device, config, mean.slice()?, variance.slice()?).map_err(wrap)
 }
 
 /// In the types that the layer's are of.
