@@ -273,8 +273,8 @@ impl<C: Compute, B: Backend> RunningStatistics<C, B> {
     }
 }
 
-/// That running variances are none below zero or NaN: every place where a layer is given some asks here. Not asked are variables of
-/// candle's that are set later, and the steps of `Backend`.
+/// That running variances are none below zero or NaN: every place where a layer is given some asks here. Not asked are the
+/// steps of `Backend`; candle's variables have a check of their own, in each pass.
 pub(crate) fn check_variances<C: Compute>(variances: &[C]) -> Result<()> {
     let _mode = DefaultMode::enter();
     let wrong = |variance: &C| variance.to_f64().is_nan() || variance.to_f64() < 0.0;

@@ -143,9 +143,7 @@ fn values_beyond_the_layer_s_type_are_refused() {
     for beyond in NAMES {
         let change = |value: f64| {
             load_changed(BatchNormConfig::new(2), |tensors| {
-                let values = [1.0, value]
-                    .into_iter()
-                    .flat_map(|value| value.to_le_bytes());
+                let values = [1.0, value].into_iter().flat_map(f64::to_le_bytes);
                 tensors.insert(beyond, (Dtype::F64, vec![2], values.collect()));
             })
         };
