@@ -155,6 +155,16 @@ fn a_pool_of_a_nan_is_not_adopted() {
         assert!(matches!(refused, Err(Error::Value { .. })), "{refused:?}");
         assert_eq!(running(&layer), (vec![0.0], vec![1.0], 0));
     }
+    // Finite in its parts, and no longer together.
+    let part = |mean| PooledStatistics::from_parts(2, &[mean], &[1.0]).unwrap();
+    let mut apart = part(1e308);
+    apart.merge(&[part(-1e308)]).unwrap();
+    let mut layer = BatchNorm::<_, f64>::with_compute(&cpu(), BatchNormConfig::new(1)).unwrap();
+    let adopting = layer.running_mut().unwrap();
+    let refused = adopting.adopt(&apart, RunningVariance::Unbiased);
+    assert!(matches!(refused, Err(Error::Value { .. })), "{refused:?}");
+    let refused = PooledStatistics::from_parts(1 << 51, &[0.0], &[1e308]);
+    assert!(matches!(refused, Err(Error::Value { .. })), "{refused:?}");
 }
 
 #[test]

@@ -7,6 +7,7 @@
 use candle_core::{DType, Error, Result, Tensor};
 use candle_nn::{Init, VarBuilder};
 
+use crate::allocate::reserved;
 use crate::candle::config::{BatchNormConfig, settings_of};
 use crate::candle::error::wrap;
 use crate::candle::layer::BatchNorm;
@@ -18,8 +19,8 @@ use crate::candle::value::{compute_type, wrong_type};
 /// (`vb.to_dtype(DType::F32)`): a running statistic of a half type cannot follow steps smaller than its last digit.
 ///
 /// # Errors
-/// What [`crate::BatchNormConfig::validate`] refuses, `remove_mean = false`, what `vb` says of its variables, and running statistics in it
-/// that [`BatchNorm::new_with_momentum`] refuses.
+/// What [`crate::BatchNormConfig::validate`] refuses, `remove_mean = false`, more channels than there is memory for, what `vb` says of its
+/// variables, and running statistics in it that [`BatchNorm::new_with_momentum`] refuses.
 pub fn batch_norm<C: Into<BatchNormConfig>>(
     num_features: usize,
     config: C,
@@ -27,6 +28,8 @@ pub fn batch_norm<C: Into<BatchNormConfig>>(
 ) -> Result<BatchNorm> {
     let config = config.into();
     settings_of(&config, num_features).map(drop)?;
+    // candle ends the program where there is none.
+    reserved::<f64>(num_features).map(drop).map_err(wrap)?;
     let get = |name, value| vb.get_with_hints(num_features, name, Init::Const(value));
     let running = (get("running_mean", 0.)?, get("running_var", 1.)?);
     let weight_and_bias = if config.affine {

@@ -1,6 +1,6 @@
 //! The running statistics, and how they follow those of batches.
 
-use crate::allocate::filled;
+use crate::allocate::{collected, filled};
 use crate::arrays::channel_array::ChannelArray;
 use crate::backend::Backend;
 use crate::backend::operands::RunningMut;
@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::floating_point_mode::DefaultMode;
 use crate::narrowed::narrowed;
 use crate::statistics::batch::{BatchStatistics, check_same_channels};
-use crate::statistics::pooled::PooledStatistics;
+use crate::statistics::pooled::{PooledStatistics, check_each};
 
 /// What inference normalizes with: averages over the batches of training. Cloned, it is an independent copy.
 #[derive(Debug, Clone)]
@@ -117,7 +117,7 @@ impl<C: Compute, B: Backend> RunningStatistics<C, B> {
     ///
     /// # Errors
     /// [`Error::TooFewValues`] if fewer than two values per channel were pooled, [`Error::Length`] for another number
-    /// of channels, [`Error::Value`] for a variance that is NaN, for a mean or a variance that the layer's type is too small
+    /// of channels, [`Error::Value`] for a mean or a variance that is not finite or that the layer's type is too small
     /// for, and under [`Averaging::Cumulative`] where no batches are tracked, for the next one would replace what is adopted:
     /// [`adopt_as_batches`](Self::adopt_as_batches) is told their number. Then nothing has changed.
     pub fn adopt(&mut self, pooled: &PooledStatistics, estimate: RunningVariance) -> Result<()> {
@@ -172,9 +172,12 @@ impl<C: Compute, B: Backend> RunningStatistics<C, B> {
                 needed: "within the range of the layer's type",
             }
         };
-        let mean = narrowed(pooled.mean()?.iter().copied(), beyond("a running mean"))?;
-        let variance = pooled.variance()?.map(|variance| variance * correction);
-        let variance = narrowed(variance, beyond("a running variance"))?;
+        let mean = pooled.mean()?;
+        let variance = collected(pooled.variance()?.map(|variance| variance * correction))?;
+        check_each(mean, "a pooled mean", "finite", f64::is_finite)?;
+        check_each(&variance, "a pooled variance", "finite", f64::is_finite)?;
+        let mean = narrowed(mean.iter().copied(), beyond("a running mean"))?;
+        let variance = narrowed(variance.into_iter(), beyond("a running variance"))?;
         self.set(&mean, &variance, num_batches_tracked)
     }
 

@@ -300,3 +300,13 @@ fn a_negative_running_variance_is_an_error_of_this_crate_s() {
     let reason = error_of(&refused).expect("one of this crate's");
     assert!(reason.to_string().contains("-1"), "{reason}");
 }
+
+#[test]
+fn more_channels_than_there_is_memory_for() {
+    for channels in [1 << 45, 1 << 61, usize::MAX] {
+        let vb = VarBuilder::from_varmap(&VarMap::new(), DType::F32, &Device::Cpu);
+        let error = batch_norm(channels, 1e-5, vb).expect_err("an error");
+        let reason = error_of(&error);
+        assert!(matches!(reason, Some(Error::OutOfMemory { .. })), "{error}");
+    }
+}
