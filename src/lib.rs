@@ -51,6 +51,7 @@ mod interop;
 mod layer;
 mod logistic;
 pub mod manual;
+mod narrowed;
 mod normal_distribution;
 mod numeric;
 mod shape;

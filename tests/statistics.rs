@@ -155,6 +155,41 @@ fn a_pool_of_a_nan_is_not_adopted() {
         assert!(matches!(refused, Err(Error::Value { .. })), "{refused:?}");
         assert_eq!(running(&layer), (vec![0.0], vec![1.0], 0));
     }
+    // Finite in its parts, and no longer together.
+    let part = |mean| PooledStatistics::from_parts(2, &[mean], &[1.0]).unwrap();
+    let mut apart = part(1e308);
+    apart.merge(&[part(-1e308)]).unwrap();
+    let mut layer = BatchNorm::<_, f64>::with_compute(&cpu(), BatchNormConfig::new(1)).unwrap();
+    let adopting = layer.running_mut().unwrap();
+    let refused = adopting.adopt(&apart, RunningVariance::Unbiased);
+    assert!(matches!(refused, Err(Error::Value { .. })), "{refused:?}");
+    let refused = PooledStatistics::from_parts(1 << 51, &[0.0], &[1e308]);
+    assert!(matches!(refused, Err(Error::Value { .. })), "{refused:?}");
+}
+
+#[test]
+fn a_pool_of_values_beyond_the_layer_s_type_is_not_adopted() {
+    for (mean, variance, named) in [
+        ([0.0, -1e39], [1.0, 1.0], "a running mean"),
+        ([0.0, 0.0], [1.0, 1e39], "a running variance"),
+    ] {
+        let pool = PooledStatistics::from_parts(8, &mean, &variance).unwrap();
+        let mut narrow = layer(2);
+        let refused = (narrow.running_mut().unwrap())
+            .adopt(&pool, RunningVariance::Population)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            refused.contains(named) && refused.contains("1e39 in channel 1"),
+            "{refused}"
+        );
+        assert_eq!(running(&narrow), (vec![0.0; 2], vec![1.0; 2], 0));
+        let mut wide = BatchNorm::<_, f64>::with_compute(&cpu(), BatchNormConfig::new(2)).unwrap();
+        (wide.running_mut().unwrap())
+            .adopt(&pool, RunningVariance::Population)
+            .unwrap();
+        assert_eq!(wide.running().unwrap().mean().to_vec().unwrap(), mean);
+    }
 }
 
 #[test]

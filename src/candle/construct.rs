@@ -7,18 +7,20 @@
 use candle_core::{DType, Error, Result, Tensor};
 use candle_nn::{Init, VarBuilder};
 
+use crate::allocate::reserved;
 use crate::candle::config::{BatchNormConfig, settings_of};
 use crate::candle::error::wrap;
 use crate::candle::layer::BatchNorm;
-use crate::candle::value::compute_type;
-use crate::statistics::running::check_variances;
+use crate::candle::running::check_for_normalizing;
+use crate::candle::value::{compute_type, wrong_type};
 
 /// A layer of the variables `weight`, `bias` (if affine), `running_mean` and `running_var` of `vb`, each (C,): the
 /// names of candle and PyTorch, and the data type of `vb`. To train a model of a half type, give the layer `f32` variables
 /// (`vb.to_dtype(DType::F32)`): a running statistic of a half type cannot follow steps smaller than its last digit.
 ///
 /// # Errors
-/// What [`crate::BatchNormConfig::validate`] refuses, `remove_mean = false`, and what `vb` says of its variables.
+/// What [`crate::BatchNormConfig::validate`] refuses, `remove_mean = false`, more channels than there is memory for, what `vb` says of its
+/// variables, and running statistics in it that [`BatchNorm::new_with_momentum`] refuses.
 pub fn batch_norm<C: Into<BatchNormConfig>>(
     num_features: usize,
     config: C,
@@ -26,6 +28,8 @@ pub fn batch_norm<C: Into<BatchNormConfig>>(
 ) -> Result<BatchNorm> {
     let config = config.into();
     settings_of(&config, num_features).map(drop)?;
+    // candle ends the program where there is none.
+    reserved::<f64>(num_features).map(drop).map_err(wrap)?;
     let get = |name, value| vb.get_with_hints(num_features, name, Init::Const(value));
     let running = (get("running_mean", 0.)?, get("running_var", 1.)?);
     let weight_and_bias = if config.affine {
@@ -79,7 +83,8 @@ impl BatchNorm {
     ///
     /// # Errors
     /// What [`crate::BatchNormConfig::validate`] refuses, a tensor that is not (C,), one of another data type than `f32`,
-    /// `f16`, `bf16` or `f64`, `f64` among others (no input goes with both), and a running variance that is below zero or NaN.
+    /// `f16`, `bf16` or `f64`, `f64` among others (no input goes with both), a running mean that is not finite, and a running
+    /// variance that is not or is below zero.
     pub fn new_with_momentum(
         num_features: usize,
         running_mean: Tensor,
@@ -136,10 +141,11 @@ fn layer_of(
     }
     for (name, tensor) in tensors {
         if tensor.dims() != [channels] {
-            candle_core::bail!(
-                "batch norm's {name} must have shape [{channels}], got {:?}",
-                tensor.dims()
-            )
+            return Err(wrap(crate::error::Error::TensorShape {
+                name: name.to_owned(),
+                found: tensor.dims().to_vec(),
+                needed: vec![channels],
+            }));
         }
     }
     let (eps, momentum) = (config.eps, config.momentum);
@@ -194,7 +200,7 @@ fn around(candle: candle_nn::BatchNorm, config: BatchNormConfig) -> Result<Batch
     })
 }
 
-/// Data types that an input goes with, and a running variance that is none below zero or NaN.
+/// Data types that an input goes with, and running statistics that can be normalized with.
 fn check_variables(candle: &candle_nn::BatchNorm) -> Result<()> {
     let running_mean = candle.running_mean();
     check_type("running_var", candle.running_var(), running_mean)?;
@@ -202,22 +208,18 @@ fn check_variables(candle: &candle_nn::BatchNorm) -> Result<()> {
         check_type("weight", weight, running_mean)?;
         check_type("bias", bias, running_mean)?;
     }
-    check_running_variance(candle.running_var())
-}
-
-pub(super) fn check_running_variance(tensor: &Tensor) -> Result<()> {
-    let variances = tensor.to_dtype(DType::F64)?.to_vec1::<f64>()?;
-    check_variances(&variances).map_err(wrap)
+    check_for_normalizing(running_mean, candle.running_var())
 }
 
 /// Tensors that are computed in different types go with no input.
 fn check_type(name: &str, tensor: &Tensor, running_mean: &Tensor) -> Result<()> {
     let needed = compute_type("running_mean", running_mean.dtype())?;
-    if compute_type(name, tensor.dtype())? != needed {
-        let (found, mean) = (tensor.dtype(), running_mean.dtype());
-        candle_core::bail!(
-            "batch norm's {name} is of {found:?}, its running_mean of {mean:?}: needed are F64 for all, or for none"
-        )
+    if compute_type(name, tensor.dtype())? == needed {
+        return Ok(());
     }
-    Ok(())
+    let needed = match needed {
+        DType::F64 => "F64, as its running_mean is",
+        _ => "F16, BF16 or F32, as its running_mean is not of F64",
+    };
+    Err(wrong_type(name, tensor.dtype(), needed))
 }

@@ -3,6 +3,7 @@
 use std::fmt::{self, Display, Formatter};
 
 use crate::error::Error;
+use crate::error::brief::brief;
 
 /// This crate's error that an error of candle's came from, if it came from one, whatever context was added to it.
 ///
@@ -69,6 +70,23 @@ impl Display for InCandlesWords {
             Error::Momentum { found } => write!(
                 f,
                 "batch norm's momentum must be from 0 to 1, the weight of the new batch, got {found}"
+            ),
+            Error::TensorShape {
+                name,
+                found,
+                needed,
+            } => write!(
+                f,
+                "batch norm's {name} must have shape {needed:?}, got {}",
+                brief(found)
+            ),
+            Error::TensorDType {
+                name,
+                found,
+                needed,
+            } => write!(
+                f,
+                "batch norm's {name} must be of dtype {needed}, got {found}"
             ),
             Error::DeviceMismatch { found, needed } => write!(
                 f,

@@ -10,7 +10,7 @@ use crate::candle::memory::{shape_of, to_logical_order, to_memory_order};
 use crate::candle::node::attach;
 use crate::candle::operation::{Operands, Output, WhoseStatistics, forward};
 use crate::candle::ranks::part_statistics;
-use crate::candle::value::{Value, compute_type, not_a_type};
+use crate::candle::value::{Value, compute_type, not_a_type, wrong_type};
 use crate::config::BatchNormConfig as Settings;
 use crate::element::match_dtype;
 use crate::error::Error;
@@ -78,14 +78,9 @@ fn prepare(layer: &BatchNorm, x: &Tensor, residual: Option<&Tensor>) -> Result<P
         None => None,
     };
     let (running_mean, running_variance) = (layer.running_mean(), layer.running_var());
-    check_variable(&x, "running_mean", running_mean)?;
-    check_variable(&x, "running_var", running_variance)?;
+    check_input_type(x.dtype(), running_mean.dtype())?;
     let (gamma, beta) = match layer.weight_and_bias() {
-        Some((weight, bias)) => {
-            check_variable(&x, "weight", weight)?;
-            check_variable(&x, "bias", bias)?;
-            (weight.contiguous()?, bias.contiguous()?)
-        }
+        Some((weight, bias)) => (weight.contiguous()?, bias.contiguous()?),
         None => (running_mean.ones_like()?, running_mean.zeros_like()?),
     };
     Ok(Prepared {
@@ -182,7 +177,10 @@ fn check_device(layer: &BatchNorm, x: &Tensor, residual: Option<&Tensor>) -> Res
     for (name, other) in others.chain(residual.map(|residual| ("the residual", residual))) {
         if !other.device().same_device(needed) {
             let (found, needed) = (other.device(), needed);
-            candle_core::bail!("{name} must be on the device of x, {needed:?}, found {found:?}")
+            return Err(wrap(Error::DeviceMismatch {
+                found: format!("{found:?} ({name})"),
+                needed: format!("{needed:?}, the device of x"),
+            }));
         }
     }
     Ok(())
@@ -226,22 +224,30 @@ fn like(x: &Tensor, residual: &Tensor, shape: &Shape) -> Result<Tensor> {
     }
     if residual.dtype() != x.dtype() {
         let (found, needed) = (residual.dtype(), x.dtype());
-        candle_core::bail!("the residual is of dtype {found:?} but the input is of {needed:?}")
+        return Err(wrap(Error::ShapeMismatch {
+            what: "the residual",
+            found: format!("of dtype {found:?}"),
+            needed: format!("of {needed:?}"),
+        }));
     }
     to_memory_order(residual, shape.layout())?.contiguous()
 }
 
-/// Whether a variable of the layer is of a type that x's pass can read.
-fn check_variable(x: &Tensor, name: &str, variable: &Tensor) -> Result<()> {
-    let needed = compute_type("input", x.dtype())?;
-    let found = variable.dtype();
-    if compute_type(name, found)? != needed {
-        let x = x.dtype();
-        candle_core::bail!(
-            "batch norm of {x:?} needs a {name} of {needed:?}, got {found:?}: bring the input to that dtype (Tensor::to_dtype), or make the layer with a VarBuilder of {x:?}"
-        )
+/// Whether x is of a type whose pass can read the layer's variables, which all go with the same.
+fn check_input_type(x: DType, running_mean: DType) -> Result<()> {
+    let needed = compute_type("running_mean", running_mean)?;
+    if compute_type("input", x)? == needed {
+        return Ok(());
     }
-    Ok(())
+    let needed = match needed {
+        DType::F64 => {
+            "F64, as the layer's variables are (Tensor::to_dtype, or a VarBuilder of the input's dtype)"
+        }
+        _ => {
+            "F16, BF16 or F32, as the layer's variables are not of F64 (Tensor::to_dtype, or a VarBuilder of F64)"
+        }
+    };
+    Err(wrong_type("input", x, needed))
 }
 
 #[cfg(test)]

@@ -46,6 +46,19 @@ impl<'a> Borrowed<'a> {
     }
 }
 
+/// The values themselves, where they can be read without waiting for a device.
+#[cfg_attr(
+    not(feature = "cuda"),
+    expect(clippy::unnecessary_wraps, reason = "there are no GPUs")
+)]
+pub(super) fn values_on_cpu<T: Value>(slice: DeviceSlice<'_, T>) -> Option<&[T]> {
+    match slice {
+        DeviceSlice::Cpu(values) => Some(values),
+        #[cfg(feature = "cuda")]
+        DeviceSlice::Cuda(_) => None,
+    }
+}
+
 fn slice<T: Value>(storage: &Storage, range: Range<usize>) -> Result<DeviceSlice<'_, T>> {
     match storage {
         Storage::Cpu(storage) => Ok(DeviceSlice::Cpu(&T::cpu_storage_as_slice(storage)?[range])),

@@ -67,6 +67,7 @@ mod once;
 pub(crate) mod operation;
 mod output;
 pub(crate) mod ranks;
+mod running;
 pub(crate) mod synchronized;
 pub(crate) mod value;
 

@@ -40,7 +40,13 @@ pub(super) fn attach(
     residual: Option<&Tensor>,
     (gamma, beta): (&Tensor, &Tensor),
 ) -> Result<Tensor> {
-    let kept = copy_of_variable(x, layout)?;
+    let mut affects = residual.into_iter().chain([x, gamma, beta]);
+    let goes_backward = affects.any(Tensor::track_op);
+    let kept = if goes_backward && may_be_set(x) {
+        Some(copy_of(x, layout)?)
+    } else {
+        None
+    };
     let node = |inputs| Node {
         y: Once::of(y),
         inputs,
@@ -61,21 +67,17 @@ pub(super) fn attach(
     }
 }
 
-/// A copy of x where its memory is a variable's, which can be set before the gradients are asked for. (What an operation
-/// made has memory of its own.)
-fn copy_of_variable(x: &Tensor, layout: MemoryOrder) -> Result<Option<Tensor>> {
-    if !is_in_a_variable(x) {
-        return Ok(None);
-    }
+/// In memory of its own.
+fn copy_of(x: &Tensor, layout: MemoryOrder) -> Result<Tensor> {
     let copy = to_memory_order(&x.detach(), layout)?.force_contiguous()?;
-    to_logical_order(&copy, layout).map(Some)
+    to_logical_order(&copy, layout)
 }
 
-/// Whether a tensor is a variable or a view of one. Of what candle tracks, that is: it does not tell whose memory a
-/// detached tensor has.
-fn is_in_a_variable(x: &Tensor) -> bool {
+/// Whether a tensor's memory may be a variable's, which can be set before the gradients are asked for: of a variable, or a view of one.
+/// Of what candle does not track, a detached variable say, nobody knows. (What an operation made has memory of its own.)
+fn may_be_set(x: &Tensor) -> bool {
     let shared = |node: &&Tensor| node.is_variable() && place(node) == place(x);
-    x.is_variable() || (x.track_op() && x.sorted_nodes().iter().any(shared))
+    x.is_variable() || !x.track_op() || x.sorted_nodes().iter().any(shared)
 }
 
 /// Which memory a tensor is in.

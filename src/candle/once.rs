@@ -5,6 +5,8 @@ use std::sync::{Mutex, PoisonError};
 use candle_core::{Result, Shape, Storage};
 
 use crate::candle::computed::Computed;
+use crate::candle::error::wrap;
+use crate::error::Error;
 
 /// What was computed, until candle asks for it.
 pub(super) struct Once {
@@ -25,7 +27,11 @@ impl Once {
         let mut storage = self.storage.lock().unwrap_or_else(PoisonError::into_inner);
         match storage.take() {
             Some(storage) => Ok((storage, Shape::from(self.dims.as_slice()))),
-            None => candle_core::bail!("the result of a batch norm was handed over before"),
+            None => Err(wrap(Error::Value {
+                what: "the result of a batch norm",
+                found: "one that was handed over before".to_owned(),
+                needed: "handed over once",
+            })),
         }
     }
 }

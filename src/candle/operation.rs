@@ -13,10 +13,10 @@ use crate::candle::error::wrap;
 use crate::candle::memory::{Borrowed, Variable, device_of, memory_dims};
 use crate::candle::output::written_by;
 use crate::candle::ranks::Ranks;
+use crate::candle::running::{Use, copy_running, give_running};
 use crate::candle::value::Value;
 use crate::config::BatchNormConfig;
 use crate::device::{Device, DeviceSliceMut};
-use crate::element::Compute;
 use crate::error::Error;
 use crate::layer::forward::Forward;
 use crate::layer::renormalization::Reference;
@@ -24,7 +24,6 @@ use crate::layer::saved::Saved;
 use crate::shape::{Layout, Shape};
 use crate::statistics::gradients::PooledGradients;
 use crate::statistics::pooled::PooledStatistics;
-use crate::statistics::running::RunningStatistics;
 use crate::synchronized::parts::RankSums;
 
 /// The tensors of a forward pass, each one run of memory. The layer's variables are of whatever type they have.
@@ -99,7 +98,12 @@ pub(super) fn forward<T: Value<Compute: Value>>(
 ) -> Result<Output> {
     let candle_device = operands.x.device();
     let device = device_of(candle_device)?;
-    let mut running = copy_running::<T>(&device, operands)?;
+    let used = match &statistics {
+        WhoseStatistics::Running => Use::Normalize,
+        WhoseStatistics::Batch | WhoseStatistics::Ranks(..) => Use::Follow,
+    };
+    let before = (operands.running_mean, operands.running_variance);
+    let mut running = copy_running::<T>(&device, config, before, used)?;
     // candle's variables can be set between the passes.
     let gamma = Variable::of::<T::Compute>(operands.gamma)?;
     let beta = Variable::of::<T::Compute>(operands.beta)?;
@@ -136,14 +140,17 @@ pub(super) fn forward<T: Value<Compute: Value>>(
             let saved = part().map_err(wrap)?;
             Ok((
                 Typed(saved, Some(ranks)),
-                Some(give_running(running, operands)?),
+                Some(give_running(running, config, before)?),
             ))
         }
         WhoseStatistics::Batch => {
             let saved = pass
                 .training(x, y, config.ghost_batch_size(), Some(&mut running))
                 .map_err(wrap)?;
-            Ok((Typed(saved, None), Some(give_running(running, operands)?)))
+            Ok((
+                Typed(saved, None),
+                Some(give_running(running, config, before)?),
+            ))
         }
         WhoseStatistics::Running => {
             let running = running.into_batch(&device, epsilon).map_err(wrap)?;
@@ -160,30 +167,6 @@ pub(super) fn forward<T: Value<Compute: Value>>(
         running,
         backward: Box::new(backward),
     })
-}
-
-fn copy_running<T: Value<Compute: Value>>(
-    device: &Device,
-    operands: &Operands<'_>,
-) -> Result<RunningStatistics<T::Compute, Device>> {
-    let mean = Variable::of::<T::Compute>(operands.running_mean)?;
-    let variance = Variable::of::<T::Compute>(operands.running_variance)?;
-    RunningStatistics::copied(device, mean.slice()?, variance.slice()?).map_err(wrap)
-}
-
-/// In the types that the layer's are of.
-fn give_running<C: Value + Compute>(
-    running: RunningStatistics<C, Device>,
-    operands: &Operands<'_>,
-) -> Result<(Tensor, Tensor)> {
-    let channels = running.mean().len();
-    let (mean, variance) = running.into_buffers();
-    let given = |buffer, like: &Tensor| {
-        let values = Computed::of(buffer, vec![channels], operands.x.device())?;
-        Ok::<_, candle_core::Error>(values.in_type(like.dtype())?.constant())
-    };
-    let mean = given(mean, operands.running_mean)?;
-    Ok((mean, given(variance, operands.running_variance)?))
 }
 
 /// The data type is known inside. With the ranks that the sums are over, if they are.

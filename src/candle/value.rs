@@ -1,9 +1,11 @@
 //! The data types that tensors can be of.
 
-use candle_core::{DType, Error, Result, WithDType};
+use candle_core::{DType, Result, WithDType};
 
+use crate::candle::error::wrap;
 use crate::candle::gpu::CudaDType;
 use crate::element::{Element, match_dtype};
+use crate::error::Error;
 
 /// A data type that both candle and this crate have.
 pub(super) trait Value: Element + WithDType + CudaDType {}
@@ -18,8 +20,15 @@ pub(super) fn compute_type(what: &str, dtype: DType) -> Result<DType> {
     )
 }
 
-pub(super) fn not_a_type(what: &str, dtype: DType) -> Error {
-    Error::msg(format!(
-        "batch norm's {what} must be of dtype F16, BF16, F32 or F64, got {dtype:?}"
-    ))
+pub(super) fn not_a_type(what: &str, dtype: DType) -> candle_core::Error {
+    wrong_type(what, dtype, "F16, BF16, F32 or F64")
+}
+
+/// The error for a tensor of another type than is needed.
+pub(super) fn wrong_type(name: &str, found: DType, needed: &'static str) -> candle_core::Error {
+    wrap(Error::TensorDType {
+        name: name.to_owned(),
+        found: format!("{found:?}"),
+        needed,
+    })
 }

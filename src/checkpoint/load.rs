@@ -34,7 +34,8 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
     ///
     /// # Errors
     /// After any of these the layer is as it was: [`Error::MissingTensor`], [`Error::TensorDType`],
-    /// [`Error::TensorShape`]; [`Error::Value`] for a running variance that is below zero or NaN; [`Error::Checkpoint`] for a negative `num_batches_tracked` and for tensors that the
+    /// [`Error::TensorShape`]; [`Error::Value`] for a running variance that is below zero or NaN; [`Error::Checkpoint`] for a negative
+    /// `num_batches_tracked`, for a finite value that the layer's type is too small for, and for tensors that the
     /// layer has no place for, as above; when the device fails.
     pub fn load_tensors(&mut self, tensors: &SafeTensors<'_>, prefix: &str) -> Result<()> {
         let config = self.config();

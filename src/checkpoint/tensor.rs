@@ -6,11 +6,12 @@ use bytemuck::{bytes_of, bytes_of_mut};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, View};
 
-use crate::allocate::{collected, reserved};
+use crate::allocate::reserved;
 use crate::element::{Compute, DType, Element, match_dtype};
 use crate::error::brief::brief;
 use crate::error::{Error, Result};
 use crate::floating_point_mode::DefaultMode;
+use crate::narrowed::narrowed;
 
 /// A tensor to be written to a checkpoint: dtype, shape and little-endian bytes.
 ///
@@ -107,7 +108,7 @@ pub(super) fn read_floats<C: Compute>(
 ) -> Result<Vec<C>> {
     match_dtype!(
         tensor.dtype(), Dtype as T => match tensor.shape() {
-            [found] if *found == channels => decode::<T, C>(tensor.data()),
+            [found] if *found == channels => decode::<T, C>(name, tensor.data()),
             _ => Err(wrong_shape(name, tensor, &[channels])),
         },
         other => Err(wrong_dtype(name, other, "F16, BF16, F32 or F64")),
@@ -166,10 +167,17 @@ fn whole_float(value: Option<f64>) -> (Option<u64>, String) {
     (value.filter(is_count).map(|value| value as u64), said)
 }
 
-fn decode<T: Element, C: Compute>(bytes: &[u8]) -> Result<Vec<C>> {
+fn decode<T: Element, C: Compute>(name: &str, bytes: &[u8]) -> Result<Vec<C>> {
     let _mode = DefaultMode::enter();
-    let values = bytes.chunks_exact(size_of::<T>());
-    collected(values.map(|bytes| C::from_f64(value_of::<T>(bytes))))
+    let values = bytes.chunks_exact(size_of::<T>()).map(value_of::<T>);
+    narrowed(values, |channel, value| Error::Checkpoint {
+        reason: format!(
+            "tensor {} is {value:?} in channel {channel}, beyond the range of the layer's {}",
+            brief(name),
+            C::DTYPE
+        ),
+        source: None,
+    })
 }
 
 fn wrong_dtype(name: &str, found: Dtype, needed: &'static str) -> Error {

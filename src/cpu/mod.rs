@@ -61,7 +61,7 @@ impl Cpu {
     /// The best SIMD level there is, on a pool of so many threads.
     ///
     /// # Errors
-    /// [`crate::Error::Threads`] for 0, or if the system refuses. (WebAssembly has one thread.)
+    /// [`crate::Error::Threads`] for 0 and for more than 4096, or if the system refuses. (WebAssembly has one thread.)
     pub fn with_threads(threads: usize) -> Result<Self> {
         Ok(Self {
             dispatch: Dispatch::detect(),

@@ -287,8 +287,8 @@ pub enum Error {
         /// The names it has.
         available: String,
     },
-    /// A tensor of a checkpoint has a dtype that cannot be used for it.
-    #[error("tensor {} of the checkpoint is {found}, needed is {needed}", brief(.name))]
+    /// A tensor of a checkpoint, or of candle's, has a dtype that cannot be used for it.
+    #[error("tensor {} is of dtype {found}, needed is {needed}", brief(.name))]
     TensorDType {
         /// The tensor's full name.
         name: String,
@@ -297,9 +297,9 @@ pub enum Error {
         /// The dtypes accepted.
         needed: &'static str,
     },
-    /// A tensor of a checkpoint has the wrong shape.
+    /// A tensor of a checkpoint, or a variable of candle's, has the wrong shape.
     #[error(
-        "tensor {} of the checkpoint has shape {}, needed is {needed:?}",
+        "tensor {} has shape {}, needed is {needed:?}",
         brief(.name),
         brief(.found)
     )]

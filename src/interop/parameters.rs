@@ -56,7 +56,7 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
         let running = match &new.running {
             None => None,
             Some(values) => {
-                let mut running = RunningStatistics::new(backend, channels)?;
+                let mut running = RunningStatistics::new(backend, self.config())?;
                 running.set(&values.mean, &values.variance, values.num_batches_tracked)?;
                 Some(running)
             }

@@ -113,7 +113,7 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
         let channels = config.channels();
         let running = match config.averaging_kind() {
             Averaging::Off => None,
-            _ => Some(RunningStatistics::new(backend, channels)?),
+            _ => Some(RunningStatistics::new(backend, &config)?),
         };
         Ok(Self {
             backend: backend.clone(),

@@ -64,7 +64,7 @@ impl PooledStatistics {
     ///
     /// # Errors
     /// [`Error::NoChannels`], [`Error::Length`] for arrays of different lengths, [`Error::Value`] for a mean that is not finite, a
-    /// variance that is not finite or negative, no values at all or 2⁵² and more; when there is no room.
+    /// variance that is negative or of which `count` are not finite, no values at all or 2⁵² and more; when there is no room.
     pub fn from_parts(count: usize, mean: &[f64], variance: &[f64]) -> Result<Self> {
         let _mode = DefaultMode::enter();
         if mean.is_empty() {
@@ -87,11 +87,14 @@ impl PooledStatistics {
             "finite and not negative",
             is_variance,
         )?;
+        let m2 = collected(variance.iter().map(|variance| variance * count as f64))?;
+        let what = "a variance times the number of values";
+        check_each(&m2, what, "finite", f64::is_finite)?;
         Ok(Self {
             channels: mean.len(),
             mean: collected(mean.iter().copied())?,
             mean_low: filled(mean.len(), 0.0)?,
-            m2: collected(variance.iter().map(|variance| variance * count as f64))?,
+            m2,
             count,
         })
     }
@@ -270,7 +273,7 @@ impl fmt::Debug for PooledStatistics {
 }
 
 /// Whether each value is one: the error names the first channel where it is not.
-fn check_each(
+pub(super) fn check_each(
     values: &[f64],
     what: &'static str,
     needed: &'static str,

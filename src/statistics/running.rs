@@ -9,8 +9,9 @@ use crate::config::averaging::{Averaging, RunningVariance};
 use crate::element::Compute;
 use crate::error::{Error, Result};
 use crate::floating_point_mode::DefaultMode;
+use crate::narrowed::narrowed;
 use crate::statistics::batch::{BatchStatistics, check_same_channels};
-use crate::statistics::pooled::PooledStatistics;
+use crate::statistics::pooled::{PooledStatistics, check_each};
 
 /// What inference normalizes with: averages over the batches of training. Cloned, it is an independent copy.
 #[derive(Debug, Clone)]
@@ -18,14 +19,17 @@ pub struct RunningStatistics<C: Compute, B: Backend> {
     mean: ChannelArray<C, B>,
     variance: ChannelArray<C, B>,
     batches: u64,
+    /// As the layer's configuration has it, which is never changed.
+    averaging: Averaging,
 }
 
 impl<C: Compute, B: Backend> RunningStatistics<C, B> {
-    pub(crate) fn new(backend: &B, channels: usize) -> Result<Self> {
+    pub(crate) fn new(backend: &B, config: &BatchNormConfig) -> Result<Self> {
         Ok(Self {
-            mean: ChannelArray::filled(backend, channels, 0.0)?,
-            variance: ChannelArray::filled(backend, channels, 1.0)?,
+            mean: ChannelArray::filled(backend, config.channels(), 0.0)?,
+            variance: ChannelArray::filled(backend, config.channels(), 1.0)?,
             batches: 0,
+            averaging: config.averaging_kind(),
         })
     }
 
@@ -33,6 +37,7 @@ impl<C: Compute, B: Backend> RunningStatistics<C, B> {
     #[cfg(feature = "candle")]
     pub(crate) fn copied(
         backend: &B,
+        config: &BatchNormConfig,
         mean: B::Slice<'_, C>,
         variance: B::Slice<'_, C>,
     ) -> Result<Self> {
@@ -40,6 +45,7 @@ impl<C: Compute, B: Backend> RunningStatistics<C, B> {
             mean: ChannelArray::copied(backend, mean)?,
             variance: ChannelArray::copied(backend, variance)?,
             batches: 0,
+            averaging: config.averaging_kind(),
         })
     }
 
@@ -90,6 +96,7 @@ impl<C: Compute, B: Backend> RunningStatistics<C, B> {
             mean,
             variance,
             batches: num_batches_tracked,
+            averaging: self.averaging,
         };
         Ok(())
     }
@@ -110,20 +117,68 @@ impl<C: Compute, B: Backend> RunningStatistics<C, B> {
     ///
     /// # Errors
     /// [`Error::TooFewValues`] if fewer than two values per channel were pooled, [`Error::Length`] for another number
-    /// of channels, [`Error::Value`] for a variance that is NaN; then nothing has changed.
+    /// of channels, [`Error::Value`] for a mean or a variance that is not finite or that the layer's type is too small
+    /// for, and under [`Averaging::Cumulative`] where no batches are tracked, for the next one would replace what is adopted:
+    /// [`adopt_as_batches`](Self::adopt_as_batches) is told their number. Then nothing has changed.
     pub fn adopt(&mut self, pooled: &PooledStatistics, estimate: RunningVariance) -> Result<()> {
+        self.adopt_as_batches(pooled, estimate, self.batches)
+    }
+
+    /// [`adopt`](Self::adopt), as the statistics of so many batches: under [`Averaging::Cumulative`] each weighs as much as the
+    /// next one will.
+    ///
+    /// ```
+    /// use batchnorm::{
+    ///     Averaging, BatchNorm, BatchNormConfig, Cpu, PooledStatistics, RunningVariance, Shape, Tensor,
+    /// };
+    /// let config = BatchNormConfig::new(1).averaging(Averaging::Cumulative);
+    /// let mut layer = BatchNorm::new(&Cpu::new(), config)?;
+    /// let of_three_batches = PooledStatistics::from_parts(96, &[8.0], &[1.0])?;
+    /// let running = layer.running_mut().unwrap();
+    /// running.adopt_as_batches(&of_three_batches, RunningVariance::Population, 3)?;
+    /// let x = Tensor::new(&Cpu::new(), Shape::channels_first(&[2, 1])?, &[-1.0f32, 1.0])?;
+    /// layer.forward_training(&x)?; // the fourth batch, of mean 0
+    /// assert_eq!(layer.running().unwrap().mean().to_vec()?, [6.0]);
+    /// # Ok::<(), batchnorm::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`adopt`](Self::adopt).
+    pub fn adopt_as_batches(
+        &mut self,
+        pooled: &PooledStatistics,
+        estimate: RunningVariance,
+        num_batches_tracked: u64,
+    ) -> Result<()> {
         if pooled.count() < 2 {
             return Err(Error::TooFewValues {
                 found: pooled.count(),
                 shape: "of pooled batches".to_owned(),
             });
         }
+        if self.averaging == Averaging::Cumulative && num_batches_tracked == 0 {
+            return Err(Error::Value {
+                what: "the number of batches that a cumulative average adopts",
+                found: "0".to_owned(),
+                needed: "at least 1, for the next batch replaces an average of none (adopt_as_batches takes the number)",
+            });
+        }
         let _mode = DefaultMode::enter();
         let correction = correction(estimate, pooled.count());
-        let mean = collected(pooled.mean()?.iter().map(|&mean| C::from_f64(mean)))?;
-        let variance = pooled.variance()?;
-        let variance = collected(variance.map(|variance| C::from_f64(variance * correction)))?;
-        self.set(&mean, &variance, self.batches)
+        let beyond = |what| {
+            move |channel: usize, value: f64| Error::Value {
+                what,
+                found: format!("{value:?} in channel {channel}"),
+                needed: "within the range of the layer's type",
+            }
+        };
+        let mean = pooled.mean()?;
+        let variance = collected(pooled.variance()?.map(|variance| variance * correction))?;
+        check_each(mean, "a pooled mean", "finite", f64::is_finite)?;
+        check_each(&variance, "a pooled variance", "finite", f64::is_finite)?;
+        let mean = narrowed(mean.iter().copied(), beyond("a running mean"))?;
+        let variance = narrowed(variance.into_iter(), beyond("a running variance"))?;
+        self.set(&mean, &variance, num_batches_tracked)
     }
 
     /// Follows batches, one after the other.
@@ -170,6 +225,7 @@ impl<C: Compute, B: Backend> RunningStatistics<C, B> {
             mean: self.mean.try_clone()?,
             variance: self.variance.try_clone()?,
             batches: self.batches,
+            averaging: self.averaging,
         })
     }
 
@@ -220,8 +276,8 @@ impl<C: Compute, B: Backend> RunningStatistics<C, B> {
     }
 }
 
-/// That running variances are none below zero or NaN: every place where a layer is given some asks here. Not asked are variables of
-/// candle's that are set later, and the steps of `Backend`.
+/// That running variances are none below zero or NaN: every place where a layer is given some asks here. Not asked are the
+/// steps of `Backend`; candle's variables have a check of their own, in each pass.
 pub(crate) fn check_variances<C: Compute>(variances: &[C]) -> Result<()> {
     let _mode = DefaultMode::enter();
     let wrong = |variance: &C| variance.to_f64().is_nan() || variance.to_f64() < 0.0;

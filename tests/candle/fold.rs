@@ -1,7 +1,7 @@
 //! A layer folded into candle's layer before it gives what the two give.
 
 use batchnorm::Activation;
-use batchnorm::candle::BatchNorm;
+use batchnorm::candle::{BatchNorm, error_of};
 use candle_core::{DType, Device, Module, Result, Tensor};
 use candle_nn::{
     Conv1d, Conv1dConfig, Conv2d, Conv2dConfig, ConvTranspose1d, ConvTranspose1dConfig,
@@ -115,18 +115,50 @@ fn refused_where_the_channels_are_others_or_the_variance_is_none() -> Result<()>
     let linear = Linear::new(random(&[5, 3], 4)?, None);
     let error = layer.fold_into_linear(&linear).expect_err("five channels");
     let message =
-        "batch norm of 4 channels cannot be folded into a layer that gives 5 (weight [5, 3])";
+        "the weight has dimensions [5, 3], needed is the batch norm's 4 channels in dimension 0";
     assert!(error.to_string().starts_with(message), "{error}");
-    let transposed = ConvTranspose1dConfig {
-        groups: 0,
-        ..ConvTranspose1dConfig::default()
-    };
-    let conv = ConvTranspose1d::new(random(&[4, 4, 1], 4)?, None, transposed);
-    assert!(layer.fold_into_conv_transpose1d(&conv).is_err());
+    for (groups, dims) in [(0, [4, 4, 1]), (2, [3, 2, 1]), (usize::MAX, [4, 4, 1])] {
+        let transposed = ConvTranspose1dConfig {
+            groups,
+            ..ConvTranspose1dConfig::default()
+        };
+        let conv = ConvTranspose1d::new(random(&dims, 4)?, None, transposed);
+        let error = layer.fold_into_conv_transpose1d(&conv).expect_err("groups");
+        assert!(error_of(&error).is_some(), "{error}");
+    }
 
     let variance = Tensor::new(&[1f32, f32::NAN, 1., 1.], &Device::Cpu)?;
     candle_core::Var::from_tensor(layer.running_var())?.set(&variance)?;
     let linear = Linear::new(random(&[CHANNELS, 3], 4)?, None);
     assert!(layer.fold_into_linear(&linear).is_err());
+    Ok(())
+}
+
+/// A constant channel without ε: inference gives the bias at its mean.
+#[test]
+fn a_constant_channel_without_epsilon_is_folded_where_it_can_be() -> Result<()> {
+    let vector = |values: [f32; 2]| Tensor::new(&values, &Device::Cpu);
+    let layer = |mean| {
+        let (weight, bias) = (vector([2.0, 3.0])?, vector([-1.0, -2.5])?);
+        BatchNorm::new(2, vector(mean)?, vector([4.0, 0.0])?, weight, bias, 0.0)
+    };
+    let (at_zero, elsewhere) = (layer([0.0, 0.0])?, layer([1.0, 7.0])?);
+    let (_, shift) = at_zero.scale_and_shift()?;
+    assert_eq!(shift.to_vec1::<f64>()?, [-1.0, -2.5]);
+    // No scale and shift give β at 7 and nothing but β.
+    let refused = elsewhere.scale_and_shift().expect_err("an error");
+    assert!(refused.to_string().contains("in channel 1"), "{refused}");
+
+    // What comes out of the layer before is constant in that channel.
+    let weight = Tensor::new(&[[1f32], [0.0]], &Device::Cpu)?;
+    let x = random(&[5, 1], 1)?;
+    for (layer, before) in [(&at_zero, None), (&elsewhere, Some(vector([0.5, 7.0])?))] {
+        let linear = Linear::new(weight.clone(), before);
+        check(layer, &linear, &layer.fold_into_linear(&linear)?, &x)?;
+    }
+    let varies = Linear::new(Tensor::ones((2, 1), DType::F32, &Device::Cpu)?, None);
+    for layer in [&at_zero, &elsewhere] {
+        assert!(layer.fold_into_linear(&varies).is_err());
+    }
     Ok(())
 }

@@ -176,7 +176,7 @@ fn gradients_are_candle_s_for_parameters_and_inputs_of_any_type() -> Result<()> 
     for (parameters, input) in TYPES.into_iter().flat_map(|a| TYPES.map(|b| (a, b))) {
         for train in [true, false] {
             let [ours, wide] = half_and_wide(parameters)?;
-            let candle = candle_nn::BatchNorm::from(wide);
+            let candle = candle_nn::BatchNorm::try_from(wide)?;
             let x = Var::from_tensor(&tensor(&shape, 0.4, 1)?.to_dtype(input)?)?;
             let dy = tensor(&shape, 0.1, 2)?.to_dtype(input)?;
             let wide_x = Var::from_tensor(&x.to_dtype(DType::F32)?.detach())?;

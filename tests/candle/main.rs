@@ -15,4 +15,5 @@ mod ranks;
 mod refused;
 mod renormalized;
 mod second;
+mod set_variables;
 mod variables;

@@ -77,7 +77,7 @@ fn inputs_that_are_none_of_the_layer_s() -> Result<()> {
         ),
         (
             zeros(&[4, 3], DType::F64),
-            "batch norm of F64 needs a running_mean of F64, got F32",
+            "batch norm's input must be of dtype F16, BF16 or F32, as the layer's variables are not of F64 (Tensor::to_dtype, or a VarBuilder of F64), got F64",
         ),
     ] {
         let message = refused(&layer, &x)?;
@@ -188,11 +188,11 @@ fn parameters_of_types_that_go_with_no_input() {
         ),
         (
             [f32, f32, f32, f64],
-            "batch norm's bias is of F64, its running_mean of F32: needed are F64 for all",
+            "batch norm's bias must be of dtype F16, BF16 or F32, as its running_mean is not of F64, got F64",
         ),
         (
             [f64, DType::F16, f64, f64],
-            "batch norm's running_var is of F16, its running_mean of F64: needed are F64 for all",
+            "batch norm's running_var must be of dtype F64, as its running_mean is, got F16",
         ),
     ] {
         let error = BatchNorm::new(3, of(mean), of(var), of(weight), of(bias), 1e-5);
@@ -261,6 +261,32 @@ fn errors_are_this_crate_s_within_candle_s() -> Result<()> {
         error_of(&refused.expect_err("an error")),
         Some(&Error::Momentum { found: 2.0 })
     );
+    // Of every kind, whatever is checked.
+    let of_type = |dtype| zeros(&[3], dtype);
+    let (f32, f64) = (of_type(DType::F32), of_type(DType::F64));
+    let made = |mean: &Tensor, var: &Tensor, weight: &Tensor| {
+        let (mean, var, weight) = (mean.clone(), var.clone(), weight.clone());
+        BatchNorm::new(3, mean, var, weight, f32.clone(), 1e-5).map(drop)
+    };
+    let x = zeros(&[4, 3], DType::F32);
+    let with_residual = |residual: &Tensor| layer.forward_t_add(&x, residual, true).map(drop);
+    let linear = |dims: &[usize]| candle_nn::Linear::new(zeros(dims, DType::F32), None);
+    for refused in [
+        made(&zeros(&[2], DType::F32), &f32, &f32),
+        made(&f32, &f64, &f32),
+        made(&f32, &f32, &of_type(DType::U8)),
+        made(&(&f32 + f64::NAN)?, &f32, &f32),
+        layer.forward_t(&zeros(&[4, 3], DType::I64), true).map(drop),
+        layer
+            .forward_t(&zeros(&[4, 3], DType::F64), false)
+            .map(drop),
+        with_residual(&zeros(&[4, 3, 1], DType::F32)),
+        with_residual(&zeros(&[4, 3], DType::F16)),
+        layer.fold_into_linear(&linear(&[4, 3])).map(drop),
+    ] {
+        let error = refused.expect_err("an error");
+        assert!(error_of(&error).is_some(), "{error}");
+    }
     let of_candle = zeros(&[2], DType::F32).reshape(3).expect_err("an error");
     assert_eq!(error_of(&of_candle), None);
     Ok(())
@@ -273,4 +299,14 @@ fn a_negative_running_variance_is_an_error_of_this_crate_s() {
         BatchNorm::new(1, of(0.0), of(-1.0), of(1.0), of(0.0), 1e-5).expect_err("an error");
     let reason = error_of(&refused).expect("one of this crate's");
     assert!(reason.to_string().contains("-1"), "{reason}");
+}
+
+#[test]
+fn more_channels_than_there_is_memory_for() {
+    for channels in [1 << 45, 1 << 61, usize::MAX] {
+        let vb = VarBuilder::from_varmap(&VarMap::new(), DType::F32, &Device::Cpu);
+        let error = batch_norm(channels, 1e-5, vb).expect_err("an error");
+        let reason = error_of(&error);
+        assert!(matches!(reason, Some(Error::OutOfMemory { .. })), "{error}");
+    }
 }

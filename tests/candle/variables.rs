@@ -124,11 +124,32 @@ fn a_layer_of_candle_s_that_could_make_no_pass_is_not_taken_over() -> Result<()>
 #[test]
 fn candle_s_layer_again_shares_its_variables() -> Result<()> {
     let ours = Both::new(3, 1e-3, 0.2)?.ours;
-    let theirs = candle_nn::BatchNorm::from(ours.clone());
+    let theirs = candle_nn::BatchNorm::try_from(ours.clone())?;
     assert_eq!((theirs.eps(), theirs.momentum()), (1e-3, 0.2));
     ours.forward_t(&input()?, true)?;
     let expected = ours.forward_t(&input()?, false)?;
     assert!(distance(&theirs.forward_t(&input()?, false)?, &expected)? < 1e-6);
+    Ok(())
+}
+
+/// candle's layer divides by the root of the variance alone.
+#[test]
+fn a_layer_that_candle_s_would_divide_by_zero_in_does_not_become_one() -> Result<()> {
+    let vector = |values: [f32; 2]| Tensor::new(&values, &Device::Cpu);
+    let layer =
+        |variance, eps| BatchNorm::new_no_bias(2, vector([0.5, 1.0])?, vector(variance)?, eps);
+    for (variance, eps, refused) in [
+        ([1.0, 0.0], 0.0, true),
+        ([1.0, 0.0], 1e-5, false),
+        ([1.0, 2.0], 0.0, false),
+    ] {
+        let theirs = candle_nn::BatchNorm::try_from(layer(variance, eps)?);
+        assert_eq!(theirs.is_err(), refused);
+        if let Err(error) = theirs {
+            let message = error.to_string();
+            assert!(message.contains("0 in channel 1"), "{message}");
+        }
+    }
     Ok(())
 }
 
@@ -204,6 +225,41 @@ fn gradients_are_those_of_the_parameters_as_they_were() -> Result<()> {
         Ok::<_, candle_core::Error>(gradients.get(&x).expect("dx").clone())
     };
     assert_eq!(distance(&dx(true)?, &dx(false)?)?, 0.0);
+    Ok(())
+}
+
+/// x may share the memory of a variable without being one for candle.
+#[test]
+fn gradients_are_those_of_a_detached_x_as_it_was() -> Result<()> {
+    let views: [fn(&Var) -> Result<Tensor>; 4] = [
+        |x| Ok(x.as_detached_tensor()),
+        |x| x.as_detached_tensor().reshape((2, 3, 4)),
+        |x| x.detach().reshape((4, 2, 3))?.permute((0, 2, 1)),
+        |x| x.detach().narrow(0, 1, 2),
+    ];
+    for (view, train) in views
+        .into_iter()
+        .flat_map(|view| [(view, true), (view, false)])
+    {
+        let gradients = |change: bool| -> Result<[Tensor; 2]> {
+            let layer = Both::new(3, 1e-3, 0.2)?.ours;
+            let x = Var::from_tensor(&input()?)?;
+            let seen = view(&x)?;
+            let residual = Var::from_tensor(&seen.copy()?)?;
+            let y = layer.forward_t_add(&seen, &residual, train)?;
+            let loss = (y + layer.forward_t(&seen, train)?)?.sqr()?.sum_all()?;
+            if change {
+                x.set(&(input()?.sqr()? - 7.0)?)?;
+            }
+            let gradients = loss.backward()?;
+            let (weight, bias) = layer.weight_and_bias().expect("affine");
+            let of = |t: &Tensor| gradients.get(t).expect("a gradient").clone();
+            Ok([of(weight), of(bias)])
+        };
+        for (found, expected) in gradients(true)?.iter().zip(&gradients(false)?) {
+            assert_eq!(distance(found, expected)?, 0.0, "{train}");
+        }
+    }
     Ok(())
 }
 

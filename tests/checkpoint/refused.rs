@@ -137,3 +137,22 @@ fn tensors_the_layer_lacks_are_refused_only_if_they_would_matter() {
         Ok((Some(vec![10.0, 20.0]), Some(vec![30.0, 40.0]), None))
     );
 }
+
+#[test]
+fn values_beyond_the_layer_s_type_are_refused() {
+    for beyond in NAMES {
+        let change = |value: f64| {
+            load_changed(BatchNormConfig::new(2), |tensors| {
+                let values = [1.0, value].into_iter().flat_map(f64::to_le_bytes);
+                tensors.insert(beyond, (Dtype::F64, vec![2], values.collect()));
+            })
+        };
+        let message = change(1e39).unwrap_err().to_string();
+        let expected = format!(
+            "tensor \"{beyond}\" is 1e39 in channel 1, beyond the range of the layer's f32"
+        );
+        assert!(message.contains(&expected), "{message}");
+        // What the file itself has as an infinity is loaded.
+        assert!(change(f64::INFINITY).is_ok());
+    }
+}

@@ -163,3 +163,35 @@ fn precise_statistics_are_those_of_the_whole_data_set() {
         .adopt(&nothing, RunningVariance::Unbiased);
     assert!(matches!(refused, Err(Error::TooFewValues { .. })));
 }
+
+/// An average of no batches is replaced by the next one.
+#[test]
+fn a_cumulative_average_adopts_statistics_as_those_of_some_batches() {
+    let config = BatchNormConfig::new(1).averaging(Averaging::Cumulative);
+    let mut layer: BatchNorm<Cpu> = BatchNorm::new(&cpu(), config).unwrap();
+    let pooled = PooledStatistics::from_parts(40, &[8.0], &[4.0]).unwrap();
+    let population = RunningVariance::Population;
+    let adopting = layer.running_mut().unwrap();
+    for refused in [
+        adopting.adopt(&pooled, population),
+        adopting.adopt_as_batches(&pooled, population, 0),
+    ] {
+        let message = refused.unwrap_err().to_string();
+        assert!(
+            message.starts_with(
+                "the number of batches that a cumulative average adopts must be at least 1"
+            ),
+            "{message}"
+        );
+    }
+    assert_eq!(running(&layer), (0.0, 1.0, 0));
+    let adopting = layer.running_mut().unwrap();
+    adopting.adopt_as_batches(&pooled, population, 3).unwrap();
+    assert_eq!(running(&layer), (8.0, 4.0, 3));
+    layer.forward_training(&column(&[-1.0, 1.0])).unwrap(); // mean 0, unbiased variance 2
+    assert_eq!(running(&layer), (6.0, 3.5, 4));
+    // What is tracked already goes on to be what weighs.
+    let adopting = layer.running_mut().unwrap();
+    adopting.adopt(&pooled, population).unwrap();
+    assert_eq!(running(&layer), (8.0, 4.0, 4));
+}

@@ -20,6 +20,9 @@ pub(crate) struct Pool {
     process: u32,
 }
 
+/// More than any machine runs at once. So many that the system has no room for one more can end the program.
+const MOST_THREADS: usize = 4096;
+
 impl Pool {
     /// The one the caller is in, by default rayon's global one.
     pub(crate) fn current() -> Self {
@@ -31,10 +34,10 @@ impl Pool {
 
     /// A pool of so many threads.
     pub(crate) fn exactly(threads: usize) -> Result<Self> {
-        if threads == 0 {
+        if !(1..=MOST_THREADS).contains(&threads) {
             return Err(Error::Threads {
                 threads,
-                reason: "at least 1 is needed".to_owned(),
+                reason: format!("needed are 1 to {MOST_THREADS}"),
                 source: None,
             });
         }
