@@ -163,7 +163,7 @@ limits() {
             source "$here/gpu/run.sh"
             total=$((2 * (device_seconds + ending_seconds)))
             # What the second call does before its steps.
-            [[ $numbers = 1* ]] || total=$((total + loading_seconds + ending_seconds))
+            [[ $numbers = "1 "* ]] || total=$((total + loading_seconds + ending_seconds))
             for number in $numbers; do
                 total=$((total + step_seconds[number] + ending_seconds))
             done
