@@ -8,7 +8,8 @@
 # nothing else, and what was reached is packed after every step. It exits with 0 if all that was asked for passed, 1 if something
 # failed, 2 if there is no usable GPU, and 64 if it cannot begin as it was asked.
 #
-# ONLY=1,2,3,4,5,6,7,8 are the steps: these take less than nine minutes by their limits, and ONLY=9,10,11,12,13 is for a second call.
+# ONLY=1,2,3,4,5,6,7,8 are the steps: these take less than nine minutes by their limits, and ONLY=9,10,11,12,13 is for a second call,
+# ONLY=14 for a third.
 # STEP_SECONDS=60 gives every step the same time, DEVICE_SECONDS=20 is that of the question which device there is, and PACK_EVERY=5
 # is how often a step's results are packed while it runs.
 # ARCHITECTURE=90 is what is built for, PROFILE=dev builds sooner, and CANDLE=PROGRAM takes along a test of the feature candle-cuda

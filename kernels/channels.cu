@@ -1,5 +1,6 @@
 // Steps on arrays of one value per channel.
 #include "factors.cuh"
+#include "merge.cuh"
 #include "running.cuh"
 
 namespace {
@@ -27,11 +28,29 @@ DEVICE void channels_inverse_std(const Arguments& a) {
     }
 }
 
+// The statistics of the whole batch of those of its parts.
+template <class T>
+DEVICE void channels_merge_statistics(const Arguments& a) {
+    each_channel_with_room(a, [&](i64 channel, const PartialRoom& partials) {
+        merge_statistics<typename T::Compute>(a, channel, partials);
+    });
+}
+
+// Likewise dγ and dβ.
+template <class T>
+DEVICE void channels_merge_gradients(const Arguments& a) {
+    each_channel_with_room(a, [&](i64 channel, const PartialRoom& partials) {
+        merge_gradients<typename T::Compute>(a, channel, partials);
+    });
+}
+
 }  // namespace
 
 #define KERNELS(T)                                                                    \
     KERNEL(channels_update_running, T, 256, 2) { channels_update_running<T>(a); }     \
-    KERNEL(channels_inverse_std, T, 256, 2) { channels_inverse_std<T>(a); }
+    KERNEL(channels_inverse_std, T, 256, 2) { channels_inverse_std<T>(a); }           \
+    KERNEL(channels_merge_statistics, T, 256, 2) { channels_merge_statistics<T>(a); } \
+    KERNEL(channels_merge_gradients, T, 256, 2) { channels_merge_gradients<T>(a); }
 
 KERNELS(f32)
 KERNELS(f64)

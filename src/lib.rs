@@ -93,6 +93,8 @@ pub use statistics::gradients::PooledGradients;
 pub use statistics::pooled::PooledStatistics;
 pub use statistics::running::RunningStatistics;
 pub use synchronized::SyncBatchNorm;
+#[cfg(feature = "__gpu")]
+pub use synchronized::in_stream::{pass::StreamPass, split::Split, transport::StreamTransport};
 #[cfg(feature = "nccl")]
 pub use synchronized::nccl::{NcclId, NcclRank};
 pub use synchronized::pass::SyncPass;

@@ -20,7 +20,7 @@ build() {
     export CUDARC_CUDA_VERSION=${CUDARC_CUDA_VERSION:-12000}
     # In one run, so that what they share is compiled once; and without the library that draws charts.
     cargo build --profile "$profile" --message-format=json-render-diagnostics \
-        -p batchnorm -p cuda-machine -p gpu-bench -p roofline --no-default-features --features batchnorm/default,batchnorm/cuda \
+        -p batchnorm -p cuda-machine -p gpu-bench -p roofline --no-default-features --features batchnorm/default,batchnorm/cuda,cuda-machine/nccl \
         --test golden --test cuda --bench gpu --bin roofline >"$folder/built.json"
     for name in golden cuda gpu roofline; do
         cp "$(executable "$name" "$folder/built.json")" "$contents/bin/$name"

@@ -18,8 +18,9 @@ step_name=(
     "memcheck, racecheck, synccheck"
     "candle, and this machine's processor"
     "the kernels compiled by the driver"
+    "ranks through NCCL"
 )
-step_seconds=(0 30 60 20 20 90 60 120 60 45 90 120 60 90)
+step_seconds=(0 30 60 20 20 90 60 120 60 45 90 120 60 90 30)
 
 # With SMALL=1, little enough for a stand-in for the GPU (benches/gpu/rehearsal): every line runs, and no figure means anything.
 if [ "${SMALL:-0}" = 1 ]; then
@@ -126,7 +127,7 @@ step_9() {
 }
 
 step_10() {
-    check graphs_streams_large "$folder/bin/cuda" graph:: streams:: large::
+    check graphs_streams_large "$folder/bin/cuda" graph:: ranks:: streams:: large::
 }
 
 step_11() {
@@ -165,4 +166,12 @@ step_12() {
 # Without the machine code of the bundle the driver compiles the kernels for a first process, and keeps them for a second.
 step_13() {
     compile_by_driver load-first "$(hundredths 80)" && compile_by_driver load-second "$(left)"
+}
+
+# One rank, and two on this GPU, which NCCL allows from 2.30 on. Where the system has no NCCL, PyTorch may have brought one.
+step_14() {
+    local nccl
+    nccl=$(timeout -k 1 "$(half)" "$python" -c 'import nvidia.nccl; print(list(nvidia.nccl.__path__)[0] + "/lib")' 2>/dev/null)
+    export NCCL_MULTI_RANK_GPU_ENABLE=1 LD_LIBRARY_PATH=${LD_LIBRARY_PATH:-}${nccl:+:$nccl}
+    check nccl timeout -k 1 "$(left)" "$folder/bin/cuda" nccl::
 }

@@ -52,6 +52,10 @@ pub enum Operation {
     UpdateRunning,
     /// A variance to 1/√(variance + ε).
     InverseStd,
+    /// The statistics of several ranks' parts to those of the whole batch.
+    MergeStatistics,
+    /// Likewise dγ and dβ.
+    MergeGradients,
 }
 
 impl Family {
@@ -87,7 +91,7 @@ impl Strategy {
 }
 
 impl Operation {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 10] = [
         Self::Statistics,
         Self::Normalize,
         Self::BackwardReduce,
@@ -96,6 +100,8 @@ impl Operation {
         Self::Backward,
         Self::UpdateRunning,
         Self::InverseStd,
+        Self::MergeStatistics,
+        Self::MergeGradients,
     ];
 
     fn name(self) -> &'static str {
@@ -108,6 +114,8 @@ impl Operation {
             Self::Backward => "backward",
             Self::UpdateRunning => "update_running",
             Self::InverseStd => "inverse_std",
+            Self::MergeStatistics => "merge_statistics",
+            Self::MergeGradients => "merge_gradients",
         }
     }
 }
@@ -154,9 +162,11 @@ impl Kernel {
                 has_f64 || self.dtype != DType::F64
             }
             // Values per channel are of the type that is computed in.
-            (F::Channels, S::Split, O::UpdateRunning | O::InverseStd) => {
-                matches!(self.dtype, DType::F32 | DType::F64)
-            }
+            (
+                F::Channels,
+                S::Split,
+                O::UpdateRunning | O::InverseStd | O::MergeStatistics | O::MergeGradients,
+            ) => matches!(self.dtype, DType::F32 | DType::F64),
             _ => false,
         }
     }

@@ -235,17 +235,22 @@ impl<'a, D: Driver> Launcher<'a, D> {
 
     /// Puts a kernel of one value per channel into the stream.
     pub(super) fn launch_channels(
-        &self,
+        &mut self,
         operation: Operation,
         dtype: DType,
         channels: usize,
     ) -> Result<()> {
-        let mut arguments = self.arguments;
-        arguments.shape.channels = signed(channels);
-        let kernel = Kernel::per_channel(operation, dtype);
-        let launch = per_channel(kernel, channels);
-        events::launches(None, &launch);
-        done(self.start(&launch, &arguments)?)
+        self.arguments.shape.channels = signed(channels);
+        self.launch_as(&per_channel(
+            Kernel::per_channel(operation, dtype),
+            channels,
+        ))
+    }
+
+    /// Puts a kernel into the stream, with the arguments as they are.
+    pub(super) fn launch_as(&self, launch: &Launch) -> Result<()> {
+        events::launches(None, launch);
+        done(self.start(launch, &self.arguments)?)
     }
 
     #[expect(unsafe_code, reason = "a kernel believes the addresses it is given")]

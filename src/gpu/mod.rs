@@ -16,6 +16,7 @@ pub(crate) mod kernel;
 pub(crate) mod launch;
 pub(crate) mod launcher;
 pub(crate) mod memory;
+pub(crate) mod merge;
 
 pub mod plan;
 pub(crate) mod plans;

@@ -170,7 +170,7 @@ impl<T: Element, B: Backend> Saved<T, B> {
 
 impl<C: Compute, B: Backend> ChannelGradients<C, B> {
     /// For a step to write.
-    fn room(backend: &B, len: usize) -> Result<Self> {
+    pub(crate) fn room(backend: &B, len: usize) -> Result<Self> {
         Ok(Self {
             gamma: ChannelArray::unspecified(backend, len)?,
             beta: ChannelArray::unspecified(backend, len)?,

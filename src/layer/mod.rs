@@ -10,6 +10,8 @@ pub(crate) mod gradients;
 pub(crate) mod inference;
 pub(crate) mod parameters;
 pub(crate) mod part;
+#[cfg(feature = "__gpu")]
+pub(crate) mod part_in_stream;
 pub(crate) mod part_pass;
 pub(crate) mod pass;
 pub(crate) mod renormalization;

@@ -18,7 +18,7 @@ use crate::statistics::gradients::PooledGradients;
 
 /// The forward pass of a part of a batch, which can go backward in two steps: the sums of this part, and from those of all parts
 /// together dx. Like [`Pass`], it holds x, the statistics, γ and β as they were, and what the activation needs.
-pub struct PartPass<X: Data<B>, B: Backend>(Pass<X, B>);
+pub struct PartPass<X: Data<B>, B: Backend>(pub(super) Pass<X, B>);
 
 impl<X: Data<B>, B: Backend> PartPass<X, B> {
     /// A pass, of which the gradient sums are still to be merged with others'.

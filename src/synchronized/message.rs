@@ -11,6 +11,12 @@ pub(crate) enum Call {
     Handshake,
     Forward,
     Backward,
+    /// How many values each part has.
+    #[cfg_attr(
+        not(feature = "__gpu"),
+        expect(dead_code, reason = "of passes in a GPU's stream")
+    )]
+    Split,
 }
 
 impl Call {
@@ -19,6 +25,7 @@ impl Call {
             Call::Handshake => 1,
             Call::Forward => 2,
             Call::Backward => 3,
+            Call::Split => 4,
         }
     }
 
@@ -28,6 +35,7 @@ impl Call {
             1 => "making a layer",
             2 => "in a forward pass",
             3 => "in a backward pass",
+            4 => "agreeing on a split",
             _ => "in no call of this version's",
         }
     }

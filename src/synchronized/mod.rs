@@ -3,6 +3,8 @@
 pub(crate) mod exchange;
 mod fixed;
 pub(crate) mod handshake;
+#[cfg(feature = "__gpu")]
+pub(crate) mod in_stream;
 pub(crate) mod message;
 #[cfg(feature = "nccl")]
 pub(crate) mod nccl;

@@ -8,9 +8,12 @@ use cudarc::driver::{CudaSlice, CudaStream};
 
 use crate::cuda::Cuda;
 use crate::cuda::driver_error::driver_error;
+use crate::cuda::memory::{CudaMemory, CudaMemoryMut};
 use crate::cuda::nccl::communicator::Communicator;
 use crate::cuda::nccl::library::UniqueId;
+use crate::element::Element;
 use crate::error::Result;
+use crate::synchronized::in_stream::transport::StreamTransport;
 use crate::synchronized::transport::{Transport, check_room, failed};
 
 /// What connects the ranks of a group: one rank makes it, and tells it to the others by whatever means they have.
@@ -46,11 +49,14 @@ impl fmt::Debug for NcclId {
 
 /// A rank that has a GPU, connected to the others by NCCL: between GPUs of a machine and between machines.
 ///
-/// What is exchanged goes through the GPU's memory, in its own stream: it is uploaded, gathered, and read back, and the ranks' statistics
-/// are merged on the host, which waits for that twice a step. A pass of such a layer cannot be captured in a CUDA graph.
+/// What is exchanged goes through the GPU's memory, in its own stream. In the passes in the stream
+/// ([`SyncBatchNorm::forward_training_in_stream`](crate::SyncBatchNorm::forward_training_in_stream)) it stays there: nothing waits, and they
+/// can be captured in a CUDA graph. In all others it is uploaded, gathered, and read back, and the ranks' statistics are merged on the
+/// host, which waits for that twice a step, and tells of a rank that has failed.
 ///
-/// A rank that does not come within the time limit makes the exchange an error on those that wait, and ends their connection. While the
-/// connection is made, and while NCCL opens its channels in the first exchange, it is NCCL that waits, as long as NCCL does.
+/// A rank that does not come within the time limit makes the exchange, or of passes in the stream [`wait`](Self::wait), an error on those
+/// that wait, and ends their connection. While the connection is made, and while NCCL opens its channels in the first exchange, it is
+/// NCCL that waits, as long as NCCL does.
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -112,6 +118,35 @@ impl NcclRank {
             connection: Mutex::new(Some(connection)),
         })
     }
+
+    /// Waits until all that is in the stream has been done, gathers of passes among it: of those it is here that a rank is noticed which
+    /// does not come.
+    ///
+    /// # Errors
+    /// [`crate::Error::Transport`] where that takes longer than the time limit, or something of it has failed; then the connection has
+    /// ended. [`crate::Error::Driver`].
+    pub fn wait(&self) -> Result<()> {
+        let limit = self.limit;
+        self.with_connection(|open, stream| open.wait(stream, limit))
+    }
+
+    /// Does something with the connection, which an error ends: that ends what the others wait for.
+    fn with_connection(
+        &self,
+        work: impl FnOnce(&mut Connection, &Arc<CudaStream>) -> Result<()>,
+    ) -> Result<()> {
+        let mut connection = self
+            .connection
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let Some(mut open) = connection.take() else {
+            let reason = "an earlier exchange has failed, and ended the connection";
+            return Err(failed(reason.to_owned()));
+        };
+        work(&mut open, &self.stream)?;
+        *connection = Some(open);
+        Ok(())
+    }
 }
 
 impl Connection {
@@ -132,12 +167,22 @@ impl Connection {
         stream.memcpy_htod(send, &mut on_device).map_err(failed)?;
         let mut gathered = self.received.slice_mut(..received.len());
         (self.communicator).all_gather(stream, &on_device, &mut gathered, world)?;
-        let done = stream.record_event(None).map_err(failed)?;
-        let is_done = || done.try_is_complete().map_err(failed);
-        wait_until(is_done, || self.communicator.check(), limit)?;
+        wait(&mut self.communicator, stream, limit)?;
         stream.memcpy_dtoh(&gathered, received).map_err(failed)?;
         stream.synchronize().map_err(failed)
     }
+
+    fn wait(&mut self, stream: &Arc<CudaStream>, limit: Duration) -> Result<()> {
+        wait(&mut self.communicator, stream, limit)
+    }
+}
+
+/// Waits until all that is in the stream is done, for so long.
+fn wait(communicator: &mut Communicator, stream: &CudaStream, limit: Duration) -> Result<()> {
+    let failed = |error| driver_error("wait for what ranks tell each other", error);
+    let done = stream.record_event(None).map_err(failed)?;
+    let is_done = || done.try_is_complete().map_err(failed);
+    wait_until(is_done, || communicator.check(), limit)
 }
 
 /// Waits until it is done, for so long, and while nothing has gone wrong.
@@ -168,18 +213,29 @@ impl Transport for NcclRank {
 
     fn all_gather(&self, send: &[u8], received: &mut [u8]) -> Result<()> {
         check_room(self.world, send, received)?;
-        let mut connection = self
-            .connection
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        // Dropped with an error: that ends what the others wait for.
-        let Some(mut open) = connection.take() else {
-            let reason = "an earlier exchange has failed, and ended the connection";
-            return Err(failed(reason.to_owned()));
-        };
-        open.gather(&self.stream, send, received, (self.world, self.limit))?;
-        *connection = Some(open);
-        Ok(())
+        let (world, limit) = (self.world, self.limit);
+        self.with_connection(|open, stream| open.gather(stream, send, received, (world, limit)))
+    }
+}
+
+impl StreamTransport<Cuda> for NcclRank {
+    /// The GPU must work in the stream that the rank was connected in.
+    fn all_gather_in_stream<T: Element>(
+        &self,
+        gpu: &Cuda,
+        send: CudaMemory<'_, T>,
+        received: CudaMemoryMut<'_, T>,
+    ) -> Result<()> {
+        if gpu.stream().cu_stream() != self.stream.cu_stream() {
+            return Err(failed(format!(
+                "{gpu} works in another stream than rank {} was connected in",
+                self.rank
+            )));
+        }
+        let world = self.world;
+        self.with_connection(|open, _| {
+            (open.communicator).all_gather_values::<T>(gpu.driver(), send, received, world)
+        })
     }
 }
 

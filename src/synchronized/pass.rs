@@ -20,7 +20,8 @@ use crate::synchronized::transport::Transport;
 /// y, and the pass that it came of.
 pub(super) type Output<T, X, B, R> = (Tensor<T, B>, SyncPass<X, B, R>);
 
-/// A rank's forward pass, which can go backward: as [`Pass`], with sums over the parts of all ranks where dx needs them.
+/// A rank's forward pass, which can go backward: as [`Pass`], with sums over the parts of all ranks where dx needs them. It has no second
+/// derivatives.
 pub struct SyncPass<X: Data<B>, B: Backend, R: Transport>(Form<X, B, R>);
 
 pub(super) enum Form<X: Data<B>, B: Backend, R: Transport> {

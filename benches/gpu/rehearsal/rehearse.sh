@@ -14,7 +14,7 @@ script=$here/../../gpu.sh
 bundle=$(cd "$1" && pwd)
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
-all=1,2,3,4,5,6,7,8,9,10,11,12,13
+all=1,2,3,4,5,6,7,8,9,10,11,12,13,14
 export SMALL=1 PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$here/python
 problems=$scratch/problems
 : >"$problems"
@@ -31,6 +31,8 @@ with_stand_ins() {
     done
     # The stand-in has no room for large arrays, which a GPU has.
     expect "a test that was skipped is a failure" summary_has complete "^FAILED   step 10,"
+    # There is no stand-in for NCCL.
+    expect "without NCCL its step is a failure" summary_has complete "^FAILED   step 14,"
     expect "the exit code says that one failed" exited_with complete 1
     for file in load limits load-first load-second twelve table pytorch-twelve triton-twelve cudnn-twelve inductor-twelve \
         pytorch-table plan-way=split; do
@@ -111,7 +113,7 @@ with_failures() {
     local number
     played_by "$scratch/fails" 'echo "skipped nothing, failed"; exit 3'
     rehearse failing "$scratch/fails" ONLY=$all "PATH=$scratch/fails:$PATH"
-    for number in 1 2 3 4 5 6 7 8 9 10 11 12 13; do
+    for number in 1 2 3 4 5 6 7 8 9 10 11 12 13 14; do
         expect "step $number fails" summary_has failing "^FAILED   step $number,.*exit code"
     done
 }
@@ -121,7 +123,7 @@ with_hangs() {
     # Neither it nor what it starts listens to TERM.
     played_by "$scratch/hangs" "trap '' TERM; exec -a $marker sleep 1000 & exec -a $marker sleep 1000"
     rehearse hanging "$scratch/hangs" ONLY=$all STEP_SECONDS=1 "PATH=$scratch/hangs:$PATH"
-    for number in 1 2 3 4 5 6 7 8 9 10 11 12 13; do
+    for number in 1 2 3 4 5 6 7 8 9 10 11 12 13 14; do
         expect "step $number is ended" summary_has hanging "^FAILED   step $number,.*ended at its limit of 1 s"
     done
     expect "a step that hangs costs its limit and little more" test $((SECONDS - start)) -le 90
@@ -155,13 +157,13 @@ with_wrong_settings() {
 # step. The machine ends a call after ten minutes.
 limits() {
     local numbers total
-    for numbers in "1 2 3 4 5 6 7 8" "9 10 11 12 13"; do
+    for numbers in "1 2 3 4 5 6 7 8" "9 10 11 12 13" 14; do
         total=$(
             here=$here/../..
             source "$here/gpu/run.sh"
             total=$((2 * (device_seconds + ending_seconds)))
             # What the second call does before its steps.
-            [[ $numbers = 1* ]] || total=$((total + loading_seconds + ending_seconds))
+            [[ $numbers = "1 "* ]] || total=$((total + loading_seconds + ending_seconds))
             for number in $numbers; do
                 total=$((total + step_seconds[number] + ending_seconds))
             done

@@ -7,8 +7,13 @@ use std::ptr;
 
 use cudarc::driver::{CudaStream, DevicePtr, DevicePtrMut};
 
+use crate::cuda::driver::CudaDriver;
+use crate::cuda::driver_error::driver_error;
+use crate::cuda::memory::{CudaMemory, CudaMemoryMut};
 use crate::cuda::nccl::library::{Handle, IN_PROGRESS, Library, SUCCESS, UINT8, UniqueId};
+use crate::element::Element;
 use crate::error::{Error, Result};
+use crate::gpu::driver::Driver;
 
 /// One rank's connection to those of its group. What it has begun is given up when it is dropped.
 pub(crate) struct Communicator {
@@ -54,18 +59,33 @@ impl Communicator {
         world: usize,
     ) -> Result<()> {
         let bytes = send.len();
-        if Some(received.len()) != bytes.checked_mul(world) {
-            return Err(Error::Transport {
-                reason: format!(
-                    "there is room for {} bytes, needed are {world} times {bytes}",
-                    received.len()
-                ),
-                source: None,
-            });
-        }
+        check_room("bytes", bytes, received.len(), world)?;
         let (send, _in_order) = send.device_ptr(stream);
         let (received, _in_order) = received.device_ptr_mut(stream);
         // SAFETY: there are so many bytes at the one address and `world` times as many at the other, checked above; both are borrowed
+        // until the gather is in the stream, whose order the memory's owner keeps to.
+        unsafe { self.enqueue(send, received, bytes, stream.cu_stream().cast()) }
+    }
+
+    /// Puts a gather of all ranks' values into a driver's stream, of the device that this rank was connected on.
+    ///
+    /// # Errors
+    /// As [`all_gather`](Self::all_gather), and [`Error::DeviceMismatch`] for memory of another device's.
+    pub(crate) fn all_gather_values<T: Element>(
+        &mut self,
+        driver: &CudaDriver,
+        send: CudaMemory<'_, T>,
+        mut received: CudaMemoryMut<'_, T>,
+        world: usize,
+    ) -> Result<()> {
+        check_room("values", send.len(), received.len(), world)?;
+        let bytes = send.len() * size_of::<T>();
+        let stream = driver.stream();
+        (stream.context().bind_to_thread())
+            .map_err(|error| driver_error("use the device", error))?;
+        let (send, _in_order) = driver.address::<T>(send)?;
+        let (received, _in_order) = driver.address_mut::<T>(received.reborrow_mut())?;
+        // SAFETY: there are so many values at the one address and `world` times as many at the other, checked above; both are borrowed
         // until the gather is in the stream, whose order the memory's owner keeps to.
         unsafe { self.enqueue(send, received, bytes, stream.cu_stream().cast()) }
     }
@@ -97,6 +117,17 @@ impl Communicator {
             since => self.library.check("gather", since),
         }
     }
+}
+
+/// That there is room for exactly as much of each rank.
+fn check_room(what: &str, send: usize, received: usize, world: usize) -> Result<()> {
+    if Some(received) == send.checked_mul(world) {
+        return Ok(());
+    }
+    Err(Error::Transport {
+        reason: format!("there is room for {received} {what}, needed are {world} times {send}"),
+        source: None,
+    })
 }
 
 impl Drop for Communicator {

@@ -1,5 +1,6 @@
 //! The contract suite on the GPU's kernels, run by the processor as two devices and told each strategy.
 
+mod in_stream;
 mod pipelined;
 mod reach;
 mod room;

@@ -199,7 +199,13 @@ calls! {
     cuMemAlloc_v2(address: Out<'_, u64>, bytes: usize) { give(address, memory::allocate(bytes)) }
     cuMemAllocAsync(address: Out<'_, u64>, bytes: usize, _stream: usize) { give(address, memory::allocate(bytes)) }
     cuMemFree_v2(address: u64) { code(memory::release(address)) }
-    cuMemFreeAsync(address: u64, _stream: usize) { code(memory::release(address)) }
+    cuMemFreeAsync(address: u64, stream: usize) {
+        // What is freed in a capture each launch of the graph has again: it stays.
+        if state().is_captured(stream) {
+            return CUresult::CUDA_SUCCESS;
+        }
+        code(memory::release(address))
+    }
     cuMemsetD8Async(to: u64, with: u8, bytes: usize, stream: usize) {
         code(state::put(stream, Work::Fill { to, with, bytes }))
     }

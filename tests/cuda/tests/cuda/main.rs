@@ -1,11 +1,14 @@
 //! On a GPU: the contract suite, the bits that the kernels have on the processor, and what only a GPU can show: graphs, streams
-//! beside each other, and arrays of more than 2³¹ values. Without one each test says that it was skipped.
+//! beside each other, ranks that NCCL connects (feature `nccl`), and arrays of more than 2³¹ values. Without one each test says that it was skipped.
 
 mod bits;
 mod contract;
 mod graph;
 mod large;
+#[cfg(feature = "nccl")]
+mod nccl;
 mod outputs;
+mod ranks;
 mod streams;
 
 use std::io::Write;
