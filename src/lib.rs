@@ -78,6 +78,7 @@ pub use error::cause::Cause;
 pub use error::{Error, Result};
 pub use interop::conversion::{FlaxParameters, KerasParameters, OnnxParameters};
 pub use interop::fold::{Folded, ScaleAndShift};
+pub use interop::fold_batch::FoldedBatch;
 pub use layer::BatchNorm;
 pub use layer::checkpointed::CheckpointedPass;
 pub use layer::double_backward::SecondGradients;
