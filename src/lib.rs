@@ -62,6 +62,7 @@ pub use arrays::tensor::Tensor;
 pub use arrays::view::{Data, DataMut, View, ViewMut};
 pub use backend::activation::Activation;
 pub use config::BatchNormConfig;
+pub use config::adaptation::Adaptation;
 pub use config::averaging::{Averaging, RunningVariance};
 pub use config::renormalization::{Renormalization, RenormalizationSchedule};
 pub use cpu::memory::buffer::CpuBuffer;

@@ -1,5 +1,6 @@
 //! What a layer is told when it is made.
 
+pub(crate) mod adaptation;
 pub(crate) mod averaging;
 pub(crate) mod checks;
 pub(crate) mod renormalization;

@@ -9,6 +9,7 @@
 
 pub mod activation_error;
 pub mod activations;
+pub mod adapted;
 pub mod adversary;
 pub mod backward;
 pub mod comparison;
@@ -96,6 +97,8 @@ macro_rules! for_each_check {
             renormalization::renormalized_large_arrays_match_the_textbook,
             renormalization::a_layer_renormalizes_as_the_steps_do,
             renormalization::bad_limits_of_renormalization_are_refused,
+            adapted::adapted_inference_matches_the_textbook,
+            adapted::adapted_inference_of_no_weight_is_inference,
             double_backward::a_device_has_second_derivatives_or_writes_nothing,
             double_backward_lengths::wrong_lengths_of_second_derivatives_are_refused,
             synchronized::ranks_are_one_batch_in_f32,
