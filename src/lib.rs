@@ -64,6 +64,7 @@ pub use backend::activation::Activation;
 pub use config::BatchNormConfig;
 pub use config::adaptation::Adaptation;
 pub use config::averaging::{Averaging, RunningVariance};
+pub use config::quantization::Quantization;
 pub use config::renormalization::{Renormalization, RenormalizationSchedule};
 pub use cpu::memory::buffer::CpuBuffer;
 pub use cpu::simd::dispatch::Level;

@@ -3,6 +3,7 @@
 pub(crate) mod adaptation;
 pub(crate) mod averaging;
 pub(crate) mod checks;
+pub(crate) mod quantization;
 pub(crate) mod renormalization;
 
 use std::fmt;

@@ -13,6 +13,7 @@ pub(crate) mod parameters;
 pub(crate) mod part;
 pub(crate) mod part_pass;
 pub(crate) mod pass;
+pub(crate) mod quantized;
 pub(crate) mod renormalization;
 pub(crate) mod saved;
 pub(crate) mod training;

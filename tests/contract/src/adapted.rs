@@ -1,34 +1,16 @@
 //! Adapted inference against the textbook: a problem whose running statistics lie between its own and the batch's.
 
 use batchnorm::backend::Backend;
-use batchnorm::{Adaptation, BatchNorm, BatchNormConfig, Data, Element, Tensor};
+use batchnorm::{Adaptation, Data, Element, Tensor};
 use half::{bf16, f16};
 
 use crate::comparison::close;
 use crate::data::{add_running, ordinary, typed};
 use crate::forward::with_each_epilogue;
-use crate::layers::running;
+use crate::layers::{of_problem, running};
 use crate::reference::Problem;
 use crate::shapes;
 use crate::tolerance::{Additions, compute_roundoff, store};
-
-fn layer<T: Element, B: Backend>(backend: &B, problem: &Problem) -> BatchNorm<B, T::Compute> {
-    let config = BatchNormConfig::new(problem.shape.channels())
-        .epsilon(problem.epsilon)
-        .activation(problem.activation);
-    let mut layer = BatchNorm::with_compute(backend, config).unwrap();
-    let gamma = layer.gamma_mut().unwrap();
-    gamma.set(&typed(&problem.gamma)).unwrap();
-    layer
-        .beta_mut()
-        .unwrap()
-        .set(&typed(&problem.beta))
-        .unwrap();
-    let (mean, variance) = problem.running.as_ref().unwrap();
-    let running = layer.running_mut().unwrap();
-    running.set(&typed(mean), &typed(variance), 7).unwrap();
-    layer
-}
 
 fn adapted<T: Element, B: Backend>(
     backend: &B,
@@ -36,7 +18,7 @@ fn adapted<T: Element, B: Backend>(
     adaptation: Adaptation,
 ) -> Vec<T> {
     let tensor = |values: &[f64]| Tensor::new(backend, problem.shape, &typed::<T>(values)).unwrap();
-    let layer = layer::<T, B>(backend, problem);
+    let layer = of_problem::<T, B>(backend, problem);
     let before = running(&layer);
     let residual = problem.residual.as_deref().map(tensor);
     let residual = residual
@@ -119,7 +101,7 @@ pub fn adapted_inference_of_no_weight_is_inference<B: Backend>(backend: &B) {
         problem.x[0] = f64::INFINITY;
         let found = adapted::<f32, B>(backend, &problem, Adaptation::Weight(0.0));
         let x = Tensor::new(backend, shape, &typed::<f32>(&problem.x)).unwrap();
-        let plain = layer::<f32, B>(backend, &problem)
+        let plain = of_problem::<f32, B>(backend, &problem)
             .forward_inference(&x)
             .unwrap();
         let bits = |values: Vec<f32>| values.into_iter().map(f32::to_bits).collect::<Vec<_>>();

@@ -25,6 +25,7 @@ pub mod layers;
 pub mod memory;
 pub mod outputs;
 pub mod precision;
+pub mod quantized;
 pub mod ranks;
 pub mod reference;
 pub mod renormalization;
@@ -99,6 +100,8 @@ macro_rules! for_each_check {
             renormalization::bad_limits_of_renormalization_are_refused,
             adapted::adapted_inference_matches_the_textbook,
             adapted::adapted_inference_of_no_weight_is_inference,
+            quantized::a_device_quantizes_or_writes_nothing,
+            quantized::wrong_lengths_of_quantized_inference_are_refused,
             double_backward::a_device_has_second_derivatives_or_writes_nothing,
             double_backward_lengths::wrong_lengths_of_second_derivatives_are_refused,
             synchronized::ranks_are_one_batch_in_f32,
@@ -140,6 +143,15 @@ macro_rules! for_each_check_of_slices {
             double_backward::large_means_cost_no_digits_in_second_derivatives,
             double_backward::threads_change_no_bit_of_second_derivatives,
             double_backward::levels_agree_in_second_derivatives,
+            quantized::quantized_inference_matches_the_textbook_in_f32,
+            quantized::quantized_inference_matches_the_textbook_in_f16,
+            quantized::quantized_inference_matches_the_textbook_in_bf16,
+            quantized::quantized_inference_matches_the_textbook_in_f64,
+            quantized::quantized_inference_of_large_arrays_matches_the_textbook,
+            quantized::exact_values_are_rounded_to_even,
+            quantized::what_is_not_finite_is_quantized,
+            quantized::nothing_outside_is_quantized,
+            quantized::threads_change_no_bit_of_quantized_inference,
         }
     };
 }
