@@ -87,6 +87,8 @@ pub use layer::double_backward::SecondGradients;
 pub use layer::gradients::{Gradients, ParameterGradients};
 pub use layer::part_pass::PartPass;
 pub use layer::pass::Pass;
+pub use layer::split::{SampleGroup, SplitBatchNorm};
+pub use layer::split_pass::{SplitGradients, SplitParameterGradients, SplitPass};
 #[cfg(feature = "safetensors")]
 pub use safetensors;
 pub use shape::{Layout, Shape};

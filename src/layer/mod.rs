@@ -16,6 +16,8 @@ pub(crate) mod pass;
 pub(crate) mod quantized;
 pub(crate) mod renormalization;
 pub(crate) mod saved;
+pub(crate) mod split;
+pub(crate) mod split_pass;
 pub(crate) mod training;
 
 use std::fmt;

@@ -32,6 +32,7 @@ pub mod renormalization;
 pub mod renormalized_run;
 pub mod run;
 pub mod shapes;
+pub mod split;
 pub mod synchronized;
 pub mod tolerance;
 
@@ -101,6 +102,8 @@ macro_rules! for_each_check {
             adapted::adapted_inference_matches_the_textbook,
             adapted::adapted_inference_of_no_weight_is_inference,
             quantized::a_device_quantizes_or_writes_nothing,
+            split::groups_have_the_bits_of_layers_of_their_own,
+            split::shared_parameters_have_the_sum_of_all_gradients,
             quantized::wrong_lengths_of_quantized_inference_are_refused,
             double_backward::a_device_has_second_derivatives_or_writes_nothing,
             double_backward_lengths::wrong_lengths_of_second_derivatives_are_refused,
