@@ -49,6 +49,7 @@ use crate::backend::checks::{
 use crate::backend::double_backward::check_double_backward;
 use crate::backend::steps::Steps;
 use crate::config::checks::{check_inference_epsilon, check_training_epsilon};
+use crate::config::quantization::Quantization;
 use crate::element::{Compute, Element};
 use crate::error::Result;
 use crate::shape::Shape;
@@ -193,6 +194,44 @@ pub trait Backend: Steps {
             return Ok(());
         }
         self.run_normalize::<T>(Checked::new(), shape, x_to_y, with, epilogue)
+    }
+
+    /// Step 3, with y quantized to bytes, which come to the host in the order of x's memory. (There is no GPU kernel for it yet.)
+    ///
+    /// # Errors
+    /// As [`normalize`](Self::normalize); [`crate::Error::Length`] for a quantization of other channels; [`crate::Error::Value`] on
+    /// a GPU.
+    fn normalize_quantized<T: Element>(
+        &self,
+        shape: &Shape,
+        x: Self::Slice<'_, T>,
+        with: Normalization<Self::Slice<'_, T::Compute>>,
+        activation: Activation,
+        residual: Option<Self::Slice<'_, T>>,
+        quantization: &Quantization,
+        q: &mut [i8],
+    ) -> Result<()> {
+        shape.check_len("x", Self::len::<T>(&x))?;
+        check_normalization::<Self, T::Compute>(shape, &with)?;
+        if let Some(residual) = &residual {
+            shape.check_len("the residual", Self::len::<T>(residual))?;
+        }
+        activation.check()?;
+        quantization.check_channels(shape.channels())?;
+        shape.check_len("q", q.len())?;
+        if shape.is_empty() {
+            return Ok(());
+        }
+        self.run_normalize_quantized::<T>(
+            Checked::new(),
+            shape,
+            x,
+            with,
+            activation,
+            residual,
+            quantization,
+            q,
+        )
     }
 
     /// Step 4: dγ = Σ dv·x̂ and dβ = Σ dv, with dv = dy·activation'(v) and x̂ = (x − mean)·inv_std.

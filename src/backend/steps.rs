@@ -3,6 +3,7 @@
 
 use std::fmt::Debug;
 
+use crate::backend::activation::Activation;
 use crate::backend::checked::Checked;
 use crate::backend::epilogue::{ActivationBackward, Epilogue};
 use crate::backend::memory::Memory;
@@ -11,6 +12,7 @@ use crate::backend::operands::{
     RenormalizedMut, RunningMut, RunningReference, SecondGradientsMut, Statistics, StatisticsMut,
     StatisticsSource,
 };
+use crate::config::quantization::Quantization;
 use crate::element::{Compute, Element};
 use crate::error::Result;
 use crate::shape::Shape;
@@ -56,6 +58,16 @@ macro_rules! for_each_step {
                 x_to_y: InOut<Self::Slice<'_, T>, Self::SliceMut<'_, T>>,
                 with: Normalization<Self::Slice<'_, T::Compute>>,
                 epilogue: Epilogue<Self::Slice<'_, T>, &mut Self::Mask, Self::SliceMut<'_, T>>,
+            );
+
+            fn run_normalize_quantized<T: Element>(
+                shape: &Shape,
+                x: Self::Slice<'_, T>,
+                with: Normalization<Self::Slice<'_, T::Compute>>,
+                activation: Activation,
+                residual: Option<Self::Slice<'_, T>>,
+                quantization: &Quantization,
+                q: &mut [i8],
             );
 
             fn run_backward_reduce<T: Element>(

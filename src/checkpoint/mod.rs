@@ -34,6 +34,7 @@
 
 pub(crate) mod header;
 pub(crate) mod load;
+pub(crate) mod split;
 pub(crate) mod tensor;
 
 use std::collections::HashSet;

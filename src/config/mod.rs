@@ -1,7 +1,9 @@
 //! What a layer is told when it is made.
 
+pub(crate) mod adaptation;
 pub(crate) mod averaging;
 pub(crate) mod checks;
+pub(crate) mod quantization;
 pub(crate) mod renormalization;
 
 use std::fmt;

@@ -1,6 +1,7 @@
 //! The steps on the CPU: each hands its operands to the step of its name in `steps/`, those that come in two forms by way of `training_pass.rs` and
 //! `backward_steps.rs`.
 
+use crate::backend::activation::Activation;
 use crate::backend::checked::Checked;
 use crate::backend::epilogue::{ActivationBackward, Epilogue};
 use crate::backend::operands::{
@@ -9,6 +10,8 @@ use crate::backend::operands::{
     StatisticsSource,
 };
 use crate::backend::steps::Steps;
+use crate::config::quantization::Quantization;
+use crate::cpu::epilogue::forward::TileEpilogue;
 use crate::cpu::events;
 use crate::cpu::memory::buffer::CpuBuffer;
 use crate::cpu::operands::{activation_of, epilogue_of, write_statistics};
@@ -115,6 +118,33 @@ impl Steps for Cpu {
         let bytes = size_of_val(x_to_y.input());
         self.attempt(bytes, || {
             T::normalize_all(self, &view.by_rows(), x_to_y, &with, epilogue, saved);
+        })
+    }
+
+    fn run_normalize_quantized<T: Element>(
+        &self,
+        _: Checked,
+        shape: &Shape,
+        x: &[T],
+        with: Normalization<&[T::Compute]>,
+        activation: Activation,
+        residual: Option<&[T]>,
+        quantization: &Quantization,
+        q: &mut [i8],
+    ) -> Result<()> {
+        let view = MatrixView::of(shape);
+        events::begins::<T>(self, "normalize_quantized", shape, || view.by_rows());
+        let epilogue = TileEpilogue {
+            residual,
+            activation,
+        };
+        let factors = TwoFactors::of(&view, x, &with)?;
+        let (x, with) = match &factors {
+            Some(factors) => (factors.x(), factors.normalization(&with)),
+            None => (x, with),
+        };
+        self.attempt(size_of_val(x), || {
+            T::normalize_quantized(self, &view.by_rows(), x, &with, epilogue, quantization, q);
         })
     }
 

@@ -8,6 +8,7 @@ use crate::backend::operands::{
     StatisticsSource,
 };
 use crate::backend::saved_activation::SavedActivation;
+use crate::config::quantization::Quantization;
 use crate::cpu::{Cpu, CpuMask};
 #[cfg(feature = "cuda")]
 use crate::cuda::memory::{CudaMemory, CudaMemoryMut};
@@ -86,6 +87,7 @@ macro_rules! the_same {
 
 the_same!(f64, usize, bool, Activation, StatisticsSource);
 the_same!(&Shape, MomentsMut<'_>, &[f64], &mut [f64]);
+the_same!(&Quantization, &mut [i8]);
 
 /// Operands whose fields are operands.
 macro_rules! fields {

@@ -1,5 +1,6 @@
 //! The steps on whatever the device is.
 
+use crate::backend::activation::Activation;
 use crate::backend::checked::Checked;
 use crate::backend::epilogue::{ActivationBackward, Epilogue};
 use crate::backend::operands::{
@@ -8,6 +9,7 @@ use crate::backend::operands::{
     StatisticsSource,
 };
 use crate::backend::steps::{Steps, for_each_step};
+use crate::config::quantization::Quantization;
 use crate::cpu::Cpu;
 #[cfg(feature = "cuda")]
 use crate::cuda::Cuda;

@@ -156,6 +156,22 @@ pub enum Error {
         /// What they must be.
         needed: String,
     },
+    /// The groups of a batch for a [`SplitBatchNorm`](crate::SplitBatchNorm) are not all of it, or more.
+    #[error("the groups have {found} samples together, but the batch has {needed}")]
+    GroupSamples {
+        /// Samples of all groups.
+        found: usize,
+        /// Samples of the batch.
+        needed: usize,
+    },
+    /// A [`SplitBatchNorm`](crate::SplitBatchNorm) has no set of this number.
+    #[error("there is no set {asked}: the layer has {found}, counted from 0")]
+    NoSuchSet {
+        /// The number asked for.
+        asked: usize,
+        /// The number of sets there are.
+        found: usize,
+    },
     /// An operation needs a residual (or an output for its gradient) that was not given, or the reverse.
     #[error("{found}, but {needed}")]
     Residual {

@@ -1,5 +1,6 @@
 //! The steps on a GPU: each asks the plan, and launches.
 
+use crate::backend::activation::Activation;
 use crate::backend::checked::Checked;
 use crate::backend::composed;
 use crate::backend::epilogue::{ActivationBackward, Epilogue};
@@ -9,6 +10,7 @@ use crate::backend::operands::{
     StatisticsSource,
 };
 use crate::backend::steps::Steps;
+use crate::config::quantization::Quantization;
 use crate::element::{Compute, Element};
 use crate::error::{Error, Result};
 use crate::gpu::driver::Driver;
@@ -117,6 +119,25 @@ impl<D: Driver> Steps for Gpu<D> {
         launcher.normalization::<T::Compute>(with)?;
         launcher.epilogue::<T>(&mut epilogue)?;
         launcher.launch_step::<T>(Step::Normalize)
+    }
+
+    /// There is no kernel for it.
+    fn run_normalize_quantized<T: Element>(
+        &self,
+        _: Checked,
+        _: &Shape,
+        _: D::Slice<'_, T>,
+        _: Normalization<D::Slice<'_, T::Compute>>,
+        _: Activation,
+        _: Option<D::Slice<'_, T>>,
+        _: &Quantization,
+        _: &mut [i8],
+    ) -> Result<()> {
+        Err(Error::Value {
+            what: "the device of quantized inference",
+            found: "a GPU".to_owned(),
+            needed: "the processor: there is no GPU kernel for it yet",
+        })
     }
 
     fn run_backward_reduce<T: Element>(

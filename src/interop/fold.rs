@@ -1,4 +1,5 @@
-//! Inference without the layer: folded to a scale and a shift, or into the layer before it (`fold_following.rs`: after it).
+//! Inference without the layer: folded to a scale and a shift, or into the layer before it (`fold_following.rs`: after it;
+//! `fold_batch.rs`: with a batch's statistics).
 //!
 //! With constant statistics a batch normalization is y = scale·x + shift per channel, and the linear layer or
 //! convolution that computes x can do that itself: W·scale and (b − mean)·scale + β in place of W and b. Source:
@@ -216,6 +217,8 @@ pub(super) fn check_dims<T>(
 
 /// What inference computes with, each (C,).
 pub(super) struct Constants {
+    /// 1 / sqrt(running variance + ε).
+    inv_std: Vec<f64>,
     scale: Vec<f64>,
     mean: Vec<f64>,
     beta: Vec<f64>,
@@ -243,16 +246,28 @@ impl Constants {
         };
         let mut scale = widened(gamma, 1.0)?;
         // As in inference: what is as large as can be instead of infinite is still nothing of what is zero.
-        for (scale, variance) in scale.iter_mut().zip(&running.variance) {
-            let variance = variance.to_f64();
-            let inv_std = finite_factor::<f64>(1.0 / (variance + epsilon).sqrt(), &[variance]);
-            *scale = finite_factor::<f64>(*scale * inv_std, &[*scale, inv_std]);
+        let mut inv_std = widened(Some(running.variance), 0.0)?;
+        for (scale, inv_std) in scale.iter_mut().zip(&mut inv_std) {
+            let variance = *inv_std;
+            *inv_std = finite_factor::<f64>(1.0 / (variance + epsilon).sqrt(), &[variance]);
+            *scale = finite_factor::<f64>(*scale * *inv_std, &[*scale, *inv_std]);
         }
         Ok(Self {
+            inv_std,
             scale,
             beta: widened(beta, 0.0)?,
             mean: widened(Some(running.mean), 0.0)?,
         })
+    }
+
+    /// 1 / sqrt(variance + ε) of channel `c`.
+    pub(super) fn inv_std(&self, c: usize) -> f64 {
+        self.inv_std[c]
+    }
+
+    /// β of channel `c`.
+    pub(super) fn beta(&self, c: usize) -> f64 {
+        self.beta[c]
     }
 
     /// γ / sqrt(variance + ε) of channel `c`.

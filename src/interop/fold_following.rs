@@ -11,7 +11,7 @@ use crate::backend::activation::Activation;
 use crate::element::{Compute, Element};
 use crate::error::{Error, Result};
 use crate::floating_point_mode::DefaultMode;
-use crate::interop::fold::{Constants, Folded, check_dims, check_grouped};
+use crate::interop::fold::{Constants, Folded, ScaleAndShift, check_dims, check_grouped};
 use crate::layer::BatchNorm;
 use crate::shape::check_len;
 
@@ -53,7 +53,7 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
     ///
     /// The convolution must not pad, or pad with values of its input (reflected, repeated, circular). Where it pads with zeros, those
     /// are zeros of y, and the folded convolution would have zeros of x there, which are another y unless shift is zero: pad x with
-    /// `−shift / scale` instead, or keep [`scale_and_shift`](Self::scale_and_shift) a step of its own.
+    /// `−shift / scale` instead ([`ScaleAndShift::padding`]), or keep [`scale_and_shift`](Self::scale_and_shift) a step of its own.
     ///
     /// # Errors
     /// As [`fold_into_following_linear`](Self::fold_into_following_linear); [`Error::WeightDimensions`] also for groups that do not
@@ -109,5 +109,43 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
             weight: collected(weight.iter().enumerate().map(scaled))?,
             bias: collected((0..outputs).map(shifted))?,
         })
+    }
+}
+
+/// Padding where a layer was folded into the convolution after it.
+impl<C: Compute> ScaleAndShift<C> {
+    /// The x of each channel whose y is zero, `−shift / scale`: what the convolution after the layer must pad x with, once the layer is
+    /// [folded into it](BatchNorm::fold_into_following_convolution), where it padded y with zeros. As this is rounded to its type, a
+    /// border differs by rounding.
+    ///
+    /// ```
+    /// use batchnorm::ScaleAndShift;
+    /// let layer = ScaleAndShift { scale: vec![2.0f32, -1.0], shift: vec![3.0, 4.0] };
+    /// assert_eq!(layer.padding()?, [-1.5, 4.0]);
+    /// # Ok::<(), batchnorm::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Length`] for a scale and a shift of different lengths; [`Error::Value`] for a channel that no finite x makes zero: of
+    /// scale 0 (γ = 0) with another shift, or of one that is not finite.
+    pub fn padding(&self) -> Result<Vec<C>> {
+        check_len("the shift", self.shift.len(), self.scale.len())?;
+        let _mode = DefaultMode::enter();
+        let padding_of = |(&scale, &shift): (&C, &C)| match shift.to_f64() {
+            0.0 if scale.to_f64().is_finite() => C::from_f64(0.0),
+            shift => C::from_f64(-shift / scale.to_f64()),
+        };
+        let padding = collected(self.scale.iter().zip(&self.shift).map(padding_of))?;
+        match padding.iter().position(|x| !x.to_f64().is_finite()) {
+            None => Ok(padding),
+            Some(channel) => Err(Error::Value {
+                what: "the scale of a layer before a convolution that pads with zeros",
+                found: format!(
+                    "{:?} with shift {:?} in channel {channel}",
+                    self.scale[channel], self.shift[channel]
+                ),
+                needed: "one by which some finite x becomes zero",
+            }),
+        }
     }
 }

@@ -4,6 +4,7 @@
 pub(crate) mod array;
 pub(crate) mod conversion;
 pub(crate) mod fold;
+pub(crate) mod fold_batch;
 pub(crate) mod fold_following;
 #[cfg(feature = "ndarray")]
 pub(crate) mod ndarray;

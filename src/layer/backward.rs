@@ -64,13 +64,7 @@ impl<T: Element, B: Backend> Saved<T, B> {
 
     /// That no residual's gradient is asked for where there was no residual.
     pub(super) fn check_residual_is_asked_for(&self, is_asked_for: bool) -> Result<()> {
-        if !is_asked_for || self.has_residual {
-            return Ok(());
-        }
-        Err(Error::Residual {
-            found: "the gradient of a residual was asked for",
-            needed: "the forward pass had none",
-        })
+        check_residual_is_asked_for(is_asked_for, self.has_residual)
     }
 
     /// Σ dv·x̂ and Σ dv of a pass of one group, for sums over more than it.
@@ -166,6 +160,17 @@ impl<T: Element, B: Backend> Saved<T, B> {
         backend.backward_reduce::<T::Compute>(&shape, sums, sums, with, activation, out)?;
         Ok(total.beta)
     }
+}
+
+/// That no residual's gradient is asked for where there was no residual.
+pub(super) fn check_residual_is_asked_for(is_asked_for: bool, has_residual: bool) -> Result<()> {
+    if !is_asked_for || has_residual {
+        return Ok(());
+    }
+    Err(Error::Residual {
+        found: "the gradient of a residual was asked for",
+        needed: "the forward pass had none",
+    })
 }
 
 impl<C: Compute, B: Backend> ChannelGradients<C, B> {

@@ -26,10 +26,19 @@ impl Group {
         }
     }
 
+    /// Some samples of the batch.
+    pub(crate) fn of_samples(shape: &Shape, samples: Range<usize>) -> Self {
+        let sample = shape.channels() * shape.spatial();
+        Self {
+            shape: shape.with_batch(samples.len()),
+            values: samples.start * sample..samples.end * sample,
+        }
+    }
+
     /// The batch in groups of `size` samples, in order. What remains is a smaller group, unless that would be one value
     /// per channel: then it joins the group before.
     pub(crate) fn split(shape: &Shape, size: usize) -> Result<Vec<Self>> {
-        let (batch, sample) = (shape.batch(), shape.channels() * shape.spatial());
+        let batch = shape.batch();
         let mut count = batch.div_ceil(size).max(1);
         if count > 1 && (batch - (count - 1) * size) * shape.spatial() == 1 {
             count -= 1;
@@ -42,10 +51,7 @@ impl Group {
             } else {
                 start + size
             };
-            groups.push(Self {
-                shape: shape.with_batch(end - start),
-                values: start * sample..end * sample,
-            });
+            groups.push(Self::of_samples(shape, start..end));
         }
         Ok(groups)
     }

@@ -87,7 +87,7 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
     }
 
     /// The running statistics, or where there are none the batch's.
-    fn inference_statistics<T: Element<Compute = C>>(
+    pub(super) fn inference_statistics<T: Element<Compute = C>>(
         &self,
         shape: &Shape,
         x: B::Slice<'_, T>,

@@ -1,5 +1,6 @@
 //! The layer: the order of the steps, once, for every backend.
 
+pub(crate) mod adapted;
 pub(crate) mod backward;
 pub(crate) mod checkpointed;
 pub(crate) mod double_backward;
@@ -14,8 +15,11 @@ pub(crate) mod part;
 pub(crate) mod part_in_stream;
 pub(crate) mod part_pass;
 pub(crate) mod pass;
+pub(crate) mod quantized;
 pub(crate) mod renormalization;
 pub(crate) mod saved;
+pub(crate) mod split;
+pub(crate) mod split_pass;
 pub(crate) mod training;
 
 use std::fmt;
@@ -51,6 +55,7 @@ use crate::statistics::running::RunningStatistics;
 /// | [`forward_frozen`](Self::forward_frozen) | the running ones | stay | statistics are constants |
 /// | [`forward_inference`](Self::forward_inference) | the running ones | stay | none |
 ///
+/// Between the last and the first stands [`forward_adapted`](Self::forward_adapted).
 /// A layer without running statistics ([`Averaging::Off`]) uses the batch's in all three, as PyTorch does.
 /// x is (N, C), (N, C, L), (N, C, H, W), (N, C, D, H, W) or of more dimensions, or channels last; of `f32`, `f16`, `bf16` (for `C = f32`) or
 /// `f64` (for `C = f64`). Source: Ioffe & Szegedy 2015, algorithms 1 and 2, and section 3 for the gradients.

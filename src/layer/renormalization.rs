@@ -136,7 +136,7 @@ impl<C: Compute, B: Backend> SavedRenormalization<C, B> {
 
 /// `value·factor + addend` of each channel: what step 3 calls y, of the values as an x of (1, channels), so that every backend has it
 /// without an operation more.
-fn multiply_add<C: Compute, B: Backend>(
+pub(super) fn multiply_add<C: Compute, B: Backend>(
     backend: &B,
     values: InOut<B::Slice<'_, C>, B::SliceMut<'_, C>>,
     factors: B::Slice<'_, C>,

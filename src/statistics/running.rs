@@ -216,6 +216,26 @@ impl<C: Compute, B: Backend> RunningStatistics<C, B> {
         Ok(())
     }
 
+    /// `(1 − weight)·running + weight·batch`, with the batch's variance as it is (÷M). These stay as they are.
+    pub(crate) fn towards(
+        &self,
+        backend: &B,
+        config: &BatchNormConfig,
+        batch: &BatchStatistics<C, B>,
+        weight: f64,
+    ) -> Result<Self> {
+        let mut between = self.try_clone()?;
+        let running = RunningMut {
+            mean: between.mean.slice_mut(),
+            variance: between.variance.slice_mut(),
+            factor: weight,
+            correction: 1.0,
+            only_finite: config.keeps_running_finite(),
+        };
+        backend.update_running::<C>(batch.view(), running)?;
+        Ok(between)
+    }
+
     /// The same statistics, with memory of their own.
     ///
     /// # Errors

@@ -1,7 +1,8 @@
 //! What folding into the layer after gives, and what cannot be.
 
 use batchnorm::{
-    Activation, BatchNorm, BatchNormConfig, Compute, Cpu, Element, Error, Folded, Shape, Tensor,
+    Activation, BatchNorm, BatchNormConfig, Compute, Cpu, Element, Error, Folded, ScaleAndShift,
+    Shape, Tensor,
 };
 use half::{bf16, f16};
 
@@ -122,6 +123,84 @@ fn zeros_around_y_are_other_values_around_x() {
     let size = (folded.weight[1] * x).abs() + folded.bias[0].abs();
     assert!(found.abs() <= 4.0 * f32::EPSILON * size, "{found}");
     assert!(folded.bias[0].abs() > 0.01, "the example shows nothing");
+}
+
+/// A convolution that pads y with zeros is one that pads x with what the layer makes zeros of.
+#[test]
+fn padding_x_with_the_layers_zeros_is_exact_at_borders() {
+    let mut values = Values::new(29);
+    let layer: BatchNorm<_> = layer(BatchNormConfig::new(4).epsilon(1e-3), &mut values);
+    let around_y = Convolution {
+        inputs: 4,
+        outputs: 6,
+        groups: 2,
+        size: &[5, 3],
+        kernel: &[3, 3],
+        padding: 1,
+        ..LINEAR
+    };
+    let around_x = Convolution {
+        size: &[7, 5],
+        padding: 0,
+        ..around_y
+    };
+    let weight: Vec<f32> = values.list(product(&around_y.weight_dims()), 0.25);
+    let x: Vec<f32> = values.list(BATCH * 4 * 15, 0.0);
+    let shape = Shape::channels_first(&[BATCH, 4, 5, 3]).unwrap();
+    let x_tensor = Tensor::new(&Cpu::new(), shape, &x).unwrap();
+    let y = layer
+        .forward_inference(&x_tensor)
+        .unwrap()
+        .to_vec()
+        .unwrap();
+    let expected = around_y.run(&widen(&y), &widen(&weight), None);
+
+    let padding = layer.scale_and_shift().unwrap().padding().unwrap();
+    let mut padded: Vec<f64> = (0..BATCH * 4 * 35)
+        .map(|i| f64::from(padding[i / 35 % 4]))
+        .collect();
+    for (i, &x) in x.iter().enumerate() {
+        let (plane, row, column) = (i / 15, i / 3 % 5, i % 3);
+        padded[plane * 35 + (row + 1) * 5 + column + 1] = f64::from(x);
+    }
+    let folded = fold(&layer, &around_x, &weight, None);
+    let found = around_x.run(&padded, &widen(&folded.weight), Some(&widen(&folded.bias)));
+    assert_eq!(found.len(), expected.len());
+    for (found, expected) in found.iter().zip(&expected) {
+        assert!((found - expected).abs() < 1e-4, "{found} {expected}");
+    }
+    // Padding x with zeros is something else.
+    let wrong = around_y.run(
+        &widen(&x),
+        &widen(&folded.weight),
+        Some(&widen(&folded.bias)),
+    );
+    let off = |(found, expected): (&f64, &f64)| (found - expected).abs();
+    let most = wrong.iter().zip(&expected).map(off).fold(0.0, f64::max);
+    assert!(most > 0.1, "{most}");
+}
+
+#[test]
+fn what_no_x_is_zero_for_has_no_padding() {
+    let of = |scale: f32, shift: f32| ScaleAndShift {
+        scale: vec![1.0, scale],
+        shift: vec![0.0, shift],
+    };
+    assert_eq!(of(0.0, 0.0).padding().unwrap(), [0.0, 0.0]);
+    for (scale, shift) in [
+        (0.0, 1.0),
+        (f32::NAN, 0.0),
+        (1.0, f32::INFINITY),
+        (1e-30, 1e30),
+    ] {
+        let error = of(scale, shift).padding().unwrap_err().to_string();
+        assert!(error.contains("in channel 1"), "{error}");
+    }
+    let uneven = ScaleAndShift {
+        scale: vec![1.0f32; 2],
+        shift: vec![1.0; 3],
+    };
+    assert!(matches!(uneven.padding(), Err(Error::Length { .. })));
 }
 
 #[test]

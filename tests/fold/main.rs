@@ -1,5 +1,6 @@
 //! Folding, held against the layer itself and a plain convolution in `f64`.
 
+mod batch;
 mod bounds;
 mod convolution;
 mod folded;

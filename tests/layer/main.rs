@@ -1,5 +1,6 @@
 //! What the layer adds to the steps: running statistics, averaging, when they follow, and what it refuses.
 
+mod adapted;
 mod averaging;
 mod checkpointed;
 mod empty;

@@ -8,6 +8,7 @@ pub(crate) mod double_backward;
 pub(crate) mod few_values;
 pub(crate) mod gradient_products;
 pub(crate) mod normalize;
+pub(crate) mod quantize;
 pub(crate) mod statistics;
 
 use half::{bf16, f16};
@@ -19,6 +20,7 @@ use crate::cpu::kernels::centred_statistics::CentredMoments;
 use crate::cpu::kernels::double_backward::DoubleBackwardTile;
 use crate::cpu::kernels::gradient_products::{GradientProducts, ProductsTile};
 use crate::cpu::kernels::normalize::NormalizeTile;
+use crate::cpu::kernels::quantize::QuantizeTile;
 use crate::cpu::kernels::statistics::{FirstLook, TileMoments};
 use crate::cpu::per_type::per_type;
 use crate::cpu::reduce::moments::Moments;
@@ -39,6 +41,10 @@ per_type! {
         /// y of a tile, and the moments of the next.
         fn normalize(cpu: &Cpu, kernel: NormalizeTile<'_, '_, Self>) -> Option<Moments> {
             cpu.dispatch.run(kernel)
+        }
+        /// The bytes of a tile.
+        fn quantize(cpu: &Cpu, kernel: QuantizeTile<'_, Self>) {
+            cpu.dispatch.run(kernel);
         }
         /// Gradient sums of a tile's channels.
         fn reduce(cpu: &Cpu, kernel: ReduceTile<'_, '_, Self>) -> AffineGradients {

@@ -6,6 +6,7 @@ pub(crate) mod forked_lock;
 pub(crate) mod heap;
 pub(crate) mod huge_pages;
 pub(crate) mod pool;
+pub(crate) mod quantized_tile;
 pub(crate) mod scratch;
 pub(crate) mod slice;
 pub(crate) mod strided;

@@ -1,4 +1,5 @@
-//! Memory that many tiles borrow at once: with `slice.rs` and `strided.rs` the place where the CPU backend goes beneath slices.
+//! Memory that many tiles borrow at once: with `slice.rs`, `strided.rs` and `quantized_tile.rs` the
+//! place where the CPU backend goes beneath slices.
 //!
 //! Two things need it. A pass may write over its input (y over x, dx over dy), which a pair of slices cannot say; and
 //! tiles of a view are not contiguous, so `chunks_mut` cannot hand them out. Both come down to this: in one
@@ -59,16 +60,7 @@ impl<'a, T: SimdElement + Copy + Default> TileMemory<'a, T> {
     /// Checks that a span is in the tile.
     #[inline(always)]
     fn check(&self, span: &Span) {
-        let rows = &self.tile.rows;
-        assert!(rows.contains(&span.row));
-        let start = self.tile.span(&self.view, span.row).start;
-        let last = if self.tile.has_whole_rows(&self.view) {
-            rows.end - 1
-        } else {
-            span.row
-        };
-        let end = self.tile.span(&self.view, last).end;
-        assert!(start <= span.start && span.start <= span.end && span.end <= end);
+        self.tile.check_span(&self.view, span);
     }
 
     /// Checks that spans are in the tile.

@@ -47,6 +47,13 @@ pub trait SimdElement: Numeric {
     fn load_partial<S: Simd>(simd: S, from: &[Self]) -> Self::Vector<S>;
     /// Rounds and writes the first of the values, fewer than 16.
     fn store_partial<S: Simd>(simd: S, value: Self::Vector<S>, to: &mut [Self]);
+    /// Writes `clamp(round(value) + zero_point, −128, 127)` of 16 values, ties to even, NaN as the zero point.
+    fn store_quantized<S: Simd>(
+        simd: S,
+        value: Self::Vector<S>,
+        zero_point: Self::Vector<S>,
+        to: &mut [i8; LANES],
+    );
 }
 
 /// `$vector` is the level's vector of `$scalar`; `$i` counts the vectors in a cache line.
@@ -55,6 +62,7 @@ macro_rules! simd_element {
         $element:ty, computed in $scalar:ty as $vector:ident, lines of [$($i:literal),+] ($line:literal), zero up to $zero:expr, six from $six:expr,
         $splat:ident $load_compute:ident
         $load:ident $store:ident $store_non_temporal:ident $load_partial:ident $store_partial:ident
+        $store_quantized:ident
     ) => {
         impl SimdElement for $element {
             type Scalar = $scalar;
@@ -95,6 +103,15 @@ macro_rules! simd_element {
             fn store_partial<S: Simd>(simd: S, value: S::$vector, to: &mut [Self]) {
                 simd.$store_partial(value, to);
             }
+            #[inline(always)]
+            fn store_quantized<S: Simd>(
+                simd: S,
+                value: S::$vector,
+                zero_point: S::$vector,
+                to: &mut [i8; LANES],
+            ) {
+                simd.$store_quantized(value, zero_point, to);
+            }
         }
     };
 }
@@ -103,12 +120,14 @@ simd_element!(
     f32, computed in f32 as F32, lines of [0] (1), zero up to 0.0, six from 6.0,
     splat_f32 load_f32
     load_f32 store_f32 store_non_temporal_f32 load_partial_f32 store_partial_f32
+    store_quantized_f32
 );
 
 simd_element!(
     f64, computed in f64 as F64, lines of [0] (1), zero up to 0.0, six from 6.0,
     splat_f64 load_f64
     load_f64 store_f64 store_non_temporal_f64 load_partial_f64 store_partial_f64
+    store_quantized_f64
 );
 
 // 2^-25, half the smallest half, and 6 − 2^-9, half a step below: ties go to even, to zero and to 6.
@@ -116,6 +135,7 @@ simd_element!(
     f16, computed in f32 as F32, lines of [0, 1] (2), zero up to 1.0 / (1 << 25) as f32, six from 6.0 - 1.0 / (1 << 9) as f32,
     splat_f32 load_f32
     load_f16 store_f16 store_non_temporal_f16 load_partial_f16 store_partial_f16
+    store_quantized_f32
 );
 
 // 2^-134, half the smallest bfloat16, and 6 − 2^-6: ties go to even here too.
@@ -123,4 +143,5 @@ simd_element!(
     bf16, computed in f32 as F32, lines of [0, 1] (2), zero up to f32::from_bits(0x0000_8000), six from 6.0 - 1.0 / (1 << 6) as f32,
     splat_f32 load_f32
     load_bf16 store_bf16 store_non_temporal_bf16 load_partial_bf16 store_partial_bf16
+    store_quantized_f32
 );

@@ -12,6 +12,7 @@ pub(crate) mod elements;
 pub(crate) mod frame;
 pub(crate) mod opaque;
 pub(crate) mod portable;
+pub(crate) mod quantized;
 pub(crate) mod registers;
 pub(crate) mod tail_mask;
 pub(crate) mod vector;
@@ -34,6 +35,7 @@ pub(crate) mod simd128;
 use half::{bf16, f16};
 
 use crate::cpu::simd::aligned::Aligned;
+use crate::cpu::simd::quantized::{quantized_f32, quantized_f64};
 use crate::cpu::simd::vector::{LANES, Vector};
 
 /// An instruction set. A value of this type proves that the machine has it.
@@ -153,6 +155,22 @@ pub trait Simd: Copy + Send + Sync + 'static {
         let mut values = [bf16::default(); LANES];
         self.store_bf16(value, &mut values);
         to.copy_from_slice(&values[..to.len()]);
+    }
+    /// Writes `clamp(round(value) + zero_point, −128, 127)` of 16 values, ties to even, NaN as the zero point.
+    #[inline(always)]
+    fn store_quantized_f32(self, value: Self::F32, zero_point: Self::F32, to: &mut [i8; LANES]) {
+        let (values, zero_points) = (value.to_array(), zero_point.to_array());
+        for i in 0..LANES {
+            to[i] = quantized_f32(values[i], zero_points[i]);
+        }
+    }
+    /// The same of `f64`.
+    #[inline(always)]
+    fn store_quantized_f64(self, value: Self::F64, zero_point: Self::F64, to: &mut [i8; LANES]) {
+        let (values, zero_points) = (value.to_array(), zero_point.to_array());
+        for i in 0..LANES {
+            to[i] = quantized_f64(values[i], zero_points[i]);
+        }
     }
     /// Runs a kernel with the instruction set enabled.
     fn vectorize<K: Kernel>(self, kernel: K) -> K::Output;

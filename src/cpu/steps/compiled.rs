@@ -8,6 +8,7 @@ use crate::backend::operands::{
     SecondGradientsMut, Statistics,
 };
 use crate::backend::saved_activation::SavedActivation;
+use crate::config::quantization::Quantization;
 use crate::cpu::epilogue::forward::TileEpilogue;
 use crate::cpu::kernels::KernelElement;
 use crate::cpu::kernels::backward_reduce::AffineGradients;
@@ -19,7 +20,7 @@ use crate::cpu::reduce::moments::Moments;
 use crate::cpu::renormalization::{BatchAffine, FinalizedBatch, RenormalizedAffine};
 use crate::cpu::steps::backward_params::BackwardParams;
 use crate::cpu::steps::double_backward::{self, DoubleBackward};
-use crate::cpu::steps::{fused, separate};
+use crate::cpu::steps::{fused, quantize, separate};
 use crate::cpu::tiling::tile::Tiling;
 use crate::cpu::tiling::view::MatrixView;
 use crate::cpu::{Cpu, running};
@@ -49,6 +50,18 @@ per_type! {
             saved: SavedActivation<&mut [u8], &mut [Self]>,
         ) {
             separate::normalize(cpu, tiling, x_to_y, with, epilogue, saved);
+        }
+        /// Bytes.
+        fn normalize_quantized(
+            cpu: &Cpu,
+            tiling: &Tiling,
+            x: &[Self],
+            with: &Normalization<&[Self::Scalar]>,
+            epilogue: TileEpilogue<'_, Self>,
+            quantization: &Quantization,
+            q: &mut [i8],
+        ) {
+            quantize::normalize_quantized(cpu, tiling, x, with, epilogue, quantization, q);
         }
         /// dγ and dβ.
         fn reduce_all(

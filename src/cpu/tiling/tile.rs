@@ -114,6 +114,20 @@ impl Tile {
         self.columns(view).len() == view.row_len()
     }
 
+    /// Checks that a span is in the tile.
+    #[inline(always)]
+    pub(crate) fn check_span(&self, view: &MatrixView, span: &Span) {
+        assert!(self.rows.contains(&span.row));
+        let start = self.span(view, span.row).start;
+        let last = if self.has_whole_rows(view) {
+            self.rows.end - 1
+        } else {
+            span.row
+        };
+        let end = self.span(view, last).end;
+        assert!(start <= span.start && span.start <= span.end && span.end <= end);
+    }
+
     /// Some rows of a tile of whole rows.
     pub(crate) fn rows_span(&self, view: &MatrixView, rows: Range<usize>) -> Span {
         debug_assert!(self.has_whole_rows(view));

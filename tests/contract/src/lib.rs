@@ -9,6 +9,7 @@
 
 pub mod activation_error;
 pub mod activations;
+pub mod adapted;
 pub mod adversary;
 pub mod backward;
 pub mod comparison;
@@ -24,12 +25,14 @@ pub mod layers;
 pub mod memory;
 pub mod outputs;
 pub mod precision;
+pub mod quantized;
 pub mod ranks;
 pub mod reference;
 pub mod renormalization;
 pub mod renormalized_run;
 pub mod run;
 pub mod shapes;
+pub mod split;
 pub mod synchronized;
 pub mod tolerance;
 
@@ -98,6 +101,12 @@ macro_rules! for_each_check {
             renormalization::renormalized_large_arrays_match_the_textbook,
             renormalization::a_layer_renormalizes_as_the_steps_do,
             renormalization::bad_limits_of_renormalization_are_refused,
+            adapted::adapted_inference_matches_the_textbook,
+            adapted::adapted_inference_of_no_weight_is_inference,
+            quantized::a_device_quantizes_or_writes_nothing,
+            split::groups_have_the_bits_of_layers_of_their_own,
+            split::shared_parameters_have_the_sum_of_all_gradients,
+            quantized::wrong_lengths_of_quantized_inference_are_refused,
             double_backward::a_device_has_second_derivatives_or_writes_nothing,
             double_backward_lengths::wrong_lengths_of_second_derivatives_are_refused,
             synchronized::ranks_are_one_batch_in_f32,
@@ -141,6 +150,15 @@ macro_rules! for_each_check_of_slices {
             double_backward::large_means_cost_no_digits_in_second_derivatives,
             double_backward::threads_change_no_bit_of_second_derivatives,
             double_backward::levels_agree_in_second_derivatives,
+            quantized::quantized_inference_matches_the_textbook_in_f32,
+            quantized::quantized_inference_matches_the_textbook_in_f16,
+            quantized::quantized_inference_matches_the_textbook_in_bf16,
+            quantized::quantized_inference_matches_the_textbook_in_f64,
+            quantized::quantized_inference_of_large_arrays_matches_the_textbook,
+            quantized::exact_values_are_rounded_to_even,
+            quantized::what_is_not_finite_is_quantized,
+            quantized::nothing_outside_is_quantized,
+            quantized::threads_change_no_bit_of_quantized_inference,
         }
     };
 }

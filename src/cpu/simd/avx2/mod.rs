@@ -176,6 +176,23 @@ impl Simd for Avx2 {
         store_halves_non_temporal(self, &halves, to);
     }
     #[inline(always)]
+    fn store_quantized_f32(self, value: Self::F32, zero_point: Self::F32, to: &mut [i8; LANES]) {
+        let (low, high) = (
+            quantized(value.0, zero_point.0),
+            quantized(value.1, zero_point.1),
+        );
+        // SAFETY: `self` proves AVX2; the array has room for 16 bytes.
+        unsafe {
+            let halves = _mm256_packs_epi32(low, high);
+            let halves = _mm256_permute4x64_epi64::<0b11_01_10_00>(halves);
+            let (low, high) = (
+                _mm256_castsi256_si128(halves),
+                _mm256_extracti128_si256::<1>(halves),
+            );
+            _mm_storeu_si128(to.as_mut_ptr().cast(), _mm_packs_epi16(low, high));
+        }
+    }
+    #[inline(always)]
     fn prefetch(self, line: *const u8) {
         // SAFETY: SSE is part of x86-64, and a prefetch never faults.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(line.cast()) }
@@ -233,6 +250,19 @@ fn round_bf16(value: R32) -> __m256i {
         let quiet = _mm256_or_si256(upper, _mm256_set1_epi32(0x40));
         let is_nan = _mm256_castps_si256(_mm256_cmp_ps::<_CMP_UNORD_Q>(value.0, value.0));
         _mm256_blendv_epi8(_mm256_srli_epi32::<16>(carried), quiet, is_nan)
+    }
+}
+
+/// The nearest whole numbers, ties to even, plus the zero point, from −128 to 127; of NaN the zero point.
+#[inline(always)]
+fn quantized(value: R32, zero_point: R32) -> __m256i {
+    // SAFETY: a register exists only where `Avx2::detect` found AVX2.
+    unsafe {
+        let ordered = _mm256_cmp_ps::<_CMP_ORD_Q>(value.0, value.0);
+        let whole = _mm256_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(value.0);
+        let moved = _mm256_add_ps(_mm256_and_ps(whole, ordered), zero_point.0);
+        let least = _mm256_max_ps(moved, _mm256_set1_ps(-128.0));
+        _mm256_cvtps_epi32(_mm256_min_ps(least, _mm256_set1_ps(127.0)))
     }
 }
 

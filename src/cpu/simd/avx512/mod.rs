@@ -201,6 +201,19 @@ impl Simd for Avx512 {
         unsafe { _mm256_mask_storeu_epi16(to.as_mut_ptr().cast(), lanes, halves) }
     }
     #[inline(always)]
+    fn store_quantized_f32(self, value: Self::F32, zero_point: Self::F32, to: &mut [i8; LANES]) {
+        // SAFETY: `self` proves AVX-512 F; the array has room for 16 bytes.
+        unsafe {
+            let ordered = _mm512_cmp_ps_mask::<_CMP_ORD_Q>(value.0, value.0);
+            let whole = _mm512_maskz_roundscale_ps::<_MM_FROUND_TO_NEAREST_INT>(ordered, value.0);
+            let moved = _mm512_add_ps(whole, zero_point.0);
+            let least = _mm512_max_ps(moved, _mm512_set1_ps(-128.0));
+            let kept = _mm512_min_ps(least, _mm512_set1_ps(127.0));
+            let bytes = _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(kept));
+            _mm_storeu_si128(to.as_mut_ptr().cast(), bytes);
+        }
+    }
+    #[inline(always)]
     fn prefetch(self, line: *const u8) {
         // SAFETY: SSE is part of x86-64, and a prefetch never faults.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(line.cast()) }
