@@ -62,7 +62,7 @@ struct Partition {
     u32 kept_rows;      // rows that a block keeps in shared memory
 };
 
-// What becomes of v = (x − mean)·inv_std·γ + β + residual: epilogue.cuh. Those after SiLU are in computed.cuh.
+// What becomes of v = (x − mean)·inv_std·γ + β + residual: epilogue.cuh and computed.cuh.
 enum class Activation : u32 {
     None = 0,
     Relu = 1,

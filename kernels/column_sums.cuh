@@ -2,7 +2,7 @@
 #pragma once
 #include "backward.cuh"
 #include "column_walk.cuh"
-#include "grid_reduce.cuh"
+#include "grid_sums.cuh"
 
 // For each of some channels the sum of get(channel, entry) over its entries, in order, in of_channel. All threads call
 // it.

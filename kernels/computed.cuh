@@ -8,7 +8,23 @@
 #include "normal_distribution.cuh"
 
 // Whether it is one of those here.
-DEVICE bool is_computed_apart(Activation activation) { return activation > Activation::Silu; }
+DEVICE bool is_computed_apart(Activation activation) {
+    // Without a default: what compiles this for the SIMT host refuses one that is missing.
+    switch (activation) {
+    case Activation::None:
+    case Activation::Relu:
+    case Activation::Relu6:
+    case Activation::LeakyRelu:
+    case Activation::Silu: return false;
+    case Activation::Elu:
+    case Activation::Hardswish:
+    case Activation::Sigmoid:
+    case Activation::Tanh:
+    case Activation::Gelu:
+    case Activation::GeluTanh: return true;
+    }
+    return true; // which traps there
+}
 
 // Half of 1 + tanh z is σ(2z): σ(2z) and σ(−2z), and the derivative of 2z times v.
 template <class Compute>

@@ -6,7 +6,7 @@
 #pragma once
 #include "backward.cuh"
 #include "forms.cuh"
-#include "grid_reduce.cuh"
+#include "grid_sums.cuh"
 
 // Some packets of one channel: first to end, of batch·packets.
 struct PlaneTile {

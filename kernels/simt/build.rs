@@ -27,6 +27,8 @@ fn main() {
         .opt_level(2)
         .flag("-pthread")
         .flag("-Wno-unknown-pragmas")
+        // An activation that a kernel does not know.
+        .flag("-Werror=switch")
         // As on the device: what is rounded is what the kernel says, and memory is read as any type.
         .flag("-ffp-contract=off")
         .flag("-fno-strict-aliasing")

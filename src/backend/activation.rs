@@ -2,8 +2,7 @@
 //!
 //! A new activation is an entry in [`Activation::all`] and in each match of [`Activation`] here, and what the kernels do for it:
 //! `src/cpu/epilogue`, `kernels/epilogue.cuh` and `computed.cuh`. The numbers that a GPU knows them by are in
-//! `src/gpu/arguments.rs` and `kernels/arguments.cuh` (those after SiLU's are computed in `computed.cuh`); `src/gpu/epilogue.rs`
-//! translates. Whether it has second derivatives, `double_backward.rs` says.
+//! `src/gpu/arguments.rs` and `kernels/arguments.cuh`; `src/gpu/epilogue.rs` translates. Whether it has second derivatives, `double_backward.rs` says.
 
 use std::fmt;
 
