@@ -138,11 +138,6 @@ impl Steps for Cpu {
             residual,
             activation,
         };
-        let factors = TwoFactors::of(&view, x, &with)?;
-        let (x, with) = match &factors {
-            Some(factors) => (factors.x(), factors.normalization(&with)),
-            None => (x, with),
-        };
         self.attempt(size_of_val(x), || {
             T::normalize_quantized(self, &view.by_rows(), x, &with, epilogue, quantization, q);
         })

@@ -15,8 +15,8 @@ use crate::cpu::tiling::span::Span;
 use crate::cpu::tiling::traversal::Traversal;
 use crate::cpu::tiling::view::MatrixView;
 
-/// Center, scale, shift, 1/scale of the bytes and their zero point.
-pub(crate) const COEFFICIENTS: usize = 5;
+/// Center, scale, shift and lift, 1/scale of the bytes and their zero point.
+pub(crate) const COEFFICIENTS: usize = 6;
 
 /// Normalizes a tile and quantizes it.
 pub struct QuantizeTile<'a, T: SimdElement> {
@@ -104,10 +104,10 @@ impl<'a, S: Simd, T: SimdElement> Elementwise<S, T, COEFFICIENTS> for QuantizePa
     ) {
         let mut v = [streams.x.read(simd, at, count); L];
         for l in 0..L {
-            let [center, scale, shift, _, _] = with[l];
+            let [center, scale, shift, lift, _, _] = with[l];
             v[l] = streams.x.read(simd, at + l * LANES, count);
             for i in 0..A {
-                v[l][i] = v[l][i].sub(center).mul_add(scale, shift);
+                v[l][i] = v[l][i].sub(center).mul(lift).mul_add(scale, shift);
             }
         }
         if opaque(streams.adds) {
@@ -120,7 +120,7 @@ impl<'a, S: Simd, T: SimdElement> Elementwise<S, T, COEFFICIENTS> for QuantizePa
         }
         streams.activation.forward::<S, T, A, L>(simd, &mut v);
         for l in 0..L {
-            let [_, _, _, factor, zero_point] = with[l];
+            let [_, _, _, _, factor, zero_point] = with[l];
             for i in 0..A {
                 let value = v[l][i].mul(factor);
                 let to = &mut streams.q[i][at + l * LANES..][..count];

@@ -24,11 +24,11 @@ pub(crate) fn normalize_quantized<T: KernelElement>(
 ) {
     let view = &tiling.view;
     let coefficients = Coefficients::new(0..view.channels, |channel| {
-        let [center, scale, shift] = coefficients_of(with, channel);
+        let [center, scale, shift, lift] = coefficients_of(with, channel);
         let [factor, zero_point] = quantization
             .factor_and_addend(channel)
             .map(T::Scalar::nearest);
-        [center, scale, shift, factor, zero_point]
+        [center, scale, shift, lift, factor, zero_point]
     });
     let bytes = size_of_val(x);
     for_each_quantized_tile(&cpu.threads, tiling, bytes, q, |memory| {
