@@ -49,6 +49,7 @@ mod floating_point_mode;
 pub mod gpu;
 mod interop;
 mod layer;
+mod logarithm;
 mod logistic;
 pub mod manual;
 mod normal_distribution;
@@ -82,6 +83,7 @@ pub use layer::BatchNorm;
 pub use layer::checkpointed::CheckpointedPass;
 pub use layer::double_backward::SecondGradients;
 pub use layer::gradients::{Gradients, ParameterGradients};
+pub use layer::output_pass::OutputPass;
 pub use layer::part_pass::PartPass;
 pub use layer::pass::Pass;
 #[cfg(feature = "safetensors")]

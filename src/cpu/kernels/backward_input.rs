@@ -27,15 +27,18 @@ use crate::cpu::tiling::tile::Tile;
 use crate::cpu::tiling::view::MatrixView;
 use crate::numeric::Real;
 
-/// The six coefficients per channel: center, scale, mean_gradient, x_slope, offset, and shift, for where v is recomputed. `means`
-/// gives Σ(dv·x̂)/M and Σdv/M of a channel where the statistics are the batch's.
+/// The six coefficients per channel: center, scale, mean_gradient, x_slope, offset, and shift, for where v is recomputed. `scales` are
+/// γ·inv_std where it is not what x is multiplied by. `means` gives Σ(dv·x̂)/M and Σdv/M of a channel where the statistics are the
+/// batch's.
 pub(crate) fn coefficients<C: Real>(
     with: &Normalization<&[C]>,
+    scales: Option<&[C]>,
     channels: Range<usize>,
     means: impl Fn(usize) -> Option<[f64; 2]>,
 ) -> Coefficients<C, 6> {
     Coefficients::new(channels, |c| {
         let [center, scale, shift] = coefficients_of(with, c);
+        let scale = scales.map_or(scale, |scales| scales[c]);
         let Some([mean_gamma, mean_beta]) = means(c) else {
             let none = C::default();
             return [center, scale, none, none, none, shift];
@@ -168,7 +171,8 @@ impl<'a, 'm, S: Simd, T: SimdElement, const RECOMPUTE_V: bool, const N: usize> E
     fn begin<const A: usize>(&mut self, simd: S, spans: [Span; A]) -> Self::Streams<'_, A> {
         let dy = self.memory.inputs(spans);
         let dresidual = self.memory.seconds(spans);
-        let needs_x = self.of_batch || RECOMPUTE_V;
+        let activation = self.activation.streams(self.view, spans);
+        let needs_x = self.of_batch || RECOMPUTE_V || activation.is_of_output();
         let streams = InputStreams {
             of_batch: self.of_batch,
             dy,
@@ -177,7 +181,7 @@ impl<'a, 'm, S: Simd, T: SimdElement, const RECOMPUTE_V: bool, const N: usize> E
             dresidual: dresidual.unwrap_or_else(StridedSpansMut::none),
             // Where x is not needed, it may be empty.
             x: if needs_x { self.x.strided(spans) } else { dy },
-            activation: self.activation.streams(self.view, spans),
+            activation,
             next: self.next.next_bundle(simd),
         };
         streams.dx.prefetch_ends(simd);
@@ -213,6 +217,10 @@ impl<'a, 'm, S: Simd, T: SimdElement, const RECOMPUTE_V: bool, const N: usize> E
             for l in 0..L {
                 let [center, scale, mean_gradient, x_slope, offset, shift] = with[l];
                 let mut centred = streams.x.read(simd, at + l * LANES, count);
+                if !RECOMPUTE_V && activation.is_of_output() {
+                    let at = at + l * LANES;
+                    activation.apply_to_output(simd, at, count, &mut dv[l], &mut centred);
+                }
                 for i in 0..A {
                     centred[i] = centred[i].sub(center);
                 }
@@ -238,6 +246,10 @@ impl<'a, 'm, S: Simd, T: SimdElement, const RECOMPUTE_V: bool, const N: usize> E
                         v[i] = v[i].sub(center).mul_add(scale, shift);
                     }
                     activation.apply_recomputed(simd, &mut dv[l], v);
+                } else if activation.is_of_output() {
+                    let at = at + l * LANES;
+                    let mut y = streams.x.read(simd, at, count);
+                    activation.apply_to_output(simd, at, count, &mut dv[l], &mut y);
                 }
                 for i in 0..A {
                     dx[l][i] = dv[l][i].mul(scale);

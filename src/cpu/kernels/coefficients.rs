@@ -21,7 +21,7 @@ fn scale_of<C: Real>(with: &Normalization<&[C]>, channel: usize) -> C {
 /// large beside the deviation.
 pub(crate) fn center_of<C: Real>(with: &Normalization<&[C]>, channel: usize) -> (C, f64) {
     let (mean, low) = (with.mean[channel], with.mean_low[channel].value());
-    if with.inv_std[channel].value() * C::LARGEST < 16.0 {
+    if with.inv_std[channel].value().abs() * C::LARGEST < 16.0 {
         return (C::default(), mean.value() + low);
     }
     let (scale, beta) = (scale_of(with, channel).value(), with.beta[channel].value());

@@ -2,7 +2,9 @@
 
 use crate::backend::epilogue::ActivationBackward;
 use crate::backend::operands::{Normalization, StatisticsSource};
+use crate::backend::saved_activation::SavedActivation;
 use crate::cpu::kernels::KernelElement;
+use crate::cpu::steps::output_normalization::OutputNormalization;
 use crate::cpu::steps::two_factors::TwoFactors;
 use crate::cpu::tiling::view::MatrixView;
 use crate::error::{Error, Result};
@@ -15,6 +17,8 @@ pub struct BackwardParams<'a, T: KernelElement> {
     with: Normalization<&'a [T::Scalar]>,
     /// What is read in their place, where one factor will not do.
     factors: Option<TwoFactors<T>>,
+    /// What is read in `with`'s place, where x is y.
+    output: Option<OutputNormalization<'a, T::Scalar>>,
     pub(crate) source: StatisticsSource,
     pub(crate) activation: ActivationBackward<&'a [u8], &'a [T]>,
 }
@@ -27,10 +31,15 @@ impl<'a, T: KernelElement> BackwardParams<'a, T> {
         source: StatisticsSource,
         activation: ActivationBackward<&'a [u8], &'a [T]>,
     ) -> Result<Self> {
+        let (factors, output) = match activation.saved {
+            SavedActivation::Output(_) => (None, Some(OutputNormalization::of(&with)?)),
+            _ => (TwoFactors::of(view, x, &with)?, None),
+        };
         Ok(Self {
             x,
             with,
-            factors: TwoFactors::of(view, x, &with)?,
+            factors,
+            output,
             source,
             activation,
         })
@@ -58,10 +67,16 @@ impl<'a, T: KernelElement> BackwardParams<'a, T> {
     }
 
     pub(crate) fn with(&self) -> Normalization<&[T::Scalar]> {
-        match &self.factors {
-            Some(factors) => factors.normalization(&self.with),
-            None => self.with,
+        match (&self.factors, &self.output) {
+            (Some(factors), _) => factors.normalization(&self.with),
+            (None, Some(output)) => output.normalization(),
+            (None, None) => self.with,
         }
+    }
+
+    /// γ·inv_std of each channel, where it is not what x, or what x̂ is found of, is multiplied by.
+    pub(crate) fn scales(&self) -> Option<&[T::Scalar]> {
+        self.output.as_ref().map(OutputNormalization::scales)
     }
 
     /// Brings dx that was computed from these x back from their scales.

@@ -145,7 +145,8 @@ pub(crate) fn backward<T: KernelElement>(
                     ]
                 })
             };
-            let coefficients = backward_input::coefficients(&with, channels, means);
+            let scales = params.scales();
+            let coefficients = backward_input::coefficients(&with, scales, channels, means);
             *taken = T::input(
                 cpu,
                 InputTile {

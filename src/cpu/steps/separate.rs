@@ -118,7 +118,10 @@ pub(crate) fn input<T: KernelElement>(
     dresidual: Option<&mut [T]>,
 ) {
     let (of_batch, view) = (params.source == StatisticsSource::Batch, &tiling.view);
-    let coefficients = backward_input::coefficients(&params.with(), 0..view.channels, means);
+    let coefficients = {
+        let channels = 0..view.channels;
+        backward_input::coefficients(&params.with(), params.scales(), channels, means)
+    };
     let outputs = Outputs {
         map: dy_to_dx.reborrow(),
         second: dresidual,
