@@ -29,18 +29,12 @@ macro_rules! logarithm {
     ($real:ty, $bits:ty, $signed:ty, $digits:literal, $root_of_half:expr, $terms:expr) => {
         impl Logarithm for $real {
             #[inline(always)]
-            #[expect(
-                clippy::cast_possible_wrap,
-                clippy::cast_sign_loss,
-                clippy::cast_possible_truncation,
-                clippy::cast_precision_loss,
-                reason = "bits, and exponents of a few digits"
-            )]
+            #[expect(clippy::cast_possible_wrap, clippy::cast_sign_loss, reason = "bits")]
             fn significand_and_exponent(self) -> [Self; 2] {
                 let least = <$real>::to_bits($root_of_half) as $signed;
                 let n = ((self.to_bits() as $signed) - least) >> $digits;
                 let m = ((self.to_bits() as $signed) - (n << $digits)) as $bits;
-                [<$real>::from_bits(m), n as i32 as $real]
+                [<$real>::from_bits(m), n as $real]
             }
 
             #[inline(always)]

@@ -104,20 +104,22 @@ pub fn forward_renormalized<B: Backend, T: Element>(
     }
 }
 
-/// [`forward_training`] with y written over x, renormalized where something is given for it. Running statistics follow last, so that
+/// [`forward_training`] with y written over x, renormalized where both operands of that are given. Running statistics follow last, so that
 /// they stay where a step is refused. x is read twice, where the fused passes read it once.
 ///
 /// # Errors
 /// As the steps.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "inputs, outputs and what lies between"
+)]
 pub fn forward_training_in_place<B: Backend, T: Element>(
     backend: &B,
     shape: &Shape,
     mut x_to_y: B::SliceMut<'_, T>,
     affine: Affine<B::Slice<'_, T::Compute>>,
-    mut renormalized: Option<(
-        RunningReference<B::Slice<'_, T::Compute>>,
-        RenormalizedMut<B::SliceMut<'_, T::Compute>>,
-    )>,
+    reference: Option<RunningReference<B::Slice<'_, T::Compute>>>,
+    mut renormalized: Option<RenormalizedMut<B::SliceMut<'_, T::Compute>>>,
     epilogue: Epilogue<B::Slice<'_, T>, &mut B::Mask, B::SliceMut<'_, T>>,
     mut out: StatisticsMut<B::SliceMut<'_, T::Compute>>,
 ) -> Result<()> {
@@ -140,7 +142,7 @@ pub fn forward_training_in_place<B: Backend, T: Element>(
     let gamma = B::shorten::<T::Compute>(affine.gamma);
     let with = statistics.normalization(gamma, B::shorten::<T::Compute>(affine.beta));
     let x_to_y = InOut::InPlace(B::reborrow_mut::<T>(&mut x_to_y));
-    match &mut renormalized {
+    match reference.zip(renormalized.as_mut()) {
         None => backend.normalize::<T>(shape, x_to_y, with, epilogue)?,
         Some((reference, renormalized)) => {
             let written = RenormalizedMut {
@@ -149,7 +151,7 @@ pub fn forward_training_in_place<B: Backend, T: Element>(
                 r: B::reborrow_mut::<T::Compute>(&mut renormalized.r),
                 d: B::reborrow_mut::<T::Compute>(&mut renormalized.d),
             };
-            backend.renormalize::<T::Compute>(with, affine.epsilon, *reference, written)?;
+            backend.renormalize::<T::Compute>(with, affine.epsilon, reference, written)?;
             let with = statistics.normalization(
                 B::reborrow::<T::Compute>(&renormalized.gamma),
                 B::reborrow::<T::Compute>(&renormalized.beta),

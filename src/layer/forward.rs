@@ -56,16 +56,13 @@ impl<T: Element, B: Backend> Forward<'_, T, B> {
         check_has_inverse(self.config.activation_kind())?;
         let gamma = B::shorten::<T::Compute>(self.gamma);
         let gamma = self.backend.download::<T::Compute>(gamma)?;
-        match statistics {
-            Some(statistics) => {
-                let inv_std = statistics.inv_std().to_vec()?;
-                check_gamma(&gamma, 1.0, |c| inv_std[c].to_f64())?;
-            }
-            None => {
-                let r_max = self.reference.as_ref().map_or(1.0, Reference::r_max);
-                let largest = self.config.epsilon_value().sqrt().recip();
-                check_gamma(&gamma, r_max, |_| largest)?;
-            }
+        if let Some(statistics) = statistics {
+            let inv_std = statistics.inv_std().to_vec()?;
+            check_gamma(&gamma, 1.0, |c| inv_std[c].to_f64())?;
+        } else {
+            let r_max = self.reference.as_ref().map_or(1.0, Reference::r_max);
+            let largest = self.config.epsilon_value().sqrt().recip();
+            check_gamma(&gamma, r_max, |_| largest)?;
         }
         Ok(Self {
             keeps_output: true,
@@ -178,16 +175,17 @@ impl<T: Element, B: Backend> Forward<'_, T, B> {
                 self.epilogue(residual, activation),
                 statistics.view_mut(followed),
             );
-            let renormalized = self.reference.as_ref().zip(renormalized);
-            let renormalized =
-                renormalized.map(|(reference, room)| (reference.view(), room.view_mut()));
-            match (x_to_y, renormalized) {
-                (InOut::InPlace(x_to_y), renormalized) => {
+            let reference = self.reference.as_ref().map(Reference::view);
+            let renormalized = renormalized.map(SavedRenormalization::view_mut);
+            match (x_to_y, reference.zip(renormalized)) {
+                (InOut::InPlace(x_to_y), both) => {
+                    let (reference, renormalized) = both.unzip();
                     composed::forward_training_in_place::<B, T>(
                         self.backend,
                         shape,
                         x_to_y,
                         affine,
+                        reference,
                         renormalized,
                         epilogue,
                         out,

@@ -31,7 +31,7 @@ fn tensor<T: Element, B: Backend>(backend: &B, shape: Shape, values: &[f64]) -> 
 
 /// γ of every channel, of both signs.
 fn gammas(channels: usize) -> Vec<f64> {
-    let sign = |c: usize| if c % 2 == 0 { 1.0 } else { -1.0 };
+    let sign = |c: usize| if c.is_multiple_of(2) { 1.0 } else { -1.0 };
     (0..channels)
         .map(|c| sign(c) * (0.6 + 0.1 * (c % 9) as f64))
         .collect()

@@ -57,6 +57,10 @@ impl<'a, T: SimdElement> ActivationBackward<&'a [u8], &'a [T]> {
 }
 
 /// What dv needs at some spans.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is asked for by itself, in the loop"
+)]
 #[derive(Clone, Copy)]
 pub(crate) struct BackwardStreams<'a, T, const A: usize> {
     activation: VectorActivation,

@@ -19,6 +19,7 @@ pub mod double_backward_lengths;
 pub mod errors;
 pub mod factors;
 pub mod forward;
+pub mod from_output;
 pub mod gradient_sums;
 pub mod layers;
 pub mod memory;
@@ -97,6 +98,7 @@ macro_rules! for_each_check {
             renormalization::a_layer_renormalizes_as_the_steps_do,
             renormalization::bad_limits_of_renormalization_are_refused,
             double_backward::a_device_has_second_derivatives_or_writes_nothing,
+            from_output::a_device_goes_back_from_y_or_writes_nothing,
             double_backward_lengths::wrong_lengths_of_second_derivatives_are_refused,
             synchronized::ranks_are_one_batch_in_f32,
             synchronized::ranks_are_one_batch_in_f16,
@@ -113,7 +115,8 @@ macro_rules! for_each_check {
     };
 }
 
-/// What only the processor's own operands (slices) can show, and what only the processor has: second derivatives.
+/// What only the processor's own operands (slices) can show, and what only the processor has: second derivatives, and backward
+/// from y.
 #[macro_export]
 macro_rules! for_each_check_of_slices {
     ($tests:ident) => {
@@ -137,6 +140,13 @@ macro_rules! for_each_check_of_slices {
             double_backward::large_means_cost_no_digits_in_second_derivatives,
             double_backward::threads_change_no_bit_of_second_derivatives,
             double_backward::levels_agree_in_second_derivatives,
+            from_output::backward_from_y_matches_the_textbook_in_f32,
+            from_output::backward_from_y_matches_the_textbook_in_f16,
+            from_output::backward_from_y_matches_the_textbook_in_bf16,
+            from_output::backward_from_y_matches_the_textbook_in_f64,
+            from_output::backward_from_y_of_large_arrays_matches_the_textbook,
+            from_output::a_gamma_of_any_size_goes_back_from_y,
+            from_output::threads_change_no_bit_of_a_backward_from_y,
         }
     };
 }
