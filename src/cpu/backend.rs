@@ -3,6 +3,7 @@
 
 use crate::backend::checked::Checked;
 use crate::backend::epilogue::{ActivationBackward, Epilogue};
+use crate::backend::factors::{FACTOR_OF_SECOND_DERIVATIVES, check_products};
 use crate::backend::operands::{
     Affine, GradientSums, GradientSumsMut, GradientsOfGradients, InOut, MomentsMut, Normalization,
     RenormalizedMut, RunningMut, RunningReference, SecondGradientsMut, Statistics, StatisticsMut,
@@ -275,8 +276,8 @@ impl Steps for Cpu {
         events::begins::<T>(self, "double_backward", shape, || {
             view.for_statistics(pass_arrays::DOUBLE_BACKWARD, size_of::<T>())
         });
+        check_products(FACTOR_OF_SECOND_DERIVATIVES, with.gamma, with.inv_std)?;
         let params = &BackwardParams::new(view, x, with, source, activation_of(activation))?;
-        params.check_one_factor("gamma times inv_std where second derivatives are asked for")?;
         let pass = DoubleBackward {
             view,
             params,

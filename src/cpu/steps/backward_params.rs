@@ -7,8 +7,7 @@ use crate::cpu::kernels::KernelElement;
 use crate::cpu::steps::output_normalization::OutputNormalization;
 use crate::cpu::steps::two_factors::TwoFactors;
 use crate::cpu::tiling::view::MatrixView;
-use crate::error::{Error, Result};
-use crate::numeric::Numeric;
+use crate::error::Result;
 
 /// x, and what it was normalized with, on scales on which γ·inv_std is in range.
 #[derive(Debug)]
@@ -42,23 +41,6 @@ impl<'a, T: KernelElement> BackwardParams<'a, T> {
             output,
             source,
             activation,
-        })
-    }
-
-    /// That there is one scale, that of x itself.
-    ///
-    /// # Errors
-    /// [`Error::Value`] that names the first channel of which γ·inv_std is beyond the type.
-    pub(crate) fn check_one_factor(&self, what: &'static str) -> Result<()> {
-        let Some(channel) = self.factors.as_ref().and_then(TwoFactors::first_channel) else {
-            return Ok(());
-        };
-        let [gamma, inv_std] =
-            [self.with.gamma, self.with.inv_std].map(|values| values[channel].value());
-        Err(Error::Value {
-            what,
-            found: format!("{gamma:e} times {inv_std:e}, of channel {channel}"),
-            needed: "a product that the parameters' type can hold",
         })
     }
 

@@ -71,11 +71,6 @@ impl<T: KernelElement> TwoFactors<T> {
         }))
     }
 
-    /// The first channel that one factor will not do for.
-    pub(crate) fn first_channel(&self) -> Option<usize> {
-        self.scales.iter().position(|scale| *scale != 1.0)
-    }
-
     pub(crate) fn x(&self) -> &[T] {
         &self.x
     }
