@@ -5,6 +5,7 @@ use std::fmt::Debug;
 use half::{bf16, f16};
 
 use crate::cpu::memory::scratch::ScratchElement;
+use crate::logarithm::Logarithm;
 use crate::normal_distribution::NormalDistribution;
 
 /// A value that is stored. Sealed: only this crate can name it. Users know its methods as those of [`Element`](crate::Element).
@@ -28,7 +29,7 @@ pub(crate) fn finite_factor<C: Real>(value: f64, of: &[f64]) -> C {
 }
 
 /// A value that is computed with: `f32` or `f64`. Sealed: only this crate can name it.
-pub trait Real: Numeric + NormalDistribution + ScratchElement {
+pub trait Real: Numeric + NormalDistribution + Logarithm + ScratchElement {
     /// The largest finite value.
     const LARGEST: f64;
     /// Smaller ones than this have fewer digits, and are slow.

@@ -154,6 +154,35 @@ impl Activation {
         }
     }
 
+    /// Whether v can be found again from y = activation(v), so that a pass may keep y in x's place: no activation; leaky ReLU whose
+    /// slope is above zero, where it and its inverse are normal numbers of `f32`; ELU with such an alpha. Of no other does a pass
+    /// go backward from y: [`BatchNorm::forward_training_in_place`](crate::BatchNorm::forward_training_in_place) is an error.
+    ///
+    /// Source: Rota Bulò, Porzi & Kontschieder 2018, *In-place activated BatchNorm*, which has leaky ReLU and ELU.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "whether it is in range is the question"
+    )]
+    pub fn has_inverse(self) -> bool {
+        let is_factor = |parameter: f64| {
+            let narrow = parameter as f32;
+            narrow > 0.0 && narrow.is_normal() && narrow.recip().is_normal()
+        };
+        match self {
+            Activation::None => true,
+            Activation::LeakyRelu { slope } => is_factor(slope),
+            Activation::Elu { alpha } => is_factor(alpha),
+            Activation::Relu
+            | Activation::Relu6
+            | Activation::Hardswish
+            | Activation::Sigmoid
+            | Activation::Tanh
+            | Activation::Silu
+            | Activation::Gelu
+            | Activation::GeluTanh => false,
+        }
+    }
+
     /// What a forward pass must save so that the backward pass knows the derivative. Without a residual v can be
     /// recomputed from x, which is kept anyway; after one, what tells the derivative is a bit where it has two values, and else v.
     pub fn saves(self, after_residual: bool) -> SavedActivation<(), ()> {
@@ -314,6 +343,16 @@ mod tests {
         let elu = |alpha| Activation::Elu { alpha };
         assert!(elu(f64::INFINITY).check().is_err());
         assert!(elu(-1.0).check().is_ok());
+    }
+
+    #[test]
+    fn those_of_which_v_can_be_found_have_an_inverse() {
+        let with_inverse: Vec<Activation> = all().filter(|one| one.has_inverse()).collect();
+        assert_eq!(with_inverse, [Activation::None, LEAKY, ELU]);
+        for parameter in [0.0, -0.0, -1.0, 1e-39, 1e39, 1e38, f64::NAN] {
+            assert!(!Activation::LeakyRelu { slope: parameter }.has_inverse());
+            assert!(!Activation::Elu { alpha: parameter }.has_inverse());
+        }
     }
 
     #[test]

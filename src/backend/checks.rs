@@ -2,6 +2,7 @@
 
 use crate::backend::activation::Activation;
 use crate::backend::epilogue::{ActivationBackward, Epilogue};
+use crate::backend::from_output::check_has_inverse;
 use crate::backend::operands::{
     Affine, GradientSums, GradientSumsMut, InOut, MomentsMut, Normalization, RenormalizedMut,
     RunningMut, RunningReference, Statistics, StatisticsMut,
@@ -118,6 +119,12 @@ pub(super) fn check_epilogue<B: Steps, T: Element>(
         SavedActivation::PreActivation(v) => {
             shape.check_len("the values before the activation", len_mut::<B, T>(v))
         }
+        SavedActivation::Output(None) => check_has_inverse(epilogue.activation),
+        SavedActivation::Output(Some(_)) => Err(Error::Value {
+            what: "what is saved of an activation",
+            found: "the residual, for a pass that keeps y".to_owned(),
+            needed: "nothing: its backward pass is given the residual itself",
+        }),
     }
 }
 
@@ -133,6 +140,12 @@ fn check_activation<B: Steps, T: Element>(
         SavedActivation::PreActivation(v) => {
             shape.check_len("the values before the activation", B::len::<T>(v))
         }
+        SavedActivation::Output(residual) => {
+            if let Some(residual) = residual {
+                shape.check_len("the residual", B::len::<T>(residual))?;
+            }
+            check_has_inverse(backward.activation)
+        }
     }
 }
 
@@ -143,6 +156,9 @@ fn check_saved(
     found: SavedActivation<(), ()>,
 ) -> Result<()> {
     activation.check()?;
+    if matches!(found, SavedActivation::Output(_)) {
+        return Ok(());
+    }
     if found == SavedActivation::Nothing || found == activation.saves(after_residual) {
         return Ok(());
     }

@@ -104,6 +104,67 @@ pub fn forward_renormalized<B: Backend, T: Element>(
     }
 }
 
+/// [`forward_training`] with y written over x, renormalized where both operands of that are given. Running statistics follow last, so that
+/// they stay where a step is refused. x is read twice, where the fused passes read it once.
+///
+/// # Errors
+/// As the steps.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "inputs, outputs and what lies between"
+)]
+pub fn forward_training_in_place<B: Backend, T: Element>(
+    backend: &B,
+    shape: &Shape,
+    mut x_to_y: B::SliceMut<'_, T>,
+    affine: Affine<B::Slice<'_, T::Compute>>,
+    reference: Option<RunningReference<B::Slice<'_, T::Compute>>>,
+    mut renormalized: Option<RenormalizedMut<B::SliceMut<'_, T::Compute>>>,
+    epilogue: Epilogue<B::Slice<'_, T>, &mut B::Mask, B::SliceMut<'_, T>>,
+    mut out: StatisticsMut<B::SliceMut<'_, T::Compute>>,
+) -> Result<()> {
+    let running = out.running.take();
+    let written = StatisticsMut {
+        mean: B::reborrow_mut::<T::Compute>(&mut out.mean),
+        mean_low: B::reborrow_mut::<T::Compute>(&mut out.mean_low),
+        variance: B::reborrow_mut::<T::Compute>(&mut out.variance),
+        inv_std: B::reborrow_mut::<T::Compute>(&mut out.inv_std),
+        running: None,
+    };
+    let x = B::reborrow::<T>(&x_to_y);
+    backend.statistics::<T>(shape, x, affine.epsilon, written)?;
+    let statistics = Statistics {
+        mean: B::reborrow::<T::Compute>(&out.mean),
+        mean_low: B::reborrow::<T::Compute>(&out.mean_low),
+        variance: B::reborrow::<T::Compute>(&out.variance),
+        inv_std: B::reborrow::<T::Compute>(&out.inv_std),
+    };
+    let gamma = B::shorten::<T::Compute>(affine.gamma);
+    let with = statistics.normalization(gamma, B::shorten::<T::Compute>(affine.beta));
+    let x_to_y = InOut::InPlace(B::reborrow_mut::<T>(&mut x_to_y));
+    match reference.zip(renormalized.as_mut()) {
+        None => backend.normalize::<T>(shape, x_to_y, with, epilogue)?,
+        Some((reference, renormalized)) => {
+            let written = RenormalizedMut {
+                gamma: B::reborrow_mut::<T::Compute>(&mut renormalized.gamma),
+                beta: B::reborrow_mut::<T::Compute>(&mut renormalized.beta),
+                r: B::reborrow_mut::<T::Compute>(&mut renormalized.r),
+                d: B::reborrow_mut::<T::Compute>(&mut renormalized.d),
+            };
+            backend.renormalize::<T::Compute>(with, affine.epsilon, reference, written)?;
+            let with = statistics.normalization(
+                B::reborrow::<T::Compute>(&renormalized.gamma),
+                B::reborrow::<T::Compute>(&renormalized.beta),
+            );
+            backend.normalize::<T>(shape, x_to_y, with, epilogue)?;
+        }
+    }
+    match running {
+        Some(running) => backend.update_running::<T::Compute>(statistics, running),
+        None => Ok(()),
+    }
+}
+
 /// See [`Backend::backward`].
 ///
 /// # Errors

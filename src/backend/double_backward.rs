@@ -4,6 +4,7 @@ use crate::backend::activation::Activation;
 use crate::backend::checks::{check_reduce, len_mut};
 use crate::backend::epilogue::ActivationBackward;
 use crate::backend::operands::{GradientsOfGradients, Normalization, SecondGradientsMut};
+use crate::backend::saved_activation::SavedActivation;
 use crate::backend::steps::Steps;
 use crate::element::Element;
 use crate::error::{Error, Result};
@@ -21,6 +22,13 @@ pub(super) fn check_double_backward<B: Steps, T: Element>(
 ) -> Result<()> {
     check_reduce::<B, T>(shape, dy, x, with, activation)?;
     check_has_second_derivatives(activation.activation)?;
+    if matches!(activation.saved, SavedActivation::Output(_)) {
+        return Err(Error::Value {
+            what: "what a pass kept whose second derivatives are asked for",
+            found: "y".to_owned(),
+            needed: "x: they are not found from y",
+        });
+    }
     if let Some(input) = &of.input {
         shape.check_len("the gradient of dx", B::len::<T>(input))?;
     }

@@ -23,6 +23,8 @@ pub(crate) mod checks;
 pub mod composed;
 pub(crate) mod double_backward;
 pub(crate) mod epilogue;
+pub(crate) mod factors;
+pub(crate) mod from_output;
 pub(crate) mod host_slices;
 pub(crate) mod memory;
 pub(crate) mod operands;

@@ -13,6 +13,9 @@ pub enum SavedActivation<M, V> {
     Mask(M),
     /// v, with the residual, before the activation.
     PreActivation(V),
+    /// Nothing, for y is kept in x's place: what a backward step calls x is y then, of which v and x̂ are found
+    /// ([`Activation::has_inverse`](super::Activation::has_inverse)). After a residual that is read too, by the backward pass alone.
+    Output(Option<V>),
 }
 
 impl<M, V> SavedActivation<M, V> {
@@ -22,6 +25,9 @@ impl<M, V> SavedActivation<M, V> {
             SavedActivation::Nothing => SavedActivation::Nothing,
             SavedActivation::Mask(_) => SavedActivation::Mask(()),
             SavedActivation::PreActivation(_) => SavedActivation::PreActivation(()),
+            SavedActivation::Output(residual) => {
+                SavedActivation::Output(residual.as_ref().map(|_| ()))
+            }
         }
     }
 
@@ -31,6 +37,7 @@ impl<M, V> SavedActivation<M, V> {
             SavedActivation::Nothing => SavedActivation::Nothing,
             SavedActivation::Mask(mask) => SavedActivation::Mask(mask),
             SavedActivation::PreActivation(values) => SavedActivation::PreActivation(values),
+            SavedActivation::Output(residual) => SavedActivation::Output(residual.as_ref()),
         }
     }
 
@@ -40,6 +47,7 @@ impl<M, V> SavedActivation<M, V> {
             SavedActivation::Nothing => SavedActivation::Nothing,
             SavedActivation::Mask(mask) => SavedActivation::Mask(mask),
             SavedActivation::PreActivation(values) => SavedActivation::PreActivation(values),
+            SavedActivation::Output(residual) => SavedActivation::Output(residual.as_mut()),
         }
     }
 
@@ -53,6 +61,9 @@ impl<M, V> SavedActivation<M, V> {
             SavedActivation::Nothing => SavedActivation::Nothing,
             SavedActivation::Mask(saved) => SavedActivation::Mask(mask(saved)?),
             SavedActivation::PreActivation(saved) => SavedActivation::PreActivation(values(saved)?),
+            SavedActivation::Output(residual) => {
+                SavedActivation::Output(residual.map(values).transpose()?)
+            }
         })
     }
 
@@ -62,13 +73,14 @@ impl<M, V> SavedActivation<M, V> {
             SavedActivation::Nothing => SavedActivation::Nothing,
             SavedActivation::Mask(saved) => SavedActivation::Mask(mask(saved)),
             SavedActivation::PreActivation(values) => SavedActivation::PreActivation(values),
+            SavedActivation::Output(residual) => SavedActivation::Output(residual),
         }
     }
 
-    /// The two, of which one at most is there.
+    /// What a forward pass writes: the two, of which one at most is there.
     pub(crate) fn split(self) -> (Option<M>, Option<V>) {
         match self {
-            SavedActivation::Nothing => (None, None),
+            SavedActivation::Nothing | SavedActivation::Output(_) => (None, None),
             SavedActivation::Mask(mask) => (Some(mask), None),
             SavedActivation::PreActivation(values) => (None, Some(values)),
         }
@@ -80,6 +92,7 @@ impl<M, V> SavedActivation<M, V> {
             SavedActivation::Nothing => SavedActivation::Nothing,
             SavedActivation::Mask(mask) => SavedActivation::Mask(mask),
             SavedActivation::PreActivation(saved) => SavedActivation::PreActivation(values(saved)),
+            SavedActivation::Output(residual) => SavedActivation::Output(residual.map(values)),
         }
     }
 }

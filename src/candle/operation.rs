@@ -126,6 +126,7 @@ pub(super) fn forward<T: Value<Compute: Value>>(
         beta: beta.slice()?,
         residual: residual.as_ref().map(Borrowed::slice).transpose()?,
         reference,
+        keeps_output: false,
     };
     let x = borrowed_x.slice()?;
     let epsilon = config.epsilon_value();
@@ -135,7 +136,7 @@ pub(super) fn forward<T: Value<Compute: Value>>(
                 let room = pass.room_for_given(StatisticsSource::Batch)?;
                 let whole = whole.to_batch(&device, epsilon)?;
                 running.follow(&device, config, whole.as_ref())?;
-                pass.given(x, y, whole, room)
+                pass.given(InOut::Separate(x, y), whole, room)
             };
             let saved = part().map_err(wrap)?;
             Ok((
@@ -145,7 +146,11 @@ pub(super) fn forward<T: Value<Compute: Value>>(
         }
         WhoseStatistics::Batch => {
             let saved = pass
-                .training(x, y, config.ghost_batch_size(), Some(&mut running))
+                .training(
+                    InOut::Separate(x, y),
+                    config.ghost_batch_size(),
+                    Some(&mut running),
+                )
                 .map_err(wrap)?;
             Ok((
                 Typed(saved, None),
@@ -154,7 +159,7 @@ pub(super) fn forward<T: Value<Compute: Value>>(
         }
         WhoseStatistics::Running => {
             let running = running.into_batch(&device, epsilon).map_err(wrap)?;
-            let saved = pass.frozen(x, y, running).map_err(wrap)?;
+            let saved = pass.frozen(InOut::Separate(x, y), running).map_err(wrap)?;
             Ok((Typed(saved, None), None))
         }
     };

@@ -4,6 +4,7 @@
 use crate::backend::activation::Activation;
 use crate::backend::checked::Checked;
 use crate::backend::epilogue::{ActivationBackward, Epilogue};
+use crate::backend::factors::{FACTOR_OF_SECOND_DERIVATIVES, check_products};
 use crate::backend::operands::{
     Affine, GradientSums, GradientSumsMut, GradientsOfGradients, InOut, MomentsMut, Normalization,
     RenormalizedMut, RunningMut, RunningReference, SecondGradientsMut, Statistics, StatisticsMut,
@@ -270,12 +271,7 @@ impl Steps for Cpu {
         events::begins::<T>(self, "backward", shape, || {
             view.for_statistics(pass_arrays::BACKWARD, size_of::<T>())
         });
-        let params = BackwardParams {
-            x,
-            with,
-            source,
-            activation: activation_of(activation),
-        };
+        let params = BackwardParams::new(x, with, source, activation_of(activation))?;
         let sums = self.attempt(size_of_val(x), || {
             T::backward(self, &view, dy_to_dx, &params, dresidual)
         })?;
@@ -299,13 +295,8 @@ impl Steps for Cpu {
         events::begins::<T>(self, "double_backward", shape, || {
             view.for_statistics(pass_arrays::DOUBLE_BACKWARD, size_of::<T>())
         });
-        let params = &BackwardParams {
-            x,
-            with,
-            source,
-            activation: activation_of(activation),
-        };
-        params.check_one_factor("gamma times inv_std where second derivatives are asked for")?;
+        check_products(FACTOR_OF_SECOND_DERIVATIVES, with.gamma, with.inv_std)?;
+        let params = &BackwardParams::new(x, with, source, activation_of(activation))?;
         let pass = DoubleBackward {
             view,
             params,

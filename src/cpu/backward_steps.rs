@@ -25,12 +25,7 @@ impl Cpu {
     ) -> Result<AffineGradients> {
         // Of either source: only dx asks.
         let source = StatisticsSource::Batch;
-        let params = BackwardParams {
-            x,
-            with,
-            source,
-            activation: activation_of(activation),
-        };
+        let params = BackwardParams::new(x, with, source, activation_of(activation))?;
         self.attempt(size_of_val(x), || T::reduce_all(self, tiling, dy, &params))
     }
 
@@ -56,12 +51,7 @@ impl Cpu {
             None => StatisticsSource::Running,
         };
         let means = |c: usize| sums.as_ref().map(|sums| means_of(sums, c));
-        let params = BackwardParams {
-            x,
-            with,
-            source,
-            activation: activation_of(activation),
-        };
+        let params = BackwardParams::new(x, with, source, activation_of(activation))?;
         self.attempt(size_of_val(x), || {
             T::input_all(self, &view.by_rows(), dy_to_dx, &params, &means, dresidual);
         })

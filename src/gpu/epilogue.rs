@@ -4,7 +4,7 @@ use crate::backend::activation::Activation;
 use crate::backend::epilogue::{ActivationBackward, Epilogue};
 use crate::backend::saved_activation::SavedActivation;
 use crate::element::Element;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::gpu::GpuMask;
 use crate::gpu::arguments::{ActivationCode, Saved, aligned};
 use crate::gpu::driver::Driver;
@@ -29,6 +29,7 @@ impl<'a, D: Driver> Launcher<'a, D> {
                 let values = self.write::<T>(values)?;
                 self.saved_values(values);
             }
+            SavedActivation::Output(_) => return Err(no_kernel()),
         }
         Ok(())
     }
@@ -48,6 +49,7 @@ impl<'a, D: Driver> Launcher<'a, D> {
                 let values = self.read::<T>(values)?;
                 self.saved_values(values);
             }
+            SavedActivation::Output(_) => return Err(no_kernel()),
         }
         Ok(())
     }
@@ -83,5 +85,14 @@ impl<'a, D: Driver> Launcher<'a, D> {
         self.arguments.choices.saved = Saved::PreActivation;
         self.arguments.arrays.preactivation = values;
         self.align(values, aligned::PREACTIVATION);
+    }
+}
+
+/// Of a backward pass from y, which the forward pass is refused for.
+pub(super) fn no_kernel() -> Error {
+    Error::Value {
+        what: "the device of a pass that keeps y instead of x",
+        found: "a GPU".to_owned(),
+        needed: "the processor: there is no GPU kernel for it yet",
     }
 }

@@ -5,6 +5,7 @@ use crate::backend::Backend;
 use crate::backend::activation::Activation;
 use crate::backend::epilogue::ActivationBackward;
 use crate::backend::operands::{GradientSums, GradientSumsMut, InOut};
+use crate::backend::saved_activation::SavedActivation;
 use crate::element::{Compute, Element};
 use crate::error::{Error, Result};
 use crate::layer::saved::Saved;
@@ -28,6 +29,21 @@ impl<T: Element, B: Backend> Saved<T, B> {
         &self,
         backend: &B,
         x: B::Slice<'_, T>,
+        dy_to_dx: InOut<B::Slice<'_, T>, B::SliceMut<'_, T>>,
+        dresidual: Option<B::SliceMut<'_, T>>,
+    ) -> Result<ChannelGradients<T::Compute, B>> {
+        self.backward_with(backend, x, None, dy_to_dx, dresidual)
+    }
+
+    /// All gradients, with the residual given anew, which a pass that kept y needs.
+    ///
+    /// # Errors
+    /// As [`backward`](Self::backward).
+    pub(crate) fn backward_with(
+        &self,
+        backend: &B,
+        x: B::Slice<'_, T>,
+        residual: Option<B::Slice<'_, T>>,
         mut dy_to_dx: InOut<B::Slice<'_, T>, B::SliceMut<'_, T>>,
         mut dresidual: Option<B::SliceMut<'_, T>>,
     ) -> Result<ChannelGradients<T::Compute, B>> {
@@ -41,7 +57,8 @@ impl<T: Element, B: Backend> Saved<T, B> {
                 gamma: B::subslice_mut::<T::Compute>(&mut gamma, range.clone())?,
                 beta: B::subslice_mut::<T::Compute>(&mut beta, range)?,
             };
-            self.backward_group(backend, group, &x, &mut dy_to_dx, dresidual.as_mut(), out)?;
+            let (residual, dresidual) = (residual.as_ref(), dresidual.as_mut());
+            self.backward_group(backend, group, &x, residual, &mut dy_to_dx, dresidual, out)?;
         }
         for (index, saved) in self.groups.iter().enumerate() {
             if let Some(renormalized) = &saved.renormalized {
@@ -115,11 +132,16 @@ impl<T: Element, B: Backend> Saved<T, B> {
         )
     }
 
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "inputs, outputs and what lies between"
+    )]
     fn backward_group(
         &self,
         backend: &B,
         index: usize,
         x: &B::Slice<'_, T>,
+        residual: Option<&B::Slice<'_, T>>,
         dy_to_dx: &mut InOut<B::Slice<'_, T>, B::SliceMut<'_, T>>,
         dresidual: Option<&mut B::SliceMut<'_, T>>,
         out: GradientSumsMut<B::SliceMut<'_, T::Compute>>,
@@ -129,13 +151,17 @@ impl<T: Element, B: Backend> Saved<T, B> {
             Some(dresidual) => Some(B::subslice_mut::<T>(dresidual, group.values.clone())?),
             None => None,
         };
+        let mut activation = self.activation_backward(index);
+        if let (SavedActivation::Output(kept), Some(residual)) = (&mut activation.saved, residual) {
+            *kept = Some(B::subslice::<T>(residual, group.values.clone())?);
+        }
         backend.backward::<T>(
             &group.shape,
             group.subslice_of::<T, B>(dy_to_dx)?,
             B::subslice::<T>(x, group.values.clone())?,
             self.normalization(index),
             self.source,
-            self.activation_backward(index),
+            activation,
             dresidual,
             out,
         )

@@ -7,6 +7,7 @@ use crate::arrays::lent::{lent, output_slice};
 use crate::arrays::tensor::Tensor;
 use crate::arrays::view::{Data, DataMut};
 use crate::backend::Backend;
+use crate::backend::factors::{FACTOR_OF_SECOND_DERIVATIVES, check_products};
 use crate::backend::memory::Memory;
 use crate::backend::operands::{GradientsOfGradients, SecondGradientsMut};
 use crate::element::Element;
@@ -224,6 +225,14 @@ impl<T: Element, B: Backend> Saved<T, B> {
             if let Some(array) = array {
                 self.shape
                     .check_per_channel(what, B::len::<T::Compute>(array))?;
+            }
+        }
+        if groups > 1 {
+            for group in 0..groups {
+                let with = self.normalization(group);
+                let gamma = backend.download::<T::Compute>(with.gamma)?;
+                let inv_std = backend.download::<T::Compute>(with.inv_std)?;
+                check_products(FACTOR_OF_SECOND_DERIVATIVES, &gamma, &inv_std)?;
             }
         }
         let mut gamma = ChannelArray::unspecified(backend, groups * channels)?;

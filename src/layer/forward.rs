@@ -2,7 +2,9 @@
 
 use crate::allocate::filled;
 use crate::backend::Backend;
+use crate::backend::composed;
 use crate::backend::epilogue::Epilogue;
+use crate::backend::from_output::{check_gamma, check_has_inverse};
 use crate::backend::operands::{Affine, InOut, StatisticsSource};
 use crate::backend::saved_activation::SavedActivation;
 use crate::config::BatchNormConfig;
@@ -26,6 +28,8 @@ pub(crate) struct Forward<'a, T: Element, B: Backend> {
     pub(crate) residual: Option<B::Slice<'a, T>>,
     /// Where the batch is renormalized.
     pub(crate) reference: Option<Reference<T::Compute, B>>,
+    /// Whether the pass keeps y in x's place.
+    pub(crate) keeps_output: bool,
 }
 
 /// What a pass with given statistics leaves behind, to be written.
@@ -41,6 +45,31 @@ impl<T: Element, B: Backend> Forward<'_, T, B> {
         Self { reference, ..self }
     }
 
+    /// The same pass, which keeps y in x's place: with the statistics of the batch, or with these.
+    ///
+    /// # Errors
+    /// [`Error::Value`] for an activation, or a γ, that has no inverse, and where γ·inv_std can be beyond the parameters' type.
+    pub(crate) fn keeping_output(
+        self,
+        statistics: Option<&BatchStatistics<T::Compute, B>>,
+    ) -> Result<Self> {
+        check_has_inverse(self.config.activation_kind())?;
+        let gamma = B::shorten::<T::Compute>(self.gamma);
+        let gamma = self.backend.download::<T::Compute>(gamma)?;
+        if let Some(statistics) = statistics {
+            let inv_std = statistics.inv_std().to_vec()?;
+            check_gamma(&gamma, 1.0, |c| inv_std[c].to_f64())?;
+        } else {
+            let r_max = self.reference.as_ref().map_or(1.0, Reference::r_max);
+            let largest = self.config.epsilon_value().sqrt().recip();
+            check_gamma(&gamma, r_max, |_| largest)?;
+        }
+        Ok(Self {
+            keeps_output: true,
+            ..self
+        })
+    }
+
     /// Normalizes with the statistics of the batch, or of groups of `ghost_batch` samples, and has the running statistics
     /// follow them if they are given.
     ///
@@ -48,28 +77,39 @@ impl<T: Element, B: Backend> Forward<'_, T, B> {
     /// [`Error::Channels`], [`Error::ChannelAxis`], [`Error::TooFewValues`] for one value per channel, [`Error::Epsilon`] for ε = 0.
     pub(crate) fn training(
         &self,
-        x: B::Slice<'_, T>,
-        y: B::SliceMut<'_, T>,
+        x_to_y: InOut<B::Slice<'_, T>, B::SliceMut<'_, T>>,
         ghost_batch: Option<usize>,
         running: Option<&mut RunningStatistics<T::Compute, B>>,
     ) -> Result<Saved<T, B>> {
         check_input_channels(self.config, &self.shape)?;
         self.config.check_epsilon_for_batch_statistics()?;
         // Before memory is asked for in proportion to what the shape says.
-        self.shape.check_len("x", B::len::<T>(&x))?;
-        self.shape
-            .check_len("y", B::len::<T>(&B::reborrow::<T>(&y)))?;
+        self.check_lengths(&x_to_y)?;
         let mut saved = self.room_for_groups(ghost_batch)?;
         match running {
             // A later group can fail when earlier ones have been followed.
             Some(running) if saved.groups() > 1 => {
                 let mut followed = running.try_clone()?;
-                self.training_groups(x, y, Some(&mut followed), &mut saved)?;
+                self.training_groups(x_to_y, Some(&mut followed), &mut saved)?;
                 *running = followed;
             }
-            running => self.training_groups(x, y, running, &mut saved)?,
+            running => self.training_groups(x_to_y, running, &mut saved)?,
         }
         Ok(saved)
+    }
+
+    fn check_lengths(&self, x_to_y: &InOut<B::Slice<'_, T>, B::SliceMut<'_, T>>) -> Result<()> {
+        let check_written = |what, written| {
+            let found = B::len::<T>(&B::reborrow::<T>(written));
+            self.shape.check_len(what, found)
+        };
+        match x_to_y {
+            InOut::Separate(x, y) => {
+                self.shape.check_len("x", B::len::<T>(x))?;
+                check_written("y", y)
+            }
+            InOut::InPlace(both) => check_written("x", both),
+        }
     }
 
     /// All memory that the groups leave something in, so that a pass that has begun does not end for want of it.
@@ -94,15 +134,13 @@ impl<T: Element, B: Backend> Forward<'_, T, B> {
 
     fn training_groups(
         &self,
-        x: B::Slice<'_, T>,
-        mut y: B::SliceMut<'_, T>,
+        mut x_to_y: InOut<B::Slice<'_, T>, B::SliceMut<'_, T>>,
         mut running: Option<&mut RunningStatistics<T::Compute, B>>,
         saved: &mut Saved<T, B>,
     ) -> Result<()> {
         for (group, of_group) in saved.each() {
-            let x = B::subslice::<T>(&x, group.values.clone())?;
-            let y = B::subslice_mut::<T>(&mut y, group.values.clone())?;
-            self.training_group(group, x, y, running.as_deref_mut(), of_group)?;
+            let x_to_y = group.subslice_of::<T, B>(&mut x_to_y)?;
+            self.training_group(group, x_to_y, running.as_deref_mut(), of_group)?;
         }
         Ok(())
     }
@@ -110,8 +148,7 @@ impl<T: Element, B: Backend> Forward<'_, T, B> {
     fn training_group(
         &self,
         group: &Group,
-        x: B::Slice<'_, T>,
-        y: B::SliceMut<'_, T>,
+        x_to_y: InOut<B::Slice<'_, T>, B::SliceMut<'_, T>>,
         mut running: Option<&mut RunningStatistics<T::Compute, B>>,
         of_group: OfGroup<'_, T, B>,
     ) -> Result<()> {
@@ -138,9 +175,23 @@ impl<T: Element, B: Backend> Forward<'_, T, B> {
                 self.epilogue(residual, activation),
                 statistics.view_mut(followed),
             );
-            match (&self.reference, renormalized) {
-                (Some(reference), Some(renormalized)) => {
-                    let (reference, renormalized) = (reference.view(), renormalized.view_mut());
+            let reference = self.reference.as_ref().map(Reference::view);
+            let renormalized = renormalized.map(SavedRenormalization::view_mut);
+            match (x_to_y, reference.zip(renormalized)) {
+                (InOut::InPlace(x_to_y), both) => {
+                    let (reference, renormalized) = both.unzip();
+                    composed::forward_training_in_place::<B, T>(
+                        self.backend,
+                        shape,
+                        x_to_y,
+                        affine,
+                        reference,
+                        renormalized,
+                        epilogue,
+                        out,
+                    )?;
+                }
+                (InOut::Separate(x, y), Some((reference, renormalized))) => {
                     self.backend.forward_renormalized::<T>(
                         shape,
                         x,
@@ -152,7 +203,7 @@ impl<T: Element, B: Backend> Forward<'_, T, B> {
                         renormalized,
                     )?;
                 }
-                _ => {
+                (InOut::Separate(x, y), None) => {
                     self.backend
                         .forward_training::<T>(shape, x, affine, epilogue, y, out)?;
                 }
@@ -170,12 +221,11 @@ impl<T: Element, B: Backend> Forward<'_, T, B> {
     /// [`Error::Channels`].
     pub(crate) fn frozen(
         &self,
-        x: B::Slice<'_, T>,
-        y: B::SliceMut<'_, T>,
+        x_to_y: InOut<B::Slice<'_, T>, B::SliceMut<'_, T>>,
         running: BatchStatistics<T::Compute, B>,
     ) -> Result<Saved<T, B>> {
         let room = self.room_for_given(StatisticsSource::Running)?;
-        self.given(x, y, running, room)
+        self.given(x_to_y, running, room)
     }
 
     /// Normalizes with statistics that are given: running ones, as constants, or those of a batch that this is a part of.
@@ -184,8 +234,7 @@ impl<T: Element, B: Backend> Forward<'_, T, B> {
     /// [`Error::Channels`].
     pub(crate) fn given(
         &self,
-        x: B::Slice<'_, T>,
-        y: B::SliceMut<'_, T>,
+        x_to_y: InOut<B::Slice<'_, T>, B::SliceMut<'_, T>>,
         statistics: BatchStatistics<T::Compute, B>,
         room: GivenRoom<T, B>,
     ) -> Result<Saved<T, B>> {
@@ -204,7 +253,6 @@ impl<T: Element, B: Backend> Forward<'_, T, B> {
                 B::shorten::<T::Compute>(self.beta),
             ),
         };
-        let x_to_y = InOut::Separate(x, y);
         self.normalize(x_to_y, &statistics, affine, &mut activation)?;
         let whole = Group::whole(&self.shape);
         saved.add(whole, statistics, activation, renormalized);
@@ -282,6 +330,9 @@ impl<T: Element, B: Backend> Forward<'_, T, B> {
 
     /// Room for what the backward pass needs of the activation.
     fn saved_activation(&self, shape: &Shape) -> Result<SavedOwned<T, B>> {
+        if self.keeps_output {
+            return Ok(SavedActivation::Output(None));
+        }
         let activation = self.config.activation_kind();
         activation.saves(self.residual.is_some()).try_map(
             |()| self.backend.mask::<T>(shape),

@@ -4,6 +4,7 @@ use crate::arrays::lent::{lent, output_slice};
 use crate::arrays::tensor::Tensor;
 use crate::arrays::view::{Data, DataMut, View};
 use crate::backend::Backend;
+use crate::backend::operands::InOut;
 use crate::element::{Compute, Element};
 use crate::error::Result;
 use crate::layer::BatchNorm;
@@ -65,7 +66,7 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
         let statistics = running.as_batch(&self.backend, self.config.epsilon_value())?;
         let forward = self.without_running().forward(&shape, residual)?;
         let y = output_slice(&shape, "y", y)?;
-        let saved = forward.frozen(values, y, statistics)?;
+        let saved = forward.frozen(InOut::Separate(values, y), statistics)?;
         Ok(Pass::new(&self.backend, &self.config, x, saved))
     }
 }

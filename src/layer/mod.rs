@@ -8,7 +8,9 @@ pub(crate) mod forward;
 pub(crate) mod frozen;
 pub(crate) mod ghost;
 pub(crate) mod gradients;
+pub(crate) mod in_place;
 pub(crate) mod inference;
+pub(crate) mod output_pass;
 pub(crate) mod parameters;
 pub(crate) mod part;
 #[cfg(feature = "__gpu")]
@@ -296,6 +298,7 @@ impl<'a, B: Backend, C: Compute> WithoutRunning<'a, B, C> {
             beta: self.beta.slice(),
             residual: residual_slice(shape, residual)?,
             reference: None,
+            keeps_output: false,
         })
     }
 }

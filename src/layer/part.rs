@@ -5,7 +5,7 @@ use crate::arrays::lent::{lent, output_slice};
 use crate::arrays::tensor::Tensor;
 use crate::arrays::view::{Data, DataMut, View};
 use crate::backend::Backend;
-use crate::backend::operands::StatisticsSource;
+use crate::backend::operands::{InOut, StatisticsSource};
 use crate::element::{Compute, Element};
 use crate::error::{Error, Result};
 use crate::layer::BatchNorm;
@@ -119,7 +119,7 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
     {
         let View { shape, values } = lent("x", &x)?;
         let y = output_slice(&shape, "y", y)?;
-        let saved = forward.given(values, y, statistics, room)?;
+        let saved = forward.given(InOut::Separate(values, y), statistics, room)?;
         Ok(PartPass::of(Pass::new(
             &self.backend,
             &self.config,

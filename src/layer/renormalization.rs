@@ -33,6 +33,11 @@ impl<C: Compute, B: Backend> Reference<C, B> {
         Ok(Some(Self { limits, running }))
     }
 
+    /// The most that γ is multiplied or divided by.
+    pub(crate) fn r_max(&self) -> f64 {
+        self.limits.r_max()
+    }
+
     /// As the operand of a step.
     pub(crate) fn view(&self) -> RunningReference<B::Slice<'_, C>> {
         RunningReference {

@@ -4,6 +4,7 @@ use crate::arrays::lent::{lent, output_slice};
 use crate::arrays::tensor::Tensor;
 use crate::arrays::view::{Data, DataMut, View};
 use crate::backend::Backend;
+use crate::backend::operands::InOut;
 use crate::element::{Compute, Element};
 use crate::error::Result;
 use crate::layer::forward::check_input_channels;
@@ -155,7 +156,7 @@ impl<B: Backend, C: Compute> WithoutRunning<'_, B, C> {
         let View { shape, values } = lent("x", &x)?;
         let forward = self.forward(&shape, residual)?.against(reference);
         let y = output_slice(&shape, "y", y)?;
-        let saved = forward.training(values, y, ghost_batch, running)?;
+        let saved = forward.training(InOut::Separate(values, y), ghost_batch, running)?;
         Ok(Pass::new(self.backend, self.config, x, saved))
     }
 }

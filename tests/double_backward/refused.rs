@@ -101,6 +101,29 @@ fn other_shapes_and_lengths() {
     }
 }
 
+/// The second ghost batch is constant, so that its inv_std is 1e6, and γ times that is beyond the type: the first has not been written.
+#[test]
+fn a_later_group_whose_factor_is_beyond_the_type() {
+    let config = BatchNormConfig::new(3).epsilon(1e-12).ghost_batch(2);
+    let mut layer = BatchNorm::<_, f32>::with_compute(&cpu(), config).unwrap();
+    layer.gamma_mut().unwrap().set(&[1.0, 1e34, 1.0]).unwrap();
+    let mut x = wave(24, 0.7, 0.1);
+    x[12..].fill(0.5);
+    let (_, pass) = layer
+        .forward_training(tensor::<f32, _>(&cpu(), shape(), &x))
+        .unwrap();
+    let (dy, mut of_dy, mut of_x) = (array(0.3), array(1.9), array(0.5));
+    let given = Given {
+        input: Some(&dy),
+        ..Given::default()
+    };
+    let error = pass.double_backward_into(&dy, given, &mut of_dy, &mut of_x);
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("of channel 1"), "{error}");
+    assert_eq!(of_dy.slice(), array(1.9).slice());
+    assert_eq!(of_x.slice(), array(0.5).slice());
+}
+
 #[test]
 fn gradients_of_what_there_is_not() {
     let (config, dy, ddx) = (BatchNormConfig::new(3), array(0.3), array(0.4));

@@ -4,7 +4,7 @@
 //! new activation. Which activation it is does not change in a loop, and is asked in it all the same: through [`opaque`], which says why.
 
 use crate::backend::activation::Activation;
-use crate::cpu::epilogue::computed::{BackwardOfEach, ForwardOfEach};
+use crate::cpu::epilogue::computed::{BackwardOfEach, ForwardOfEach, InverseOfEach};
 use crate::cpu::simd::Simd;
 use crate::cpu::simd::elements::SimdElement;
 use crate::cpu::simd::opaque::opaque;
@@ -143,6 +143,46 @@ impl VectorActivation {
             for i in 0..A {
                 let passes = self.mask::<S, T>(simd, v[i]);
                 dy[i] = self.backward_from_mask::<S, T>(simd, dy[i], passes);
+            }
+        }
+    }
+
+    /// v from y, in place, and dv from dy. There are no more of these than have an inverse.
+    #[cfg_attr(not(unoptimized), inline(always))]
+    pub(crate) fn inverse<S: Simd, T: SimdElement, const A: usize>(
+        self,
+        simd: S,
+        dy: &mut [T::Vector<S>; A],
+        y: &mut [T::Vector<S>; A],
+    ) {
+        if opaque(self.is_computed()) {
+            let mut dy_to_dv = [[T::Scalar::default(); LANES]; A];
+            let mut y_to_v = dy_to_dv;
+            for i in 0..A {
+                dy[i].write(&mut dy_to_dv[i]);
+                y[i].write(&mut y_to_v[i]);
+            }
+            simd.apart(InverseOfEach {
+                activation: self.activation,
+                dy_to_dv: &mut dy_to_dv,
+                y_to_v: &mut y_to_v,
+                roundoff: T::ROUNDOFF,
+            });
+            for i in 0..A {
+                dy[i] = T::load_compute(simd, &dy_to_dv[i]);
+                y[i] = T::load_compute(simd, &y_to_v[i]);
+            }
+        } else if opaque(self.slope().is_some()) {
+            let slope = self.slope().unwrap_or_default();
+            let inverse = 1.0 / T::Scalar::nearest(slope).value();
+            let (zero, inverse) = (
+                T::splat(simd, T::Scalar::default()),
+                T::splat(simd, T::Scalar::nearest(inverse)),
+            );
+            for i in 0..A {
+                let above = y[i].compare_mask(zero);
+                dy[i] = dy[i].blend(above, dy[i].mul(self.slopes::<S, T>(simd)));
+                y[i] = y[i].blend(above, y[i].mul(inverse));
             }
         }
     }

@@ -1,4 +1,4 @@
-//! dv from dy, with what the forward pass saved or with v recomputed from x.
+//! dv from dy, with what the forward pass saved, with v recomputed from x, or with v found from y.
 
 use crate::backend::activation::Activation;
 use crate::backend::epilogue::ActivationBackward;
@@ -9,7 +9,7 @@ use crate::cpu::memory::strided::StridedSpans;
 use crate::cpu::simd::Simd;
 use crate::cpu::simd::elements::SimdElement;
 use crate::cpu::simd::opaque::opaque;
-use crate::cpu::simd::vector::LANES;
+use crate::cpu::simd::vector::{LANES, Vector};
 use crate::cpu::tiling::span::Span;
 use crate::cpu::tiling::view::MatrixView;
 
@@ -43,12 +43,24 @@ impl<'a, T: SimdElement> ActivationBackward<&'a [u8], &'a [T]> {
                 streams.is_saved = true;
                 streams.pre_activation = RawSlice::new(v).strided(spans);
             }
+            SavedActivation::Output(residual) => {
+                if let Some(residual) = residual {
+                    streams.subtracts = true;
+                    streams.residual = RawSlice::new(residual).strided(spans);
+                }
+                // Of neither, what was kept is v.
+                streams.is_of_output = streams.activation.depends_on_v() || streams.subtracts;
+            }
         }
         streams
     }
 }
 
 /// What dv needs at some spans.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is asked for by itself, in the loop"
+)]
 #[derive(Clone, Copy)]
 pub(crate) struct BackwardStreams<'a, T, const A: usize> {
     activation: VectorActivation,
@@ -57,6 +69,9 @@ pub(crate) struct BackwardStreams<'a, T, const A: usize> {
     mask: &'a [u8],
     first_bit: [usize; A],
     pre_activation: StridedSpans<'a, T, A>,
+    is_of_output: bool,
+    subtracts: bool,
+    residual: StridedSpans<'a, T, A>,
 }
 
 impl<T: SimdElement, const A: usize> BackwardStreams<'_, T, A> {
@@ -69,6 +84,9 @@ impl<T: SimdElement, const A: usize> BackwardStreams<'_, T, A> {
             mask: &[],
             first_bit: [0; A],
             pre_activation: StridedSpans::none(),
+            is_of_output: false,
+            subtracts: false,
+            residual: StridedSpans::none(),
         }
     }
 
@@ -98,6 +116,32 @@ impl<T: SimdElement, const A: usize> BackwardStreams<'_, T, A> {
                     let v = self.pre_activation.read(simd, at + l * LANES, count);
                     self.activation.backward::<S, T, A>(simd, &mut dy[l], v);
                 }
+            }
+        }
+    }
+
+    /// Whether y was kept in x's place, and is not v.
+    #[inline(always)]
+    pub(crate) fn is_of_output(&self) -> bool {
+        opaque(self.is_of_output)
+    }
+
+    /// dv from dy, in place, and from y the v that x̂ is found of, that before the residual: where y was kept in x's place, of the
+    /// `count` values, at most sixteen, from `at` on in each span.
+    #[inline(always)]
+    pub(crate) fn apply_to_output<S: Simd>(
+        &self,
+        simd: S,
+        at: usize,
+        count: usize,
+        dy: &mut [T::Vector<S>; A],
+        y: &mut [T::Vector<S>; A],
+    ) {
+        self.activation.inverse::<S, T, A>(simd, dy, y);
+        if opaque(self.subtracts) {
+            let residual = self.residual.read(simd, at, count);
+            for i in 0..A {
+                y[i] = y[i].sub(residual[i]);
             }
         }
     }

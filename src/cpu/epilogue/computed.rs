@@ -5,6 +5,7 @@ use crate::backend::activation::Activation;
 use crate::cpu::simd::vector::LANES;
 use crate::cpu::simd::{Kernel, Simd};
 use crate::exponential::{ExpOfNegative, Exponential};
+use crate::logarithm::{Logarithm, logarithm_of_one_plus};
 use crate::logistic::logistic;
 use crate::normal_distribution::{NormalDistribution, lower_tail};
 use crate::numeric::Real;
@@ -68,6 +69,34 @@ impl<C: Real> Kernel for BackwardOfEach<'_, C> {
             | Activation::Relu
             | Activation::Relu6
             | Activation::LeakyRelu { .. } => {}
+        }
+    }
+}
+
+/// v in place of y, and dv in place of dy.
+pub(crate) struct InverseOfEach<'a, C> {
+    pub(crate) activation: Activation,
+    pub(crate) dy_to_dv: &'a mut [[C; LANES]],
+    pub(crate) y_to_v: &'a mut [[C; LANES]],
+    /// The roundoff of the type that y was stored in.
+    pub(crate) roundoff: C,
+}
+
+impl<C: Real> Kernel for InverseOfEach<'_, C> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        let Self {
+            activation,
+            dy_to_dv,
+            y_to_v,
+            roundoff,
+        } = self;
+        if let Activation::Elu { alpha } = activation {
+            let alpha = C::nearest(alpha);
+            multiply(dy_to_dv, y_to_v, |y| elu_derivative_of_output(y, alpha));
+            replace(y_to_v, |y| elu_inverse(y, alpha, roundoff));
         }
     }
 }
@@ -175,6 +204,23 @@ fn elu_derivative<C: Exponential>(v: C, alpha: C) -> C {
     let below = alpha * ExpOfNegative::of(v.magnitude()).value();
     if v <= C::from(0.0) {
         below
+    } else {
+        C::from(1.0)
+    }
+}
+
+/// ln(1 + y/α). A y that was rounded to −α tells no more of v than that 1 + y/α was at most half a roundoff, and that is taken for it.
+#[inline(always)]
+fn elu_inverse<C: Logarithm>(y: C, alpha: C, roundoff: C) -> C {
+    let below = logarithm_of_one_plus(y / alpha, roundoff * C::from(0.5));
+    if y <= C::from(0.0) { below } else { y }
+}
+
+/// α·exp(v), which is y + α.
+#[inline(always)]
+fn elu_derivative_of_output<C: Exponential>(y: C, alpha: C) -> C {
+    if y <= C::from(0.0) {
+        y + alpha
     } else {
         C::from(1.0)
     }

@@ -31,14 +31,17 @@ use crate::cpu::tiling::view::MatrixView;
 use crate::numeric::{Real, finite_factor};
 
 /// The coefficients per channel: center, scale, mean_gradient, x_slope, offset, shift, for where v is recomputed, lift and x_scale.
-/// `means` gives Σ(dv·x̂)/M and Σdv/M of a channel where the statistics are the batch's.
+/// `scales` are γ·inv_std where it is not what x is multiplied by. `means` gives Σ(dv·x̂)/M and Σdv/M of a channel where the
+/// statistics are the batch's.
 pub(crate) fn coefficients<C: Real>(
     with: &Normalization<&[C]>,
+    scales: Option<&[C]>,
     channels: Range<usize>,
     means: impl Fn(usize) -> Option<[f64; 2]>,
 ) -> Coefficients<C, ALL_COEFFICIENTS> {
     Coefficients::new(channels, |c| {
         let [center, scale, shift, lift] = coefficients_of(with, c);
+        let scale = scales.map_or(scale, |scales| scales[c]);
         let (none, one) = (C::default(), C::nearest(1.0));
         let Some([mean_gamma, mean_beta]) = means(c) else {
             return [center, scale, none, none, none, shift, lift, one];
@@ -205,7 +208,8 @@ impl<'a, 'm, S: Simd, T: SimdElement, const RECOMPUTE_V: bool, const N: usize>
     fn begin<const A: usize>(&mut self, simd: S, spans: [Span; A]) -> Self::Streams<'_, A> {
         let dy = self.memory.inputs(spans);
         let dresidual = self.memory.seconds(spans);
-        let needs_x = self.of_batch || RECOMPUTE_V;
+        let activation = self.activation.streams(self.view, spans);
+        let needs_x = self.of_batch || RECOMPUTE_V || activation.is_of_output();
         let streams = InputStreams {
             of_batch: self.of_batch,
             has_two_factors: self.has_two_factors,
@@ -215,7 +219,7 @@ impl<'a, 'm, S: Simd, T: SimdElement, const RECOMPUTE_V: bool, const N: usize>
             dresidual: dresidual.unwrap_or_else(StridedSpansMut::none),
             // Where x is not needed, it may be empty.
             x: if needs_x { self.x.strided(spans) } else { dy },
-            activation: self.activation.streams(self.view, spans),
+            activation,
             next: self.next.next_bundle(simd),
         };
         streams.dx.prefetch_ends(simd);
@@ -260,8 +264,12 @@ impl<'a, 'm, S: Simd, T: SimdElement, const RECOMPUTE_V: bool, const N: usize>
                     x_scale,
                 ] = with[l];
                 let mut lifted = dv[l];
-                if opaque(streams.of_batch || RECOMPUTE_V) {
+                if opaque(streams.of_batch || RECOMPUTE_V) || activation.is_of_output() {
                     lifted = streams.x.read(simd, at + l * LANES, count);
+                }
+                if !RECOMPUTE_V && activation.is_of_output() {
+                    let at = at + l * LANES;
+                    activation.apply_to_output(simd, at, count, &mut dv[l], &mut lifted);
                 }
                 for i in 0..A {
                     lifted[i] = lifted[i].sub(center).mul(lift);
@@ -288,6 +296,10 @@ impl<'a, 'm, S: Simd, T: SimdElement, const RECOMPUTE_V: bool, const N: usize>
             for l in 0..L {
                 let [center, scale, mean_gradient, x_slope, offset, shift, ..] = with[l];
                 let mut centred = streams.x.read(simd, at + l * LANES, count);
+                if !RECOMPUTE_V && activation.is_of_output() {
+                    let at = at + l * LANES;
+                    activation.apply_to_output(simd, at, count, &mut dv[l], &mut centred);
+                }
                 for i in 0..A {
                     centred[i] = centred[i].sub(center);
                 }
@@ -313,6 +325,10 @@ impl<'a, 'm, S: Simd, T: SimdElement, const RECOMPUTE_V: bool, const N: usize>
                         v[i] = v[i].sub(center).mul_add(scale, shift);
                     }
                     activation.apply_recomputed(simd, &mut dv[l], v);
+                } else if activation.is_of_output() {
+                    let at = at + l * LANES;
+                    let mut y = streams.x.read(simd, at, count);
+                    activation.apply_to_output(simd, at, count, &mut dv[l], &mut y);
                 }
                 for i in 0..A {
                     dx[l][i] = dv[l][i].mul(scale);

@@ -39,7 +39,7 @@ pub(crate) fn is_lifted<C: Real>(with: &Normalization<&[C]>, channel: usize) -> 
 /// large beside the deviation.
 pub(crate) fn center_of<C: Real>(with: &Normalization<&[C]>, channel: usize) -> (C, f64) {
     let (mean, low) = (with.mean[channel], with.mean_low[channel].value());
-    if with.inv_std[channel].value() * C::LARGEST < 16.0 {
+    if with.inv_std[channel].value().abs() * C::LARGEST < 16.0 {
         return (C::default(), mean.value() + low);
     }
     let [scale, lift] = factors_of(with, channel).map(C::value);

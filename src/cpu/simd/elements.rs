@@ -19,6 +19,8 @@ pub trait SimdElement: Numeric {
     const ROUNDS_TO_ZERO: Self::Scalar;
     /// The least computed value that is stored as 6 or more: ReLU6's output is less than 6 below it.
     const ROUNDS_TO_SIX: Self::Scalar;
+    /// Half of what is from 1 to the next value that is stored.
+    const ROUNDOFF: Self::Scalar;
     /// How many times sixteen elements fill a cache line, at least once.
     const VECTORS_IN_LINE: usize = {
         let bytes = LANES * size_of::<Self>();
@@ -59,7 +61,7 @@ pub trait SimdElement: Numeric {
 /// `$vector` is the level's vector of `$scalar`; `$i` counts the vectors in a cache line.
 macro_rules! simd_element {
     (
-        $element:ty, computed in $scalar:ty as $vector:ident, lines of [$($i:literal),+] ($line:literal), zero up to $zero:expr, six from $six:expr,
+        $element:ty, computed in $scalar:ty as $vector:ident, lines of [$($i:literal),+] ($line:literal), zero up to $zero:expr, six from $six:expr, roundoff $roundoff:expr,
         $splat:ident $load_compute:ident
         $load:ident $store:ident $store_non_temporal:ident $load_partial:ident $store_partial:ident
         $store_quantized:ident
@@ -69,6 +71,7 @@ macro_rules! simd_element {
             type Vector<S: Simd> = S::$vector;
             const ROUNDS_TO_ZERO: $scalar = $zero;
             const ROUNDS_TO_SIX: $scalar = $six;
+            const ROUNDOFF: $scalar = $roundoff;
 
             #[inline(always)]
             fn splat<S: Simd>(simd: S, value: $scalar) -> S::$vector {
@@ -117,14 +120,14 @@ macro_rules! simd_element {
 }
 
 simd_element!(
-    f32, computed in f32 as F32, lines of [0] (1), zero up to 0.0, six from 6.0,
+    f32, computed in f32 as F32, lines of [0] (1), zero up to 0.0, six from 6.0, roundoff f32::EPSILON / 2.0,
     splat_f32 load_f32
     load_f32 store_f32 store_non_temporal_f32 load_partial_f32 store_partial_f32
     store_quantized_f32
 );
 
 simd_element!(
-    f64, computed in f64 as F64, lines of [0] (1), zero up to 0.0, six from 6.0,
+    f64, computed in f64 as F64, lines of [0] (1), zero up to 0.0, six from 6.0, roundoff f64::EPSILON / 2.0,
     splat_f64 load_f64
     load_f64 store_f64 store_non_temporal_f64 load_partial_f64 store_partial_f64
     store_quantized_f64
@@ -132,7 +135,7 @@ simd_element!(
 
 // 2^-25, half the smallest half, and 6 − 2^-9, half a step below: ties go to even, to zero and to 6.
 simd_element!(
-    f16, computed in f32 as F32, lines of [0, 1] (2), zero up to 1.0 / (1 << 25) as f32, six from 6.0 - 1.0 / (1 << 9) as f32,
+    f16, computed in f32 as F32, lines of [0, 1] (2), zero up to 1.0 / (1 << 25) as f32, six from 6.0 - 1.0 / (1 << 9) as f32, roundoff 1.0 / (1 << 11) as f32,
     splat_f32 load_f32
     load_f16 store_f16 store_non_temporal_f16 load_partial_f16 store_partial_f16
     store_quantized_f32
@@ -140,7 +143,7 @@ simd_element!(
 
 // 2^-134, half the smallest bfloat16, and 6 − 2^-6: ties go to even here too.
 simd_element!(
-    bf16, computed in f32 as F32, lines of [0, 1] (2), zero up to f32::from_bits(0x0000_8000), six from 6.0 - 1.0 / (1 << 6) as f32,
+    bf16, computed in f32 as F32, lines of [0, 1] (2), zero up to f32::from_bits(0x0000_8000), six from 6.0 - 1.0 / (1 << 6) as f32, roundoff 1.0 / (1 << 8) as f32,
     splat_f32 load_f32
     load_bf16 store_bf16 store_non_temporal_bf16 load_partial_bf16 store_partial_bf16
     store_quantized_f32

@@ -2,37 +2,53 @@
 
 use crate::backend::epilogue::ActivationBackward;
 use crate::backend::operands::{Normalization, StatisticsSource};
+use crate::backend::saved_activation::SavedActivation;
 use crate::cpu::kernels::KernelElement;
-use crate::cpu::kernels::coefficients::is_lifted;
-use crate::error::{Error, Result};
-use crate::numeric::Numeric;
+use crate::cpu::steps::output_normalization::OutputNormalization;
+use crate::error::Result;
 
 /// x, what it was normalized with, and by which activation.
 #[derive(Debug)]
 pub struct BackwardParams<'a, T: KernelElement> {
     pub(crate) x: &'a [T],
-    pub(crate) with: Normalization<&'a [T::Scalar]>,
+    with: Normalization<&'a [T::Scalar]>,
+    /// What is read in `with`'s place, where x is y.
+    output: Option<OutputNormalization<'a, T::Scalar>>,
     pub(crate) source: StatisticsSource,
     pub(crate) activation: ActivationBackward<&'a [u8], &'a [T]>,
 }
 
-impl<T: KernelElement> BackwardParams<'_, T> {
-    /// That γ·inv_std is one factor.
-    ///
+impl<'a, T: KernelElement> BackwardParams<'a, T> {
     /// # Errors
-    /// [`Error::Value`] that names the first channel of which γ·inv_std is beyond the type.
-    pub(crate) fn check_one_factor(&self, what: &'static str) -> Result<()> {
-        let Some(channel) =
-            (0..self.with.gamma.len()).find(|&channel| is_lifted(&self.with, channel))
-        else {
-            return Ok(());
+    /// Where x is y, [`crate::Error::Value`] that names the first channel of which γ has no inverse, or γ·inv_std is beyond the type.
+    pub(crate) fn new(
+        x: &'a [T],
+        with: Normalization<&'a [T::Scalar]>,
+        source: StatisticsSource,
+        activation: ActivationBackward<&'a [u8], &'a [T]>,
+    ) -> Result<Self> {
+        let output = match activation.saved {
+            SavedActivation::Output(_) => Some(OutputNormalization::of(&with)?),
+            _ => None,
         };
-        let [gamma, inv_std] =
-            [self.with.gamma, self.with.inv_std].map(|values| values[channel].value());
-        Err(Error::Value {
-            what,
-            found: format!("{gamma:e} times {inv_std:e}, of channel {channel}"),
-            needed: "a product that the parameters' type can hold",
+        Ok(Self {
+            x,
+            with,
+            output,
+            source,
+            activation,
         })
+    }
+
+    pub(crate) fn with(&self) -> Normalization<&[T::Scalar]> {
+        match &self.output {
+            Some(output) => output.normalization(),
+            None => self.with,
+        }
+    }
+
+    /// γ·inv_std of each channel, where it is not what x, or what x̂ is found of, is multiplied by.
+    pub(crate) fn scales(&self) -> Option<&[T::Scalar]> {
+        self.output.as_ref().map(OutputNormalization::scales)
     }
 }

@@ -132,7 +132,7 @@ impl ChannelSums {
 
     /// Takes out what the rounding of the mean put into products with x̂.
     fn correct_for_center<T: KernelElement>(&mut self, pass: &DoubleBackward<'_, T>, first: usize) {
-        let with = pass.params.with;
+        let with = pass.params.with();
         correct_for_center(&mut self.gradient, &with, first);
         correct_for_center(&mut self.outer, &with, first);
     }
@@ -150,7 +150,7 @@ struct TileSums<'a, T: KernelElement> {
 impl<'a, T: KernelElement> TileSums<'a, T> {
     fn new(pass: &'a DoubleBackward<'a, T>) -> Self {
         let (view, params) = (pass.view, pass.params);
-        let with = params.with;
+        let with = params.with();
         let reduction = |activation| Reduction::new(view, params.x, with, activation);
         let of_batch = params.source == StatisticsSource::Batch;
         let outer = pass.of.input.filter(|_| of_batch);
@@ -196,7 +196,7 @@ impl<'a, T: KernelElement> TileSums<'a, T> {
     /// Enlarged by a power of two, for products of subnormal numbers lose bits; where that overflows, as they are.
     fn products(&self, cpu: &Cpu, tile: &Tile, outer: &[T], sums: &ChannelSums) -> Scratch<f64> {
         let (view, params) = (self.pass.view, self.pass.params);
-        let (with, channels) = (params.with, tile.channels(view));
+        let (with, channels) = (params.with(), tile.channels(view));
         let first = channels.start;
         let coefficients: Coefficients<_, { gradient_products::COEFFICIENTS }> =
             Coefficients::new(channels, |c| {
@@ -258,7 +258,7 @@ impl<T: KernelElement> DoubleBackward<'_, T> {
         let first = channels.start;
         let given = |array: Option<&[T::Scalar]>, c: usize| array.map_or(0.0, |all| all[c].value());
         double_backward::coefficients(
-            &self.params.with,
+            &self.params.with(),
             channels,
             |c| self.means(sums, c - first),
             |c| OfParameters {
@@ -320,7 +320,7 @@ impl<T: KernelElement> DoubleBackward<'_, T> {
             } else {
                 sums.products[i]
             };
-            *out = T::Scalar::nearest(self.params.with.inv_std[first + i].value() * products);
+            *out = T::Scalar::nearest(self.params.with().inv_std[first + i].value() * products);
         }
     }
 }

@@ -110,7 +110,7 @@ pub(crate) fn backward<T: KernelElement>(
     params: &BackwardParams<'_, T>,
     dresidual: Option<&mut [T]>,
 ) -> AffineGradients {
-    let (x, with, activation) = (params.x, params.with, params.activation);
+    let (x, with, activation) = (params.x, params.with(), params.activation);
     let of_batch = params.source == StatisticsSource::Batch;
     let count = view.values_per_channel();
     let tiling = view.for_statistics(pass_arrays::BACKWARD, size_of::<T>());
@@ -145,7 +145,8 @@ pub(crate) fn backward<T: KernelElement>(
                     ]
                 })
             };
-            let coefficients = backward_input::coefficients(&with, channels, means);
+            let scales = params.scales();
+            let coefficients = backward_input::coefficients(&with, scales, channels, means);
             *taken = T::input(
                 cpu,
                 InputTile {

@@ -83,7 +83,7 @@ pub(crate) fn reduce<T: KernelElement>(
     dy: &[T],
     params: &BackwardParams<'_, T>,
 ) -> AffineGradients {
-    let (view, with) = (&tiling.view, params.with);
+    let (view, with) = (&tiling.view, params.with());
     let reduction = Reduction::new(view, params.x, with, params.activation);
     let bytes = size_of_val(dy) + size_of_val(params.x);
     let parts = cpu.threads.map(
@@ -118,7 +118,10 @@ pub(crate) fn input<T: KernelElement>(
     dresidual: Option<&mut [T]>,
 ) {
     let (of_batch, view) = (params.source == StatisticsSource::Batch, &tiling.view);
-    let coefficients = backward_input::coefficients(&params.with, 0..view.channels, means);
+    let coefficients = {
+        let channels = 0..view.channels;
+        backward_input::coefficients(&params.with(), params.scales(), channels, means)
+    };
     let outputs = Outputs {
         map: dy_to_dx,
         second: dresidual,

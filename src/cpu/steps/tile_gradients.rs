@@ -97,7 +97,7 @@ impl<'a, T: KernelElement> Reduction<'a, T> {
 
 /// What the products of a channel are enlarged by: by nothing, where inv_std has no room for it.
 fn enlargement_of<C: Real>(inv_std: C) -> f64 {
-    if inv_std.value() * C::ENLARGES_PRODUCTS <= C::LARGEST {
+    if inv_std.value().abs() * C::ENLARGES_PRODUCTS <= C::LARGEST {
         C::ENLARGES_PRODUCTS
     } else {
         1.0

@@ -20,6 +20,7 @@ pub mod double_backward_lengths;
 pub mod errors;
 pub mod factors;
 pub mod forward;
+pub mod from_output;
 pub mod gradient_sums;
 pub mod layers;
 pub mod memory;
@@ -108,6 +109,7 @@ macro_rules! for_each_check {
             split::shared_parameters_have_the_sum_of_all_gradients,
             quantized::wrong_lengths_of_quantized_inference_are_refused,
             double_backward::a_device_has_second_derivatives_or_writes_nothing,
+            from_output::a_device_goes_back_from_y_or_writes_nothing,
             double_backward_lengths::wrong_lengths_of_second_derivatives_are_refused,
             synchronized::ranks_are_one_batch_in_f32,
             synchronized::ranks_are_one_batch_in_f16,
@@ -124,7 +126,8 @@ macro_rules! for_each_check {
     };
 }
 
-/// What only the processor's own operands (slices) can show, and what only the processor has: second derivatives.
+/// What only the processor's own operands (slices) can show, and what only the processor has: second derivatives, and backward
+/// from y.
 #[macro_export]
 macro_rules! for_each_check_of_slices {
     ($tests:ident) => {
@@ -159,6 +162,13 @@ macro_rules! for_each_check_of_slices {
             quantized::what_is_not_finite_is_quantized,
             quantized::nothing_outside_is_quantized,
             quantized::threads_change_no_bit_of_quantized_inference,
+            from_output::backward_from_y_matches_the_textbook_in_f32,
+            from_output::backward_from_y_matches_the_textbook_in_f16,
+            from_output::backward_from_y_matches_the_textbook_in_bf16,
+            from_output::backward_from_y_matches_the_textbook_in_f64,
+            from_output::backward_from_y_of_large_arrays_matches_the_textbook,
+            from_output::a_gamma_of_any_size_goes_back_from_y,
+            from_output::threads_change_no_bit_of_a_backward_from_y,
         }
     };
 }
