@@ -52,6 +52,8 @@ struct ArrayShape {
     i64 channels;
     i64 spatial;
     i64 packets; // of a plane or of a row
+    // Of a channel's `spatial` values those that lie together: all, or by columns one, where a row is several of the array's.
+    i64 neighbours;
 };
 
 // Which part of the work a block has, as the launch plan says.

@@ -67,11 +67,12 @@ DEVICE void sum_lanes(
         }
     }
     const u32 rows = column.rows < together ? column.rows : together;
-    const u32 spatial = static_cast<u32>(a.shape.spatial);
+    const u32 spatial = static_cast<u32>(a.shape.spatial), neighbours = static_cast<u32>(a.shape.neighbours);
     sum_by_channel(
         tile.channels, rows * spatial,
         [&](u32 channel, u32 entry) {
-            const u32 of_tile = channel * spatial + entry % spatial;
+            const u32 of_row = entry % spatial;
+            const u32 of_tile = (of_row / neighbours * tile.channels + channel) * neighbours + of_row % neighbours;
             return scratch[of_tile % LANES * slots + entry / spatial * column.width + of_tile / LANES];
         },
         of_channel);

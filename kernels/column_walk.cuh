@@ -1,9 +1,12 @@
-// Rows of which every column belongs to a channel: channels last and (N, C), where a channel is one column; and channels
-// first with planes under 512 bytes, where a row is a sample and a channel is S neighbouring columns.
+// Rows of which every column belongs to a channel: channels last and (N, C), where a channel is one column; channels
+// first with planes under 512 bytes, where a row is a sample and a channel is S neighbouring columns; and channels last and
+// (N, C) where C values do not end with a packet, but those of some rows do: these are joined to one, in which a channel is
+// every C-th column, and whose channels are all of one group.
 //
-// `batch` counts the rows, `spatial` the columns of a channel, `packets` the packets of a row. A block has some whole
-// channels and some rows; a thread has one packet's columns and every so many-th row, so what it needs of its channels
-// stays in registers. Packets begin at multiples of 16 bytes from a row's begin; a group of channels begins at a packet.
+// `batch` counts the rows, `spatial` the columns of a channel, `neighbours` those of them that lie together, `packets` the
+// packets of a row. A block has some whole channels and some rows; a thread has one packet's columns and every so many-th
+// row, so what it needs of its channels stays in registers. Packets begin at multiples of 16 bytes from a row's begin; a group
+// of channels begins at a packet.
 #pragma once
 #include "forms.cuh"
 #include "sums.cuh"
@@ -81,7 +84,8 @@ struct Column {
     }
     // Which of the tile's channels a lane belongs to.
     DEVICE u32 channel(const Arguments& a, int lane) const {
-        return (x * LANES + static_cast<u32>(lane)) / static_cast<u32>(a.shape.spatial);
+        const u32 of_tile = x * LANES + static_cast<u32>(lane);
+        return of_tile / static_cast<u32>(a.shape.neighbours) % static_cast<u32>(a.shape.channels);
     }
     // What a lane needs of its channel, for all lanes: kept in registers from row to row.
     template <class Coefficients>

@@ -20,7 +20,7 @@ DEVICE Compute finite_or_zero(Compute value) {
 // A channel's first value as it lies in memory, and the reference that it is.
 template <class T>
 DEVICE typename T::Bits first_bits_of(const Arguments& a, i64 channel) {
-    return static_cast<const typename T::Bits*>(a.arrays.x)[channel * a.shape.spatial];
+    return static_cast<const typename T::Bits*>(a.arrays.x)[channel * a.shape.neighbours];
 }
 template <class T>
 DEVICE double reference_from(typename T::Bits first) {

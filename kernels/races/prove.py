@@ -38,15 +38,15 @@ def launch(kernel, cluster):
     way = "forward" if "forward" in kernel else "backward"
     lanes = 8 if kernel.endswith("f16") else 4
     f64 = {152: 1e-5, 160: 0.1, 168: 1.0, 176: 512.0, 184: 0.0}
-    choices = {248: 0, 252: 0, 256: 1, 260: 0, 264: 7, 268: 0}
+    choices = {256: 0, 260: 0, 264: 1, 268: 0, 272: 7, 276: 0}
     if kernel.startswith("planes"):
-        # batch, channels, spatial, packets, tile; tiles, group, kept rows
-        sizes = {192: 2, 200: 2, 208: 64 * lanes, 216: 64, 224: 128 // cluster}
-        counts = {232: cluster, 236: 0, 240: 0}
+        # batch, channels, spatial, packets, neighbours, tile; tiles, group, kept rows
+        sizes = {192: 2, 200: 2, 208: 64 * lanes, 216: 64, 224: 64 * lanes, 232: 128 // cluster}
+        counts = {240: cluster, 244: 0, 248: 0}
         blocks, threads, shared = 2 * cluster, 128, 2 * 16 * 128
     else:
-        sizes = {192: 16 * cluster, 200: 2 * lanes, 208: 1, 216: 2, 224: 16}
-        counts = {232: cluster, 236: 2 * lanes, 240: 16}
+        sizes = {192: 16 * cluster, 200: 2 * lanes, 208: 1, 216: 2, 224: 1, 232: 16}
+        counts = {240: cluster, 244: 2 * lanes, 248: 16}
         blocks, threads = cluster, 64
         shared = 2 * 16 * 2 * 16 + 128 * lanes * 16 + 2 * lanes * (16 + 7 * 4)
     arguments = [("f64", f64), ("u64", sizes), ("u32", counts | choices)]

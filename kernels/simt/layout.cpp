@@ -16,6 +16,7 @@ std::size_t simt_layout(std::size_t* numbers, std::size_t capacity) {
         FIELD(numbers.epsilon), FIELD(numbers.running_weight), FIELD(numbers.variance_correction),
         FIELD(numbers.count), FIELD(numbers.parameter),
         FIELD(shape.batch), FIELD(shape.channels), FIELD(shape.spatial), FIELD(shape.packets),
+        FIELD(shape.neighbours),
         FIELD(partition.tile), FIELD(partition.tiles), FIELD(partition.group_channels), FIELD(partition.kept_rows),
         FIELD(choices.activation), FIELD(choices.saved), FIELD(choices.batch_statistics), FIELD(choices.reverse),
         FIELD(choices.aligned), FIELD(choices.only_finite),

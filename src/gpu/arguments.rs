@@ -55,6 +55,7 @@ pub struct ArrayShape {
     pub channels: i64,
     pub spatial: i64,
     pub packets: i64,
+    pub neighbours: i64,
 }
 
 /// Which part of the work a block has.

@@ -1,7 +1,7 @@
 //! How columns are grouped, and the shared memory that a block needs for its group: `ColumnShared` of
 //! `kernels/column_walk.cuh` in numbers.
 
-use crate::gpu::plan::descriptor::{PACKET_BYTES, TensorDescriptor};
+use crate::gpu::plan::descriptor::{PACKET_BYTES, TensorDescriptor, common_divisor};
 use crate::gpu::plan::occupancy::THREADS;
 
 /// Slots of lane sums: `SUM_SLOTS` of `kernels/column_walk.cuh`.
@@ -21,9 +21,15 @@ pub(super) struct ColumnGroup {
 }
 
 impl ColumnGroup {
-    /// Of about so many packets: whole channels that end where a packet does.
+    /// Of about so many packets: whole channels that end where a packet does, or all of them where rows are joined.
     pub(super) fn of(descriptor: &TensorDescriptor, packets: usize) -> Self {
         let lanes = descriptor.lanes();
+        if descriptor.joins_rows() {
+            return Self {
+                channels: descriptor.channels,
+                packets: descriptor.packets(),
+            };
+        }
         let least = lanes / common_divisor(lanes, descriptor.spatial);
         let least_packets = least * descriptor.spatial / lanes;
         // No wider than a row, and than a block has threads.
@@ -35,11 +41,6 @@ impl ColumnGroup {
         debug_assert!(group.packets <= THREADS);
         group
     }
-}
-
-/// Both are powers of two times something; only the power of two that `lanes` is matters.
-fn common_divisor(lanes: usize, spatial: usize) -> usize {
-    lanes.min(1 << spatial.trailing_zeros())
 }
 
 /// Bytes of dynamic shared memory of a block that keeps some packets.

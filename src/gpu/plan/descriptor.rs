@@ -10,12 +10,15 @@ const SMALLEST_PLANE: usize = 512;
 /// Bytes of a packet, the most that a thread reads at once: `Width` of `kernels/element.cuh`.
 pub(super) const PACKET_BYTES: usize = 16;
 
+/// Packets of joined rows at the most, as of the widest group of columns that is planned: rows that take more are left as they are.
+const WIDEST_JOINED: usize = 64;
+
 /// How an array's values lie. (A kernel's [`Family`] may also be of no such array.)
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Arrangement {
     /// N·C planes of S neighbouring values.
     Planes,
-    /// N rows of C·S columns, S neighbouring columns to a channel.
+    /// N rows of C·S columns, S to a channel: neighbours, or where each row is S joined ones of the array, C columns apart.
     Columns,
 }
 
@@ -39,6 +42,8 @@ pub struct TensorDescriptor {
     pub channels: usize,
     /// Values of a plane, or columns of a channel.
     pub spatial: usize,
+    /// How many of these lie together: all, or one.
+    pub neighbours: usize,
     /// Bytes of a value.
     pub value_bytes: usize,
 }
@@ -61,13 +66,36 @@ impl TensorDescriptor {
         } else {
             Arrangement::Planes
         };
-        Self {
+        let described = Self {
             arrangement,
             batch,
             channels,
             spatial,
+            neighbours: spatial,
             value_bytes,
+        };
+        described.with_rows_joined().unwrap_or(described)
+    }
+
+    /// The same of which as few rows are one as end where a packet does, if it takes several: each would begin within a packet that the
+    /// one before it ends in, and short ones leave most of a packet empty.
+    fn with_rows_joined(self) -> Option<Self> {
+        if self.arrangement == Arrangement::Planes || self.spatial > 1 {
+            return None;
         }
+        let rows = self.lanes() / common_divisor(self.lanes(), self.channels);
+        let joined = Self {
+            batch: self.batch / rows,
+            spatial: rows,
+            ..self
+        };
+        let is_whole = self.batch.is_multiple_of(rows) && joined.packets() <= WIDEST_JOINED;
+        (rows > 1 && is_whole).then_some(joined)
+    }
+
+    /// Whether its rows are several of the array's: then channels are no neighbouring columns, and all are one group.
+    pub(super) fn joins_rows(&self) -> bool {
+        self.neighbours < self.spatial
     }
 
     /// No array.
@@ -77,6 +105,7 @@ impl TensorDescriptor {
             batch: 0,
             channels: 0,
             spatial: 0,
+            neighbours: 0,
             value_bytes: 1,
         }
     }
@@ -128,6 +157,11 @@ impl TensorDescriptor {
     }
 }
 
+/// The largest divisor of both, where `lanes` is a power of two.
+pub(super) fn common_divisor(lanes: usize, count: usize) -> usize {
+    lanes.min(1 << count.trailing_zeros())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -175,6 +209,34 @@ mod tests {
         assert_eq!(
             (flat.arrangement, flat.batch, flat.spatial),
             (Arrangement::Columns, 4096, 1)
+        );
+    }
+
+    #[test]
+    fn rows_that_end_within_a_packet_are_joined() {
+        let of = |dims: &[usize], dtype| {
+            let joined = descriptor(dims, Layout::ChannelsLast, dtype);
+            (
+                joined.batch,
+                joined.spatial,
+                joined.neighbours,
+                joined.packets(),
+            )
+        };
+        // Four values of two channels in 16 bytes of halves, eight of three in 48.
+        assert_eq!(of(&[16, 10, 2], DType::F16), (40, 4, 1, 1));
+        assert_eq!(of(&[16, 10, 3], DType::F16), (20, 8, 1, 3));
+        assert_eq!(of(&[16, 10, 100], DType::F32), (160, 1, 1, 25));
+        assert_eq!(of(&[16, 10, 100], DType::F16), (80, 2, 1, 25));
+        // Rows that are left over have nobody to join.
+        assert_eq!(of(&[3, 7, 2], DType::F16), (21, 1, 1, 1));
+        // Too wide: 129 packets.
+        assert_eq!(of(&[16, 10, 129], DType::F16), (160, 1, 1, 17));
+        // Samples of small planes are no rows of single columns.
+        let planes = descriptor(&[8, 3, 31], Layout::ChannelsFirst, DType::F16);
+        assert_eq!(
+            (planes.batch, planes.spatial, planes.neighbours),
+            (8, 31, 31)
         );
     }
 

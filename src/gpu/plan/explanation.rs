@@ -8,7 +8,8 @@ use crate::gpu::plan::candidates::query::PlanQuery;
 use crate::gpu::plan::choice::{Considered, Reason, consider};
 use crate::gpu::plan::cost::constants::{KERNELS, KernelConstants};
 use crate::gpu::plan::cost::waves::Bound;
-use crate::gpu::plan::descriptor::TensorDescriptor;
+use crate::gpu::plan::cost::{Prediction, predict};
+use crate::gpu::plan::descriptor::{Arrangement, TensorDescriptor};
 use crate::gpu::plan::launch_plan::{Direction, LaunchPlan, PassPlan};
 use crate::gpu::plan::tuning::Tuning;
 use crate::shape::Shape;
@@ -84,6 +85,32 @@ impl Explanation {
             index,
             reason,
         }
+    }
+
+    /// What the fastest plan would take by which blocks take groups of columns one after the other, of which there is no kernel: fewer at
+    /// once, so that more of their rows are kept on the chip. None where there are no columns, or too few of them.
+    pub fn columns_in_turn(&self) -> Option<Prediction> {
+        if self.descriptor.arrangement == Arrangement::Planes || !self.device.cooperative {
+            return None;
+        }
+        let query = PlanQuery {
+            direction: self.direction,
+            descriptor: &self.descriptor,
+            dtype: self.dtype,
+            device: &self.device,
+            tuning: &Tuning::default(),
+        };
+        let predicted = query.columns_in_turn().into_iter().map(|plan| {
+            let plan = PassPlan::Whole(plan);
+            predict(
+                self.direction,
+                &self.descriptor,
+                &plan,
+                &self.device,
+                &KERNELS,
+            )
+        });
+        predicted.min_by(|one, other| one.seconds.total_cmp(&other.seconds))
     }
 
     /// The plan that is chosen.

@@ -116,6 +116,7 @@ impl LaunchPlan {
             channels: signed(descriptor.channels),
             spatial: signed(descriptor.spatial),
             packets: signed(descriptor.packets()),
+            neighbours: signed(descriptor.neighbours),
         };
         arguments.partition = Partition {
             tile: signed(self.tile),

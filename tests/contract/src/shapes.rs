@@ -52,6 +52,7 @@ pub fn large() -> Vec<Shape> {
         Shape::channels_last(&[4, 33, 35, 40]).unwrap(),
         Shape::channels_last(&[40_003, 3]).unwrap(),
         Shape::channels_last(&[5003, 67]).unwrap(),
+        Shape::channels_last(&[40_008, 6]).unwrap(),
         Shape::channels_last(&[131, 2051]).unwrap(),
         Shape::channels_last(&[3, 100_003]).unwrap(),
         Shape::channels_last(&[2, 77, 1031]).unwrap(),

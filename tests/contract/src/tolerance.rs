@@ -118,7 +118,12 @@ impl Additions {
     fn on_gpu(shape: &Shape, value_bytes: usize) -> Self {
         let lanes = 16 / value_bytes;
         let (rows, spatial) = rows_and_spatial(shape);
-        let of_a_thread = if spatial * value_bytes < 512 {
+        let of_a_thread = if spatial == 1 && !shape.channels().is_multiple_of(lanes) {
+            // As they are, or joined to a row as wide as all channels: either way each thread has its share of all packets, but for
+            // those threads that find no packet of a row.
+            let packets = (rows * shape.channels()).div_ceil(lanes) + rows;
+            packets.div_ceil(256 - 64)
+        } else if spatial * value_bytes < 512 {
             // A group of channels is 16 packets wide, or as wide as channels take that end where a packet does.
             let row = (shape.channels() * spatial).div_ceil(lanes);
             let group = row.min(16).max(spatial);

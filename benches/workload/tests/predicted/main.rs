@@ -5,6 +5,7 @@
 mod before;
 mod idle;
 mod section;
+mod unwritten;
 
 use std::path::Path;
 use std::{env, fs};

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fmt::Write;
 
+use batchnorm::gpu::plan::cost::Unwritten;
 use batchnorm::gpu::plan::cost::constants::{
     AMPERE, Constant, HOPPER, KERNELS, OTHER, SEGMENTS, Status,
 };
@@ -12,21 +13,27 @@ use batchnorm::{DType, Layout, Shape};
 use workload::table;
 
 use crate::before::{self, Row};
+use crate::unwritten;
 
-const DEVICES: [(&str, Attributes); 2] = [("H100", Attributes::H100), ("H200", Attributes::H200)];
+pub(crate) const DEVICES: [(&str, Attributes); 2] =
+    [("H100", Attributes::H100), ("H200", Attributes::H200)];
 const TYPES: [(&str, DType, usize); 2] = [("f32", DType::F32, 4), ("f16", DType::F16, 2)];
-const PASSES: [(&str, Direction); 2] = [
+pub(crate) const PASSES: [(&str, Direction); 2] = [
     ("forward", Direction::Forward),
     ("backward", Direction::Backward),
 ];
 
 /// One row's figures.
-struct Predicted {
-    row: Row,
+pub(crate) struct Predicted {
+    pub row: Row,
     shape: Shape,
-    bytes: usize,
+    pub bytes: usize,
     before: Considered,
-    now: Considered,
+    pub now: Considered,
+    /// Seconds of the fastest plan of each form that there is not.
+    pub a_place_more: Option<f64>,
+    pub places_refilled: Option<f64>,
+    pub columns_in_turn: Option<f64>,
     told: String,
 }
 
@@ -40,7 +47,7 @@ pub(crate) fn write(before: &HashMap<Row, (Tuning, String)>) -> String {
     );
     goals(&mut text, &rows);
     pipelined(&mut text, &rows);
-    unwritten(&mut text, &rows);
+    unwritten::write(&mut text, &rows);
     table_of_rows(&mut text, &rows);
     constants(&mut text);
     text
@@ -70,12 +77,20 @@ fn rows(before: &HashMap<Row, (Tuning, String)>) -> Vec<Predicted> {
                         &before::kernels(),
                     );
                     let now = Explanation::of(&shape, dtype, direction, device, &Tuning::default());
+                    let fastest = |of: fn(&Unwritten) -> Option<f64>| {
+                        let busy = now.considered.iter().filter(|one| one.idle == 0);
+                        busy.filter_map(|one| of(&one.prediction.unwritten))
+                            .reduce(f64::min)
+                    };
                     rows.push(Predicted {
                         row,
                         shape,
                         bytes: shape.len() * value_bytes,
                         before: *then.chosen(),
                         now: *now.chosen(),
+                        a_place_more: fastest(|unwritten| unwritten.a_place_more),
+                        places_refilled: fastest(|unwritten| unwritten.places_refilled),
+                        columns_in_turn: now.columns_in_turn().map(|found| found.seconds),
                         told: told.clone(),
                     });
                 }
@@ -86,10 +101,25 @@ fn rows(before: &HashMap<Row, (Tuning, String)>) -> Vec<Predicted> {
 }
 
 /// A goal: of which rows, and what share.
-struct Goal {
-    name: &'static str,
-    share: [f64; 2],
+pub(crate) struct Goal {
+    pub name: &'static str,
+    pub share: [f64; 2],
     has: fn(&Shape, usize) -> bool,
+}
+
+impl Goal {
+    /// Those of some rows, in one direction on one device.
+    pub(crate) fn rows<'a>(
+        &self,
+        rows: &'a [Predicted],
+        device: &str,
+        pass: &str,
+    ) -> Vec<&'a Predicted> {
+        rows.iter()
+            .filter(|one| one.row[0] == device && one.row[4] == pass)
+            .filter(|one| (self.has)(&one.shape, one.bytes))
+            .collect()
+    }
 }
 
 const LARGE: usize = 50_000_000;
@@ -100,7 +130,7 @@ fn few_large_planes(shape: &Shape) -> bool {
         && shape.spatial() >= 65536
 }
 
-const GOALS: [Goal; 3] = [
+pub(crate) const GOALS: [Goal; 3] = [
     Goal {
         name: "channels first, from 50 MB",
         share: [0.90, 0.88],
@@ -129,11 +159,7 @@ fn goals(text: &mut String, rows: &[Predicted]) {
     for goal in &GOALS {
         for (device, _) in &DEVICES {
             for (index, (pass, _)) in PASSES.iter().enumerate() {
-                let of_goal: Vec<&Predicted> = rows
-                    .iter()
-                    .filter(|one| one.row[0] == *device && one.row[4] == *pass)
-                    .filter(|one| (goal.has)(&one.shape, one.bytes))
-                    .collect();
+                let of_goal = goal.rows(rows, device, pass);
                 let share = goal.share[index];
                 let reach = |of: fn(&Predicted) -> f64| {
                     let reached = of_goal.iter().filter(|one| of(one) >= share).count();
@@ -220,64 +246,6 @@ fn pipelined(text: &mut String, rows: &[Predicted]) {
     line(text, "");
 }
 
-/// What rows of a strategy would gain by forms that nobody has written.
-fn unwritten(text: &mut String, rows: &[Predicted]) {
-    line(
-        text,
-        "What is left to gain by forms of the kernels that there are not, by the same model, of the rows of 8 MB and more. With the next tile \
-         on its way while this one is reduced (multi-stage: `cp.async`, bulk copies): at the most, as if all bytes moved without a pause and \
-         only the first tile were waited for. Kernels on the chip would need room in shared memory for the next channel beside the one that they \
-         keep, so clusters twice as large or half as many blocks, which this bound leaves out. With the sums of a cluster pushed one way instead of asked for: half of the exchange.\n",
-    );
-    line(
-        text,
-        "| strategy | device | pass | rows | next tile in flight: rows that gain 5 % or more | mean | most | pushed sums: rows that gain 5 % or more | mean | most |",
-    );
-    line(text, "|---|---|---|---|---|---|---|---|---|---|");
-    for strategy in [
-        "planes_on_chip",
-        "columns_on_chip",
-        "columns_persistent",
-        "planes_ticketed",
-        "planes_pipelined",
-    ] {
-        for (device, _) in &DEVICES {
-            for (pass, _) in PASSES {
-                let of_strategy: Vec<&Predicted> = rows
-                    .iter()
-                    .filter(|one| one.row[0] == *device && one.row[4] == pass)
-                    .filter(|one| {
-                        one.bytes >= 8_000_000 && one.now.plan.to_string().starts_with(strategy)
-                    })
-                    .collect();
-                if of_strategy.is_empty() {
-                    continue;
-                }
-                let summary = |to: fn(&Considered) -> f64| {
-                    let gains: Vec<f64> = of_strategy
-                        .iter()
-                        .map(|one| one.now.prediction.seconds / to(&one.now) - 1.0)
-                        .collect();
-                    let mean = gains.iter().sum::<f64>() / gains.len() as f64;
-                    let most = gains.iter().copied().fold(0.0, f64::max);
-                    let worth = gains.iter().filter(|&&gain| gain >= 0.05).count();
-                    format!("{worth} | {:.1} % | {:.1} %", mean * 1e2, most * 1e2)
-                };
-                line(
-                    text,
-                    &format!(
-                        "| {strategy} | {device} | {pass} | {} | {} | {} |",
-                        of_strategy.len(),
-                        summary(|now| now.prediction.unwritten.next_in_flight),
-                        summary(|now| now.prediction.unwritten.pushed_sums),
-                    ),
-                );
-            }
-        }
-    }
-    line(text, "");
-}
-
 fn table_of_rows(text: &mut String, rows: &[Predicted]) {
     line(
         text,
@@ -353,6 +321,6 @@ fn constants(text: &mut String) {
     }
 }
 
-fn line(text: &mut String, line: &str) {
+pub(crate) fn line(text: &mut String, line: &str) {
     writeln!(text, "{line}").expect("a string takes everything");
 }

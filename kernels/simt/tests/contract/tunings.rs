@@ -88,6 +88,36 @@ fn columns_of_every_width_persistent() {
     }
 }
 
+/// Rows that do not end with a packet, of which two, four or eight do: joined rows of one packet, of several that do not divide a block's
+/// threads, and of as many as there may be.
+fn joined() -> [Shape; 5] {
+    [
+        Shape::channels_last(&[9, 40, 2]).unwrap(),
+        Shape::channels_last(&[8, 50, 3]).unwrap(),
+        Shape::channels_first(&[208, 42]).unwrap(),
+        Shape::channels_last(&[3, 7, 16, 12]).unwrap(),
+        Shape::channels_last(&[1024, 63]).unwrap(),
+    ]
+}
+
+#[test]
+fn joined_rows_in_every_way() {
+    for (strategy, kernel) in [
+        (Strategy::OnChip, "columns_on_chip"),
+        (Strategy::Persistent, "columns_persistent"),
+    ] {
+        let tuning = Tuning::default().strategy(strategy);
+        check::<f16>(&tuning, &joined(), kernel);
+        check::<f32>(&tuning, &joined()[..4], kernel);
+    }
+    let steps = Simt::on(SimtDriver::new(SimtDevice::hopper()).expect("memory"));
+    for shape in joined() {
+        for how in [How::Fused, How::Composed] {
+            check_backward::<f64, Simt>(&steps, &ordinary::<f64>(shape, 7), how);
+        }
+    }
+}
+
 /// The numbers of so many channels of halves leave two blocks of a multiprocessor no room: the plan takes steps instead.
 #[test]
 fn columns_too_wide_to_be_persistent_are_in_steps() {

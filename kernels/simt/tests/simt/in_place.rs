@@ -34,6 +34,7 @@ fn passes() -> [Pass; 2] {
                 channels: 2,
                 spatial: 1024,
                 packets: 256,
+                neighbours: 1024,
             },
             partition: Partition {
                 tile: 256,
@@ -50,6 +51,7 @@ fn passes() -> [Pass; 2] {
                 channels: 8,
                 spatial: 1,
                 packets: 2,
+                neighbours: 1,
             },
             partition: Partition {
                 tile: 16,

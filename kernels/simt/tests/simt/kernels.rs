@@ -20,7 +20,7 @@ fn arguments_are_laid_out_alike() {
         channel: gamma beta mean mean_low variance inv_std running_mean running_variance dgamma dbeta;
         workspace: counters partials;
         numbers: epsilon running_weight variance_correction count parameter;
-        shape: batch channels spatial packets;
+        shape: batch channels spatial packets neighbours;
         partition: tile tiles group_channels kept_rows;
         choices: activation saved batch_statistics reverse aligned only_finite;
     };

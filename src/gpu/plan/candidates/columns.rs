@@ -1,7 +1,7 @@
 //! Passes over rows of columns in one launch.
 
 use crate::gpu::attributes::Attributes;
-use crate::gpu::kernel::Kernel;
+use crate::gpu::kernel::{Kernel, Strategy};
 use crate::gpu::launch::Launch;
 use crate::gpu::plan::candidates::query::{Found, PlanQuery};
 use crate::gpu::plan::columns::{ColumnGroup, shared_bytes};
@@ -53,21 +53,39 @@ impl PlanQuery<'_> {
         at_once.dedup();
         for group in self.column_groups() {
             for &at_once in &at_once {
-                found.extend(self.persistent(kernel, &group, at_once));
+                let groups = self.descriptor.channels.div_ceil(group.channels);
+                found.extend(self.persistent(kernel, &group, groups, at_once));
             }
         }
     }
 
-    /// So many blocks at once.
+    /// What there is no kernel for: blocks that take fewer groups at once, and the others after them, so that each keeps more of its
+    /// rows between the passes.
+    pub(in crate::gpu::plan) fn columns_in_turn(&self) -> Found {
+        let kernel = self.kernel(Strategy::Persistent);
+        let mut found = Found::new();
+        for group in self.column_groups() {
+            let groups = self.descriptor.channels.div_ceil(group.channels);
+            let mut at_once: Vec<_> = (2..=groups).map(|turns| groups.div_ceil(turns)).collect();
+            at_once.dedup();
+            for groups_at_once in at_once {
+                found.extend(self.persistent(kernel, &group, groups_at_once, self.full()));
+            }
+        }
+        found
+    }
+
+    /// So many blocks at once, of so many groups.
     fn persistent(
         &self,
         kernel: Kernel,
         group: &ColumnGroup,
+        groups_at_once: usize,
         at_once: usize,
     ) -> Option<LaunchPlan> {
         let groups = self.descriptor.channels.div_ceil(group.channels);
         let rows_at_once = THREADS / group.packets;
-        let parts = (at_once / groups)
+        let parts = (at_once / groups_at_once)
             .min(most_tiles(self.descriptor.channels, 3 * groups))
             .min(self.descriptor.batch.div_ceil(4 * rows_at_once));
         if parts == 0 {
@@ -85,7 +103,7 @@ impl PlanQuery<'_> {
         Some(LaunchPlan {
             launch: Launch {
                 cooperative: true,
-                ..launch(kernel, tiles * groups, shared)
+                ..launch(kernel, tiles * groups_at_once, shared)
             },
             tile,
             tiles,

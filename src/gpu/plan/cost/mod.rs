@@ -6,6 +6,7 @@
 pub mod constants;
 mod rates;
 mod stages;
+mod unwritten;
 pub(super) mod waves;
 
 use crate::gpu::attributes::Attributes;
@@ -44,6 +45,10 @@ pub struct Prediction {
 pub struct Unwritten {
     /// With a block's next tile on its way while this one is reduced, at least.
     pub next_in_flight: f64,
+    /// The same with room in shared memory for one tile more, where there is room, and all that this costs.
+    pub a_place_more: Option<f64>,
+    /// The same on the chip, of packets that take the places of those that have been written.
+    pub places_refilled: Option<f64>,
     /// With sums that the blocks of a cluster push to each other.
     pub pushed_sums: f64,
 }
@@ -57,18 +62,20 @@ pub fn predict(
     kernels: &KernelConstants,
 ) -> Prediction {
     let rates = Rates::of(device);
-    let stages = stages::Query {
+    let query = stages::Query {
         direction,
         descriptor,
         device,
         rates: &rates,
         kernels,
-    }
-    .stages(plan);
+    };
+    let stages = query.stages(plan);
     let launch = rates.constants.launch.value * NANOSECOND;
     let (mut seconds, mut memory_bytes, mut cached_bytes) = (0.0, 0.0, 0.0);
     let mut unwritten = Unwritten {
         next_in_flight: 0.0,
+        a_place_more: None,
+        places_refilled: None,
         pushed_sums: 0.0,
     };
     let mut longest = (0.0, 0, 0.0, Bound::Latency);
@@ -83,6 +90,11 @@ pub fn predict(
             let (resident, waves) = (stage.resident, stage.waves(&rates));
             longest = (timed.seconds, resident, waves, timed.bound);
         }
+    }
+    if let PassPlan::Whole(whole) = plan {
+        let seconds = |stage: waves::Stage| launch + stage.time(&rates).seconds;
+        unwritten.a_place_more = query.with_a_place_more(whole).map(seconds);
+        unwritten.places_refilled = query.with_places_refilled(whole).map(seconds);
     }
     let (_, resident, waves, bound) = longest;
     let must = ((direction.arrays() + 1) * descriptor.bytes()) as f64;

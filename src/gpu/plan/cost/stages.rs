@@ -30,18 +30,20 @@ impl Query<'_> {
     /// One for each launch.
     pub(super) fn stages(&self, plan: &PassPlan) -> [Option<Stage>; 2] {
         match plan {
-            PassPlan::Whole(whole) => {
-                let stage = match (whole.launch.kernel.strategy, self.descriptor.arrangement) {
-                    (Strategy::Ticketed, _) => self.ticketed(whole),
-                    (Strategy::Pipelined, _) => self.pipelined(whole),
-                    (_, Arrangement::Planes) => self.planes_on_chip(whole),
-                    (_, Arrangement::Columns) => self.columns_resident(whole),
-                };
-                [Some(stage), None]
-            }
+            PassPlan::Whole(whole) => [Some(self.stage_of(whole)), None],
             PassPlan::Steps { reduce, write } => {
                 [Some(self.step(reduce, true)), Some(self.step(write, false))]
             }
+        }
+    }
+
+    /// That of a pass in one launch.
+    pub(super) fn stage_of(&self, plan: &LaunchPlan) -> Stage {
+        match (plan.launch.kernel.strategy, self.descriptor.arrangement) {
+            (Strategy::Ticketed, _) => self.ticketed(plan),
+            (Strategy::Pipelined, _) => self.pipelined(plan),
+            (_, Arrangement::Planes) => self.planes_on_chip(plan),
+            (_, Arrangement::Columns) => self.columns_resident(plan),
         }
     }
 
@@ -68,7 +70,16 @@ impl Query<'_> {
         let loads = self.kernels.resident_loads[self.index()].value;
         let kept = plan.kept_rows.min(plan.tile) as f64 / plan.tile as f64;
         let again = self.bytes(self.arrays()) * (1.0 - kept);
-        let cached = again.min(self.rates.cache_bytes);
+        let groups = self.descriptor.channels.div_ceil(plan.group_channels);
+        let at_once = plan.launch.blocks as usize / plan.tiles;
+        let cached = if at_once < groups {
+            // What is not kept of the groups of this turn, and what is written of them, are in the cache.
+            let of_turn = at_once as f64 / groups as f64;
+            let live = of_turn * (again + self.bytes(1.0));
+            again * (self.rates.cache_bytes / live).min(1.0)
+        } else {
+            again.min(self.rates.cache_bytes)
+        };
         let latency_again = if cached < again {
             constants.memory_latency
         } else {
@@ -81,14 +92,19 @@ impl Query<'_> {
         let delay = constants.column_reduction.value + exchange;
         let latencies = rounds(plan.tile, loads) * constants.memory_latency.value
             + rounds(plan.tile - plan.kept_rows.min(plan.tile), loads) * latency_again.value;
-        let blocks = plan.launch.blocks as usize;
+        // In turn each is a block to the model.
+        let blocks = groups * plan.tiles;
         let memory = self.bytes(self.arrays() + 1.0) + again - cached;
+        let stage = self.stage(plan, blocks, delay, latencies);
         Stage {
             memory: memory / self.segment_share(plan) / blocks as f64,
             cached: cached / blocks as f64,
             clocks: self.clocks() / self.busy_threads(plan) / blocks as f64,
             exchange: self.cluster_exchange(plan) * NANOSECOND,
-            ..self.stage(plan, blocks, delay, latencies)
+            most_at_once: stage.most_at_once.min(plan.launch.blocks as usize),
+            // Blocks of one group alone all wait for it.
+            in_step: at_once == 1 && plan.launch.cooperative,
+            ..stage
         }
     }
 
@@ -213,6 +229,7 @@ impl Query<'_> {
             resident,
             tiles_of_block: 1,
             most_at_once: self.most_at_once(launch.cluster as usize, resident),
+            in_step: false,
             memory: 0.0,
             cached: 0.0,
             clocks: 0.0,
@@ -245,7 +262,7 @@ impl Query<'_> {
         self.direction.arrays() as f64
     }
 
-    fn index(&self) -> usize {
+    pub(super) fn index(&self) -> usize {
         self.direction.arrays() - 1
     }
 
@@ -273,7 +290,7 @@ impl Query<'_> {
     }
 
     /// Clocks in which one multiprocessor would issue so many slots for every packet.
-    fn slots(&self, of_packet: f64) -> f64 {
+    pub(super) fn slots(&self, of_packet: f64) -> f64 {
         /// Warps that a multiprocessor issues for in a clock.
         const SCHEDULERS: f64 = 4.0;
         let packets = self.bytes(1.0) / PACKET_BYTES as f64;
@@ -281,7 +298,7 @@ impl Query<'_> {
     }
 
     /// Packets of a row of a group of columns.
-    fn group_packets(&self, plan: &LaunchPlan) -> usize {
+    pub(super) fn group_packets(&self, plan: &LaunchPlan) -> usize {
         (plan.group_channels * self.descriptor.spatial)
             .div_ceil(self.descriptor.lanes())
             .min(self.descriptor.packets())

@@ -13,6 +13,8 @@ pub(super) struct Stage {
     pub tiles_of_block: usize,
     /// Blocks that run at once, where it is fewer than all multiprocessors have room for.
     pub most_at_once: usize,
+    /// Whether all that run at once wait for each other, so that all later waves are in step too.
+    pub in_step: bool,
     /// Bytes of a block from and to memory.
     pub memory: f64,
     /// Bytes of a block that the second-level cache has.
@@ -75,12 +77,11 @@ impl Stage {
         let mut seconds = 0.0;
         if whole > 0 {
             seconds += self.waits(full) + full;
-            seconds += (whole - 1) as f64 * self.steady(slots, full, rates);
+            seconds += (whole - 1) as f64 * self.next(slots, full, rates);
         }
         if rest > 0 {
-            // Behind other waves, blocks are no longer in step.
             seconds += if whole > 0 {
-                self.steady(rest, last, rates)
+                self.next(rest, last, rates)
             } else {
                 self.waits(last) + last
             };
@@ -133,7 +134,16 @@ impl Stage {
             })
     }
 
-    /// Seconds from one wave to the next when blocks are out of step: mean value analysis of a closed queue of as many
+    /// Seconds from one wave to the next. Behind other waves, blocks are no longer in step, or all wait for all.
+    fn next(&self, blocks: usize, busy: f64, rates: &Rates) -> f64 {
+        if self.in_step {
+            self.waits(busy) + busy
+        } else {
+            self.steady(blocks, busy, rates)
+        }
+    }
+
+    /// The same when blocks are out of step: mean value analysis of a closed queue of as many
     /// customers as a multiprocessor has blocks, each of which is served for its part of `busy` and then away.
     fn steady(&self, blocks: usize, busy: f64, rates: &Rates) -> f64 {
         let customers = blocks.div_ceil(rates.multiprocessors);
@@ -172,6 +182,7 @@ mod tests {
             resident,
             tiles_of_block: 1,
             most_at_once: usize::MAX,
+            in_step: false,
             memory: 1.0,
             cached: 0.0,
             clocks: 0.0,
@@ -236,6 +247,16 @@ mod tests {
         assert!(seconds(pipelined(0.5)) < seconds(stage(200, 1, 1.0)));
         // Ten waves of 20 tiles, in each of which a block reduces two.
         assert_eq!(seconds(pipelined(4.0)), 3.0 + 9.0 * 8.0);
+    }
+
+    #[test]
+    fn blocks_that_wait_for_all_hide_nothing_from_each_other() {
+        let stage = Stage {
+            in_step: true,
+            ..stage(200, 2, 1.0)
+        };
+        // Ten waves of two bytes for each multiprocessor.
+        assert_eq!(stage.time(&rates()).seconds, 10.0 * 3.0);
     }
 
     #[test]
