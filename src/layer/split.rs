@@ -255,9 +255,12 @@ impl<B: Backend, C: Compute> SplitBatchNorm<B, C> {
             |forward, set, x, y| match &self.sets[set].running {
                 Some(running) => {
                     let epsilon = forward.config.epsilon_value();
-                    forward.frozen(x, y, running.as_batch(forward.backend, epsilon)?)
+                    forward.frozen(
+                        InOut::Separate(x, y),
+                        running.as_batch(forward.backend, epsilon)?,
+                    )
                 }
-                None => forward.training(x, y, None, None),
+                None => forward.training(InOut::Separate(x, y), None, None),
             },
         )
     }
@@ -328,9 +331,11 @@ impl<B: Backend, C: Compute> SplitBatchNorm<B, C> {
         self.each(x, residual, y, (groups, |_| true), |forward, set, x, y| {
             let layer = &self.sets[set];
             let (ghost_batch, running) = (layer.config.ghost_batch_size(), followed[set].as_mut());
-            forward
-                .against(layer.reference()?)
-                .training(x, y, ghost_batch, running)
+            forward.against(layer.reference()?).training(
+                InOut::Separate(x, y),
+                ghost_batch,
+                running,
+            )
         })
     }
 
@@ -399,6 +404,7 @@ impl<B: Backend, C: Compute> SplitBatchNorm<B, C> {
             beta: beta.slice(),
             residual,
             reference: None,
+            keeps_output: false,
         })
     }
 
