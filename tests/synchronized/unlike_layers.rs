@@ -104,3 +104,72 @@ fn a_layer_of_other_settings_in_its_place_is_an_error_on_all() {
         }
     }
 }
+
+/// A connection on which rank 1 seems to be of another version, or of another world.
+#[derive(Clone, Copy)]
+struct Seems<'r> {
+    rank: &'r ThreadRank,
+    from: &'static str,
+    to: &'static str,
+}
+
+impl Transport for Seems<'_> {
+    fn rank(&self) -> usize {
+        self.rank.rank()
+    }
+    fn world(&self) -> usize {
+        self.rank.world()
+    }
+    fn all_gather(&self, send: &[u8], received: &mut [u8]) -> Result<()> {
+        let mut told = send.to_vec();
+        if self.rank() == 1 {
+            replace(&mut told, self.from, self.to);
+        }
+        self.rank.all_gather(&told, received)?;
+        // What it has sent it gets back as it was.
+        if self.rank() == 1 {
+            received[send.len()..][..send.len()].copy_from_slice(send);
+        }
+        Ok(())
+    }
+}
+
+fn replace(bytes: &mut [u8], from: &str, to: &str) {
+    assert_eq!(from.len(), to.len());
+    let found = bytes
+        .windows(from.len())
+        .position(|part| part == from.as_bytes());
+    let found = found.expect("the settings are told as a text");
+    bytes[found..][..to.len()].copy_from_slice(to.as_bytes());
+}
+
+#[test]
+fn another_version_or_another_world_is_an_error() {
+    const HERE: &str = concat!("batchnorm ", env!("CARGO_PKG_VERSION"));
+    let other = HERE.replace(|digit: char| digit.is_ascii_digit(), "9");
+    let other: &'static str = other.leak();
+    for (from, to) in [(HERE, other), ("2 ranks", "3 ranks")] {
+        let errors = all_ranks(2, |rank| {
+            let ranks = Seems {
+                rank: &rank,
+                from,
+                to,
+            };
+            SyncBatchNorm::new(layer(2), ranks).map(drop).err()
+        });
+        // Rank 1 itself hears what it has said.
+        assert!(errors[1].is_none(), "{errors:?}");
+        let Some(Error::RanksDiffer {
+            rank: 1,
+            found,
+            needed,
+        }) = &errors[0]
+        else {
+            panic!("{errors:?}");
+        };
+        assert!(
+            found.contains(to) && needed.contains(from),
+            "{found}, {needed}"
+        );
+    }
+}
