@@ -58,9 +58,11 @@ mod statistics;
 mod synchronized;
 
 pub use arrays::channel_array::ChannelArray;
+pub use arrays::masked::Masked;
 pub use arrays::tensor::Tensor;
 pub use arrays::view::{Data, DataMut, View, ViewMut};
 pub use backend::activation::Activation;
+pub use backend::kept::Kept;
 pub use config::BatchNormConfig;
 pub use config::averaging::{Averaging, RunningVariance};
 pub use config::renormalization::{Renormalization, RenormalizationSchedule};

@@ -136,7 +136,7 @@ impl<T: Element, B: Backend> Saved<T, B> {
             None => None,
         };
         backend.backward::<T>(
-            &group.shape,
+            group.batch(),
             group.subslice_of::<T, B>(dy_to_dx)?,
             B::subslice::<T>(x, group.values.clone())?,
             self.normalization(index),

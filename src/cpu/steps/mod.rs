@@ -4,6 +4,7 @@ pub(crate) mod backward_params;
 pub(crate) mod compiled;
 pub(crate) mod double_backward;
 pub(crate) mod fused;
+pub(crate) mod kept;
 pub(crate) mod separate;
 pub(crate) mod tile_gradients;
 pub(crate) mod tile_moments;

@@ -7,10 +7,12 @@ use crate::backend::epilogue::ActivationBackward;
 use crate::backend::operands::Normalization;
 use crate::cpu::Cpu;
 use crate::cpu::elementwise::coefficients::Coefficients;
+use crate::cpu::kept::of_view::KeptOfView;
 use crate::cpu::kernels::KernelElement;
 use crate::cpu::kernels::backward_reduce::{
     self, ALL_SUM_COEFFICIENTS, AffineGradients, Gradient, ReduceTile,
 };
+use crate::cpu::kernels::kept_backward_reduce::KeptReduceTile;
 use crate::cpu::memory::slice::RawSlice;
 use crate::cpu::tiling::tile::Tile;
 use crate::cpu::tiling::view::MatrixView;
@@ -77,7 +79,44 @@ impl<'a, T: KernelElement> Reduction<'a, T> {
         dy: Gradient<'_, '_, T>,
         taken: Option<AffineGradients>,
     ) -> AffineGradients {
-        let mut sums = taken.unwrap_or_else(|| T::reduce(cpu, self.enlarged(tile, dy)));
+        let sums = taken.unwrap_or_else(|| T::reduce(cpu, self.enlarged(tile, dy)));
+        self.settled(tile, sums, |coefficients| {
+            T::reduce(cpu, self.kernel(tile, dy, coefficients))
+        })
+    }
+
+    /// The sums of what is kept of a tile's channels.
+    pub(crate) fn of_kept(
+        &self,
+        cpu: &Cpu,
+        tile: &Tile,
+        kept: &KeptOfView<'_, T::Scalar>,
+        dy: Gradient<'_, '_, T>,
+    ) -> AffineGradients {
+        let sums = |coefficients: &Coefficients<T::Scalar, ALL_SUM_COEFFICIENTS>| {
+            T::reduce_kept(
+                cpu,
+                KeptReduceTile {
+                    view: self.view,
+                    tile,
+                    kept,
+                    dy,
+                    x: RawSlice::new(self.x),
+                    coefficients,
+                    activation: self.activation,
+                },
+            )
+        };
+        self.settled(tile, sums(&self.coefficients), sums)
+    }
+
+    /// Enlarged sums as they are, and where they have overflowed, taken again without.
+    fn settled(
+        &self,
+        tile: &Tile,
+        mut sums: AffineGradients,
+        again: impl Fn(&Coefficients<T::Scalar, ALL_SUM_COEFFICIENTS>) -> AffineGradients,
+    ) -> AffineGradients {
         let channels = tile.channels(self.view);
         for (dgamma, c) in sums.dgamma.iter_mut().zip(channels.clone()) {
             *dgamma /= enlargement_of(self.with.inv_std[c]);
@@ -85,8 +124,9 @@ impl<'a, T: KernelElement> Reduction<'a, T> {
         if sums.dgamma.iter().all(|dgamma| dgamma.is_finite()) {
             return sums;
         }
-        let coefficients = backward_reduce::coefficients(&self.with, channels, |_| 1.0);
-        let again = T::reduce(cpu, self.kernel(tile, dy, &coefficients));
+        let again = again(&backward_reduce::coefficients(&self.with, channels, |_| {
+            1.0
+        }));
         for (dgamma, again) in sums.dgamma.iter_mut().zip(again.dgamma.iter()) {
             if !dgamma.is_finite() {
                 *dgamma = *again;

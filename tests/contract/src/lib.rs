@@ -20,6 +20,7 @@ pub mod errors;
 pub mod factors;
 pub mod forward;
 pub mod gradient_sums;
+pub mod kept;
 pub mod layers;
 pub mod memory;
 pub mod outputs;
@@ -96,6 +97,7 @@ macro_rules! for_each_check {
             renormalization::renormalized_large_arrays_match_the_textbook,
             renormalization::a_layer_renormalizes_as_the_steps_do,
             renormalization::bad_limits_of_renormalization_are_refused,
+            kept::a_device_keeps_a_part_or_writes_nothing,
             double_backward::a_device_has_second_derivatives_or_writes_nothing,
             double_backward_lengths::wrong_lengths_of_second_derivatives_are_refused,
             synchronized::ranks_are_one_batch_in_f32,
@@ -137,6 +139,18 @@ macro_rules! for_each_check_of_slices {
             double_backward::large_means_cost_no_digits_in_second_derivatives,
             double_backward::threads_change_no_bit_of_second_derivatives,
             double_backward::levels_agree_in_second_derivatives,
+            kept::what_is_kept_matches_the_textbook_in_f32,
+            kept::what_is_kept_matches_the_textbook_in_f16,
+            kept::what_is_kept_matches_the_textbook_in_bf16,
+            kept::what_is_kept_matches_the_textbook_in_f64,
+            kept::what_is_kept_matches_the_textbook_frozen,
+            kept::what_is_kept_of_large_arrays_matches_the_textbook,
+            kept::computed_activations_of_what_is_kept_match_the_textbook,
+            kept::large_means_of_what_is_kept_cost_no_digits,
+            kept::deviations_of_any_size_of_what_is_kept,
+            kept::threads_change_no_bit_of_what_is_kept,
+            kept::levels_agree_in_what_is_kept,
+            kept::nothing_kept_gives_zeros,
         }
     };
 }
