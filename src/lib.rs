@@ -60,9 +60,11 @@ mod statistics;
 mod synchronized;
 
 pub use arrays::channel_array::ChannelArray;
+pub use arrays::masked::Masked;
 pub use arrays::tensor::Tensor;
 pub use arrays::view::{Data, DataMut, View, ViewMut};
 pub use backend::activation::Activation;
+pub use backend::kept::Kept;
 pub use config::BatchNormConfig;
 pub use config::adaptation::Adaptation;
 pub use config::averaging::{Averaging, RunningVariance};

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::backend::Backend;
+use crate::backend::kept::Kept;
 use crate::element::Element;
 use crate::error::Result;
 use crate::shape::Shape;
@@ -39,6 +40,10 @@ pub trait Data<B: Backend> {
     /// # Errors
     /// [`crate::Error::Strides`] if the memory is of neither layout, and what [`Shape::new`] refuses.
     fn lend(&self) -> Result<View<'_, Self::Element, B>>;
+    /// What of it is kept, if not all: of a [`Masked`](crate::Masked) array. Whatever lends such an array as its own hands this on.
+    fn kept(&self) -> Option<&Kept> {
+        None
+    }
 }
 
 /// An array that a pass on backend `B` can write in place.
@@ -98,6 +103,9 @@ macro_rules! data_behind {
             type Element = D::Element;
             fn lend(&self) -> Result<View<'_, D::Element, B>> {
                 (**self).lend()
+            }
+            fn kept(&self) -> Option<&Kept> {
+                (**self).kept()
             }
         }
     )*};

@@ -1,8 +1,10 @@
 //! Every length is checked here, once, in front of every backend, before anything is written.
 
 use crate::backend::activation::Activation;
+use crate::backend::batch::Batch;
 use crate::backend::epilogue::{ActivationBackward, Epilogue};
 use crate::backend::from_output::check_has_inverse;
+use crate::backend::kept::Kept;
 use crate::backend::operands::{
     Affine, GradientSums, GradientSumsMut, InOut, MomentsMut, Normalization, RenormalizedMut,
     RunningMut, RunningReference, Statistics, StatisticsMut,
@@ -57,6 +59,7 @@ fn check_affine<B: Steps, C: Compute>(
 /// Of a training pass.
 pub(super) fn check_forward<B: Steps, T: Element>(
     shape: &Shape,
+    kept: Option<&Kept>,
     x: &B::Slice<'_, T>,
     affine: &Affine<B::Slice<'_, T::Compute>>,
     epilogue: &Epilogue<B::Slice<'_, T>, &mut B::Mask, B::SliceMut<'_, T>>,
@@ -69,7 +72,7 @@ pub(super) fn check_forward<B: Steps, T: Element>(
     check_training_epsilon(affine.epsilon)?;
     check_statistics_out::<B, T::Compute>(shape, out)?;
     check_epilogue::<B, T>(shape, epilogue)?;
-    check_values(shape, 2)
+    check_values(shape, kept, 2)
 }
 
 /// Of what reduces dy.
@@ -312,13 +315,46 @@ pub(super) fn check_renormalize<B: Steps, C: Compute>(
     check_renormalized_out::<B, C>(channels, out)
 }
 
-/// Batch statistics are of at least so many values per channel.
-pub(super) fn check_values(shape: &Shape, needed: usize) -> Result<()> {
-    if shape.values_per_channel() >= needed {
+/// Batch statistics are of at least so many values per channel, and a variance that is followed of a weight above one.
+pub(super) fn check_values(shape: &Shape, kept: Option<&Kept>, needed: usize) -> Result<()> {
+    let Some(kept) = kept else {
+        if shape.values_per_channel() >= needed {
+            return Ok(());
+        }
+        return Err(Error::TooFewValues {
+            found: shape.values_per_channel(),
+            shape: shape.to_string(),
+        });
+    };
+    if kept.count() == 0 {
+        return Err(Error::TooFewValues {
+            found: 0,
+            shape: format!("{shape}, of which nothing is kept"),
+        });
+    }
+    if needed < 2 {
         return Ok(());
     }
-    Err(Error::TooFewValues {
-        found: shape.values_per_channel(),
-        shape: shape.to_string(),
-    })
+    kept.check_batch_statistics(shape)
+}
+
+/// The batch of a step, of which that is kept which belongs to its shape.
+pub(super) fn checked_batch<'a>(batch: impl Into<Batch<'a>>) -> Result<Batch<'a>> {
+    let batch = batch.into();
+    if let Some(kept) = batch.kept {
+        kept.check(batch.shape)?;
+    }
+    Ok(batch)
+}
+
+/// Sums over what is kept are of as many values as are kept. (What they are divided by is the weight.)
+pub(super) fn check_count_of_kept(kept: Option<&Kept>, count: usize) -> Result<()> {
+    match kept {
+        Some(kept) if kept.count() != count => Err(Error::Value {
+            what: "the count of gradient sums over what is kept",
+            found: format!("{count}, of {} places", kept.count()),
+            needed: "the number of places that are kept",
+        }),
+        _ => Ok(()),
+    }
 }

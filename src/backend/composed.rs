@@ -1,6 +1,7 @@
 //! The fused operations as compositions of the steps: their meaning.
 
 use crate::backend::Backend;
+use crate::backend::batch::Batch;
 use crate::backend::epilogue::{ActivationBackward, Epilogue};
 use crate::backend::operands::{
     Affine, GradientSums, GradientSumsMut, InOut, Normalization, RenormalizedMut, RunningMut,
@@ -8,21 +9,21 @@ use crate::backend::operands::{
 };
 use crate::element::Element;
 use crate::error::Result;
-use crate::shape::Shape;
 
 /// See [`Backend::forward_training`].
 ///
 /// # Errors
 /// As the steps.
-pub fn forward_training<B: Backend, T: Element>(
+pub fn forward_training<'b, B: Backend, T: Element>(
     backend: &B,
-    shape: &Shape,
+    batch: impl Into<Batch<'b>>,
     x: B::Slice<'_, T>,
     affine: Affine<B::Slice<'_, T::Compute>>,
     epilogue: Epilogue<B::Slice<'_, T>, &mut B::Mask, B::SliceMut<'_, T>>,
     y: B::SliceMut<'_, T>,
     mut out: StatisticsMut<B::SliceMut<'_, T::Compute>>,
 ) -> Result<()> {
+    let batch = batch.into();
     let written = StatisticsMut {
         mean: B::reborrow_mut::<T::Compute>(&mut out.mean),
         mean_low: B::reborrow_mut::<T::Compute>(&mut out.mean_low),
@@ -36,7 +37,7 @@ pub fn forward_training<B: Backend, T: Element>(
             only_finite: running.only_finite,
         }),
     };
-    backend.statistics::<T>(shape, B::shorten::<T>(x), affine.epsilon, written)?;
+    backend.statistics::<T>(batch, B::shorten::<T>(x), affine.epsilon, written)?;
     let with = Normalization {
         mean: B::reborrow::<T::Compute>(&out.mean),
         mean_low: B::reborrow::<T::Compute>(&out.mean_low),
@@ -44,7 +45,7 @@ pub fn forward_training<B: Backend, T: Element>(
         gamma: B::shorten::<T::Compute>(affine.gamma),
         beta: B::shorten::<T::Compute>(affine.beta),
     };
-    backend.normalize::<T>(shape, InOut::Separate(x, y), with, epilogue)
+    backend.normalize::<T>(batch, InOut::Separate(x, y), with, epilogue)
 }
 
 /// See [`Backend::forward_renormalized`].
@@ -55,9 +56,9 @@ pub fn forward_training<B: Backend, T: Element>(
     clippy::too_many_arguments,
     reason = "inputs, outputs and what lies between"
 )]
-pub fn forward_renormalized<B: Backend, T: Element>(
+pub fn forward_renormalized<'b, B: Backend, T: Element>(
     backend: &B,
-    shape: &Shape,
+    batch: impl Into<Batch<'b>>,
     x: B::Slice<'_, T>,
     affine: Affine<B::Slice<'_, T::Compute>>,
     reference: RunningReference<B::Slice<'_, T::Compute>>,
@@ -66,6 +67,7 @@ pub fn forward_renormalized<B: Backend, T: Element>(
     mut out: StatisticsMut<B::SliceMut<'_, T::Compute>>,
     mut renormalized: RenormalizedMut<B::SliceMut<'_, T::Compute>>,
 ) -> Result<()> {
+    let batch = batch.into();
     // They follow once those of before the batch have been read.
     let running = out.running.take();
     let written = StatisticsMut {
@@ -75,7 +77,7 @@ pub fn forward_renormalized<B: Backend, T: Element>(
         inv_std: B::reborrow_mut::<T::Compute>(&mut out.inv_std),
         running: None,
     };
-    backend.statistics::<T>(shape, B::shorten::<T>(x), affine.epsilon, written)?;
+    backend.statistics::<T>(batch, B::shorten::<T>(x), affine.epsilon, written)?;
     let statistics = Statistics {
         mean: B::reborrow::<T::Compute>(&out.mean),
         mean_low: B::reborrow::<T::Compute>(&out.mean_low),
@@ -97,7 +99,7 @@ pub fn forward_renormalized<B: Backend, T: Element>(
         B::reborrow::<T::Compute>(&renormalized.gamma),
         B::reborrow::<T::Compute>(&renormalized.beta),
     );
-    backend.normalize::<T>(shape, InOut::Separate(x, y), with, epilogue)?;
+    backend.normalize::<T>(batch, InOut::Separate(x, y), with, epilogue)?;
     match running {
         Some(running) => backend.update_running::<T::Compute>(statistics, running),
         None => Ok(()),
@@ -173,9 +175,9 @@ pub fn forward_training_in_place<B: Backend, T: Element>(
     clippy::too_many_arguments,
     reason = "inputs, outputs and what lies between"
 )]
-pub fn backward<B: Backend, T: Element>(
+pub fn backward<'b, B: Backend, T: Element>(
     backend: &B,
-    shape: &Shape,
+    batch: impl Into<Batch<'b>>,
     dy_to_dx: InOut<B::Slice<'_, T>, B::SliceMut<'_, T>>,
     x: B::Slice<'_, T>,
     with: Normalization<B::Slice<'_, T::Compute>>,
@@ -184,6 +186,7 @@ pub fn backward<B: Backend, T: Element>(
     dresidual: Option<B::SliceMut<'_, T>>,
     mut out: GradientSumsMut<B::SliceMut<'_, T::Compute>>,
 ) -> Result<()> {
+    let batch = batch.into();
     let dy = match &dy_to_dx {
         InOut::Separate(dy, _) => B::shorten::<T>(*dy),
         InOut::InPlace(both) => B::reborrow::<T>(both),
@@ -192,11 +195,11 @@ pub fn backward<B: Backend, T: Element>(
         gamma: B::reborrow_mut::<T::Compute>(&mut out.gamma),
         beta: B::reborrow_mut::<T::Compute>(&mut out.beta),
     };
-    backend.backward_reduce::<T>(shape, dy, x, with, activation, written)?;
+    backend.backward_reduce::<T>(batch, dy, x, with, activation, written)?;
     let sums = (source == StatisticsSource::Batch).then(|| GradientSums {
         gamma: B::reborrow::<T::Compute>(&out.gamma),
         beta: B::reborrow::<T::Compute>(&out.beta),
-        count: shape.values_per_channel(),
+        count: batch.count(),
     });
-    backend.backward_input::<T>(shape, dy_to_dx, x, with, activation, sums, dresidual)
+    backend.backward_input::<T>(batch, dy_to_dx, x, with, activation, sums, dresidual)
 }

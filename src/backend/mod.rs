@@ -18,6 +18,7 @@
 //! Every method checks every length before it writes anything.
 
 pub(crate) mod activation;
+pub(crate) mod batch;
 pub(crate) mod checked;
 pub(crate) mod checks;
 pub mod composed;
@@ -26,12 +27,14 @@ pub(crate) mod epilogue;
 pub(crate) mod factors;
 pub(crate) mod from_output;
 pub(crate) mod host_slices;
+pub(crate) mod kept;
 pub(crate) mod memory;
 pub(crate) mod operands;
 pub(crate) mod saved_activation;
 pub(crate) mod steps;
 
 pub use activation::Activation;
+pub use batch::Batch;
 pub use epilogue::{ActivationBackward, Epilogue};
 pub use memory::{Memory, check_copy, check_range};
 pub use operands::{
@@ -43,10 +46,11 @@ pub use saved_activation::SavedActivation;
 
 use crate::backend::checked::Checked;
 use crate::backend::checks::{
-    check_backward, check_epilogue, check_forward, check_gradients_out, check_in_out,
-    check_inverse_std, check_moments_out, check_normalization, check_reduce, check_reference,
-    check_renormalize, check_renormalized_out, check_running, check_statistics_out, check_sums,
-    check_sums_in_f64, check_sums_out_in_f64, check_values,
+    check_backward, check_count_of_kept, check_epilogue, check_forward, check_gradients_out,
+    check_in_out, check_inverse_std, check_moments_out, check_normalization, check_reduce,
+    check_reference, check_renormalize, check_renormalized_out, check_running,
+    check_statistics_out, check_sums, check_sums_in_f64, check_sums_out_in_f64, check_values,
+    checked_batch,
 };
 use crate::backend::double_backward::check_double_backward;
 use crate::backend::steps::Steps;
@@ -58,7 +62,9 @@ use crate::shape::Shape;
 
 /// [`Memory`] and the five steps. Sealed: the CPU, every GPU, and [`Device`](crate::Device), which is either.
 ///
-/// x, y, dy, dx are (N, C, S) of `T` in either layout; per-channel arrays are (C,) of `T::Compute`.
+/// x, y, dy, dx are (N, C, S) of `T` in either layout; per-channel arrays are (C,) of `T::Compute`. A [`Batch`] is their shape, or with it
+/// what of x is [`Kept`](crate::Kept): the formulas are then the ones there, and values elsewhere have no effect. (On the processor: a GPU
+/// has no kernels for that yet, which is a [`crate::Error::Value`].)
 #[expect(
     clippy::too_many_arguments,
     reason = "inputs, outputs and what lies between"
@@ -79,18 +85,23 @@ pub trait Backend: Steps {
     /// [`crate::Error::Length`]; [`crate::Error::Epsilon`] unless ε is finite and above zero;
     /// [`crate::Error::TooFewValues`] for no values (one is a mean of its own); for running statistics as
     /// [`update_running`](Self::update_running).
-    fn statistics<T: Element>(
+    fn statistics<'b, T: Element>(
         &self,
-        shape: &Shape,
+        batch: impl Into<Batch<'b>>,
         x: Self::Slice<'_, T>,
         epsilon: f64,
         out: StatisticsMut<Self::SliceMut<'_, T::Compute>>,
     ) -> Result<()> {
+        let Batch { shape, kept } = checked_batch(batch)?;
         shape.check_len("x", Self::len::<T>(&x))?;
         check_statistics_out::<Self, T::Compute>(shape, &out)?;
         check_training_epsilon(epsilon)?;
-        check_values(shape, 1)?;
-        self.run_statistics::<T>(Checked::new(), shape, x, epsilon, out)
+        check_values(shape, kept, 1)?;
+        let checked = Checked::new();
+        match kept {
+            None => self.run_statistics::<T>(checked, shape, x, epsilon, out),
+            Some(kept) => self.run_statistics_of_kept::<T>(checked, shape, kept, x, epsilon, out),
+        }
     }
 
     /// Step 1, for statistics that are still to be merged with others': mean and Σ(x − mean)² of each channel, in `f64` on the
@@ -107,7 +118,7 @@ pub trait Backend: Steps {
     ) -> Result<()> {
         shape.check_len("x", Self::len::<T>(&x))?;
         check_moments_out(shape, &out)?;
-        check_values(shape, 1)?;
+        check_values(shape, None, 1)?;
         self.run_statistics_in_f64::<T>(Checked::new(), shape, x, out)
     }
 
@@ -182,20 +193,27 @@ pub trait Backend: Steps {
     ///
     /// # Errors
     /// [`crate::Error::Length`]; [`crate::Error::Value`] if the activation does not save what it is given to save.
-    fn normalize<T: Element>(
+    fn normalize<'b, T: Element>(
         &self,
-        shape: &Shape,
+        batch: impl Into<Batch<'b>>,
         x_to_y: InOut<Self::Slice<'_, T>, Self::SliceMut<'_, T>>,
         with: Normalization<Self::Slice<'_, T::Compute>>,
         epilogue: Epilogue<Self::Slice<'_, T>, &mut Self::Mask, Self::SliceMut<'_, T>>,
     ) -> Result<()> {
+        let Batch { shape, kept } = checked_batch(batch)?;
         check_in_out::<Self, T>(shape, "x", "y", &x_to_y)?;
         check_normalization::<Self, T::Compute>(shape, &with)?;
         check_epilogue::<Self, T>(shape, &epilogue)?;
         if shape.is_empty() {
             return Ok(());
         }
-        self.run_normalize::<T>(Checked::new(), shape, x_to_y, with, epilogue)
+        let checked = Checked::new();
+        match kept {
+            None => self.run_normalize::<T>(checked, shape, x_to_y, with, epilogue),
+            Some(kept) => {
+                self.run_normalize_kept::<T>(checked, shape, kept, x_to_y, with, epilogue)
+            }
+        }
     }
 
     /// Step 3, with y quantized to bytes, which come to the host in the order of x's memory. (There is no GPU kernel for it yet.)
@@ -240,21 +258,27 @@ pub trait Backend: Steps {
     ///
     /// # Errors
     /// As [`normalize`](Self::normalize).
-    fn backward_reduce<T: Element>(
+    fn backward_reduce<'b, T: Element>(
         &self,
-        shape: &Shape,
+        batch: impl Into<Batch<'b>>,
         dy: Self::Slice<'_, T>,
         x: Self::Slice<'_, T>,
         with: Normalization<Self::Slice<'_, T::Compute>>,
         activation: ActivationBackward<&Self::Mask, Self::Slice<'_, T>>,
         out: GradientSumsMut<Self::SliceMut<'_, T::Compute>>,
     ) -> Result<()> {
+        let Batch { shape, kept } = checked_batch(batch)?;
         check_reduce::<Self, T>(shape, &dy, &x, &with, &activation)?;
         check_gradients_out::<Self, T::Compute>(shape, &out)?;
         if shape.is_empty() {
             return no_gradients::<Self, T::Compute>(self, shape, out);
         }
-        self.run_backward_reduce::<T>(Checked::new(), shape, dy, x, with, activation, out)
+        let checked = Checked::new();
+        match kept {
+            None => self.run_backward_reduce::<T>(checked, shape, dy, x, with, activation, out),
+            Some(kept) => self
+                .run_backward_reduce_kept::<T>(checked, shape, kept, dy, x, with, activation, out),
+        }
     }
 
     /// Step 4, for sums that are still to be merged with others': in `f64` on the host, zeros of an empty array. (A GPU's kernels
@@ -286,9 +310,9 @@ pub trait Backend: Steps {
     ///
     /// # Errors
     /// As [`normalize`](Self::normalize); [`crate::Error::Value`] for sums of no values.
-    fn backward_input<T: Element>(
+    fn backward_input<'b, T: Element>(
         &self,
-        shape: &Shape,
+        batch: impl Into<Batch<'b>>,
         dy_to_dx: InOut<Self::Slice<'_, T>, Self::SliceMut<'_, T>>,
         x: Self::Slice<'_, T>,
         with: Normalization<Self::Slice<'_, T::Compute>>,
@@ -296,24 +320,25 @@ pub trait Backend: Steps {
         sums: Option<GradientSums<Self::Slice<'_, T::Compute>>>,
         dresidual: Option<Self::SliceMut<'_, T>>,
     ) -> Result<()> {
+        let Batch { shape, kept } = checked_batch(batch)?;
         let also = dresidual.as_ref();
         check_backward::<Self, T>(shape, &dy_to_dx, &x, &with, &activation, also)?;
         if let Some(sums) = &sums {
             check_sums::<Self, T::Compute>(shape, sums)?;
+            check_count_of_kept(kept, sums.count)?;
         }
         if shape.is_empty() {
             return Ok(());
         }
-        self.run_backward_input::<T>(
-            Checked::new(),
-            shape,
-            dy_to_dx,
-            x,
-            with,
-            activation,
-            sums,
-            dresidual,
-        )
+        let checked = Checked::new();
+        match kept {
+            None => self.run_backward_input::<T>(
+                checked, shape, dy_to_dx, x, with, activation, sums, dresidual,
+            ),
+            Some(kept) => self.run_backward_input_kept::<T>(
+                checked, shape, kept, dy_to_dx, x, with, activation, sums, dresidual,
+            ),
+        }
     }
 
     /// Step 5, with sums that were merged in `f64` on the host.
@@ -354,17 +379,23 @@ pub trait Backend: Steps {
     ///
     /// # Errors
     /// As the steps, and [`crate::Error::TooFewValues`] below two values per channel.
-    fn forward_training<T: Element>(
+    fn forward_training<'b, T: Element>(
         &self,
-        shape: &Shape,
+        batch: impl Into<Batch<'b>>,
         x: Self::Slice<'_, T>,
         affine: Affine<Self::Slice<'_, T::Compute>>,
         epilogue: Epilogue<Self::Slice<'_, T>, &mut Self::Mask, Self::SliceMut<'_, T>>,
         y: Self::SliceMut<'_, T>,
         out: StatisticsMut<Self::SliceMut<'_, T::Compute>>,
     ) -> Result<()> {
-        check_forward::<Self, T>(shape, &x, &affine, &epilogue, &y, &out)?;
-        self.run_forward_training::<T>(Checked::new(), shape, x, affine, epilogue, y, out)
+        let Batch { shape, kept } = checked_batch(batch)?;
+        check_forward::<Self, T>(shape, kept, &x, &affine, &epilogue, &y, &out)?;
+        let checked = Checked::new();
+        match kept {
+            None => self.run_forward_training::<T>(checked, shape, x, affine, epilogue, y, out),
+            Some(kept) => self
+                .run_forward_training_kept::<T>(checked, shape, kept, x, affine, epilogue, y, out),
+        }
     }
 
     /// [`forward_training`](Self::forward_training) with [`renormalize`](Self::renormalize) between its steps. Running statistics that
@@ -372,9 +403,9 @@ pub trait Backend: Steps {
     ///
     /// # Errors
     /// As [`forward_training`](Self::forward_training) and [`renormalize`](Self::renormalize).
-    fn forward_renormalized<T: Element>(
+    fn forward_renormalized<'b, T: Element>(
         &self,
-        shape: &Shape,
+        batch: impl Into<Batch<'b>>,
         x: Self::Slice<'_, T>,
         affine: Affine<Self::Slice<'_, T::Compute>>,
         reference: RunningReference<Self::Slice<'_, T::Compute>>,
@@ -383,29 +414,45 @@ pub trait Backend: Steps {
         out: StatisticsMut<Self::SliceMut<'_, T::Compute>>,
         renormalized: RenormalizedMut<Self::SliceMut<'_, T::Compute>>,
     ) -> Result<()> {
-        check_forward::<Self, T>(shape, &x, &affine, &epilogue, &y, &out)?;
+        let Batch { shape, kept } = checked_batch(batch)?;
+        check_forward::<Self, T>(shape, kept, &x, &affine, &epilogue, &y, &out)?;
         check_reference::<Self, T::Compute>(shape.channels(), &reference)?;
         check_renormalized_out::<Self, T::Compute>(shape.channels(), &renormalized)?;
-        self.run_forward_renormalized::<T>(
-            Checked::new(),
-            shape,
-            x,
-            affine,
-            reference,
-            epilogue,
-            y,
-            out,
-            renormalized,
-        )
+        let checked = Checked::new();
+        match kept {
+            None => self.run_forward_renormalized::<T>(
+                checked,
+                shape,
+                x,
+                affine,
+                reference,
+                epilogue,
+                y,
+                out,
+                renormalized,
+            ),
+            Some(kept) => self.run_forward_renormalized_kept::<T>(
+                checked,
+                shape,
+                kept,
+                x,
+                affine,
+                reference,
+                epilogue,
+                y,
+                out,
+                renormalized,
+            ),
+        }
     }
 
     /// Steps 4 and 5: all gradients.
     ///
     /// # Errors
     /// As the steps.
-    fn backward<T: Element>(
+    fn backward<'b, T: Element>(
         &self,
-        shape: &Shape,
+        batch: impl Into<Batch<'b>>,
         dy_to_dx: InOut<Self::Slice<'_, T>, Self::SliceMut<'_, T>>,
         x: Self::Slice<'_, T>,
         with: Normalization<Self::Slice<'_, T::Compute>>,
@@ -414,23 +461,22 @@ pub trait Backend: Steps {
         dresidual: Option<Self::SliceMut<'_, T>>,
         out: GradientSumsMut<Self::SliceMut<'_, T::Compute>>,
     ) -> Result<()> {
+        let Batch { shape, kept } = checked_batch(batch)?;
         let also = dresidual.as_ref();
         check_backward::<Self, T>(shape, &dy_to_dx, &x, &with, &activation, also)?;
         check_gradients_out::<Self, T::Compute>(shape, &out)?;
         if shape.is_empty() {
             return no_gradients::<Self, T::Compute>(self, shape, out);
         }
-        self.run_backward::<T>(
-            Checked::new(),
-            shape,
-            dy_to_dx,
-            x,
-            with,
-            source,
-            activation,
-            dresidual,
-            out,
-        )
+        let checked = Checked::new();
+        match kept {
+            None => self.run_backward::<T>(
+                checked, shape, dy_to_dx, x, with, source, activation, dresidual, out,
+            ),
+            Some(kept) => self.run_backward_kept::<T>(
+                checked, shape, kept, dy_to_dx, x, with, source, activation, dresidual, out,
+            ),
+        }
     }
 
     /// Second derivatives: the backward pass of [`backward`](Self::backward). Of a scalar whose gradients with respect to dx, dresidual, dγ

@@ -6,6 +6,7 @@ use std::fmt::Debug;
 use crate::backend::activation::Activation;
 use crate::backend::checked::Checked;
 use crate::backend::epilogue::{ActivationBackward, Epilogue};
+use crate::backend::kept::Kept;
 use crate::backend::memory::Memory;
 use crate::backend::operands::{
     Affine, GradientSums, GradientSumsMut, GradientsOfGradients, InOut, MomentsMut, Normalization,
@@ -148,6 +149,77 @@ macro_rules! for_each_step {
                 activation: ActivationBackward<&Self::Mask, Self::Slice<'_, T>>,
                 of: GradientsOfGradients<Self::Slice<'_, T>, Self::Slice<'_, T::Compute>>,
                 out: SecondGradientsMut<Self::SliceMut<'_, T>, Self::SliceMut<'_, T::Compute>>,
+            );
+
+            fn run_statistics_of_kept<T: Element>(
+                shape: &Shape,
+                kept: &Kept,
+                x: Self::Slice<'_, T>,
+                epsilon: f64,
+                out: StatisticsMut<Self::SliceMut<'_, T::Compute>>,
+            );
+
+            fn run_normalize_kept<T: Element>(
+                shape: &Shape,
+                kept: &Kept,
+                x_to_y: InOut<Self::Slice<'_, T>, Self::SliceMut<'_, T>>,
+                with: Normalization<Self::Slice<'_, T::Compute>>,
+                epilogue: Epilogue<Self::Slice<'_, T>, &mut Self::Mask, Self::SliceMut<'_, T>>,
+            );
+
+            fn run_backward_reduce_kept<T: Element>(
+                shape: &Shape,
+                kept: &Kept,
+                dy: Self::Slice<'_, T>,
+                x: Self::Slice<'_, T>,
+                with: Normalization<Self::Slice<'_, T::Compute>>,
+                activation: ActivationBackward<&Self::Mask, Self::Slice<'_, T>>,
+                out: GradientSumsMut<Self::SliceMut<'_, T::Compute>>,
+            );
+
+            fn run_backward_input_kept<T: Element>(
+                shape: &Shape,
+                kept: &Kept,
+                dy_to_dx: InOut<Self::Slice<'_, T>, Self::SliceMut<'_, T>>,
+                x: Self::Slice<'_, T>,
+                with: Normalization<Self::Slice<'_, T::Compute>>,
+                activation: ActivationBackward<&Self::Mask, Self::Slice<'_, T>>,
+                sums: Option<GradientSums<Self::Slice<'_, T::Compute>>>,
+                dresidual: Option<Self::SliceMut<'_, T>>,
+            );
+
+            fn run_forward_training_kept<T: Element>(
+                shape: &Shape,
+                kept: &Kept,
+                x: Self::Slice<'_, T>,
+                affine: Affine<Self::Slice<'_, T::Compute>>,
+                epilogue: Epilogue<Self::Slice<'_, T>, &mut Self::Mask, Self::SliceMut<'_, T>>,
+                y: Self::SliceMut<'_, T>,
+                out: StatisticsMut<Self::SliceMut<'_, T::Compute>>,
+            );
+
+            fn run_forward_renormalized_kept<T: Element>(
+                shape: &Shape,
+                kept: &Kept,
+                x: Self::Slice<'_, T>,
+                affine: Affine<Self::Slice<'_, T::Compute>>,
+                reference: RunningReference<Self::Slice<'_, T::Compute>>,
+                epilogue: Epilogue<Self::Slice<'_, T>, &mut Self::Mask, Self::SliceMut<'_, T>>,
+                y: Self::SliceMut<'_, T>,
+                out: StatisticsMut<Self::SliceMut<'_, T::Compute>>,
+                renormalized: RenormalizedMut<Self::SliceMut<'_, T::Compute>>,
+            );
+
+            fn run_backward_kept<T: Element>(
+                shape: &Shape,
+                kept: &Kept,
+                dy_to_dx: InOut<Self::Slice<'_, T>, Self::SliceMut<'_, T>>,
+                x: Self::Slice<'_, T>,
+                with: Normalization<Self::Slice<'_, T::Compute>>,
+                source: StatisticsSource,
+                activation: ActivationBackward<&Self::Mask, Self::Slice<'_, T>>,
+                dresidual: Option<Self::SliceMut<'_, T>>,
+                out: GradientSumsMut<Self::SliceMut<'_, T::Compute>>,
             );
         }
     };

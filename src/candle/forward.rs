@@ -3,6 +3,7 @@
 use candle_core::{DType, Result, Tensor, Var};
 use candle_nn::ModuleT;
 
+use crate::backend::kept::Kept;
 use crate::candle::config::settings_of;
 use crate::candle::error::wrap;
 use crate::candle::layer::BatchNorm;
@@ -32,7 +33,39 @@ impl BatchNorm {
     /// # Errors
     /// As [`forward_train`](Self::forward_train), and for a residual of another shape.
     pub fn forward_t_add(&self, x: &Tensor, residual: &Tensor, train: bool) -> Result<Tensor> {
-        normalize(self, x, Some(residual), train)
+        normalize(self, x, Some(residual), None, train)
+    }
+
+    /// [`ModuleT::forward_t`] of a batch of which not all is [`Kept`], with a residual added before the activation, if there is one: y, and
+    /// on the way back dx and the residual's gradient, are zero at the other places, whatever stands there. Positions are the spatial ones,
+    /// in the order of x's dimensions.
+    ///
+    /// ```
+    /// use batchnorm::candle::{BatchNormConfig, batch_norm};
+    /// use batchnorm::{Kept, Shape};
+    /// use candle_core::{DType, Device, Tensor};
+    /// use candle_nn::{VarBuilder, VarMap};
+    ///
+    /// let variables = VarMap::new();
+    /// let vb = VarBuilder::from_varmap(&variables, DType::F32, &Device::Cpu);
+    /// let layer = batch_norm(1, BatchNormConfig::default(), vb)?;
+    /// let x = Tensor::new(&[[[1f32, 2.0, 3.0]], [[6.0, f32::NAN, f32::NAN]]], &Device::Cpu)?; // N, C, L
+    /// let kept = Kept::lengths(&Shape::channels_first(x.dims())?, &[3, 1])?;
+    /// let y = layer.forward_t_kept(&x, None, &kept, true)?;
+    /// assert_eq!(y.to_vec3::<f32>()?[1][0][1..], [0.0, 0.0]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`forward_t_add`](Self::forward_t_add), for what is kept of another shape, on a GPU, and in a training pass over ranks.
+    pub fn forward_t_kept(
+        &self,
+        x: &Tensor,
+        residual: Option<&Tensor>,
+        kept: &Kept,
+        train: bool,
+    ) -> Result<Tensor> {
+        normalize(self, x, residual, Some(kept), train)
     }
 }
 
@@ -41,12 +74,20 @@ fn normalize(
     layer: &BatchNorm,
     x: &Tensor,
     residual: Option<&Tensor>,
+    kept: Option<&Kept>,
     train: bool,
 ) -> Result<Tensor> {
     let (prepared, statistics) = match &layer.ranks {
         Some(ranks) if train && !layer.frozen => {
             let channels = layer.running_mean().elem_count();
             let (prepared, whole) = ranks.statistics_of_all(channels, || {
+                if let Some(kept) = kept {
+                    return Err(wrap(Error::Value {
+                        what: "the batch of a layer that is synchronized over ranks",
+                        found: format!("one of which not all is kept, {kept:?}"),
+                        needed: "one of which all is",
+                    }));
+                }
                 let prepared = prepare(layer, x, residual)?;
                 let Prepared {
                     settings,
@@ -63,7 +104,7 @@ fn normalize(
         _ if train && !layer.frozen => (prepare(layer, x, residual)?, WhoseStatistics::Batch),
         _ => (prepare(layer, x, residual)?, WhoseStatistics::Running),
     };
-    run(layer, &prepared, statistics)
+    run(layer, &prepared, kept, statistics)
 }
 
 /// Brings the operands into order, or says why they cannot be.
@@ -96,7 +137,12 @@ fn prepare(layer: &BatchNorm, x: &Tensor, residual: Option<&Tensor>) -> Result<P
     })
 }
 
-fn run(layer: &BatchNorm, prepared: &Prepared, statistics: WhoseStatistics) -> Result<Tensor> {
+fn run(
+    layer: &BatchNorm,
+    prepared: &Prepared,
+    kept: Option<&Kept>,
+    statistics: WhoseStatistics,
+) -> Result<Tensor> {
     let Prepared {
         settings,
         x,
@@ -108,6 +154,7 @@ fn run(layer: &BatchNorm, prepared: &Prepared, statistics: WhoseStatistics) -> R
     let layout = prepared.shape.layout();
     let operands = Operands {
         x,
+        kept,
         residual: residual.as_ref(),
         gamma,
         beta,
@@ -190,7 +237,7 @@ impl ModuleT for BatchNorm {
     /// With `train` normalizes with the batch's statistics, which the running ones follow; otherwise, and in a
     /// [frozen](BatchNorm::freeze) layer, with the running ones. Gradients go through either.
     fn forward_t(&self, x: &Tensor, train: bool) -> Result<Tensor> {
-        normalize(self, x, None, train)
+        normalize(self, x, None, None, train)
     }
 }
 

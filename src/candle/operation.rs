@@ -6,6 +6,7 @@
 
 use candle_core::{Result, Tensor};
 
+use crate::backend::kept::Kept;
 use crate::backend::operands::{InOut, StatisticsSource};
 use crate::candle::computed::Computed;
 use crate::candle::double_backward::{GradientOf, SecondGradients, second_gradients};
@@ -30,6 +31,8 @@ use crate::synchronized::parts::RankSums;
 pub(super) struct Operands<'a> {
     /// Of the shape that goes with it.
     pub(super) x: &'a Tensor,
+    /// What of it is kept, if not all.
+    pub(super) kept: Option<&'a Kept>,
     pub(super) residual: Option<&'a Tensor>,
     /// (C,)
     pub(super) gamma: &'a Tensor,
@@ -96,6 +99,9 @@ pub(super) fn forward<T: Value<Compute: Value>>(
     operands: &Operands<'_>,
     statistics: WhoseStatistics,
 ) -> Result<Output> {
+    if let Some(kept) = operands.kept {
+        kept.check(&shape).map_err(wrap)?;
+    }
     let candle_device = operands.x.device();
     let device = device_of(candle_device)?;
     let used = match &statistics {
@@ -122,6 +128,7 @@ pub(super) fn forward<T: Value<Compute: Value>>(
         backend: &device,
         config,
         shape,
+        kept: operands.kept.cloned(),
         gamma: gamma.slice()?,
         beta: beta.slice()?,
         residual: residual.as_ref().map(Borrowed::slice).transpose()?,

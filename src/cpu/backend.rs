@@ -5,6 +5,7 @@ use crate::backend::activation::Activation;
 use crate::backend::checked::Checked;
 use crate::backend::epilogue::{ActivationBackward, Epilogue};
 use crate::backend::factors::{FACTOR_OF_SECOND_DERIVATIVES, check_products};
+use crate::backend::kept::Kept;
 use crate::backend::operands::{
     Affine, GradientSums, GradientSumsMut, GradientsOfGradients, InOut, MomentsMut, Normalization,
     RenormalizedMut, RunningMut, RunningReference, SecondGradientsMut, Statistics, StatisticsMut,
@@ -304,6 +305,128 @@ impl Steps for Cpu {
             of,
         };
         self.attempt(size_of_val(x), || T::double_backward(self, &pass, out))
+    }
+
+    fn run_statistics_of_kept<T: Element>(
+        &self,
+        checked: Checked,
+        shape: &Shape,
+        kept: &Kept,
+        x: &[T],
+        epsilon: f64,
+        mut out: StatisticsMut<&mut [T::Compute]>,
+    ) -> Result<()> {
+        let finalized = self.statistics_of_kept(shape, kept, x, epsilon)?;
+        write_statistics(&finalized, &mut out);
+        self.update_running_of(checked, out)
+    }
+
+    fn run_normalize_kept<T: Element>(
+        &self,
+        _: Checked,
+        shape: &Shape,
+        kept: &Kept,
+        x_to_y: InOut<&[T], &mut [T]>,
+        with: Normalization<&[T::Compute]>,
+        epilogue: Epilogue<&[T], &mut CpuMask, &mut [T]>,
+    ) -> Result<()> {
+        self.normalize_what_is_kept(shape, kept, x_to_y, with, epilogue)
+    }
+
+    fn run_backward_reduce_kept<T: Element>(
+        &self,
+        _: Checked,
+        shape: &Shape,
+        kept: &Kept,
+        dy: &[T],
+        x: &[T],
+        with: Normalization<&[T::Compute]>,
+        activation: ActivationBackward<&CpuMask, &[T]>,
+        out: GradientSumsMut<&mut [T::Compute]>,
+    ) -> Result<()> {
+        self.reduce_what_is_kept(shape, kept, dy, x, with, activation, out)
+    }
+
+    fn run_backward_input_kept<T: Element>(
+        &self,
+        _: Checked,
+        shape: &Shape,
+        kept: &Kept,
+        dy_to_dx: InOut<&[T], &mut [T]>,
+        x: &[T],
+        with: Normalization<&[T::Compute]>,
+        activation: ActivationBackward<&CpuMask, &[T]>,
+        sums: Option<GradientSums<&[T::Compute]>>,
+        dresidual: Option<&mut [T]>,
+    ) -> Result<()> {
+        self.input_gradient_of_kept(shape, kept, dy_to_dx, x, with, activation, sums, dresidual)
+    }
+
+    fn run_forward_training_kept<T: Element>(
+        &self,
+        checked: Checked,
+        shape: &Shape,
+        kept: &Kept,
+        x: &[T],
+        affine: Affine<&[T::Compute]>,
+        epilogue: Epilogue<&[T], &mut CpuMask, &mut [T]>,
+        y: &mut [T],
+        mut out: StatisticsMut<&mut [T::Compute]>,
+    ) -> Result<()> {
+        let affine = BatchAffine {
+            affine,
+            reference: None,
+        };
+        let pass = "forward_training_kept";
+        let (finalized, _) =
+            self.training_pass_of_kept(pass, shape, kept, x, affine, epilogue, y)?;
+        write_statistics(&finalized, &mut out);
+        self.update_running_of(checked, out)
+    }
+
+    fn run_forward_renormalized_kept<T: Element>(
+        &self,
+        checked: Checked,
+        shape: &Shape,
+        kept: &Kept,
+        x: &[T],
+        affine: Affine<&[T::Compute]>,
+        reference: RunningReference<&[T::Compute]>,
+        epilogue: Epilogue<&[T], &mut CpuMask, &mut [T]>,
+        y: &mut [T],
+        mut out: StatisticsMut<&mut [T::Compute]>,
+        renormalized: RenormalizedMut<&mut [T::Compute]>,
+    ) -> Result<()> {
+        let affine = BatchAffine {
+            affine,
+            reference: Some(reference),
+        };
+        let pass = "forward_renormalized_kept";
+        let (finalized, used) =
+            self.training_pass_of_kept(pass, shape, kept, x, affine, epilogue, y)?;
+        if let Some(used) = used {
+            used.write(renormalized);
+        }
+        write_statistics(&finalized, &mut out);
+        self.update_running_of(checked, out)
+    }
+
+    fn run_backward_kept<T: Element>(
+        &self,
+        _: Checked,
+        shape: &Shape,
+        kept: &Kept,
+        dy_to_dx: InOut<&[T], &mut [T]>,
+        x: &[T],
+        with: Normalization<&[T::Compute]>,
+        source: StatisticsSource,
+        activation: ActivationBackward<&CpuMask, &[T]>,
+        dresidual: Option<&mut [T]>,
+        out: GradientSumsMut<&mut [T::Compute]>,
+    ) -> Result<()> {
+        self.backward_of_kept(
+            shape, kept, dy_to_dx, x, with, source, activation, dresidual, out,
+        )
     }
 }
 

@@ -5,6 +5,8 @@ pub(crate) mod backward_steps;
 pub(crate) mod elementwise;
 pub(crate) mod epilogue;
 pub(crate) mod events;
+pub(crate) mod kept;
+pub(crate) mod kept_steps;
 pub(crate) mod kernels;
 pub(crate) mod memory;
 pub(crate) mod operands;

@@ -2,6 +2,7 @@
 
 use crate::backend::activation::Activation;
 use crate::backend::epilogue::{ActivationBackward, Epilogue};
+use crate::backend::kept::Kept;
 use crate::backend::operands::{
     Affine, GradientSums, GradientSumsMut, GradientsOfGradients, InOut, MomentsMut, Normalization,
     RenormalizedMut, RunningMut, RunningReference, SecondGradientsMut, Statistics, StatisticsMut,
@@ -86,7 +87,7 @@ macro_rules! the_same {
 }
 
 the_same!(f64, usize, bool, Activation, StatisticsSource);
-the_same!(&Shape, MomentsMut<'_>, &[f64], &mut [f64]);
+the_same!(&Shape, &Kept, MomentsMut<'_>, &[f64], &mut [f64]);
 the_same!(&Quantization, &mut [i8]);
 
 /// Operands whose fields are operands.

@@ -3,6 +3,7 @@
 use crate::backend::activation::Activation;
 use crate::backend::checked::Checked;
 use crate::backend::epilogue::{ActivationBackward, Epilogue};
+use crate::backend::kept::Kept;
 use crate::backend::operands::{
     Affine, GradientSums, GradientSumsMut, GradientsOfGradients, InOut, MomentsMut, Normalization,
     RenormalizedMut, RunningMut, RunningReference, SecondGradientsMut, Statistics, StatisticsMut,

@@ -4,6 +4,7 @@ use crate::backend::activation::Activation;
 use crate::backend::checked::Checked;
 use crate::backend::composed;
 use crate::backend::epilogue::{ActivationBackward, Epilogue};
+use crate::backend::kept::Kept;
 use crate::backend::operands::{
     Affine, GradientSums, GradientSumsMut, GradientsOfGradients, InOut, MomentsMut, Normalization,
     RenormalizedMut, RunningMut, RunningReference, SecondGradientsMut, Statistics, StatisticsMut,
@@ -319,5 +320,113 @@ impl<D: Driver> Steps for Gpu<D> {
             found: "a GPU".to_owned(),
             needed: "the processor: there is no GPU kernel for them yet",
         })
+    }
+
+    fn run_statistics_of_kept<T: Element>(
+        &self,
+        _: Checked,
+        _: &Shape,
+        _: &Kept,
+        _: D::Slice<'_, T>,
+        _: f64,
+        _: StatisticsMut<D::SliceMut<'_, T::Compute>>,
+    ) -> Result<()> {
+        Err(no_kernels_for_kept())
+    }
+
+    fn run_normalize_kept<T: Element>(
+        &self,
+        _: Checked,
+        _: &Shape,
+        _: &Kept,
+        _: InOut<D::Slice<'_, T>, D::SliceMut<'_, T>>,
+        _: Normalization<D::Slice<'_, T::Compute>>,
+        _: Epilogue<D::Slice<'_, T>, &mut GpuMask<D>, D::SliceMut<'_, T>>,
+    ) -> Result<()> {
+        Err(no_kernels_for_kept())
+    }
+
+    fn run_backward_reduce_kept<T: Element>(
+        &self,
+        _: Checked,
+        _: &Shape,
+        _: &Kept,
+        _: D::Slice<'_, T>,
+        _: D::Slice<'_, T>,
+        _: Normalization<D::Slice<'_, T::Compute>>,
+        _: ActivationBackward<&GpuMask<D>, D::Slice<'_, T>>,
+        _: GradientSumsMut<D::SliceMut<'_, T::Compute>>,
+    ) -> Result<()> {
+        Err(no_kernels_for_kept())
+    }
+
+    fn run_backward_input_kept<T: Element>(
+        &self,
+        _: Checked,
+        _: &Shape,
+        _: &Kept,
+        _: InOut<D::Slice<'_, T>, D::SliceMut<'_, T>>,
+        _: D::Slice<'_, T>,
+        _: Normalization<D::Slice<'_, T::Compute>>,
+        _: ActivationBackward<&GpuMask<D>, D::Slice<'_, T>>,
+        _: Option<GradientSums<D::Slice<'_, T::Compute>>>,
+        _: Option<D::SliceMut<'_, T>>,
+    ) -> Result<()> {
+        Err(no_kernels_for_kept())
+    }
+
+    fn run_forward_training_kept<T: Element>(
+        &self,
+        _: Checked,
+        _: &Shape,
+        _: &Kept,
+        _: D::Slice<'_, T>,
+        _: Affine<D::Slice<'_, T::Compute>>,
+        _: Epilogue<D::Slice<'_, T>, &mut GpuMask<D>, D::SliceMut<'_, T>>,
+        _: D::SliceMut<'_, T>,
+        _: StatisticsMut<D::SliceMut<'_, T::Compute>>,
+    ) -> Result<()> {
+        Err(no_kernels_for_kept())
+    }
+
+    fn run_forward_renormalized_kept<T: Element>(
+        &self,
+        _: Checked,
+        _: &Shape,
+        _: &Kept,
+        _: D::Slice<'_, T>,
+        _: Affine<D::Slice<'_, T::Compute>>,
+        _: RunningReference<D::Slice<'_, T::Compute>>,
+        _: Epilogue<D::Slice<'_, T>, &mut GpuMask<D>, D::SliceMut<'_, T>>,
+        _: D::SliceMut<'_, T>,
+        _: StatisticsMut<D::SliceMut<'_, T::Compute>>,
+        _: RenormalizedMut<D::SliceMut<'_, T::Compute>>,
+    ) -> Result<()> {
+        Err(no_kernels_for_kept())
+    }
+
+    fn run_backward_kept<T: Element>(
+        &self,
+        _: Checked,
+        _: &Shape,
+        _: &Kept,
+        _: InOut<D::Slice<'_, T>, D::SliceMut<'_, T>>,
+        _: D::Slice<'_, T>,
+        _: Normalization<D::Slice<'_, T::Compute>>,
+        _: StatisticsSource,
+        _: ActivationBackward<&GpuMask<D>, D::Slice<'_, T>>,
+        _: Option<D::SliceMut<'_, T>>,
+        _: GradientSumsMut<D::SliceMut<'_, T::Compute>>,
+    ) -> Result<()> {
+        Err(no_kernels_for_kept())
+    }
+}
+
+/// There are none.
+fn no_kernels_for_kept() -> Error {
+    Error::Value {
+        what: "the device of a batch of which not all is kept",
+        found: "a GPU".to_owned(),
+        needed: "the processor: there are no GPU kernels for that yet",
     }
 }

@@ -156,7 +156,7 @@ impl<T: Element, B: Backend> Saved<T, B> {
             *kept = Some(B::subslice::<T>(residual, group.values.clone())?);
         }
         backend.backward::<T>(
-            &group.shape,
+            group.batch(),
             group.subslice_of::<T, B>(dy_to_dx)?,
             B::subslice::<T>(x, group.values.clone())?,
             self.normalization(index),

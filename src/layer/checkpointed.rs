@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::arrays::lent::{lent, output_slice};
+use crate::arrays::lent::{lent, lent_batch, output_slice};
 use crate::arrays::tensor::Tensor;
 use crate::arrays::view::{Data, DataMut, View};
 use crate::backend::Backend;
@@ -126,8 +126,9 @@ impl<T: Element, B: Backend> CheckpointedPass<T, B> {
         dresidual: Option<&mut dyn DataMut<B, Element = T>>,
     ) -> Result<ParameterGradients<T::Compute, B>> {
         let dresidual = dresidual_slice(self.saved.shape(), dresidual)?;
-        let View { shape, values: x } = lent("x", x)?;
+        let (View { shape, values: x }, kept) = lent_batch(x)?;
         self.saved.shape().check_same("x", &shape)?;
+        self.saved.check_same_is_kept(kept)?;
         let gradients = self.saved.backward(&self.backend, x, dy_to_dx, dresidual)?;
         Ok(self.of_parameters(gradients))
     }

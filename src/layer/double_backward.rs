@@ -216,6 +216,13 @@ impl<T: Element, B: Backend> Saved<T, B> {
                 needed: "the forward pass had none",
             });
         }
+        if let Some(kept) = &self.kept {
+            return Err(Error::Value {
+                what: "the pass whose second derivatives are asked for",
+                found: format!("one of an input of which not all is kept, {kept:?}"),
+                needed: "one of an input of which all is",
+            });
+        }
         let (channels, groups) = (self.shape.channels(), self.groups.len());
         // The step asks again, of each group: by then the groups before would have been written.
         for (what, array) in [

@@ -2,9 +2,11 @@
 
 use crate::allocate::filled;
 use crate::backend::Backend;
+use crate::backend::batch::Batch;
 use crate::backend::composed;
 use crate::backend::epilogue::Epilogue;
 use crate::backend::from_output::{check_gamma, check_has_inverse};
+use crate::backend::kept::Kept;
 use crate::backend::operands::{Affine, InOut, StatisticsSource};
 use crate::backend::saved_activation::SavedActivation;
 use crate::config::BatchNormConfig;
@@ -23,6 +25,8 @@ pub(crate) struct Forward<'a, T: Element, B: Backend> {
     pub(crate) backend: &'a B,
     pub(crate) config: &'a BatchNormConfig,
     pub(crate) shape: Shape,
+    /// What of x is kept, if not all.
+    pub(crate) kept: Option<Kept>,
     pub(crate) gamma: B::Slice<'a, T::Compute>,
     pub(crate) beta: B::Slice<'a, T::Compute>,
     pub(crate) residual: Option<B::Slice<'a, T>>,
@@ -115,16 +119,15 @@ impl<T: Element, B: Backend> Forward<'_, T, B> {
     /// All memory that the groups leave something in, so that a pass that has begun does not end for want of it.
     fn room_for_groups(&self, ghost_batch: Option<usize>) -> Result<Saved<T, B>> {
         let groups = match ghost_batch {
-            Some(size) => Group::split(&self.shape, size)?,
-            None => filled(1, Group::whole(&self.shape))?,
+            Some(size) => Group::split(self.batch(), size)?,
+            None => filled(1, Group::whole(self.batch()))?,
         };
         for group in &groups {
-            group.shape.check_batch_statistics()?;
+            group.batch().check_batch_statistics()?;
         }
         let mut saved = self.nothing_saved(StatisticsSource::Batch, groups.len())?;
         for group in groups {
-            let (channels, count) = (group.shape.channels(), group.shape.values_per_channel());
-            let statistics = BatchStatistics::room(self.backend, channels, count)?;
+            let statistics = BatchStatistics::room(self.backend, group.batch())?;
             let activation = self.saved_activation(&group.shape)?;
             let renormalized = self.room_for_renormalized()?;
             saved.add(group, statistics, activation, renormalized);
@@ -157,9 +160,9 @@ impl<T: Element, B: Backend> Forward<'_, T, B> {
             activation,
             renormalized,
         } = of_group;
-        let shape = &group.shape;
-        let count = shape.values_per_channel();
-        if !shape.is_empty() {
+        let batch = group.batch();
+        let count = batch.count();
+        if count > 0 {
             let affine = Affine {
                 gamma: B::shorten::<T::Compute>(self.gamma),
                 beta: B::shorten::<T::Compute>(self.beta),
@@ -170,7 +173,7 @@ impl<T: Element, B: Backend> Forward<'_, T, B> {
                 None => None,
             };
             let followed = running.as_deref_mut();
-            let followed = followed.map(|running| running.view_mut(self.config, count));
+            let followed = followed.map(|running| running.view_mut(self.config, batch.weight()));
             let (epilogue, out) = (
                 self.epilogue(residual, activation),
                 statistics.view_mut(followed),
@@ -193,7 +196,7 @@ impl<T: Element, B: Backend> Forward<'_, T, B> {
                 }
                 (InOut::Separate(x, y), Some((reference, renormalized))) => {
                     self.backend.forward_renormalized::<T>(
-                        shape,
+                        batch,
                         x,
                         affine,
                         reference,
@@ -205,14 +208,37 @@ impl<T: Element, B: Backend> Forward<'_, T, B> {
                 }
                 (InOut::Separate(x, y), None) => {
                     self.backend
-                        .forward_training::<T>(shape, x, affine, epilogue, y, out)?;
+                        .forward_training::<T>(batch, x, affine, epilogue, y, out)?;
                 }
             }
+        } else if !group.shape.is_empty() {
+            self.write_zeros(group, x, y, statistics, activation)?;
         }
         if let Some(running) = running {
             running.count(self.config, count);
         }
         Ok(())
+    }
+
+    /// Writes y where nothing is kept of x, and what is saved of it.
+    fn write_zeros(
+        &self,
+        group: &Group,
+        x: B::Slice<'_, T>,
+        y: B::SliceMut<'_, T>,
+        statistics: &BatchStatistics<T::Compute, B>,
+        activation: &mut SavedOwned<T, B>,
+    ) -> Result<()> {
+        let gamma = B::shorten::<T::Compute>(self.gamma);
+        let beta = B::shorten::<T::Compute>(self.beta);
+        let with = statistics.view().normalization(gamma, beta);
+        let residual = match &self.residual {
+            Some(residual) => Some(B::subslice::<T>(residual, group.values.clone())?),
+            None => None,
+        };
+        let epilogue = self.epilogue(residual, activation);
+        self.backend
+            .normalize::<T>(group.batch(), InOut::Separate(x, y), with, epilogue)
     }
 
     /// Normalizes with running statistics, as constants.
@@ -254,7 +280,7 @@ impl<T: Element, B: Backend> Forward<'_, T, B> {
             ),
         };
         self.normalize(x_to_y, &statistics, affine, &mut activation)?;
-        let whole = Group::whole(&self.shape);
+        let whole = Group::whole(self.batch());
         saved.add(whole, statistics, activation, renormalized);
         Ok(saved)
     }
@@ -319,13 +345,18 @@ impl<T: Element, B: Backend> Forward<'_, T, B> {
         let with = statistics.view().normalization(gamma, beta);
         let epilogue = self.epilogue(self.residual.map(B::shorten::<T>), saved);
         self.backend
-            .normalize::<T>(&self.shape, x_to_y, with, epilogue)
+            .normalize::<T>(self.batch(), x_to_y, with, epilogue)
+    }
+
+    /// What the pass goes over.
+    pub(crate) fn batch(&self) -> Batch<'_> {
+        Batch::from((&self.shape, self.kept.as_ref()))
     }
 
     fn nothing_saved(&self, source: StatisticsSource, groups: usize) -> Result<Saved<T, B>> {
         let settings = (self.config.activation_kind(), self.residual.is_some());
         let affine = (self.gamma, self.beta);
-        Saved::new(self.backend, self.shape, source, groups, settings, affine)
+        Saved::new(self.backend, self.batch(), source, groups, settings, affine)
     }
 
     /// Room for what the backward pass needs of the activation.

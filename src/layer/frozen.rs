@@ -1,9 +1,10 @@
 //! The frozen pass: running statistics, as constants, with gradients.
 
-use crate::arrays::lent::{lent, output_slice};
+use crate::arrays::lent::{lent_batch, output_slice};
 use crate::arrays::tensor::Tensor;
 use crate::arrays::view::{Data, DataMut, View};
 use crate::backend::Backend;
+use crate::backend::batch::Batch;
 use crate::backend::operands::InOut;
 use crate::element::{Compute, Element};
 use crate::error::Result;
@@ -62,9 +63,10 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
                 .without_running()
                 .forward_batch(x, residual, y, None, None, None);
         };
-        let View { shape, values } = lent("x", &x)?;
+        let (View { shape, values }, kept) = lent_batch(&x)?;
         let statistics = running.as_batch(&self.backend, self.config.epsilon_value())?;
-        let forward = self.without_running().forward(&shape, residual)?;
+        let batch = Batch::from((&shape, kept));
+        let forward = self.without_running().forward(batch, residual)?;
         let y = output_slice(&shape, "y", y)?;
         let saved = forward.frozen(InOut::Separate(values, y), statistics)?;
         Ok(Pass::new(&self.backend, &self.config, x, saved))

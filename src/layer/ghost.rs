@@ -4,6 +4,8 @@ use std::ops::Range;
 
 use crate::allocate::reserved;
 use crate::backend::Backend;
+use crate::backend::batch::Batch;
+use crate::backend::kept::Kept;
 use crate::backend::operands::InOut;
 use crate::element::Element;
 use crate::error::Result;
@@ -15,30 +17,42 @@ pub(crate) struct Group {
     pub(crate) shape: Shape,
     /// Where its values are in the batch's memory. (In either layout samples follow one another.)
     pub(crate) values: Range<usize>,
+    /// What of them is kept, if not all.
+    pub(crate) kept: Option<Kept>,
 }
 
 impl Group {
     /// The whole batch.
-    pub(crate) fn whole(shape: &Shape) -> Self {
+    pub(crate) fn whole(batch: Batch<'_>) -> Self {
         Self {
-            shape: *shape,
-            values: 0..shape.len(),
+            shape: *batch.shape,
+            values: 0..batch.shape.len(),
+            kept: batch.kept.cloned(),
         }
     }
 
     /// Some samples of the batch.
-    pub(crate) fn of_samples(shape: &Shape, samples: Range<usize>) -> Self {
+    pub(crate) fn of_samples(
+        Batch { shape, kept }: Batch<'_>,
+        samples: Range<usize>,
+    ) -> Result<Self> {
         let sample = shape.channels() * shape.spatial();
-        Self {
+        Ok(Self {
             shape: shape.with_batch(samples.len()),
             values: samples.start * sample..samples.end * sample,
-        }
+            kept: kept.map(|kept| kept.of_samples(samples)).transpose()?,
+        })
+    }
+
+    /// As the operand of a step.
+    pub(crate) fn batch(&self) -> Batch<'_> {
+        Batch::from((&self.shape, self.kept.as_ref()))
     }
 
     /// The batch in groups of `size` samples, in order. What remains is a smaller group, unless that would be one value
     /// per channel: then it joins the group before.
-    pub(crate) fn split(shape: &Shape, size: usize) -> Result<Vec<Self>> {
-        let batch = shape.batch();
+    pub(crate) fn split(whole: Batch<'_>, size: usize) -> Result<Vec<Self>> {
+        let (shape, batch) = (whole.shape, whole.shape.batch());
         let mut count = batch.div_ceil(size).max(1);
         if count > 1 && (batch - (count - 1) * size) * shape.spatial() == 1 {
             count -= 1;
@@ -51,7 +65,7 @@ impl Group {
             } else {
                 start + size
             };
-            groups.push(Self::of_samples(shape, start..end));
+            groups.push(Self::of_samples(whole, start..end)?);
         }
         Ok(groups)
     }
@@ -78,7 +92,7 @@ mod tests {
 
     fn sizes(dims: &[usize], size: usize) -> Vec<usize> {
         let shape = Shape::channels_first(dims).unwrap();
-        let groups = Group::split(&shape, size).unwrap();
+        let groups = Group::split((&shape).into(), size).unwrap();
         assert_eq!(groups[0].values.start, 0);
         assert_eq!(groups.last().unwrap().values.end, shape.len());
         for pair in groups.windows(2) {

@@ -1,15 +1,15 @@
 //! The inference pass: running statistics, no gradients, nothing changed.
 
-use crate::arrays::lent::{lent, output_slice};
+use crate::arrays::lent::{lent_batch, output_slice};
 use crate::arrays::tensor::Tensor;
 use crate::arrays::view::{Data, DataMut, View};
 use crate::backend::Backend;
+use crate::backend::batch::Batch;
 use crate::backend::operands::InOut;
 use crate::element::{Compute, Element};
 use crate::error::Result;
 use crate::layer::BatchNorm;
 use crate::layer::forward::check_input_channels;
-use crate::shape::Shape;
 use crate::statistics::batch::BatchStatistics;
 
 impl<B: Backend, C: Compute> BatchNorm<B, C> {
@@ -59,11 +59,12 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
         T: Element<Compute = C>,
         X: Data<B, Element = T> + ?Sized,
     {
-        let View { shape, values } = lent("x", x)?;
+        let (View { shape, values }, kept) = lent_batch(x)?;
         check_input_channels(&self.config, &shape)?;
         let y = output_slice(&shape, "y", y)?;
-        let statistics = self.inference_statistics::<T>(&shape, values)?;
-        let forward = self.without_running().forward(&shape, residual)?;
+        let batch = Batch::from((&shape, kept));
+        let statistics = self.inference_statistics::<T>(batch, values)?;
+        let forward = self.without_running().forward(batch, residual)?;
         forward.inference(InOut::Separate(values, y), &statistics)
     }
 
@@ -79,9 +80,12 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
     where
         T: Element<Compute = C>,
     {
-        let View { shape, values } = lent("x", x)?;
-        let forward = self.without_running().forward(&shape, residual)?;
-        let statistics = self.inference_statistics::<T>(&shape, values)?;
+        let (View { shape, values }, kept) = lent_batch(x)?;
+        // The input itself will be borrowed, to be written over.
+        let kept = kept.cloned();
+        let batch = Batch::from((&shape, kept.as_ref()));
+        let forward = self.without_running().forward(batch, residual)?;
+        let statistics = self.inference_statistics::<T>(batch, values)?;
         let both = x.lend_mut()?.values;
         forward.inference(InOut::InPlace(both), &statistics)
     }
@@ -89,14 +93,14 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
     /// The running statistics, or where there are none the batch's.
     pub(super) fn inference_statistics<T: Element<Compute = C>>(
         &self,
-        shape: &Shape,
+        batch: Batch<'_>,
         x: B::Slice<'_, T>,
     ) -> Result<BatchStatistics<C, B>> {
         let epsilon = self.config.epsilon_value();
         if let Some(running) = &self.running {
             return running.as_batch(&self.backend, epsilon);
         }
-        shape.check_batch_statistics()?;
-        BatchStatistics::of::<T>(&self.backend, shape, x, epsilon)
+        batch.check_batch_statistics()?;
+        BatchStatistics::of::<T>(&self.backend, batch, x, epsilon)
     }
 }

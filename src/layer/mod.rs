@@ -27,10 +27,11 @@ pub(crate) mod training;
 use std::fmt;
 
 use crate::arrays::channel_array::ChannelArray;
-use crate::arrays::lent::{lent, residual_slice};
+use crate::arrays::lent::{lent_batch, residual_slice};
 use crate::arrays::tensor::Tensor;
 use crate::arrays::view::{Data, View};
 use crate::backend::Backend;
+use crate::backend::batch::Batch;
 use crate::config::BatchNormConfig;
 use crate::config::averaging::Averaging;
 use crate::config::renormalization::Renormalization;
@@ -222,7 +223,7 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
         T: Element<Compute = C>,
         X: Data<B, Element = T> + ?Sized,
     {
-        let View { shape, .. } = lent("x", x)?;
+        let (View { shape, .. }, _) = lent_batch(x)?;
         check_input_channels(&self.config, &shape)?;
         Tensor::unspecified(&self.backend, shape)
     }
@@ -233,7 +234,7 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
         shape: &Shape,
         residual: Option<&'r dyn Data<B, Element = T>>,
     ) -> Result<Forward<'r, T, B>> {
-        self.without_running().forward(shape, residual)
+        self.without_running().forward(shape.into(), residual)
     }
 
     /// What a pass reads.
@@ -283,7 +284,7 @@ impl<'a, B: Backend, C: Compute> WithoutRunning<'a, B, C> {
     /// A forward pass over an input of this shape.
     fn forward<'r, T: Element<Compute = C>>(
         &self,
-        shape: &Shape,
+        Batch { shape, kept }: Batch<'_>,
         residual: Option<&'r dyn Data<B, Element = T>>,
     ) -> Result<Forward<'r, T, B>>
     where
@@ -294,6 +295,7 @@ impl<'a, B: Backend, C: Compute> WithoutRunning<'a, B, C> {
             backend: self.backend,
             config: self.config,
             shape: *shape,
+            kept: kept.cloned(),
             gamma: self.gamma.slice(),
             beta: self.beta.slice(),
             residual: residual_slice(shape, residual)?,

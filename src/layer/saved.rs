@@ -6,13 +6,15 @@ use crate::allocate::reserved;
 use crate::arrays::channel_array::ChannelArray;
 use crate::backend::Backend;
 use crate::backend::activation::Activation;
+use crate::backend::batch::Batch;
 use crate::backend::epilogue::ActivationBackward;
+use crate::backend::kept::Kept;
 use crate::backend::memory::Memory;
 use crate::backend::operands::{Normalization, StatisticsSource};
 use crate::backend::saved_activation::SavedActivation;
 use crate::backend::steps::Steps;
 use crate::element::Element;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::layer::ghost::Group;
 use crate::layer::renormalization::SavedRenormalization;
 use crate::shape::Shape;
@@ -24,6 +26,8 @@ pub(crate) type SavedOwned<T, B> = SavedActivation<<B as Steps>::Mask, <B as Mem
 /// What a forward pass leaves behind.
 pub(crate) struct Saved<T: Element, B: Backend> {
     pub(super) shape: Shape,
+    /// What of x was kept, if not all.
+    pub(super) kept: Option<Kept>,
     pub(super) source: StatisticsSource,
     pub(super) activation: Activation,
     pub(super) has_residual: bool,
@@ -56,14 +60,15 @@ impl<T: Element, B: Backend> Saved<T, B> {
     /// a residual was added.
     pub(crate) fn new(
         backend: &B,
-        shape: Shape,
+        batch: Batch<'_>,
         source: StatisticsSource,
         groups: usize,
         (activation, has_residual): (Activation, bool),
         (gamma, beta): (B::Slice<'_, T::Compute>, B::Slice<'_, T::Compute>),
     ) -> Result<Self> {
         Ok(Self {
-            shape,
+            shape: *batch.shape,
+            kept: batch.kept.cloned(),
             source,
             activation,
             has_residual,
@@ -111,6 +116,18 @@ impl<T: Element, B: Backend> Saved<T, B> {
     /// x's shape.
     pub(crate) fn shape(&self) -> &Shape {
         &self.shape
+    }
+
+    /// That x, given once more, comes with what was kept of it before, or with nothing about that.
+    pub(super) fn check_same_is_kept(&self, found: Option<&Kept>) -> Result<()> {
+        match found {
+            Some(found) if self.kept.as_ref() != Some(found) => Err(Error::Value {
+                what: "what is kept of x in the backward pass",
+                found: format!("something else than was kept before, {found:?}"),
+                needed: "what was kept of it in the forward pass",
+            }),
+            _ => Ok(()),
+        }
     }
 
     /// The statistics that each group was normalized with.

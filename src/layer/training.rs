@@ -1,9 +1,10 @@
 //! The training pass: the batch's own statistics, which the running ones follow.
 
-use crate::arrays::lent::{lent, output_slice};
+use crate::arrays::lent::{lent_batch, output_slice};
 use crate::arrays::tensor::Tensor;
 use crate::arrays::view::{Data, DataMut, View};
 use crate::backend::Backend;
+use crate::backend::batch::Batch;
 use crate::backend::operands::InOut;
 use crate::element::{Compute, Element};
 use crate::error::Result;
@@ -130,10 +131,10 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
         T: Element<Compute = C>,
         X: Data<B, Element = T> + ?Sized,
     {
-        let View { shape, values } = lent("x", x)?;
+        let (View { shape, values }, kept) = lent_batch(x)?;
         check_input_channels(&self.config, &shape)?;
         let epsilon = self.config.epsilon_value();
-        BatchStatistics::of::<T>(&self.backend, &shape, values, epsilon)
+        BatchStatistics::of::<T>(&self.backend, (&shape, kept).into(), values, epsilon)
     }
 }
 
@@ -153,8 +154,9 @@ impl<B: Backend, C: Compute> WithoutRunning<'_, B, C> {
         T: Element<Compute = C>,
         X: Data<B, Element = T>,
     {
-        let View { shape, values } = lent("x", &x)?;
-        let forward = self.forward(&shape, residual)?.against(reference);
+        let (View { shape, values }, kept) = lent_batch(&x)?;
+        let batch = Batch::from((&shape, kept));
+        let forward = self.forward(batch, residual)?.against(reference);
         let y = output_slice(&shape, "y", y)?;
         let saved = forward.training(InOut::Separate(values, y), ghost_batch, running)?;
         Ok(Pass::new(self.backend, self.config, x, saved))

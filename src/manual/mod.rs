@@ -1,6 +1,7 @@
 //! The manual: what the front page has no room for, a chapter a module. Its code runs as tests.
 //!
-//! To use the crate, read [`passes`], [`support`] and [`rules`]; [`small_batches`] where batches are small; [`vocabulary`] for those who come from another library;
+//! To use the crate, read [`passes`], [`support`] and [`rules`]; [`small_batches`] where batches are small; [`sequences`] where not
+//! all of a batch counts, as of sequences of different lengths; [`vocabulary`] for those who come from another library;
 //! [`candle`] and [`cuda`] for those who use these; [`memory`] for what a call costs beside its kernels, in debug builds too;
 //! [`synchronized`] for a batch that several ranks have together; [`steps`] to build a batch norm of one's own from. [`six_roles`] has
 //! what batch norm is known for, measured, [`figures`] how fast and how exact this crate is, [`replay`] how to hold it against a case
@@ -14,6 +15,8 @@ pub mod support {}
 pub mod rules {}
 #[doc = include_str!("small_batches.md")]
 pub mod small_batches {}
+#[doc = include_str!("sequences.md")]
+pub mod sequences {}
 #[doc = include_str!("vocabulary.md")]
 pub mod vocabulary {}
 #[doc = include_str!("candle.md")]

@@ -2,10 +2,10 @@
 
 use crate::arrays::channel_array::ChannelArray;
 use crate::backend::Backend;
+use crate::backend::batch::Batch;
 use crate::backend::operands::{RunningMut, Statistics, StatisticsMut};
 use crate::element::{Compute, Element};
 use crate::error::{Error, Result};
-use crate::shape::Shape;
 
 /// Mean and variance of each channel of one batch. Cloned, it is an independent copy.
 #[derive(Debug, Clone)]
@@ -15,34 +15,51 @@ pub struct BatchStatistics<C: Compute, B: Backend> {
     pub(crate) variance: ChannelArray<C, B>,
     pub(crate) inv_std: ChannelArray<C, B>,
     pub(crate) count: usize,
+    /// What the values weigh: their number, where they are not weighted.
+    pub(crate) weight: f64,
 }
 
 impl<C: Compute, B: Backend> BatchStatistics<C, B> {
     /// Zeros of an empty batch, which no step writes; of any other, room for a step to write.
-    pub(crate) fn room(backend: &B, channels: usize, count: usize) -> Result<Self> {
-        let array = || match count {
-            0 => ChannelArray::zeros(backend, channels),
-            _ => ChannelArray::unspecified(backend, channels),
-        };
+    pub(crate) fn room(backend: &B, batch: Batch<'_>) -> Result<Self> {
+        let (channels, count) = (batch.shape.channels(), batch.count());
+        if count == 0 {
+            return Self::empty(backend, channels);
+        }
+        let array = || ChannelArray::unspecified(backend, channels);
         Ok(Self {
             mean: array()?,
             mean_low: array()?,
             variance: array()?,
             inv_std: array()?,
             count,
+            weight: batch.weight(),
+        })
+    }
+
+    /// Those of no values.
+    pub(crate) fn empty(backend: &B, channels: usize) -> Result<Self> {
+        let array = || ChannelArray::zeros(backend, channels);
+        Ok(Self {
+            mean: array()?,
+            mean_low: array()?,
+            variance: array()?,
+            inv_std: array()?,
+            count: 0,
+            weight: 0.0,
         })
     }
 
     pub(crate) fn of<T: Element<Compute = C>>(
         backend: &B,
-        shape: &Shape,
+        batch: Batch<'_>,
         x: B::Slice<'_, T>,
         epsilon: f64,
     ) -> Result<Self> {
         crate::config::checks::check_training_epsilon(epsilon)?;
-        let mut statistics = Self::room(backend, shape.channels(), shape.values_per_channel())?;
-        if !shape.is_empty() {
-            backend.statistics::<T>(shape, x, epsilon, statistics.view_mut(None))?;
+        let mut statistics = Self::room(backend, batch)?;
+        if batch.count() > 0 {
+            backend.statistics::<T>(batch, x, epsilon, statistics.view_mut(None))?;
         }
         Ok(statistics)
     }
@@ -102,12 +119,18 @@ impl<C: Compute, B: Backend> BatchStatistics<C, B> {
             variance: self.variance.try_clone()?,
             inv_std: self.inv_std.try_clone()?,
             count: self.count,
+            weight: self.weight,
         })
     }
 
-    /// M, the values per channel.
+    /// M, the values per channel; where not all were [`Kept`](crate::Kept), the number of those that were.
     pub fn count(&self) -> usize {
         self.count
+    }
+
+    /// What they weigh: M, where they are not weighted.
+    pub fn weight(&self) -> f64 {
+        self.weight
     }
 }
 

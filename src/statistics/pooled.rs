@@ -145,7 +145,8 @@ impl PooledStatistics {
     /// Adds a batch, or several: all of them, or after an error none.
     ///
     /// # Errors
-    /// [`crate::Error::Channels`] for another number of channels; when the device fails; when there is no room.
+    /// [`crate::Error::Channels`] for another number of channels; [`crate::Error::Value`] for a batch with weights other than 0 and 1; when
+    /// the device fails; when there is no room.
     pub fn add<C: Compute, B: Backend>(
         &mut self,
         batches: &(impl AsRef<[BatchStatistics<C, B>]> + ?Sized),
@@ -160,6 +161,13 @@ impl PooledStatistics {
     }
 
     fn of_batch<C: Compute, B: Backend>(batch: &BatchStatistics<C, B>) -> Result<Self> {
+        if batch.weight != batch.count as f64 {
+            return Err(Error::Value {
+                what: "the weight of a batch that is pooled",
+                found: format!("{} of {} values", batch.weight, batch.count),
+                needed: "as many as there are values",
+            });
+        }
         let wide = |array: &ChannelArray<C, B>| {
             let values = array.to_vec()?;
             collected(values.iter().map(|value| value.to_f64()))
@@ -242,7 +250,7 @@ impl PooledStatistics {
         let _mode = DefaultMode::enter();
         check_training_epsilon(epsilon)?;
         if self.count == 0 {
-            return BatchStatistics::room(backend, self.channels, 0);
+            return BatchStatistics::empty(backend, self.channels);
         }
         let channel = |c: usize| {
             let variance = self.m2[c] / self.count as f64;
@@ -258,6 +266,7 @@ impl PooledStatistics {
             variance: array(&|channel| channel.variance)?,
             inv_std: array(&|channel| channel.inv_std)?,
             count: self.count,
+            weight: self.count as f64,
         })
     }
 }

@@ -209,7 +209,7 @@ impl<C: Compute, B: Backend> RunningStatistics<C, B> {
         batch: &BatchStatistics<C, B>,
     ) -> Result<()> {
         if batch.count > 0 {
-            let running = self.view_mut(config, batch.count);
+            let running = self.view_mut(config, batch.weight);
             backend.update_running::<C>(batch.view(), running)?;
         }
         self.count(config, batch.count);
@@ -249,11 +249,11 @@ impl<C: Compute, B: Backend> RunningStatistics<C, B> {
         })
     }
 
-    /// To be written by a step that has them follow a batch of `count` values per channel.
+    /// To be written by a step that has them follow a batch of so many values per channel, or of values that weigh so much.
     pub(crate) fn view_mut(
         &mut self,
         config: &BatchNormConfig,
-        count: usize,
+        weight: f64,
     ) -> RunningMut<B::SliceMut<'_, C>> {
         let factor = match config.averaging_kind() {
             Averaging::Exponential { momentum } => momentum,
@@ -264,7 +264,7 @@ impl<C: Compute, B: Backend> RunningStatistics<C, B> {
             mean: self.mean.slice_mut(),
             variance: self.variance.slice_mut(),
             factor,
-            correction: DefaultMode::number(|| correction(estimate, count)),
+            correction: DefaultMode::number(|| correction(estimate, weight)),
             only_finite: config.keeps_running_finite(),
         }
     }
@@ -292,6 +292,7 @@ impl<C: Compute, B: Backend> RunningStatistics<C, B> {
             variance: self.variance,
             inv_std,
             count: 0,
+            weight: 0.0,
         })
     }
 }
@@ -311,23 +312,23 @@ pub(crate) fn check_variances<C: Compute>(variances: &[C]) -> Result<()> {
     }
 }
 
-/// One value is a mean, but has no variance to follow. (No values are an empty batch.)
+/// One value is a mean, but has no variance to follow, and so are several that weigh no more. (No values are an empty batch.)
 fn check_variance_is_known<C: Compute, B: Backend>(
     batches: &[BatchStatistics<C, B>],
 ) -> Result<()> {
-    match batches.iter().find(|batch| batch.count == 1) {
+    match (batches.iter()).find(|batch| batch.count > 0 && batch.weight <= 1.0) {
         None => Ok(()),
         Some(batch) => Err(Error::TooFewValues {
-            found: batch.count,
+            found: usize::from(batch.weight == 1.0),
             shape: "of a batch that is to be followed".to_owned(),
         }),
     }
 }
 
-/// From the biased variance to the estimate that is followed.
-fn correction(estimate: RunningVariance, count: usize) -> f64 {
+/// From the biased variance of values that weigh so much to the estimate that is followed.
+fn correction(estimate: RunningVariance, weight: f64) -> f64 {
     match estimate {
-        RunningVariance::Unbiased => count as f64 / (count as f64 - 1.0),
+        RunningVariance::Unbiased => weight / (weight - 1.0),
         RunningVariance::Population => 1.0,
     }
 }

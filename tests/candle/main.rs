@@ -8,6 +8,7 @@ mod fold;
 mod fused;
 mod graph;
 mod half;
+mod kept;
 mod layouts;
 mod like_candle;
 mod penalty;

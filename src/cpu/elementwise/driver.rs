@@ -51,12 +51,26 @@ pub(crate) fn drive<S: Simd, T: SimdElement, P: Elementwise<S, T, N>, const N: u
     pass: &mut P,
     order: Traversal,
 ) {
+    let bundles = Bundles::of(view, tile, S::FOUR_STREAMS, order);
+    drive_bundles(simd, view, tile, coefficients, pass, bundles);
+}
+
+/// Drives a pass through these bundles of a tile.
+#[inline(always)]
+pub(crate) fn drive_bundles<S: Simd, T: SimdElement, P: Elementwise<S, T, N>, const N: usize>(
+    simd: S,
+    view: &MatrixView,
+    tile: &Tile,
+    coefficients: &Coefficients<T::Scalar, N>,
+    pass: &mut P,
+    bundles: Bundles<'_>,
+) {
     let columns = (!view.neighbours_share_a_channel()).then(|| coefficients.of_columns(view, tile));
     let of_tile = match &columns {
         Some(columns) => columns.as_slices(),
         None => coefficients.of_planes(tile),
     };
-    for bundle in Bundles::of(view, tile, S::FOUR_STREAMS, order) {
+    for bundle in bundles {
         let coefficients = if view.along_rows() {
             of_tile
         } else {

@@ -95,6 +95,17 @@ impl<T: SimdElement, const A: usize> EpilogueStreams<'_, '_, T, A> {
         self.activation.forward::<S, T, A, L>(simd, v);
     }
 
+    /// Leaves out `count` values, at most sixteen, of each span, or `L` times sixteen: nothing of them will be asked for. (The bits of those
+    /// after them keep their places.)
+    #[inline(always)]
+    pub(crate) fn leave_out<const L: usize>(&mut self, count: usize) {
+        if opaque(self.saves_mask) {
+            for _ in 0..L {
+                self.mask.push([0; A], count);
+            }
+        }
+    }
+
     /// Writes the bits that do not fill two bytes.
     #[inline(always)]
     pub(crate) fn end(self) {

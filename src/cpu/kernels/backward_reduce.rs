@@ -35,7 +35,7 @@ pub(crate) enum Gradient<'a, 'm, T> {
 
 impl<'a, T: SimdElement> Gradient<'a, '_, T> {
     #[inline(always)]
-    fn rows(&self, first: Span, count: usize, row_len: usize) -> Rows<'a, T> {
+    pub(super) fn rows(&self, first: Span, count: usize, row_len: usize) -> Rows<'a, T> {
         match self {
             Gradient::Array(dy) => dy.rows(first, count, row_len),
             Gradient::Tile(memory) => memory.input_rows(first, count),
@@ -43,7 +43,7 @@ impl<'a, T: SimdElement> Gradient<'a, '_, T> {
     }
 
     #[inline(always)]
-    fn streams<const A: usize>(&self, spans: [Span; A]) -> StridedSpans<'a, T, A> {
+    pub(super) fn streams<const A: usize>(&self, spans: [Span; A]) -> StridedSpans<'a, T, A> {
         match self {
             Gradient::Array(dy) => dy.strided(spans),
             Gradient::Tile(memory) => memory.inputs(spans),
@@ -87,6 +87,14 @@ impl AffineGradients {
         };
         replace(&mut self.dgamma, &reduced.dgamma);
         replace(&mut self.dbeta, &reduced.dbeta);
+    }
+
+    /// Adds those of some channels, from `first` on.
+    pub(crate) fn add_at(&mut self, first: usize, part: &Self) {
+        for (i, (dgamma, dbeta)) in part.dgamma.iter().zip(part.dbeta.iter()).enumerate() {
+            self.dgamma[first + i] += dgamma;
+            self.dbeta[first + i] += dbeta;
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use crate::cpu::simd::vector::{LANES, Vector};
 use crate::double_double::sum_and_error;
 
 /// The most values of a channel that are few: with so many, what is done once for each channel takes longer than reading them.
-const FEW: usize = 32;
+pub(crate) const FEW: usize = 32;
 
 /// Of each channel, about its first value.
 struct SumsOfFew {
@@ -151,7 +151,7 @@ impl<T: SimdElement> TileMoments<'_, T> {
 /// A number, or where its square would be a subnormal number, which processors may be slow with, one of which it is not: a sum of such
 /// squares is doubtful either way.
 #[inline(always)]
-fn unless_square_is_subnormal(value: f64) -> f64 {
+pub(crate) fn unless_square_is_subnormal(value: f64) -> f64 {
     const SMALLEST: f64 = f64::from_bits((1023 - 511) << 52);
     if value != 0.0 && value.abs() < SMALLEST {
         SMALLEST
@@ -162,7 +162,7 @@ fn unless_square_is_subnormal(value: f64) -> f64 {
 
 /// A value to subtract, which must not make infinities of everything.
 #[inline(always)]
-fn finite_or_zero(value: f64) -> f64 {
+pub(crate) fn finite_or_zero(value: f64) -> f64 {
     if value.is_finite() { value } else { 0.0 }
 }
 

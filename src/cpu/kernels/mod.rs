@@ -7,6 +7,10 @@ pub(crate) mod coefficients;
 pub(crate) mod double_backward;
 pub(crate) mod few_values;
 pub(crate) mod gradient_products;
+pub(crate) mod kept_backward_input;
+pub(crate) mod kept_backward_reduce;
+pub(crate) mod kept_normalize;
+pub(crate) mod kept_statistics;
 pub(crate) mod normalize;
 pub(crate) mod quantize;
 pub(crate) mod statistics;
@@ -19,6 +23,10 @@ use crate::cpu::kernels::backward_reduce::{AffineGradients, ReduceTile};
 use crate::cpu::kernels::centred_statistics::CentredMoments;
 use crate::cpu::kernels::double_backward::DoubleBackwardTile;
 use crate::cpu::kernels::gradient_products::{GradientProducts, ProductsTile};
+use crate::cpu::kernels::kept_backward_input::KeptInputTile;
+use crate::cpu::kernels::kept_backward_reduce::KeptReduceTile;
+use crate::cpu::kernels::kept_normalize::KeptNormalizeTile;
+use crate::cpu::kernels::kept_statistics::{KeptCentredMoments, KeptMoments};
 use crate::cpu::kernels::normalize::NormalizeTile;
 use crate::cpu::kernels::quantize::QuantizeTile;
 use crate::cpu::kernels::statistics::{FirstLook, TileMoments};
@@ -60,6 +68,26 @@ per_type! {
         }
         /// Second derivatives of a tile.
         fn second_gradients(cpu: &Cpu, kernel: DoubleBackwardTile<'_, '_, Self>) {
+            cpu.dispatch.run(kernel);
+        }
+        /// Moments of what is kept of a tile's channels, or how to take them.
+        fn kept_moments(cpu: &Cpu, kernel: KeptMoments<'_, Self>) -> FirstLook {
+            cpu.dispatch.run(kernel)
+        }
+        /// The same once more, where these are doubtful.
+        fn kept_centred_moments(cpu: &Cpu, kernel: KeptCentredMoments<'_, Self>) -> Moments {
+            cpu.dispatch.run(kernel)
+        }
+        /// y of a tile of which not all is kept.
+        fn normalize_kept(cpu: &Cpu, kernel: KeptNormalizeTile<'_, '_, Self>) {
+            cpu.dispatch.run(kernel);
+        }
+        /// Gradient sums of what is kept of a tile's channels.
+        fn reduce_kept(cpu: &Cpu, kernel: KeptReduceTile<'_, '_, Self>) -> AffineGradients {
+            cpu.dispatch.run(kernel)
+        }
+        /// dx of a tile of which not all is kept.
+        fn input_kept(cpu: &Cpu, kernel: KeptInputTile<'_, '_, Self>) {
             cpu.dispatch.run(kernel);
         }
     }

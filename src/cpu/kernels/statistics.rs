@@ -26,7 +26,7 @@ use crate::cpu::tiling::view::MatrixView;
 use crate::numeric::Numeric;
 
 /// Rows, where work is by columns, after which a new pivot is chosen.
-const BLOCK_ROWS: usize = 1 << 10;
+pub(crate) const BLOCK_ROWS: usize = 1 << 10;
 
 /// Takes the moments of a tile's channels.
 #[derive(Clone, Copy)]

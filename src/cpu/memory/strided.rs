@@ -61,6 +61,34 @@ impl<T: SimdElement + Copy + Default, const A: usize> StridedSpans<'_, T, A> {
         }
         values
     }
+
+    /// As [`read`](Self::read), but of the spans that have any of these lanes: zeros of the others, whose memory is left alone.
+    #[inline(always)]
+    pub(crate) fn read_any<S: Simd>(
+        &self,
+        simd: S,
+        at: usize,
+        count: usize,
+        lanes: [u16; A],
+    ) -> [T::Vector<S>; A] {
+        let mut values = [T::splat(simd, T::Scalar::default()); A];
+        assert!(count <= LANES && at <= self.len && self.len - at >= count);
+        for i in 0..A {
+            if lanes[i] != 0 {
+                // SAFETY: the spans' memory is borrowed for 'a, at this distance from each other, and the assertion checked that `count`
+                // values are there. The slice ends with this turn, before the same thread can write there.
+                let span = unsafe {
+                    let span = self.start.add(at).add(i * self.distance);
+                    std::slice::from_raw_parts(span, count)
+                };
+                values[i] = match span.first_chunk::<LANES>() {
+                    Some(span) => T::load(simd, span),
+                    None => T::load_partial(simd, span),
+                };
+            }
+        }
+        values
+    }
 }
 
 impl<T, const A: usize> StridedSpans<'_, T, A> {

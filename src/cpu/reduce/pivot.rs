@@ -17,11 +17,11 @@ use crate::cpu::tiling::view::MatrixView;
 use crate::numeric::{Numeric, Real};
 
 /// Values that are looked at, the mean of which is taken.
-const MANY: usize = LANES;
-const FEW: usize = 4;
+pub(crate) const MANY: usize = LANES;
+pub(crate) const FEW: usize = 4;
 /// Where a channel has fewer neighbouring values than this, nearly every one that is looked at is another line of memory to wait
 /// for: there it is four, and the mean is that of the middle two, lest one of them is far from all others.
-const WIDE: usize = 256;
+pub(crate) const WIDE: usize = 256;
 
 /// What a few values of each channel tell of all.
 pub(crate) struct Sampled {
@@ -123,7 +123,7 @@ fn sample_narrow<S: Simd, T: SimdElement>(
 
 /// As the vectors can hold it.
 #[inline(always)]
-fn rounded<T: SimdElement>(mean: f64) -> f64 {
+pub(crate) fn rounded<T: SimdElement>(mean: f64) -> f64 {
     T::Scalar::nearest(mean).value()
 }
 

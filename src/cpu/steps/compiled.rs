@@ -10,6 +10,7 @@ use crate::backend::operands::{
 use crate::backend::saved_activation::SavedActivation;
 use crate::config::quantization::Quantization;
 use crate::cpu::epilogue::forward::TileEpilogue;
+use crate::cpu::kept::of_view::KeptOfView;
 use crate::cpu::kernels::KernelElement;
 use crate::cpu::kernels::backward_reduce::AffineGradients;
 use crate::cpu::memory::scratch::or_no_room;
@@ -20,7 +21,7 @@ use crate::cpu::reduce::moments::Moments;
 use crate::cpu::renormalization::{BatchAffine, FinalizedBatch, RenormalizedAffine};
 use crate::cpu::steps::backward_params::BackwardParams;
 use crate::cpu::steps::double_backward::{self, DoubleBackward};
-use crate::cpu::steps::{fused, quantize, separate};
+use crate::cpu::steps::{fused, kept, quantize, separate};
 use crate::cpu::tiling::tile::Tiling;
 use crate::cpu::tiling::view::MatrixView;
 use crate::cpu::{Cpu, running};
@@ -115,6 +116,74 @@ per_type! {
             out: SecondGradientsMut<&mut [Self], &mut [Self::Scalar]>,
         ) {
             double_backward::double_backward(cpu, pass, out);
+        }
+        /// Of what is kept of each channel.
+        fn kept_statistics(
+            cpu: &Cpu,
+            tiling: &Tiling,
+            kept: &KeptOfView<'_, Self::Scalar>,
+            x: &[Self],
+            epsilon: f64,
+        ) -> Finalized<Self::Scalar> {
+            finalize::finalize(&kept::moments(cpu, tiling, kept, x), epsilon)
+        }
+        /// y, zero where x is not kept.
+        fn normalize_kept_all(
+            cpu: &Cpu,
+            tiling: &Tiling,
+            kept: &KeptOfView<'_, Self::Scalar>,
+            x_to_y: InOut<&[Self], &mut [Self]>,
+            with: &Normalization<&[Self::Scalar]>,
+            epilogue: TileEpilogue<'_, Self>,
+            saved: SavedActivation<&mut [u8], &mut [Self]>,
+        ) {
+            kept::normalize(cpu, tiling, kept, x_to_y, with, epilogue, saved);
+        }
+        /// dγ and dβ of what is kept.
+        fn reduce_kept_all(
+            cpu: &Cpu,
+            tiling: &Tiling,
+            kept: &KeptOfView<'_, Self::Scalar>,
+            dy: &[Self],
+            params: &BackwardParams<'_, Self>,
+        ) -> AffineGradients {
+            kept::reduce(cpu, tiling, kept, dy, params)
+        }
+        /// dx, zero where x is not kept.
+        fn input_kept_all(
+            cpu: &Cpu,
+            tiling: &Tiling,
+            kept: &KeptOfView<'_, Self::Scalar>,
+            dy_to_dx: InOut<&[Self], &mut [Self]>,
+            params: &BackwardParams<'_, Self>,
+            means: &dyn Fn(usize) -> Option<[f64; 2]>,
+            dresidual: Option<&mut [Self]>,
+        ) {
+            kept::input(cpu, tiling, kept, dy_to_dx, params, means, dresidual);
+        }
+        /// y, the statistics of what is kept, and what it was renormalized with, if it was.
+        fn forward_training_kept(
+            cpu: &Cpu,
+            kept: &KeptOfView<'_, Self::Scalar>,
+            x: &[Self],
+            affine: BatchAffine<'_, Self::Scalar>,
+            epilogue: TileEpilogue<'_, Self>,
+            saved: SavedActivation<&mut [u8], &mut [Self]>,
+            y: &mut [Self],
+        ) -> FinalizedBatch<Self::Scalar> {
+            let finalized = kept::forward_training(cpu, kept, x, affine, epilogue, saved, y);
+            let renormalized = affine.renormalized(&finalized);
+            (finalized, renormalized)
+        }
+        /// dx, dγ and dβ of what is kept.
+        fn backward_kept(
+            cpu: &Cpu,
+            kept: &KeptOfView<'_, Self::Scalar>,
+            dy_to_dx: InOut<&[Self], &mut [Self]>,
+            params: &BackwardParams<'_, Self>,
+            dresidual: Option<&mut [Self]>,
+        ) -> AffineGradients {
+            kept::backward(cpu, kept, dy_to_dx, params, dresidual)
         }
     }
 }

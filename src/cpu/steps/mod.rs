@@ -4,6 +4,7 @@ pub(crate) mod backward_params;
 pub(crate) mod compiled;
 pub(crate) mod double_backward;
 pub(crate) mod fused;
+pub(crate) mod kept;
 pub(crate) mod output_normalization;
 pub(crate) mod quantize;
 pub(crate) mod separate;

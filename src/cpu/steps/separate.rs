@@ -99,10 +99,7 @@ pub(crate) fn reduce<T: KernelElement>(
     );
     let mut whole = AffineGradients::none(view.channels);
     for (first, part) in parts {
-        for (i, (dgamma, dbeta)) in part.dgamma.iter().zip(part.dbeta.iter()).enumerate() {
-            whole.dgamma[first + i] += dgamma;
-            whole.dbeta[first + i] += dbeta;
-        }
+        whole.add_at(first, &part);
     }
     correct_for_center(&mut whole, &with, 0);
     whole

@@ -8,10 +8,12 @@ use crate::backend::epilogue::ActivationBackward;
 use crate::backend::operands::Normalization;
 use crate::cpu::Cpu;
 use crate::cpu::elementwise::coefficients::Coefficients;
+use crate::cpu::kept::of_view::KeptOfView;
 use crate::cpu::kernels::KernelElement;
 use crate::cpu::kernels::backward_reduce::{
     self, ALL_SUM_COEFFICIENTS, AffineGradients, Gradient, ReduceTile,
 };
+use crate::cpu::kernels::kept_backward_reduce::KeptReduceTile;
 use crate::cpu::memory::slice::RawSlice;
 use crate::cpu::tiling::tile::Tile;
 use crate::cpu::tiling::view::MatrixView;
@@ -80,7 +82,46 @@ impl<'a, T: KernelElement> Reduction<'a, T> {
         dy: Gradient<'_, '_, T>,
         taken: Option<AffineGradients>,
     ) -> AffineGradients {
-        let mut sums = taken.unwrap_or_else(|| T::reduce(cpu, self.enlarged(tile, dy)));
+        let sums = taken.unwrap_or_else(|| T::reduce(cpu, self.enlarged(tile, dy)));
+        self.settled(tile, sums, |coefficients| {
+            T::reduce(cpu, self.kernel(tile, dy, coefficients, true))
+        })
+    }
+
+    /// The sums of what is kept of a tile's channels.
+    pub(crate) fn of_kept(
+        &self,
+        cpu: &Cpu,
+        tile: &Tile,
+        kept: &KeptOfView<'_, T::Scalar>,
+        dy: Gradient<'_, '_, T>,
+    ) -> AffineGradients {
+        let sums = |coefficients: &Coefficients<T::Scalar, ALL_SUM_COEFFICIENTS>, reduces| {
+            T::reduce_kept(
+                cpu,
+                KeptReduceTile {
+                    view: self.view,
+                    tile,
+                    kept,
+                    dy,
+                    x: RawSlice::new(self.x),
+                    coefficients,
+                    activation: self.activation,
+                    reduces,
+                },
+            )
+        };
+        let enlarged = sums(&self.coefficients, false);
+        self.settled(tile, enlarged, |coefficients| sums(coefficients, true))
+    }
+
+    /// Enlarged sums as they are, and where they have overflowed, taken again of dv that are reduced.
+    fn settled(
+        &self,
+        tile: &Tile,
+        mut sums: AffineGradients,
+        reduced: impl Fn(&Coefficients<T::Scalar, ALL_SUM_COEFFICIENTS>) -> AffineGradients,
+    ) -> AffineGradients {
         let channels = tile.channels(self.view);
         for (dgamma, c) in sums.dgamma.iter_mut().zip(channels.clone()) {
             *dgamma /= enlargement_of(self.with.inv_std[c]);
@@ -89,8 +130,7 @@ impl<'a, T: KernelElement> Reduction<'a, T> {
             return sums;
         }
         let coefficients = backward_reduce::coefficients(&self.with, channels, |_| 1.0);
-        let reduced = T::reduce(cpu, self.kernel(tile, dy, &coefficients, true));
-        sums.replace_not_finite(&reduced, T::Scalar::REDUCES);
+        sums.replace_not_finite(&reduced(&coefficients), T::Scalar::REDUCES);
         sums
     }
 }

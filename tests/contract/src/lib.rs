@@ -22,6 +22,7 @@ pub mod factors;
 pub mod forward;
 pub mod from_output;
 pub mod gradient_sums;
+pub mod kept;
 pub mod layers;
 pub mod memory;
 pub mod outputs;
@@ -108,6 +109,7 @@ macro_rules! for_each_check {
             split::groups_have_the_bits_of_layers_of_their_own,
             split::shared_parameters_have_the_sum_of_all_gradients,
             quantized::wrong_lengths_of_quantized_inference_are_refused,
+            kept::a_device_keeps_a_part_or_writes_nothing,
             double_backward::a_device_has_second_derivatives_or_writes_nothing,
             from_output::a_device_goes_back_from_y_or_writes_nothing,
             double_backward_lengths::wrong_lengths_of_second_derivatives_are_refused,
@@ -169,6 +171,18 @@ macro_rules! for_each_check_of_slices {
             from_output::backward_from_y_of_large_arrays_matches_the_textbook,
             from_output::a_gamma_of_any_size_goes_back_from_y,
             from_output::threads_change_no_bit_of_a_backward_from_y,
+            kept::what_is_kept_matches_the_textbook_in_f32,
+            kept::what_is_kept_matches_the_textbook_in_f16,
+            kept::what_is_kept_matches_the_textbook_in_bf16,
+            kept::what_is_kept_matches_the_textbook_in_f64,
+            kept::what_is_kept_matches_the_textbook_frozen,
+            kept::what_is_kept_of_large_arrays_matches_the_textbook,
+            kept::computed_activations_of_what_is_kept_match_the_textbook,
+            kept::large_means_of_what_is_kept_cost_no_digits,
+            kept::deviations_of_any_size_of_what_is_kept,
+            kept::threads_change_no_bit_of_what_is_kept,
+            kept::levels_agree_in_what_is_kept,
+            kept::nothing_kept_gives_zeros,
         }
     };
 }

@@ -4,7 +4,7 @@ use batchnorm::backend::{
     ActivationBackward, Affine, Backend, Epilogue, GradientSumsMut, InOut, Normalization,
     RunningMut, SavedActivation, StatisticsMut, StatisticsSource, composed,
 };
-use batchnorm::{Compute, Element, Result};
+use batchnorm::{Compute, Element, Kept, Result};
 
 use crate::data::typed;
 use crate::reference::Problem;
@@ -140,9 +140,19 @@ pub fn forward_by<T: Element, B: Backend>(
 
 /// The forward pass: training, or with the running statistics that the problem has.
 pub fn forward<T: Element, B: Backend>(backend: &B, problem: &Problem, how: How) -> Answer<T, B> {
+    forward_of(backend, problem, None, how)
+}
+
+/// The forward pass over what is kept of x.
+pub fn forward_of<T: Element, B: Backend>(
+    backend: &B,
+    problem: &Problem,
+    kept: Option<&Kept>,
+    how: How,
+) -> Answer<T, B> {
     match &problem.running {
-        Some((mean, variance)) => normalized_with(backend, problem, mean, variance),
-        None => forward_training(backend, problem, None, how),
+        Some((mean, variance)) => normalized_with(backend, problem, kept, mean, variance),
+        None => forward_training_of(backend, problem, kept, None, how),
     }
 }
 
@@ -153,7 +163,18 @@ pub fn forward_training<T: Element, B: Backend>(
     running: Option<&mut Running<T::Compute, B>>,
     how: How,
 ) -> Answer<T, B> {
-    let shape = &problem.shape;
+    forward_training_of(backend, problem, None, running, how)
+}
+
+/// The same over what is kept of x.
+pub fn forward_training_of<T: Element, B: Backend>(
+    backend: &B,
+    problem: &Problem,
+    kept: Option<&Kept>,
+    running: Option<&mut Running<T::Compute, B>>,
+    how: How,
+) -> Answer<T, B> {
+    let shape = (&problem.shape, kept);
     forward_by::<T, B>(backend, problem, running, |given| {
         let (x, affine, epilogue) = (given.x, given.affine, given.epilogue);
         let (y, out) = (given.y, given.out);
@@ -169,6 +190,7 @@ pub fn forward_training<T: Element, B: Backend>(
 fn normalized_with<T: Element, B: Backend>(
     backend: &B,
     problem: &Problem,
+    kept: Option<&Kept>,
     mean: &[f64],
     variance: &[f64],
 ) -> Answer<T, B> {
@@ -201,7 +223,12 @@ fn normalized_with<T: Element, B: Backend>(
             gamma: B::shorten::<T::Compute>(affine.gamma),
             beta: B::shorten::<T::Compute>(affine.beta),
         };
-        backend.normalize::<T>(&problem.shape, InOut::Separate(x, y), with, epilogue)
+        backend.normalize::<T>(
+            (&problem.shape, kept),
+            InOut::Separate(x, y),
+            with,
+            epilogue,
+        )
     })
 }
 
@@ -213,7 +240,20 @@ pub fn backward<T: Element, B: Backend>(
     how: How,
     in_place: bool,
 ) -> BackwardAnswer<T> {
+    backward_of(backend, problem, None, forward, how, in_place)
+}
+
+/// The same over what is kept of x.
+pub fn backward_of<T: Element, B: Backend>(
+    backend: &B,
+    problem: &Problem,
+    kept: Option<&Kept>,
+    forward: &Answer<T, B>,
+    how: How,
+    in_place: bool,
+) -> BackwardAnswer<T> {
     let shape = &problem.shape;
+    let batch = (shape, kept);
     let x = uploaded::<T, B>(backend, &problem.x);
     let mut dy = uploaded::<T, B>(backend, &problem.dy);
     let gamma = uploaded::<T::Compute, B>(backend, &problem.gamma);
@@ -263,11 +303,11 @@ pub fn backward<T: Element, B: Backend>(
         let x = B::as_slice(&x);
         match how {
             How::Fused => backend
-                .backward::<T>(shape, dy_to_dx, x, with, source, backward, dresidual, out)
+                .backward::<T>(batch, dy_to_dx, x, with, source, backward, dresidual, out)
                 .unwrap(),
             How::Composed => {
                 composed::backward::<B, T>(
-                    backend, shape, dy_to_dx, x, with, source, backward, dresidual, out,
+                    backend, batch, dy_to_dx, x, with, source, backward, dresidual, out,
                 )
                 .unwrap();
             }

@@ -137,6 +137,15 @@ impl Additions {
         }
     }
 
+    /// With the rounding of each term's product with its weight.
+    #[must_use]
+    pub fn of_weighted_terms(self) -> Self {
+        Self {
+            narrow: self.narrow + 1,
+            ..self
+        }
+    }
+
     /// The error of a sum, of the sum of its terms' magnitudes: s.
     pub fn of_sum<T: Element>(self) -> f64 {
         self.narrow as f64 * compute_roundoff::<T>() + self.wide as f64 * WIDE_ROUNDOFF

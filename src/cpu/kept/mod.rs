@@ -1,0 +1,5 @@
+//! What of an array is kept, where not all of it is: which lanes of a vector, what they weigh, how much of a tile.
+
+pub(crate) mod lanes;
+pub(crate) mod of_view;
+pub(crate) mod sampled;
