@@ -152,6 +152,21 @@ fn check_activation<B: Steps, T: Element>(
     }
 }
 
+/// Backward from y is of batches of which all is kept.
+pub(super) fn check_kept_backward<M, V>(
+    kept: Option<&Kept>,
+    backward: &ActivationBackward<M, V>,
+) -> Result<()> {
+    match (&backward.saved, kept) {
+        (SavedActivation::Output(_), Some(kept)) => Err(Error::Value {
+            what: "what backward from y is given",
+            found: format!("a batch of which not all is kept, {kept:?}"),
+            needed: "one of which all is, or x",
+        }),
+        _ => Ok(()),
+    }
+}
+
 /// Kernels save of an activation what it needs, or nothing.
 fn check_saved(
     activation: Activation,

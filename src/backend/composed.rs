@@ -9,6 +9,7 @@ use crate::backend::operands::{
 };
 use crate::element::Element;
 use crate::error::Result;
+use crate::shape::Shape;
 
 /// See [`Backend::forward_training`].
 ///

@@ -134,6 +134,11 @@ impl Kept {
         Self::new(samples, positions, is_kept, None)
     }
 
+    /// All positions of so many samples.
+    pub(crate) fn all(samples: usize, positions: usize) -> Result<Self> {
+        Self::new(samples, positions, |_| true, None)
+    }
+
     fn new(
         samples: usize,
         positions: usize,

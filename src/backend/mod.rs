@@ -47,8 +47,8 @@ pub use saved_activation::SavedActivation;
 use crate::backend::checked::Checked;
 use crate::backend::checks::{
     check_backward, check_count_of_kept, check_epilogue, check_forward, check_gradients_out,
-    check_in_out, check_inverse_std, check_moments_out, check_normalization, check_reduce,
-    check_reference, check_renormalize, check_renormalized_out, check_running,
+    check_in_out, check_inverse_std, check_kept_backward, check_moments_out, check_normalization,
+    check_reduce, check_reference, check_renormalize, check_renormalized_out, check_running,
     check_statistics_out, check_sums, check_sums_in_f64, check_sums_out_in_f64, check_values,
     checked_batch,
 };
@@ -269,6 +269,7 @@ pub trait Backend: Steps {
     ) -> Result<()> {
         let Batch { shape, kept } = checked_batch(batch)?;
         check_reduce::<Self, T>(shape, &dy, &x, &with, &activation)?;
+        check_kept_backward(kept, &activation)?;
         check_gradients_out::<Self, T::Compute>(shape, &out)?;
         if shape.is_empty() {
             return no_gradients::<Self, T::Compute>(self, shape, out);
@@ -323,6 +324,7 @@ pub trait Backend: Steps {
         let Batch { shape, kept } = checked_batch(batch)?;
         let also = dresidual.as_ref();
         check_backward::<Self, T>(shape, &dy_to_dx, &x, &with, &activation, also)?;
+        check_kept_backward(kept, &activation)?;
         if let Some(sums) = &sums {
             check_sums::<Self, T::Compute>(shape, sums)?;
             check_count_of_kept(kept, sums.count)?;
@@ -464,6 +466,7 @@ pub trait Backend: Steps {
         let Batch { shape, kept } = checked_batch(batch)?;
         let also = dresidual.as_ref();
         check_backward::<Self, T>(shape, &dy_to_dx, &x, &with, &activation, also)?;
+        check_kept_backward(kept, &activation)?;
         check_gradients_out::<Self, T::Compute>(shape, &out)?;
         if shape.is_empty() {
             return no_gradients::<Self, T::Compute>(self, shape, out);

@@ -68,7 +68,7 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
         let View { shape, values } = lent("x", x)?;
         check_input_channels(&self.config, &shape)?;
         let y = output_slice(&shape, "y", y)?;
-        let forward = self.without_running().forward(&shape, residual)?;
+        let forward = self.without_running().forward((&shape).into(), residual)?;
         let statistics = self.adapted_statistics::<T>(&shape, values, adaptation)?;
         forward.inference(InOut::Separate(values, y), &statistics)
     }
@@ -92,7 +92,7 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
             return running.as_batch(&self.backend, epsilon);
         }
         shape.check_batch_statistics()?;
-        let batch = BatchStatistics::of::<T>(&self.backend, shape, x, epsilon)?;
+        let batch = BatchStatistics::of::<T>(&self.backend, shape.into(), x, epsilon)?;
         running
             .towards(&self.backend, &self.config, &batch, weight)?
             .into_batch(&self.backend, epsilon)

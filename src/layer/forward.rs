@@ -185,7 +185,7 @@ impl<T: Element, B: Backend> Forward<'_, T, B> {
                     let (reference, renormalized) = both.unzip();
                     composed::forward_training_in_place::<B, T>(
                         self.backend,
-                        shape,
+                        &group.shape,
                         x_to_y,
                         affine,
                         reference,
@@ -212,7 +212,7 @@ impl<T: Element, B: Backend> Forward<'_, T, B> {
                 }
             }
         } else if !group.shape.is_empty() {
-            self.write_zeros(group, x, y, statistics, activation)?;
+            self.write_zeros(group, x_to_y, statistics, activation)?;
         }
         if let Some(running) = running {
             running.count(self.config, count);
@@ -224,8 +224,7 @@ impl<T: Element, B: Backend> Forward<'_, T, B> {
     fn write_zeros(
         &self,
         group: &Group,
-        x: B::Slice<'_, T>,
-        y: B::SliceMut<'_, T>,
+        x_to_y: InOut<B::Slice<'_, T>, B::SliceMut<'_, T>>,
         statistics: &BatchStatistics<T::Compute, B>,
         activation: &mut SavedOwned<T, B>,
     ) -> Result<()> {
@@ -238,7 +237,7 @@ impl<T: Element, B: Backend> Forward<'_, T, B> {
         };
         let epilogue = self.epilogue(residual, activation);
         self.backend
-            .normalize::<T>(group.batch(), InOut::Separate(x, y), with, epilogue)
+            .normalize::<T>(group.batch(), x_to_y, with, epilogue)
     }
 
     /// Normalizes with running statistics, as constants.

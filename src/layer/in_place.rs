@@ -126,7 +126,9 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
     ) -> Result<Saved<T, B>> {
         let (ghost_batch, reference) = (self.config.ghost_batch_size(), self.reference()?);
         let (without_running, running) = self.apart_from_running();
-        let forward = without_running.forward(shape, residual)?.against(reference);
+        let forward = without_running
+            .forward(shape.into(), residual)?
+            .against(reference);
         let forward = forward.keeping_output(None)?;
         forward.training(x_to_y, ghost_batch, running)
     }

@@ -60,7 +60,7 @@ impl<B: Backend, C: Compute> BatchNorm<B, C> {
         let View { shape, values } = lent("x", x)?;
         check_input_channels(&self.config, &shape)?;
         let residual = residual_slice(&shape, residual)?;
-        let statistics = self.inference_statistics::<T>(&shape, values)?;
+        let statistics = self.inference_statistics::<T>((&shape).into(), values)?;
         let with = statistics
             .view()
             .normalization(self.gamma.slice(), self.beta.slice());

@@ -302,7 +302,7 @@ impl<B: Backend, C: Compute> SplitBatchNorm<B, C> {
         for (set, group) in groups {
             let x = B::subslice::<T>(&values, group.values.clone())?;
             let y = B::subslice_mut::<T>(&mut y, group.values.clone())?;
-            let statistics = self.sets[set].inference_statistics::<T>(&group.shape, x)?;
+            let statistics = self.sets[set].inference_statistics::<T>(group.batch(), x)?;
             let forward = self.forward(set, &group, residual.as_ref())?;
             forward.inference(InOut::Separate(x, y), &statistics)?;
         }
@@ -404,6 +404,7 @@ impl<B: Backend, C: Compute> SplitBatchNorm<B, C> {
             beta: beta.slice(),
             residual,
             reference: None,
+            kept: None,
             keeps_output: false,
         })
     }
@@ -448,11 +449,11 @@ impl<B: Backend, C: Compute> SplitBatchNorm<B, C> {
             let (gamma, beta) = self.affine_of(set);
             shape.check_per_channel("gamma", gamma.len())?;
             shape.check_per_channel("beta", beta.len())?;
-            let group = Group::of_samples(shape, start..start + samples);
+            let group = Group::of_samples(shape.into(), start..start + samples)?;
             if takes_batch(layer) {
                 layer.config.check_epsilon_for_batch_statistics()?;
                 let size = layer.config.ghost_batch_size().unwrap_or(samples);
-                for ghost in Group::split(&group.shape, size)? {
+                for ghost in Group::split(group.batch(), size)? {
                     ghost.shape.check_batch_statistics()?;
                 }
             }

@@ -22,7 +22,16 @@ pub struct BatchStatistics<C: Compute, B: Backend> {
 impl<C: Compute, B: Backend> BatchStatistics<C, B> {
     /// Zeros of an empty batch, which no step writes; of any other, room for a step to write.
     pub(crate) fn room(backend: &B, batch: Batch<'_>) -> Result<Self> {
-        let (channels, count) = (batch.shape.channels(), batch.count());
+        let of = (batch.count(), batch.weight());
+        Self::room_for(backend, batch.shape.channels(), of)
+    }
+
+    /// The same, of so many values that weigh so much.
+    pub(crate) fn room_for(
+        backend: &B,
+        channels: usize,
+        (count, weight): (usize, f64),
+    ) -> Result<Self> {
         if count == 0 {
             return Self::empty(backend, channels);
         }
@@ -33,7 +42,7 @@ impl<C: Compute, B: Backend> BatchStatistics<C, B> {
             variance: array()?,
             inv_std: array()?,
             count,
-            weight: batch.weight(),
+            weight,
         })
     }
 

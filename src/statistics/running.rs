@@ -164,7 +164,7 @@ impl<C: Compute, B: Backend> RunningStatistics<C, B> {
             });
         }
         let _mode = DefaultMode::enter();
-        let correction = correction(estimate, pooled.count());
+        let correction = correction(estimate, pooled.count() as f64);
         let beyond = |what| {
             move |channel: usize, value: f64| Error::Value {
                 what,

@@ -41,13 +41,19 @@ pub(crate) trait Elementwise<S: Simd, T: SimdElement, const N: usize> {
     fn end<const A: usize>(streams: Self::Streams<'_, A>, simd: S);
 }
 
-/// Drives a pass through a tile.
+/// Drives a pass through a tile, with the first `N` of all coefficients.
 #[inline(always)]
-pub(crate) fn drive<S: Simd, T: SimdElement, P: Elementwise<S, T, N>, const N: usize>(
+pub(crate) fn drive<
+    S: Simd,
+    T: SimdElement,
+    P: Elementwise<S, T, N>,
+    const N: usize,
+    const ALL: usize,
+>(
     simd: S,
     view: &MatrixView,
     tile: &Tile,
-    coefficients: &Coefficients<T::Scalar, N>,
+    coefficients: &Coefficients<T::Scalar, ALL>,
     pass: &mut P,
     order: Traversal,
 ) {
@@ -57,11 +63,17 @@ pub(crate) fn drive<S: Simd, T: SimdElement, P: Elementwise<S, T, N>, const N: u
 
 /// Drives a pass through these bundles of a tile.
 #[inline(always)]
-pub(crate) fn drive_bundles<S: Simd, T: SimdElement, P: Elementwise<S, T, N>, const N: usize>(
+pub(crate) fn drive_bundles<
+    S: Simd,
+    T: SimdElement,
+    P: Elementwise<S, T, N>,
+    const N: usize,
+    const ALL: usize,
+>(
     simd: S,
     view: &MatrixView,
     tile: &Tile,
-    coefficients: &Coefficients<T::Scalar, N>,
+    coefficients: &Coefficients<T::Scalar, ALL>,
     pass: &mut P,
     bundles: Bundles<'_>,
 ) {

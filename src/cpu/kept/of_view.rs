@@ -9,6 +9,7 @@ use crate::cpu::simd::vector::LANES;
 use crate::cpu::tiling::span::Span;
 use crate::cpu::tiling::tile::Tile;
 use crate::cpu::tiling::view::MatrixView;
+use crate::error::Result;
 use crate::numeric::Real;
 
 /// What of a view is kept, with the weights as the kernels compute with them: on the scale of [`Kept::weights_and_scale`], which all
@@ -48,6 +49,15 @@ impl<'a, C: Real> KeptOfView<'a, C> {
             view: *view,
             kept,
             weights: None,
+        }
+    }
+
+    /// What to keep of a view so that it is all.
+    pub(crate) fn all_of(view: &MatrixView) -> Result<Kept> {
+        if view.neighbours_share_a_channel() {
+            Kept::all(view.rows, view.width)
+        } else {
+            Kept::all(view.len / view.channels, 1)
         }
     }
 

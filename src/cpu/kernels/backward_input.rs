@@ -4,7 +4,7 @@
 //! `((x − center)·x_slope + (dv − mean_gradient))·scale + offset`; with running statistics `dx = dv·scale`.
 //!
 //! Where γ·inv_std or x_slope is beyond the type, though dx need not be, it is two factors: `scale·lift`, with the lift that v has too,
-//! or `x_scale·x_slope`.
+//! or `x_scale·x_slope`. (`kept_backward_input.rs` takes both.)
 
 use std::ops::Range;
 
@@ -81,8 +81,7 @@ pub(crate) fn coefficients<C: Real>(
 /// How many those are.
 pub(crate) const ALL_COEFFICIENTS: usize = 8;
 /// Where the lift and x_scale are among them.
-const INPUT_LIFT: usize = 6;
-const X_SCALE: usize = 7;
+pub(crate) const SECOND_FACTORS: [usize; 2] = [6, 7];
 
 /// What is added to every dx of a channel; zero where it is a subnormal number, with which vectors take many times as long, and less
 /// than a rounding of the dx that there are at least, which it then changes nothing of.
@@ -99,6 +98,7 @@ pub struct InputTile<'a, 'm, T: SimdElement> {
     pub(crate) view: &'a MatrixView,
     pub(crate) tile: &'a Tile,
     pub(crate) x: RawSlice<'a, T>,
+    /// As [`coefficients`] gives them, with second factors of one.
     pub(crate) coefficients: &'a Coefficients<T::Scalar, ALL_COEFFICIENTS>,
     /// Whether the statistics are the batch's.
     pub(crate) of_batch: bool,
@@ -141,14 +141,12 @@ impl<T: SimdElement> InputTile<'_, '_, T> {
             view,
             memory: self.memory,
             of_batch: self.of_batch,
-            has_two_factors: !(self.coefficients.are_one(INPUT_LIFT)
-                && self.coefficients.are_one(X_SCALE)),
             x: self.x,
             activation: self.activation,
             next,
         };
         let order = order_of_writing(self.next.as_ref().map(|next| next.tile));
-        drive::<S, T, _, ALL_COEFFICIENTS>(
+        drive::<S, T, _, 6, ALL_COEFFICIENTS>(
             simd,
             view,
             self.tile,
@@ -167,8 +165,6 @@ struct InputPass<'a, 'm, T: SimdElement, const RECOMPUTE_V: bool, const N: usize
     view: &'a MatrixView,
     memory: &'a mut TileMemory<'m, T>,
     of_batch: bool,
-    /// Whether some lift or x_scale is not 1.
-    has_two_factors: bool,
     x: RawSlice<'a, T>,
     activation: ActivationBackward<&'a [u8], &'a [T]>,
     next: PlaneSums<'a, T, GradientTerms<'a, 'm, T, RECOMPUTE_V>, N>,
@@ -186,7 +182,6 @@ struct InputStreams<
     const A: usize,
 > {
     of_batch: bool,
-    has_two_factors: bool,
     dy: StridedSpans<'s, T, A>,
     dx: StridedSpansMut<'s, T, A>,
     has_residual: bool,
@@ -196,8 +191,8 @@ struct InputStreams<
     next: BundleSums<'s, S, T, GradientTerms<'a, 'm, T, RECOMPUTE_V>, N, A>,
 }
 
-impl<'a, 'm, S: Simd, T: SimdElement, const RECOMPUTE_V: bool, const N: usize>
-    Elementwise<S, T, ALL_COEFFICIENTS> for InputPass<'a, 'm, T, RECOMPUTE_V, N>
+impl<'a, 'm, S: Simd, T: SimdElement, const RECOMPUTE_V: bool, const N: usize> Elementwise<S, T, 6>
+    for InputPass<'a, 'm, T, RECOMPUTE_V, N>
 {
     type Streams<'s, const A: usize>
         = InputStreams<'a, 'm, 's, S, T, RECOMPUTE_V, N, A>
@@ -212,7 +207,6 @@ impl<'a, 'm, S: Simd, T: SimdElement, const RECOMPUTE_V: bool, const N: usize>
         let needs_x = self.of_batch || RECOMPUTE_V || activation.is_of_output();
         let streams = InputStreams {
             of_batch: self.of_batch,
-            has_two_factors: self.has_two_factors,
             dy,
             dx: self.memory.outputs(spans),
             has_residual: dresidual.is_some(),
@@ -240,7 +234,7 @@ impl<'a, 'm, S: Simd, T: SimdElement, const RECOMPUTE_V: bool, const N: usize>
     fn vectors<const A: usize, const L: usize>(
         streams: &mut Self::Streams<'_, A>,
         simd: S,
-        with: [[T::Vector<S>; ALL_COEFFICIENTS]; L],
+        with: [[T::Vector<S>; 6]; L],
         at: usize,
         count: usize,
     ) {
@@ -251,50 +245,9 @@ impl<'a, 'm, S: Simd, T: SimdElement, const RECOMPUTE_V: bool, const N: usize>
         }
         activation.apply_saved(simd, at, count, &mut dv);
         let mut dx = dv;
-        if opaque(streams.has_two_factors) {
+        if opaque(streams.of_batch) {
             for l in 0..L {
-                let [
-                    center,
-                    scale,
-                    mean_gradient,
-                    x_slope,
-                    offset,
-                    shift,
-                    lift,
-                    x_scale,
-                ] = with[l];
-                let mut lifted = dv[l];
-                if opaque(streams.of_batch || RECOMPUTE_V) || activation.is_of_output() {
-                    lifted = streams.x.read(simd, at + l * LANES, count);
-                }
-                if !RECOMPUTE_V && activation.is_of_output() {
-                    let at = at + l * LANES;
-                    activation.apply_to_output(simd, at, count, &mut dv[l], &mut lifted);
-                }
-                for i in 0..A {
-                    lifted[i] = lifted[i].sub(center).mul(lift);
-                }
-                if RECOMPUTE_V {
-                    let mut v = lifted;
-                    for i in 0..A {
-                        v[i] = lifted[i].mul_add(scale, shift);
-                    }
-                    activation.apply_recomputed(simd, &mut dv[l], v);
-                }
-                dx[l] = dv[l];
-                if opaque(streams.of_batch) {
-                    for i in 0..A {
-                        let less_mean = dv[l][i].sub(mean_gradient);
-                        dx[l][i] = lifted[i].mul(x_scale).mul_add(x_slope, less_mean);
-                    }
-                }
-                for i in 0..A {
-                    dx[l][i] = dx[l][i].mul(scale).mul_add(lift, offset);
-                }
-            }
-        } else if opaque(streams.of_batch) {
-            for l in 0..L {
-                let [center, scale, mean_gradient, x_slope, offset, shift, ..] = with[l];
+                let [center, scale, mean_gradient, x_slope, offset, shift] = with[l];
                 let mut centred = streams.x.read(simd, at + l * LANES, count);
                 if !RECOMPUTE_V && activation.is_of_output() {
                     let at = at + l * LANES;
@@ -318,7 +271,7 @@ impl<'a, 'm, S: Simd, T: SimdElement, const RECOMPUTE_V: bool, const N: usize>
             }
         } else {
             for l in 0..L {
-                let [center, scale, _, _, _, shift, ..] = with[l];
+                let [center, scale, .., shift] = with[l];
                 if RECOMPUTE_V {
                     let mut v = streams.x.read(simd, at + l * LANES, count);
                     for i in 0..A {

@@ -16,14 +16,13 @@ use crate::cpu::reduce::columns::{ColumnSums, add_columns, gather_columns};
 use crate::cpu::reduce::planes::PlaneSums;
 use crate::cpu::reduce::terms::{Terms, TermsOf};
 use crate::cpu::simd::elements::SimdElement;
-use crate::cpu::simd::opaque::opaque;
 use crate::cpu::simd::tail_mask::lane_mask;
 use crate::cpu::simd::vector::{LANES, Vector};
 use crate::cpu::simd::{Kernel, Simd};
 use crate::cpu::tiling::span::Span;
 use crate::cpu::tiling::tile::Tile;
 use crate::cpu::tiling::view::MatrixView;
-use crate::numeric::{Numeric, Real};
+use crate::numeric::Real;
 
 /// Where dy is read: all of the array; or a tile that dx may be written over, where no slice of the whole array can be had while
 /// other threads write theirs, and the tile's memory checks every span.
@@ -98,15 +97,15 @@ impl AffineGradients {
     }
 }
 
-/// How many coefficients per channel the sums take: center and inv_std, and where v is recomputed scale, shift and lift as well.
+/// How many coefficients per channel the sums take: center and inv_std, and where v is recomputed scale and shift as well.
 pub(crate) const fn sum_coefficients(recompute_v: bool) -> usize {
-    if recompute_v { ALL_SUM_COEFFICIENTS } else { 2 }
+    if recompute_v { 4 } else { 2 }
 }
 
 /// Where the lift is among them.
-const SUM_LIFT: usize = 4;
+pub(crate) const SUM_LIFT: usize = 4;
 
-/// All of them.
+/// All of them, with the lift.
 pub(crate) const ALL_SUM_COEFFICIENTS: usize = 5;
 
 /// Center and inv_std, and scale, shift and lift as [`super::normalize`] has them, whether or not v is recomputed. inv_std is enlarged, and
@@ -132,8 +131,6 @@ pub struct ReduceTile<'a, 'm, T: SimdElement> {
     pub(crate) x: RawSlice<'a, T>,
     pub(crate) coefficients: &'a Coefficients<T::Scalar, ALL_SUM_COEFFICIENTS>,
     pub(crate) activation: ActivationBackward<&'a [u8], &'a [T]>,
-    /// Whether dv are reduced by [`Real::REDUCES`], and both sums with them.
-    pub(crate) reduces: bool,
 }
 
 impl<T: SimdElement> Kernel for ReduceTile<'_, '_, T> {
@@ -187,8 +184,6 @@ impl<'a, 'm, T: SimdElement> ReduceTile<'a, 'm, T> {
             dy: self.dy,
             x: self.x,
             activation: self.activation,
-            reduces: self.reduces,
-            lifts: !self.coefficients.are_one(SUM_LIFT),
         }
     }
 }
@@ -199,9 +194,6 @@ pub(crate) struct GradientTerms<'a, 'm, T, const RECOMPUTE_V: bool> {
     dy: Gradient<'a, 'm, T>,
     x: RawSlice<'a, T>,
     activation: ActivationBackward<&'a [u8], &'a [T]>,
-    reduces: bool,
-    /// Whether some lift is not 1.
-    lifts: bool,
 }
 
 impl<'a, T: SimdElement, const RECOMPUTE_V: bool> GradientTerms<'a, '_, T, RECOMPUTE_V> {
@@ -212,8 +204,6 @@ impl<'a, T: SimdElement, const RECOMPUTE_V: bool> GradientTerms<'a, '_, T, RECOM
             dy: Gradient::Array(RawSlice::new(&[])),
             x: RawSlice::new(&[]),
             activation: ActivationBackward::of(Activation::None),
-            reduces: false,
-            lifts: false,
         }
     }
 }
@@ -297,22 +287,11 @@ impl<'a, S: Simd, T: SimdElement, const RECOMPUTE_V: bool, const N: usize> Terms
             x[i] = x[i].sub(center);
         }
         if RECOMPUTE_V {
-            let (scale, shift, lift, mut v) = (with[2], with[3], with[4], x);
-            if opaque(self.lifts) {
-                for i in 0..A {
-                    v[i] = x[i].mul(lift);
-                }
-            }
+            let (scale, shift, mut v) = (with[2], with[3], x);
             for i in 0..A {
-                v[i] = v[i].mul_add(scale, shift);
+                v[i] = x[i].mul_add(scale, shift);
             }
             activation.apply_recomputed(simd, &mut dv, v);
-        }
-        if opaque(self.reduces) {
-            let by = T::splat(simd, T::Scalar::nearest(T::Scalar::REDUCES));
-            for i in 0..A {
-                dv[i] = dv[i].mul(by);
-            }
         }
         for i in 0..A {
             // Multiplied before it is summed: dv·(x − mean) can overflow where dv·x̂ cannot.

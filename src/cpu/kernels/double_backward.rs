@@ -113,7 +113,7 @@ impl<T: SimdElement> Kernel for DoubleBackwardTile<'_, '_, T> {
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
         let (view, tile, coefficients) = (self.view, self.memory.tile, self.coefficients);
-        drive::<S, T, _, COEFFICIENTS>(
+        drive::<S, T, _, COEFFICIENTS, COEFFICIENTS>(
             simd,
             view,
             tile,

@@ -56,7 +56,7 @@ impl<T: SimdElement> KeptInputTile<'_, '_, T> {
         let (view, tile, coefficients) = (self.view, self.memory.tile, self.coefficients);
         let bundles = bundles_of_kept::<S>(view, tile);
         let mut pass = KeptInputPass::<T, RECOMPUTE_V>(self);
-        drive_bundles::<S, T, _, ALL_COEFFICIENTS>(
+        drive_bundles::<S, T, _, ALL_COEFFICIENTS, ALL_COEFFICIENTS>(
             simd,
             view,
             tile,
@@ -97,7 +97,8 @@ impl<'a, 'm, S: Simd, T: SimdElement, const RECOMPUTE_V: bool> Elementwise<S, T,
         let tile = &mut self.0;
         let dy = tile.memory.inputs(spans);
         let dresidual = tile.memory.seconds(spans);
-        let needs_x = tile.of_batch || RECOMPUTE_V;
+        let activation = tile.activation.streams(tile.view, spans);
+        let needs_x = tile.of_batch || RECOMPUTE_V || activation.is_of_output();
         let streams = KeptInputStreams {
             pass: PhantomData,
             kept: tile.kept.lanes(spans),
@@ -108,7 +109,7 @@ impl<'a, 'm, S: Simd, T: SimdElement, const RECOMPUTE_V: bool> Elementwise<S, T,
             dresidual: dresidual.unwrap_or_else(StridedSpansMut::none),
             // Where x is not needed, it may be empty.
             x: if needs_x { tile.x.strided(spans) } else { dy },
-            activation: tile.activation.streams(tile.view, spans),
+            activation,
         };
         streams.dx.prefetch_ends(simd);
         streams
@@ -153,8 +154,12 @@ impl<'a, 'm, S: Simd, T: SimdElement, const RECOMPUTE_V: bool> Elementwise<S, T,
                 ] = with[l];
                 let at = at + l * LANES;
                 let mut centred = [zero; A];
-                if RECOMPUTE_V || opaque(streams.of_batch) {
+                let is_of_output = !RECOMPUTE_V && activation.is_of_output();
+                if RECOMPUTE_V || opaque(streams.of_batch) || is_of_output {
                     centred = streams.x.read_any(simd, at, count, lanes[l]);
+                    if is_of_output {
+                        activation.apply_to_output(simd, at, count, &mut dv[l], &mut centred);
+                    }
                     for i in 0..A {
                         centred[i] = centred[i].sub(center).mul(lift);
                     }

@@ -41,7 +41,7 @@ impl<T: SimdElement> Kernel for KeptReduceTile<'_, '_, T> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) -> AffineGradients {
         if self.activation.recomputes_v() {
-            self.reduce::<S, true, { sum_coefficients(true) }>(simd)
+            self.reduce::<S, true, ALL_SUM_COEFFICIENTS>(simd)
         } else {
             self.reduce::<S, false, { sum_coefficients(false) }>(simd)
         }
@@ -147,13 +147,16 @@ impl<'a, S: Simd, T: SimdElement, const RECOMPUTE_V: bool, const N: usize> Terms
         at: usize,
         count: usize,
     ) -> TermsOf<S, T, A> {
-        const { assert!(N == sum_coefficients(RECOMPUTE_V)) }
+        const { assert!(N == if RECOMPUTE_V { ALL_SUM_COEFFICIENTS } else { 2 }) }
         let lanes = kept.at(at, count);
         let (center, inv_std) = (with[0], with[1]);
         let mut dv = [dy.read_any(simd, at, count, lanes)];
         let mut x = x.read_any(simd, at, count, lanes);
         activation.apply_saved(simd, at, count, &mut dv);
         let [mut dv] = dv;
+        if !RECOMPUTE_V && activation.is_of_output() {
+            activation.apply_to_output(simd, at, count, &mut dv, &mut x);
+        }
         for i in 0..A {
             x[i] = x[i].sub(center);
         }

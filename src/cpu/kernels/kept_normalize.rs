@@ -1,4 +1,4 @@
-//! y from x where it is kept, and zeros elsewhere: as `normalize.rs` has it.
+//! y from x where it is kept, and zeros elsewhere: as `normalize.rs` has it, with a lift where γ·inv_std is no number of the type.
 
 use std::marker::PhantomData;
 
@@ -40,7 +40,7 @@ impl<T: SimdElement> Kernel for KeptNormalizeTile<'_, '_, T> {
             epilogue: self.epilogue,
         };
         let bundles = bundles_of_kept::<S>(view, tile);
-        drive_bundles::<S, T, _, 4>(simd, view, tile, self.coefficients, &mut pass, bundles);
+        drive_bundles::<S, T, _, 4, 4>(simd, view, tile, self.coefficients, &mut pass, bundles);
     }
 }
 

@@ -1,15 +1,12 @@
 //! y from x.
 //!
-//! `v = (x − mean)·scale + shift` with `scale = γ·inv_std` and `shift = β − mean_low·scale` (and with a lift where that is no number
-//! of the type, as [`coefficients_of`] has it); y is what the epilogue makes of v, rounded once. Subtracting first keeps y exact where the mean is large: the usual
+//! `v = (x − mean)·scale + shift` with `scale = γ·inv_std` and `shift = β − mean_low·scale`; y is what the
+//! epilogue makes of v, rounded once. (Where scale is no number of the type: `kept_normalize.rs`.) Subtracting first keeps y exact where the mean is large: the usual
 //! `x·scale + (β − mean·scale)` is off by 2e-3 at a mean of 1e5 deviations.
 
 use crate::cpu::elementwise::coefficients::Coefficients;
 use crate::cpu::elementwise::driver::{Elementwise, drive};
 use crate::cpu::epilogue::forward::{EpilogueStreams, TileEpilogue};
-use crate::cpu::kernels::coefficients::LIFT;
-#[cfg(doc)]
-use crate::cpu::kernels::coefficients::coefficients_of;
 use crate::cpu::kernels::statistics::{Deviations, TileMoments, pivots_as_coefficients};
 use crate::cpu::memory::scratch::Scratch;
 use crate::cpu::memory::slice::RawSlice;
@@ -18,7 +15,6 @@ use crate::cpu::memory::tile_memory::TileMemory;
 use crate::cpu::reduce::moments::Moments;
 use crate::cpu::reduce::planes::{BundleSums, PlaneSums, order_of_writing};
 use crate::cpu::simd::elements::SimdElement;
-use crate::cpu::simd::opaque::opaque;
 use crate::cpu::simd::vector::{LANES, Vector};
 use crate::cpu::simd::{Kernel, Simd};
 use crate::cpu::tiling::span::Span;
@@ -29,7 +25,7 @@ use crate::cpu::tiling::view::MatrixView;
 pub struct NormalizeTile<'a, 'm, T: SimdElement> {
     pub(crate) view: &'a MatrixView,
     pub(crate) tile: &'a Tile,
-    /// As [`coefficients_of`] gives them.
+    /// As [`super::coefficients::coefficients_of`] gives them, with lifts of one.
     pub(crate) coefficients: &'a Coefficients<T::Scalar, 4>,
     pub(crate) epilogue: TileEpilogue<'a, T>,
     pub(crate) memory: &'a mut TileMemory<'m, T>,
@@ -59,12 +55,11 @@ impl<T: SimdElement> Kernel for NormalizeTile<'_, '_, T> {
         }
         let mut pass = NormalizePass {
             memory: self.memory,
-            lifts: !self.coefficients.are_one(LIFT),
             epilogue: self.epilogue,
             next: sums,
         };
         let order = order_of_writing(self.next.as_ref().map(|next| next.tile));
-        drive::<S, T, _, 4>(
+        drive::<S, T, _, 3, 4>(
             simd,
             self.view,
             self.tile,
@@ -79,8 +74,6 @@ impl<T: SimdElement> Kernel for NormalizeTile<'_, '_, T> {
 /// Writes y of a tile.
 struct NormalizePass<'a, 'm, T: SimdElement> {
     memory: &'a mut TileMemory<'m, T>,
-    /// Whether some lift is not 1.
-    lifts: bool,
     epilogue: TileEpilogue<'a, T>,
     next: PlaneSums<'a, T, Deviations<'a, T>, 1>,
 }
@@ -89,12 +82,11 @@ struct NormalizePass<'a, 'm, T: SimdElement> {
 struct NormalizeStreams<'a, 's, S: Simd, T: SimdElement, const A: usize> {
     x: StridedSpans<'s, T, A>,
     y: StridedSpansMut<'s, T, A>,
-    lifts: bool,
     epilogue: EpilogueStreams<'s, 's, T, A>,
     next: BundleSums<'s, S, T, Deviations<'a, T>, 1, A>,
 }
 
-impl<'a, S: Simd, T: SimdElement> Elementwise<S, T, 4> for NormalizePass<'a, '_, T> {
+impl<'a, S: Simd, T: SimdElement> Elementwise<S, T, 3> for NormalizePass<'a, '_, T> {
     type Streams<'s, const A: usize>
         = NormalizeStreams<'a, 's, S, T, A>
     where
@@ -107,7 +99,6 @@ impl<'a, S: Simd, T: SimdElement> Elementwise<S, T, 4> for NormalizePass<'a, '_,
         NormalizeStreams {
             x,
             y,
-            lifts: self.lifts,
             epilogue: self.epilogue.streams(self.memory, spans),
             next: self.next.next_bundle(simd),
         }
@@ -127,22 +118,16 @@ impl<'a, S: Simd, T: SimdElement> Elementwise<S, T, 4> for NormalizePass<'a, '_,
     fn vectors<const A: usize, const L: usize>(
         streams: &mut Self::Streams<'_, A>,
         simd: S,
-        with: [[T::Vector<S>; 4]; L],
+        with: [[T::Vector<S>; 3]; L],
         at: usize,
         count: usize,
     ) {
         let mut v = [streams.x.read(simd, at, count); L];
         for l in 0..L {
-            let [center, scale, shift, lift] = with[l];
+            let [center, scale, shift] = with[l];
             v[l] = streams.x.read(simd, at + l * LANES, count);
-            if opaque(streams.lifts) {
-                for i in 0..A {
-                    v[l][i] = v[l][i].sub(center).mul(lift).mul_add(scale, shift);
-                }
-            } else {
-                for i in 0..A {
-                    v[l][i] = v[l][i].sub(center).mul_add(scale, shift);
-                }
+            for i in 0..A {
+                v[l][i] = v[l][i].sub(center).mul_add(scale, shift);
             }
         }
         streams.epilogue.apply(simd, at, count, &mut v);

@@ -38,7 +38,7 @@ impl<T: SimdElement> Kernel for QuantizeTile<'_, T> {
             epilogue: self.epilogue,
             memory: self.memory,
         };
-        drive::<S, T, _, COEFFICIENTS>(
+        drive::<S, T, _, COEFFICIENTS, COEFFICIENTS>(
             simd,
             self.view,
             tile,

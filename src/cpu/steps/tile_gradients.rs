@@ -11,10 +11,11 @@ use crate::cpu::elementwise::coefficients::Coefficients;
 use crate::cpu::kept::of_view::KeptOfView;
 use crate::cpu::kernels::KernelElement;
 use crate::cpu::kernels::backward_reduce::{
-    self, ALL_SUM_COEFFICIENTS, AffineGradients, Gradient, ReduceTile,
+    self, ALL_SUM_COEFFICIENTS, AffineGradients, Gradient, ReduceTile, SUM_LIFT,
 };
 use crate::cpu::kernels::kept_backward_reduce::KeptReduceTile;
 use crate::cpu::memory::slice::RawSlice;
+use crate::cpu::steps::second_factor;
 use crate::cpu::tiling::tile::Tile;
 use crate::cpu::tiling::view::MatrixView;
 use crate::numeric::Real;
@@ -47,13 +48,18 @@ impl<'a, T: KernelElement> Reduction<'a, T> {
         }
     }
 
+    /// Whether v is recomputed with a lift that is not 1 in some channel.
+    pub(crate) fn is_lifted(&self) -> bool {
+        self.activation.recomputes_v() && !self.coefficients.are_one(SUM_LIFT)
+    }
+
     /// The kernel whose sums [`Reduction::of_tile`] takes.
     pub(crate) fn enlarged<'s, 'm>(
         &'s self,
         tile: &'s Tile,
         dy: Gradient<'s, 'm, T>,
     ) -> ReduceTile<'s, 'm, T> {
-        self.kernel(tile, dy, &self.coefficients, false)
+        self.kernel(tile, dy, &self.coefficients)
     }
 
     fn kernel<'s, 'm>(
@@ -61,7 +67,6 @@ impl<'a, T: KernelElement> Reduction<'a, T> {
         tile: &'s Tile,
         dy: Gradient<'s, 'm, T>,
         coefficients: &'s Coefficients<T::Scalar, ALL_SUM_COEFFICIENTS>,
-        reduces: bool,
     ) -> ReduceTile<'s, 'm, T> {
         ReduceTile {
             view: self.view,
@@ -70,7 +75,6 @@ impl<'a, T: KernelElement> Reduction<'a, T> {
             x: RawSlice::new(self.x),
             coefficients,
             activation: self.activation,
-            reduces,
         }
     }
 
@@ -82,9 +86,16 @@ impl<'a, T: KernelElement> Reduction<'a, T> {
         dy: Gradient<'_, '_, T>,
         taken: Option<AffineGradients>,
     ) -> AffineGradients {
-        let sums = taken.unwrap_or_else(|| T::reduce(cpu, self.enlarged(tile, dy)));
+        let sums = taken.unwrap_or_else(|| {
+            let kernel = self.enlarged(tile, dy);
+            if self.is_lifted() {
+                second_factor::reduce(cpu, &kernel, false)
+            } else {
+                T::reduce(cpu, kernel)
+            }
+        });
         self.settled(tile, sums, |coefficients| {
-            T::reduce(cpu, self.kernel(tile, dy, coefficients, true))
+            second_factor::reduce(cpu, &self.kernel(tile, dy, coefficients), true)
         })
     }
 

@@ -113,13 +113,14 @@ where
         split: &Split<D>,
     ) -> Result<BatchStatistics<C, Gpu<D>>> {
         let (gpu, channels) = (self.layer.backend(), self.agreed.channels());
-        let mut whole = BatchStatistics::room(gpu, channels, split.total())?;
+        let mut whole =
+            BatchStatistics::room_for(gpu, channels, (split.total(), split.total() as f64))?;
         if split.total() == 0 {
             return Ok(whole);
         }
         let values = STATISTICS_OF_PART * channels;
         let mut received = gpu.unspecified::<C>(values * self.ranks.world())?;
-        let mut part = BatchStatistics::room(gpu, channels, shape.values_per_channel())?;
+        let mut part = BatchStatistics::room(gpu, shape.into())?;
         if !shape.is_empty() {
             // Next to no ε: what `1 / sqrt(variance)` knows more than a variance beyond the type.
             let epsilon = f64::MIN_POSITIVE;

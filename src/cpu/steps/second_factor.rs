@@ -1,0 +1,89 @@
+//! Tiles in which a factor of some channel is beyond the type, though what it gives need not be: the kernels over what is kept multiply by
+//! it in two, and are told that all is kept. The others, which nearly all tiles are for, have no room for a second.
+
+use crate::backend::kept::Kept;
+use crate::cpu::Cpu;
+use crate::cpu::kept::of_view::KeptOfView;
+use crate::cpu::kernels::KernelElement;
+use crate::cpu::kernels::backward_input::{InputTile, SECOND_FACTORS};
+use crate::cpu::kernels::backward_reduce::{AffineGradients, ReduceTile};
+use crate::cpu::kernels::coefficients::LIFT;
+use crate::cpu::kernels::kept_backward_input::KeptInputTile;
+use crate::cpu::kernels::kept_backward_reduce::KeptReduceTile;
+use crate::cpu::kernels::kept_normalize::KeptNormalizeTile;
+use crate::cpu::kernels::normalize::NormalizeTile;
+use crate::cpu::memory::scratch::no_room;
+use crate::cpu::reduce::moments::Moments;
+use crate::cpu::tiling::view::MatrixView;
+
+/// Normalizes a tile.
+pub(crate) fn normalize<T: KernelElement>(
+    cpu: &Cpu,
+    of: NormalizeTile<'_, '_, T>,
+) -> Option<Moments> {
+    if of.coefficients.are_one(LIFT) {
+        return T::normalize(cpu, of);
+    }
+    let all = all_of::<T>(of.view);
+    T::normalize_kept(
+        cpu,
+        KeptNormalizeTile {
+            view: of.view,
+            kept: &KeptOfView::unweighted(of.view, &all),
+            coefficients: of.coefficients,
+            epilogue: of.epilogue,
+            memory: of.memory,
+        },
+    );
+    None
+}
+
+/// The sums of a tile, with dv reduced by [`crate::numeric::Real::REDUCES`] if that is asked for.
+pub(crate) fn reduce<T: KernelElement>(
+    cpu: &Cpu,
+    of: &ReduceTile<'_, '_, T>,
+    reduces: bool,
+) -> AffineGradients {
+    let all = all_of::<T>(of.view);
+    T::reduce_kept(
+        cpu,
+        KeptReduceTile {
+            view: of.view,
+            tile: of.tile,
+            kept: &KeptOfView::unweighted(of.view, &all),
+            dy: of.dy,
+            x: of.x,
+            coefficients: of.coefficients,
+            activation: of.activation,
+            reduces,
+        },
+    )
+}
+
+/// Writes dx of a tile.
+pub(crate) fn input<T: KernelElement>(
+    cpu: &Cpu,
+    of: InputTile<'_, '_, T>,
+) -> Option<AffineGradients> {
+    if SECOND_FACTORS.iter().all(|&i| of.coefficients.are_one(i)) {
+        return T::input(cpu, of);
+    }
+    let all = all_of::<T>(of.view);
+    T::input_kept(
+        cpu,
+        KeptInputTile {
+            view: of.view,
+            kept: &KeptOfView::unweighted(of.view, &all),
+            x: of.x,
+            coefficients: of.coefficients,
+            of_batch: of.of_batch,
+            activation: of.activation,
+            memory: of.memory,
+        },
+    );
+    None
+}
+
+fn all_of<T: KernelElement>(view: &MatrixView) -> Kept {
+    KeptOfView::<T::Scalar>::all_of(view).unwrap_or_else(|error| no_room(error))
+}
