@@ -3,7 +3,16 @@
 //! Programs set it, often without knowing: audio code and some compilers' start-up code flush subnormal numbers to zero. It
 //! belongs to a thread, so that results would depend on who takes which tile.
 #![cfg_attr(
-    all(any(target_arch = "x86_64", target_arch = "aarch64"), not(miri)),
+    all(
+        any(
+            all(
+                any(target_arch = "x86_64", target_arch = "x86"),
+                target_feature = "sse2"
+            ),
+            target_arch = "aarch64"
+        ),
+        not(miri)
+    ),
     expect(
         unsafe_code,
         reason = "the mode is a register that no safe code reaches"
@@ -50,7 +59,11 @@ impl Drop for DefaultMode {
     }
 }
 
-#[cfg(all(target_arch = "x86_64", not(miri)))]
+#[cfg(all(
+    any(target_arch = "x86_64", target_arch = "x86"),
+    target_feature = "sse2",
+    not(miri)
+))]
 mod register {
     /// Of MXCSR, without the six flags of exceptions that have happened.
     pub(super) const CONTROL_BITS: u64 = 0xffc0;
@@ -60,7 +73,7 @@ mod register {
     #[inline(always)]
     pub(super) fn control_register() -> u64 {
         let mut value = 0u32;
-        // SAFETY: it writes four bytes, to where `value` is. SSE is part of x86-64.
+        // SAFETY: it writes four bytes, to where `value` is. SSE, which has the instruction, comes with SSE2.
         unsafe {
             std::arch::asm!("stmxcsr [{}]", in(reg) &raw mut value, options(nostack, preserves_flags));
         }
@@ -84,7 +97,8 @@ mod register {
 
 #[cfg(all(target_arch = "aarch64", not(miri)))]
 mod register {
-    /// Of FPCR: alternative half precision, NaN and subnormal handling, rounding, traps.
+    /// Of FPCR: alternative half precision, NaN and subnormal handling, rounding, traps (AHP, DN, FZ, RMode, FZ16; IDE, IXE, UFE, OFE,
+    /// DZE, IOE; NEP, AH, FIZ), and the Stride and Len of AArch32, which are zero here.
     pub(super) const CONTROL_BITS: u64 = 0x07ff_9f07;
     pub(super) const DEFAULT: u64 = 0;
 
@@ -109,7 +123,16 @@ mod register {
 }
 
 /// Where the register is not known, or there is none to ask, the mode stays what it is.
-#[cfg(not(all(any(target_arch = "x86_64", target_arch = "aarch64"), not(miri))))]
+#[cfg(not(all(
+    any(
+        all(
+            any(target_arch = "x86_64", target_arch = "x86"),
+            target_feature = "sse2"
+        ),
+        target_arch = "aarch64"
+    ),
+    not(miri)
+)))]
 mod register {
     pub(super) const CONTROL_BITS: u64 = 0;
     pub(super) const DEFAULT: u64 = 0;

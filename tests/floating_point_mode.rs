@@ -1,5 +1,5 @@
 //! The caller's floating-point mode: results are those of the default mode, on every thread, and the caller keeps its own.
-#![cfg(target_arch = "x86_64")]
+#![cfg(any(target_arch = "x86_64", target_arch = "x86"))]
 #![allow(
     unsafe_code,
     reason = "the mode is a register that no safe code reaches"

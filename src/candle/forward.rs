@@ -11,6 +11,7 @@ use crate::candle::memory::{shape_of, to_logical_order, to_memory_order};
 use crate::candle::node::attach;
 use crate::candle::operation::{Operands, Output, WhoseStatistics, forward};
 use crate::candle::ranks::part_statistics;
+use crate::candle::running::{Use, check_running};
 use crate::candle::value::{Value, compute_type, not_a_type, wrong_type};
 use crate::config::BatchNormConfig as Settings;
 use crate::element::match_dtype;
@@ -88,7 +89,7 @@ fn normalize(
                         needed: "one of which all is",
                     }));
                 }
-                let prepared = prepare(layer, x, residual)?;
+                let prepared = prepare(layer, x, residual, Use::Follow)?;
                 let Prepared {
                     settings,
                     passes,
@@ -101,14 +102,25 @@ fn normalize(
             })?;
             (prepared, WhoseStatistics::Ranks(whole, ranks.clone()))
         }
-        _ if train && !layer.frozen => (prepare(layer, x, residual)?, WhoseStatistics::Batch),
-        _ => (prepare(layer, x, residual)?, WhoseStatistics::Running),
+        _ if train && !layer.frozen => {
+            let prepared = prepare(layer, x, residual, Use::Follow)?;
+            (prepared, WhoseStatistics::Batch)
+        }
+        _ => {
+            let prepared = prepare(layer, x, residual, Use::Normalize)?;
+            (prepared, WhoseStatistics::Running)
+        }
     };
     run(layer, &prepared, kept, statistics)
 }
 
 /// Brings the operands into order, or says why they cannot be.
-fn prepare(layer: &BatchNorm, x: &Tensor, residual: Option<&Tensor>) -> Result<Prepared> {
+fn prepare(
+    layer: &BatchNorm,
+    x: &Tensor,
+    residual: Option<&Tensor>,
+    running: Use,
+) -> Result<Prepared> {
     let channels = layer.running_mean().elem_count();
     let settings = settings_of(&layer.config, channels)?;
     check_device(layer, x, residual)?;
@@ -120,6 +132,7 @@ fn prepare(layer: &BatchNorm, x: &Tensor, residual: Option<&Tensor>) -> Result<P
     };
     let (running_mean, running_variance) = (layer.running_mean(), layer.running_var());
     check_input_type(x.dtype(), running_mean.dtype())?;
+    check_running(running_mean, running_variance, running)?;
     let (gamma, beta) = match layer.weight_and_bias() {
         Some((weight, bias)) => (weight.contiguous()?, bias.contiguous()?),
         None => (running_mean.ones_like()?, running_mean.zeros_like()?),

@@ -14,7 +14,7 @@ use crate::candle::error::wrap;
 use crate::candle::memory::{Borrowed, Variable, device_of, memory_dims};
 use crate::candle::output::written_by;
 use crate::candle::ranks::Ranks;
-use crate::candle::running::{Use, copy_running, give_running};
+use crate::candle::running::{copy_running, give_running};
 use crate::candle::value::Value;
 use crate::config::BatchNormConfig;
 use crate::device::{Device, DeviceSliceMut};
@@ -104,12 +104,8 @@ pub(super) fn forward<T: Value<Compute: Value>>(
     }
     let candle_device = operands.x.device();
     let device = device_of(candle_device)?;
-    let used = match &statistics {
-        WhoseStatistics::Running => Use::Normalize,
-        WhoseStatistics::Batch | WhoseStatistics::Ranks(..) => Use::Follow,
-    };
     let before = (operands.running_mean, operands.running_variance);
-    let mut running = copy_running::<T>(&device, config, before, used)?;
+    let mut running = copy_running::<T>(&device, config, before)?;
     // candle's variables can be set between the passes.
     let gamma = Variable::of::<T::Compute>(operands.gamma)?;
     let beta = Variable::of::<T::Compute>(operands.beta)?;

@@ -1,15 +1,16 @@
 //! The layer's running statistics as a pass reads them and leaves them. candle's variables can be set by anybody at any time, so
 //! that they are looked at in every pass.
 
+use candle_core::Device::Cpu;
 use candle_core::{DType, Result, Tensor};
 
 use crate::candle::computed::Computed;
 use crate::candle::error::wrap;
-use crate::candle::memory::{Variable, values_on_cpu};
-use crate::candle::value::Value;
+use crate::candle::memory::{Borrowed, Variable, values_on_cpu};
+use crate::candle::value::{Value, not_a_type};
 use crate::config::BatchNormConfig;
 use crate::device::Device;
-use crate::element::Compute;
+use crate::element::{Compute, Element, match_dtype};
 use crate::error::Error;
 use crate::statistics::running::RunningStatistics;
 
@@ -22,58 +23,66 @@ pub(super) enum Use {
     Normalize,
 }
 
-/// Copies of them, in the type that is computed in.
+/// That they can be used so; on a GPU, which is not waited for, they are taken as they are.
 ///
 /// # Errors
-/// [`Error::Value`] for a channel that cannot be used so. (A GPU is not waited for: there they are taken as they are.)
+/// [`Error::Value`] names the first channel that cannot.
+pub(super) fn check_running(mean: &Tensor, variance: &Tensor, running: Use) -> Result<()> {
+    let (mean_is, variance_is) = ("a running_mean", "a running_var");
+    match running {
+        Use::Follow => check_each(variance, variance_is, "zero or more", |value| {
+            value.is_nan() || value >= 0.0
+        }),
+        Use::Normalize => {
+            check_each(mean, mean_is, "finite", f64::is_finite)?;
+            let needed = "finite and not negative";
+            check_each(variance, variance_is, needed, |value| {
+                value.is_finite() && value >= 0.0
+            })
+        }
+    }
+}
+
+/// The same wherever they are, of a layer that is made or folded.
+pub(super) fn check_for_normalizing(mean: &Tensor, variance: &Tensor) -> Result<()> {
+    let (mean, variance) = (mean.to_device(&Cpu)?, variance.to_device(&Cpu)?);
+    check_running(&mean, &variance, Use::Normalize)
+}
+
+fn check_each(
+    tensor: &Tensor,
+    what: &'static str,
+    needed: &'static str,
+    holds: fn(f64) -> bool,
+) -> Result<()> {
+    let wrong = match_dtype!(
+        tensor.dtype(), DType as T => {
+            let borrowed = Borrowed::of(tensor);
+            let values = values_on_cpu(borrowed.slice::<T>()?).unwrap_or_default();
+            let wrong = values.iter().position(|value| !holds(value.to_f64()));
+            wrong.map(|channel| format!("{:?} in channel {channel}", values[channel]))
+        },
+        other => return Err(not_a_type(what, other)),
+    );
+    match wrong {
+        None => Ok(()),
+        Some(found) => Err(wrap(Error::Value {
+            what,
+            found,
+            needed,
+        })),
+    }
+}
+
+/// Copies of them, in the type that is computed in.
 pub(super) fn copy_running<T: Value<Compute: Value>>(
     device: &Device,
     config: &BatchNormConfig,
     (mean, variance): (&Tensor, &Tensor),
-    running: Use,
 ) -> Result<RunningStatistics<T::Compute, Device>> {
     let mean = Variable::of::<T::Compute>(mean)?;
     let variance = Variable::of::<T::Compute>(variance)?;
-    let (mean, variance) = (mean.slice()?, variance.slice()?);
-    if let (Some(mean), Some(variance)) = (values_on_cpu(mean), values_on_cpu(variance)) {
-        check_running(mean, variance, running).map_err(wrap)?;
-    }
-    RunningStatistics::copied(device, config, mean, variance).map_err(wrap)
-}
-
-/// The same of a layer whose pass is not known yet, or that is folded.
-pub(super) fn check_for_normalizing(running_mean: &Tensor, running_var: &Tensor) -> Result<()> {
-    let values = |tensor: &Tensor| tensor.to_dtype(DType::F64)?.to_vec1::<f64>();
-    let (mean, variance) = (values(running_mean)?, values(running_var)?);
-    check_running(&mean, &variance, Use::Normalize).map_err(wrap)
-}
-
-fn check_running<C: Compute>(mean: &[C], variance: &[C], running: Use) -> crate::error::Result<()> {
-    let all = |values: &[C], what, needed, holds: fn(f64) -> bool| {
-        let fails = |value: &C| !holds(value.to_f64());
-        match values.iter().position(fails) {
-            None => Ok(()),
-            Some(channel) => Err(Error::Value {
-                what,
-                found: format!("{:?} in channel {channel}", values[channel]),
-                needed,
-            }),
-        }
-    };
-    match running {
-        Use::Follow => all(variance, "a running_var", "zero or more", |value| {
-            value.is_nan() || value >= 0.0
-        }),
-        Use::Normalize => {
-            all(mean, "a running_mean", "finite", f64::is_finite)?;
-            all(
-                variance,
-                "a running_var",
-                "finite and not negative",
-                |value| value.is_finite() && value >= 0.0,
-            )
-        }
-    }
+    RunningStatistics::copied(device, config, mean.slice()?, variance.slice()?).map_err(wrap)
 }
 
 /// In the types of those `before` the batch.

@@ -194,6 +194,29 @@ fn a_fault_of_one_rank_is_an_error_on_all() {
     }
 }
 
+/// Before anything is exchanged, as any other fault.
+#[test]
+fn a_variance_that_is_set_to_none_on_one_rank_is_an_error_on_all() {
+    let good = Tensor::ones((2, 4), DType::F32, &Device::Cpu).unwrap();
+    on_ranks(2, 4, Activation::None, |rank, layer| {
+        let variance = Var::from_tensor(layer.running_var()).unwrap();
+        let set = |value: f32| variance.set(&Tensor::new(&[value; 4], &Device::Cpu).unwrap());
+        if rank == 1 {
+            set(-2.0).unwrap();
+        }
+        let refused = layer.forward_t(&good, true).unwrap_err();
+        let reason = error_of(&refused).unwrap();
+        assert!(
+            matches!(reason, Error::RankFailed { rank: 1, .. })
+                && reason.to_string().contains("-2.0 in channel 0"),
+            "{reason}"
+        );
+        set(1.0).unwrap();
+        layer.forward_t(&good, true).unwrap();
+        assert_eq!(layer.running_mean().to_vec1::<f32>().unwrap(), [0.1; 4]);
+    });
+}
+
 #[test]
 fn one_value_in_all_is_an_error_on_all() {
     on_ranks(2, 4, Activation::None, |rank, layer| {
