@@ -92,6 +92,16 @@ impl<'a, C: Real, const A: usize> KeptLanes<'a, C, A> {
         lanes
     }
 
+    /// Whether any of the sixteen values from `at` on in any span is kept: where none is, what follows is hardly worth fetching ahead.
+    #[inline(always)]
+    pub(crate) fn any_at(&self, at: usize) -> bool {
+        let mut any = 0;
+        for lanes in self.at(at, LANES) {
+            any |= lanes;
+        }
+        any != 0
+    }
+
     /// Of lanes that begin so far within the channels of a place.
     #[inline(always)]
     fn of_places(&self, mut place: usize, within: usize) -> u16 {

@@ -131,12 +131,14 @@ impl<'a, S: Simd, T: SimdElement, const RECOMPUTE_V: bool, const N: usize> Terms
     fn prefetch<const A: usize>(
         &self,
         simd: S,
-        (dy, x, ..): Self::Streams<A>,
+        (dy, x, _, kept): Self::Streams<A>,
         at: usize,
         distance: usize,
     ) {
-        dy.prefetch(simd, at, distance);
-        x.prefetch(simd, at, distance);
+        if kept.any_at(at) {
+            dy.prefetch(simd, at, distance);
+            x.prefetch(simd, at, distance);
+        }
     }
     #[cfg_attr(not(unoptimized), inline(always))]
     fn terms<const A: usize>(

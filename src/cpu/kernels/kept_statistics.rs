@@ -239,11 +239,13 @@ impl<'a, S: Simd, T: SimdElement, const N: usize> Terms<S, T, N> for KeptDeviati
     fn prefetch<const A: usize>(
         &self,
         simd: S,
-        (x, _): Self::Streams<A>,
+        (x, kept): Self::Streams<A>,
         at: usize,
         distance: usize,
     ) {
-        x.prefetch(simd, at, distance);
+        if kept.any_at(at) {
+            x.prefetch(simd, at, distance);
+        }
     }
     #[cfg_attr(not(unoptimized), inline(always))]
     fn terms<const A: usize>(
