@@ -1,12 +1,13 @@
 //! What a pass without its input saves: a step through a stack of 50 residual blocks, each
 //!
 //! ```text
-//! z = W·h (a convolution of 1x1),   y = relu(batch norm(z) + h)
+//! z = W·h (a convolution of 1x1),   y = leaky_relu(batch norm(z) + h)
 //! ```
 //!
-//! once with passes that keep z, once with passes that are given z anew: h is kept for the convolution anyway, and z is computed from it
-//! again. Each way runs in a process of its own, which tells the largest memory that it had (Linux), and both must have the same
-//! gradients to the bit.
+//! once with passes that keep z, once with passes that are given z anew, and once with passes that write y over z and keep that: h is kept
+//! for the convolution anyway, z is computed from it again or found from y, which is the next block's h. Each way runs in a process of its
+//! own, which tells the largest memory that it had (Linux). With z, kept or anew, the gradients must be the same to the bit, from y the
+//! same but for rounding.
 //!
 //! `cargo run --release --example checkpointing`
 
@@ -15,8 +16,8 @@ use std::process::Command;
 use std::{env, fs};
 
 use batchnorm::{
-    Activation, BatchNorm, BatchNormConfig, CheckpointedPass, Cpu, Gradients, Pass, Result, Shape,
-    Tensor,
+    Activation, BatchNorm, BatchNormConfig, CheckpointedPass, Cpu, Gradients, OutputPass, Pass,
+    Result, Shape, Tensor,
 };
 
 const BLOCKS: usize = 50;
@@ -27,98 +28,158 @@ type Array = Tensor<f32, Cpu>;
 
 fn main() -> std::result::Result<(), Box<dyn Error>> {
     match env::args().nth(1).as_deref() {
-        Some("kept") => print!("{}", report(step(Kept::Input)?)?),
-        Some("again") => print!("{}", report(step(Kept::Statistics)?)?),
+        Some("kept") => print!("{}", step(Kept::Input)?.report()?),
+        Some("again") => print!("{}", step(Kept::Statistics)?.report()?),
+        Some("output") => print!("{}", step(Kept::Output)?.report()?),
         _ => {
-            let [kept, again] = [run("kept")?, run("again")?];
+            let [kept, again, output] = [run("kept")?, run("again")?, run("output")?];
             println!(
                 "{BLOCKS} residual blocks of {DIMS:?}, f32: largest memory of a training step"
             );
-            println!("z kept by the passes     {:4} MB", kept.0);
-            println!("z computed a second time {:4} MB", again.0);
-            if kept.1 != again.1 {
-                return Err("the gradients of the two ways differ".into());
+            println!("z kept by the passes     {:4} MB", kept.megabytes);
+            println!("z computed a second time {:4} MB", again.megabytes);
+            println!("y written over z         {:4} MB", output.megabytes);
+            if kept.bits != again.bits {
+                return Err("the gradients of the first two ways differ".into());
+            }
+            let off = (output.size / kept.size - 1.0).abs();
+            println!("from y the gradients' norm is off by {off:.0e} of itself");
+            if off > 1e-3 {
+                return Err("the gradients from y are others".into());
             }
         }
     }
     Ok(())
 }
 
-/// One of the ways in a process of its own: its largest memory in MB, and its gradients' bits in short.
-fn run(way: &str) -> std::result::Result<(u64, String), Box<dyn Error>> {
-    let output = Command::new(env::current_exe()?).arg(way).output()?;
-    let answer = String::from_utf8(output.stdout)?;
-    let (memory, bits) = answer
-        .split_once(' ')
-        .ok_or_else(|| String::from_utf8_lossy(&output.stderr).into_owned())?;
-    Ok((memory.parse()?, bits.to_owned()))
+/// What a process tells of its way.
+struct Answer {
+    megabytes: u64,
+    bits: u64,
+    size: f64,
 }
 
-/// The largest memory that this process had, and what it computed.
-fn report(bits: u64) -> std::result::Result<String, Box<dyn Error>> {
-    let status = fs::read_to_string("/proc/self/status")?;
-    let mut lines = status.lines();
-    let line = lines.find_map(|line| line.strip_prefix("VmHWM:"));
-    let kibibytes = line.and_then(|line| line.trim().strip_suffix(" kB"));
-    let kibibytes: u64 = kibibytes.ok_or("no VmHWM")?.trim().parse()?;
-    Ok(format!("{} {bits:016x}", kibibytes * 1024 / 1_000_000))
+/// One of the ways in a process of its own.
+fn run(way: &str) -> std::result::Result<Answer, Box<dyn Error>> {
+    let output = Command::new(env::current_exe()?).arg(way).output()?;
+    let answer = String::from_utf8(output.stdout)?;
+    let words: Vec<&str> = answer.split(' ').collect();
+    let [megabytes, bits, size] = words[..] else {
+        return Err(String::from_utf8_lossy(&output.stderr).into());
+    };
+    Ok(Answer {
+        megabytes: megabytes.parse()?,
+        bits: bits.parse()?,
+        size: size.parse()?,
+    })
+}
+
+/// All gradients of a step in short: their bits, and the sum of their squares.
+#[derive(Default)]
+struct Summary {
+    bits: u64,
+    squares: f64,
+}
+
+impl Summary {
+    fn add(&mut self, values: &[f32]) {
+        for value in values {
+            let mixed = self.bits ^ u64::from(value.to_bits());
+            self.bits = mixed.wrapping_mul(0x0100_0000_01b3);
+            self.squares += f64::from(*value).powi(2);
+        }
+    }
+
+    /// The largest memory that this process had in MB, the gradients' bits, and their norm.
+    fn report(&self) -> std::result::Result<String, Box<dyn Error>> {
+        let status = fs::read_to_string("/proc/self/status")?;
+        let mut lines = status.lines();
+        let line = lines.find_map(|line| line.strip_prefix("VmHWM:"));
+        let kibibytes = line.and_then(|line| line.trim().strip_suffix(" kB"));
+        let kibibytes: u64 = kibibytes.ok_or("no VmHWM")?.trim().parse()?;
+        let megabytes = kibibytes * 1024 / 1_000_000;
+        Ok(format!("{megabytes} {} {}", self.bits, self.squares.sqrt()))
+    }
 }
 
 #[derive(Clone, Copy)]
 enum Kept {
     Input,
     Statistics,
+    Output,
 }
 
-/// What a block keeps of its batch norm.
-enum Norm {
-    WithInput(Pass<Array, Cpu>),
-    WithoutInput(CheckpointedPass<f32, Cpu>),
+/// What a block keeps: its batch norm's pass, and y.
+enum Block {
+    WithInput(Pass<Array, Cpu>, Array),
+    WithoutInput(CheckpointedPass<f32, Cpu>, Array),
+    WithOutput(OutputPass<Array, Cpu>),
 }
 
-impl Norm {
+impl Block {
+    fn forward(
+        weights: &Weights,
+        norm: &mut BatchNorm<Cpu>,
+        h: &Array,
+        kept: Kept,
+    ) -> Result<Self> {
+        let z = weights.mix(h)?;
+        if let Kept::Output = kept {
+            return Ok(Block::WithOutput(
+                norm.forward_training_in_place(z, Some(h))?,
+            ));
+        }
+        let (y, pass) = norm.forward_training_add(z, h)?;
+        Ok(match kept {
+            Kept::Statistics => Block::WithoutInput(pass.without_input(), y),
+            _ => Block::WithInput(pass, y),
+        })
+    }
+
+    fn output(&self) -> &Array {
+        match self {
+            Block::WithInput(_, y) | Block::WithoutInput(_, y) => y,
+            Block::WithOutput(pass) => pass.output(),
+        }
+    }
+
     fn backward(&self, weights: &Weights, h: &Array, dy: &Array) -> Result<Gradients<f32, Cpu>> {
         match self {
-            Norm::WithInput(pass) => pass.backward(dy),
-            Norm::WithoutInput(pass) => pass.backward(&weights.mix(h)?, dy),
+            Block::WithInput(pass, _) => pass.backward(dy),
+            Block::WithoutInput(pass, _) => pass.backward(&weights.mix(h)?, dy),
+            Block::WithOutput(pass) => pass.backward_add(h, dy),
         }
     }
 }
 
-/// A training step's gradients of the first h and of all weights, as one number.
-fn step(kept: Kept) -> Result<u64> {
+/// A training step's gradients of all weights and of the first h.
+fn step(kept: Kept) -> Result<Summary> {
     let cpu = Cpu::new();
-    let config = BatchNormConfig::new(CHANNELS).activation(Activation::Relu);
-    let mut blocks = (0..BLOCKS)
+    let config = BatchNormConfig::new(CHANNELS).activation(Activation::LeakyRelu { slope: 0.01 });
+    let mut layers = (0..BLOCKS)
         .map(|block| Ok((Weights::new(block), BatchNorm::new(&cpu, config)?)))
         .collect::<Result<Vec<_>>>()?;
     let shape = Shape::channels_first(&DIMS)?;
     let values: Vec<f32> = (0..shape.len()).map(|i| (i as f32 * 0.7).sin()).collect();
-    let mut h = Tensor::from_vec(&cpu, shape, values)?;
-    let mut passes = vec![];
-    for (weights, norm) in &mut blocks {
-        let (y, pass) = norm.forward_training_add(weights.mix(&h)?, &h)?;
-        let pass = match kept {
-            Kept::Input => Norm::WithInput(pass),
-            Kept::Statistics => Norm::WithoutInput(pass.without_input()),
-        };
-        passes.push((h, pass));
-        h = y;
+    let first = Tensor::from_vec(&cpu, shape, values)?;
+    let mut blocks: Vec<Block> = vec![];
+    for (weights, norm) in &mut layers {
+        let h = blocks.last().map_or(&first, Block::output);
+        let block = Block::forward(weights, norm, h, kept)?;
+        blocks.push(block);
     }
-    let (mut dy, mut bits) = (h, 0);
-    for ((weights, _), (h, pass)) in blocks.iter().zip(passes).rev() {
-        let gradients = pass.backward(weights, &h, &dy)?;
-        bits = fold(bits, &weights.gradient(&h, &gradients.input));
+    // Of the loss ½·Σ y².
+    let mut dy = blocks.last().map_or(&first, Block::output).clone();
+    let mut summary = Summary::default();
+    for (weights, _) in layers.iter().rev() {
+        let Some(block) = blocks.pop() else { break };
+        let h = blocks.last().map_or(&first, Block::output);
+        let gradients = block.backward(weights, h, &dy)?;
+        summary.add(&weights.gradient(h, &gradients.input));
         dy = weights.mix_back(&gradients.input, gradients.residual)?;
     }
-    Ok(fold(bits, dy.slice()))
-}
-
-/// The bits of all values in short, after those of others.
-fn fold(bits: u64, values: &[f32]) -> u64 {
-    values.iter().fold(bits, |bits, value| {
-        (bits ^ u64::from(value.to_bits())).wrapping_mul(0x0100_0000_01b3)
-    })
+    summary.add(dy.slice());
+    Ok(summary)
 }
 
 /// W: a row of each channel of z.

@@ -450,8 +450,12 @@ pub trait Backend: Steps {
 
     /// Steps 4 and 5: all gradients.
     ///
+    /// Here and in both steps x may be y instead, as [`SavedActivation::Output`] says: then v is found by the activation's inverse and x̂ as
+    /// (v − residual − β)/γ, and of the statistics inv_std alone is read.
+    ///
     /// # Errors
-    /// As the steps.
+    /// As the steps; for y [`crate::Error::Value`] for an activation [without an inverse](Activation::has_inverse), a γ that is zero or
+    /// subnormal or whose inverse is, γ·inv_std beyond the parameters' type, and on a GPU.
     fn backward<'b, T: Element>(
         &self,
         batch: impl Into<Batch<'b>>,

@@ -21,6 +21,16 @@ impl<'a, T: SimdElement> ActivationBackward<&'a [u8], &'a [T]> {
             && matches!(self.saved, SavedActivation::Nothing)
     }
 
+    /// Whether v is found of y, which was kept in x's place. (Of no activation and no residual, y is v.)
+    pub(crate) fn finds_v(&self) -> bool {
+        match self.saved {
+            SavedActivation::Output(residual) => {
+                residual.is_some() || VectorActivation::new(self.activation).depends_on_v()
+            }
+            _ => false,
+        }
+    }
+
     /// At some spans of the array.
     #[inline(always)]
     pub(crate) fn streams<const A: usize>(
@@ -41,15 +51,14 @@ impl<'a, T: SimdElement> ActivationBackward<&'a [u8], &'a [T]> {
             }
             SavedActivation::PreActivation(v) => {
                 streams.is_saved = true;
-                streams.pre_activation = RawSlice::new(v).strided(spans);
+                streams.kept = RawSlice::new(v).strided(spans);
             }
             SavedActivation::Output(residual) => {
                 if let Some(residual) = residual {
                     streams.subtracts = true;
-                    streams.residual = RawSlice::new(residual).strided(spans);
+                    streams.kept = RawSlice::new(residual).strided(spans);
                 }
-                // Of neither, what was kept is v.
-                streams.is_of_output = streams.activation.depends_on_v() || streams.subtracts;
+                streams.is_of_output = self.finds_v();
             }
         }
         streams
@@ -68,10 +77,10 @@ pub(crate) struct BackwardStreams<'a, T, const A: usize> {
     is_mask: bool,
     mask: &'a [u8],
     first_bit: [usize; A],
-    pre_activation: StridedSpans<'a, T, A>,
+    /// v; or the residual, where y was kept.
+    kept: StridedSpans<'a, T, A>,
     is_of_output: bool,
     subtracts: bool,
-    residual: StridedSpans<'a, T, A>,
 }
 
 impl<T: SimdElement, const A: usize> BackwardStreams<'_, T, A> {
@@ -83,10 +92,9 @@ impl<T: SimdElement, const A: usize> BackwardStreams<'_, T, A> {
             is_mask: false,
             mask: &[],
             first_bit: [0; A],
-            pre_activation: StridedSpans::none(),
+            kept: StridedSpans::none(),
             is_of_output: false,
             subtracts: false,
-            residual: StridedSpans::none(),
         }
     }
 
@@ -113,7 +121,7 @@ impl<T: SimdElement, const A: usize> BackwardStreams<'_, T, A> {
                 }
             } else {
                 for l in 0..L {
-                    let v = self.pre_activation.read(simd, at + l * LANES, count);
+                    let v = self.kept.read(simd, at + l * LANES, count);
                     self.activation.backward::<S, T, A>(simd, &mut dy[l], v);
                 }
             }
@@ -139,7 +147,7 @@ impl<T: SimdElement, const A: usize> BackwardStreams<'_, T, A> {
     ) {
         self.activation.inverse::<S, T, A>(simd, dy, y);
         if opaque(self.subtracts) {
-            let residual = self.residual.read(simd, at, count);
+            let residual = self.kept.read(simd, at, count);
             for i in 0..A {
                 y[i] = y[i].sub(residual[i]);
             }

@@ -204,7 +204,7 @@ impl<'a, 'm, S: Simd, T: SimdElement, const RECOMPUTE_V: bool, const N: usize> E
         let dy = self.memory.inputs(spans);
         let dresidual = self.memory.seconds(spans);
         let activation = self.activation.streams(self.view, spans);
-        let needs_x = self.of_batch || RECOMPUTE_V || activation.is_of_output();
+        let needs_x = self.of_batch || RECOMPUTE_V;
         let streams = InputStreams {
             of_batch: self.of_batch,
             dy,
@@ -249,10 +249,6 @@ impl<'a, 'm, S: Simd, T: SimdElement, const RECOMPUTE_V: bool, const N: usize> E
             for l in 0..L {
                 let [center, scale, mean_gradient, x_slope, offset, shift] = with[l];
                 let mut centred = streams.x.read(simd, at + l * LANES, count);
-                if !RECOMPUTE_V && activation.is_of_output() {
-                    let at = at + l * LANES;
-                    activation.apply_to_output(simd, at, count, &mut dv[l], &mut centred);
-                }
                 for i in 0..A {
                     centred[i] = centred[i].sub(center);
                 }
@@ -278,10 +274,6 @@ impl<'a, 'm, S: Simd, T: SimdElement, const RECOMPUTE_V: bool, const N: usize> E
                         v[i] = v[i].sub(center).mul_add(scale, shift);
                     }
                     activation.apply_recomputed(simd, &mut dv[l], v);
-                } else if activation.is_of_output() {
-                    let at = at + l * LANES;
-                    let mut y = streams.x.read(simd, at, count);
-                    activation.apply_to_output(simd, at, count, &mut dv[l], &mut y);
                 }
                 for i in 0..A {
                     dx[l][i] = dv[l][i].mul(scale);

@@ -280,9 +280,6 @@ impl<'a, S: Simd, T: SimdElement, const RECOMPUTE_V: bool, const N: usize> Terms
         // Past the end dy is zero, and so is dv.
         activation.apply_saved(simd, at, count, &mut dv);
         let [mut dv] = dv;
-        if !RECOMPUTE_V && activation.is_of_output() {
-            activation.apply_to_output(simd, at, count, &mut dv, &mut x);
-        }
         for i in 0..A {
             x[i] = x[i].sub(center);
         }

@@ -24,7 +24,7 @@ use crate::cpu::renormalization::BatchAffine;
 use crate::cpu::steps::backward_params::BackwardParams;
 use crate::cpu::steps::tile_gradients::Reduction;
 use crate::cpu::steps::tile_moments;
-use crate::cpu::steps::{second_factor, separate};
+use crate::cpu::steps::{separate, tile_kernels};
 use crate::cpu::tiling::pass_arrays;
 use crate::cpu::tiling::view::MatrixView;
 
@@ -69,7 +69,7 @@ pub(crate) fn forward_training<T: KernelElement>(
             let first = channels.start;
             let coefficients =
                 Coefficients::new(channels, |channel| coefficients_of(&with, channel - first));
-            *taken = second_factor::normalize(
+            *taken = tile_kernels::normalize(
                 cpu,
                 NormalizeTile {
                     view,
@@ -147,7 +147,7 @@ pub(crate) fn backward<T: KernelElement>(
             };
             let scales = params.scales();
             let coefficients = backward_input::coefficients(&with, scales, channels, means);
-            *taken = second_factor::input(
+            *taken = tile_kernels::input(
                 cpu,
                 InputTile {
                     view,
@@ -161,7 +161,7 @@ pub(crate) fn backward<T: KernelElement>(
                         .filter(|_| {
                             tile.values_per_channel(view) * sums.dgamma.len() <= MOST_OVERLAPPED
                         })
-                        .filter(|next| !reduction.is_lifted() && can_overlap(view, next.tile, tile))
+                        .filter(|next| reduction.is_plain() && can_overlap(view, next.tile, tile))
                         .map(|next| reduction.enlarged(next.tile, Gradient::Tile(next))),
                 },
             );

@@ -7,7 +7,7 @@ pub(crate) mod fused;
 pub(crate) mod kept;
 pub(crate) mod output_normalization;
 pub(crate) mod quantize;
-pub(crate) mod second_factor;
 pub(crate) mod separate;
 pub(crate) mod tile_gradients;
+pub(crate) mod tile_kernels;
 pub(crate) mod tile_moments;

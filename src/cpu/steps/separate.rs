@@ -16,8 +16,8 @@ use crate::cpu::memory::slice::RawSlice;
 use crate::cpu::memory::tile_memory::{Outputs, for_each_tile};
 use crate::cpu::reduce::moments::Moments;
 use crate::cpu::steps::backward_params::BackwardParams;
-use crate::cpu::steps::second_factor;
 use crate::cpu::steps::tile_gradients::Reduction;
+use crate::cpu::steps::tile_kernels;
 use crate::cpu::steps::tile_moments;
 use crate::cpu::tiling::tile::Tiling;
 
@@ -63,7 +63,7 @@ pub(crate) fn normalize<T: KernelElement>(
         mask,
     };
     for_each_tile(&cpu.threads, tiling, outputs, |memory, _, (): &mut ()| {
-        second_factor::normalize(
+        tile_kernels::normalize(
             cpu,
             NormalizeTile {
                 view,
@@ -127,7 +127,7 @@ pub(crate) fn input<T: KernelElement>(
     };
     for_each_tile(&cpu.threads, tiling, outputs, |memory, _, (): &mut ()| {
         let x = RawSlice::new(params.x);
-        second_factor::input(
+        tile_kernels::input(
             cpu,
             InputTile {
                 view,

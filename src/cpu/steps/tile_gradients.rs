@@ -15,7 +15,7 @@ use crate::cpu::kernels::backward_reduce::{
 };
 use crate::cpu::kernels::kept_backward_reduce::KeptReduceTile;
 use crate::cpu::memory::slice::RawSlice;
-use crate::cpu::steps::second_factor;
+use crate::cpu::steps::tile_kernels;
 use crate::cpu::tiling::tile::Tile;
 use crate::cpu::tiling::view::MatrixView;
 use crate::numeric::Real;
@@ -48,9 +48,10 @@ impl<'a, T: KernelElement> Reduction<'a, T> {
         }
     }
 
-    /// Whether v is recomputed with a lift that is not 1 in some channel.
-    pub(crate) fn is_lifted(&self) -> bool {
-        self.activation.recomputes_v() && !self.coefficients.are_one(SUM_LIFT)
+    /// Whether the kernel for nearly all tiles can take the sums: where v is neither found of y nor recomputed with a lift.
+    pub(crate) fn is_plain(&self) -> bool {
+        let is_lifted = || self.activation.recomputes_v() && !self.coefficients.are_one(SUM_LIFT);
+        !self.activation.finds_v() && !is_lifted()
     }
 
     /// The kernel whose sums [`Reduction::of_tile`] takes.
@@ -88,14 +89,14 @@ impl<'a, T: KernelElement> Reduction<'a, T> {
     ) -> AffineGradients {
         let sums = taken.unwrap_or_else(|| {
             let kernel = self.enlarged(tile, dy);
-            if self.is_lifted() {
-                second_factor::reduce(cpu, &kernel, false)
-            } else {
+            if self.is_plain() {
                 T::reduce(cpu, kernel)
+            } else {
+                tile_kernels::reduce(cpu, &kernel, false)
             }
         });
         self.settled(tile, sums, |coefficients| {
-            second_factor::reduce(cpu, &self.kernel(tile, dy, coefficients), true)
+            tile_kernels::reduce(cpu, &self.kernel(tile, dy, coefficients), true)
         })
     }
 

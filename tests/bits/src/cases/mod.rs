@@ -1,6 +1,7 @@
 //! The cases, and their checksums on whatever backend: nothing here knows which.
 
 mod checksum;
+mod from_output;
 mod inputs;
 mod layer;
 mod random;
@@ -24,7 +25,7 @@ pub struct Scope {
     pub in_some_passes: fn(usize) -> Vec<Shape>,
     /// With data that is rare.
     pub with_unusual_data: fn() -> Vec<Shape>,
-    /// In the steps of the contract, one by one, and in second derivatives.
+    /// In the steps of the contract, one by one, in second derivatives, and in passes that keep y.
     pub in_separate_steps: fn() -> Vec<Shape>,
 }
 
@@ -43,6 +44,10 @@ pub fn checksums<B: Backend>(backend: &B, scope: &Scope) -> Checksums {
     second_derivatives::<f16, B>(backend, scope, &mut checksums);
     second_derivatives::<bf16, B>(backend, scope, &mut checksums);
     second_derivatives::<f64, B>(backend, scope, &mut checksums);
+    from_output::<f32, B>(backend, scope, &mut checksums);
+    from_output::<f16, B>(backend, scope, &mut checksums);
+    from_output::<bf16, B>(backend, scope, &mut checksums);
+    from_output::<f64, B>(backend, scope, &mut checksums);
     checksums
 }
 
@@ -105,6 +110,16 @@ fn second_derivatives<T: Element, B: Backend>(
         for (case, checksum) in second_derivatives::checksums(backend, &inputs) {
             let case = format!("{}/second-derivatives/{case}", name::<T>(&shape));
             checksums.push((case, checksum));
+        }
+    }
+}
+
+/// None on a GPU, which has no kernel for them yet.
+fn from_output<T: Element, B: Backend>(backend: &B, scope: &Scope, checksums: &mut Checksums) {
+    for shape in (scope.in_separate_steps)() {
+        let inputs = Inputs::<T>::of(shape, Data::Ordinary);
+        for (case, checksum) in from_output::checksums(backend, &inputs) {
+            checksums.push((format!("{}/from-y/{case}", name::<T>(&shape)), checksum));
         }
     }
 }

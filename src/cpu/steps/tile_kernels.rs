@@ -1,5 +1,6 @@
-//! Tiles in which a factor of some channel is beyond the type, though what it gives need not be: the kernels over what is kept multiply by
-//! it in two, and are told that all is kept. The others, which nearly all tiles are for, have no room for a second.
+//! Which kernels a tile is given to: nearly all to those that are written for speed; and where a factor of some channel is beyond the type,
+//! though what it gives need not be, or v is found of y, to those over what is kept, which are told that all is. They multiply by such a
+//! factor in two, and have room for what the others would lose registers to.
 
 use crate::backend::kept::Kept;
 use crate::cpu::Cpu;
@@ -38,7 +39,8 @@ pub(crate) fn normalize<T: KernelElement>(
     None
 }
 
-/// The sums of a tile, with dv reduced by [`crate::numeric::Real::REDUCES`] if that is asked for.
+/// The sums of a tile that the kernel for nearly all cannot take, with dv reduced by [`crate::numeric::Real::REDUCES`] if that is asked
+/// for.
 pub(crate) fn reduce<T: KernelElement>(
     cpu: &Cpu,
     of: &ReduceTile<'_, '_, T>,
@@ -65,7 +67,8 @@ pub(crate) fn input<T: KernelElement>(
     cpu: &Cpu,
     of: InputTile<'_, '_, T>,
 ) -> Option<AffineGradients> {
-    if SECOND_FACTORS.iter().all(|&i| of.coefficients.are_one(i)) {
+    let has_second = |&i: &usize| !of.coefficients.are_one(i);
+    if !of.activation.finds_v() && !SECOND_FACTORS.iter().any(has_second) {
         return T::input(cpu, of);
     }
     let all = all_of::<T>(of.view);
