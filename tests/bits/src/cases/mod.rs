@@ -3,6 +3,7 @@
 mod checksum;
 mod inputs;
 mod layer;
+mod quantized;
 mod random;
 mod second_derivatives;
 mod steps;
@@ -24,7 +25,7 @@ pub struct Scope {
     pub in_some_passes: fn(usize) -> Vec<Shape>,
     /// With data that is rare.
     pub with_unusual_data: fn() -> Vec<Shape>,
-    /// In the steps of the contract, one by one, and in second derivatives.
+    /// In the steps of the contract, one by one, in second derivatives and to bytes.
     pub in_separate_steps: fn() -> Vec<Shape>,
 }
 
@@ -43,6 +44,10 @@ pub fn checksums<B: Backend>(backend: &B, scope: &Scope) -> Checksums {
     second_derivatives::<f16, B>(backend, scope, &mut checksums);
     second_derivatives::<bf16, B>(backend, scope, &mut checksums);
     second_derivatives::<f64, B>(backend, scope, &mut checksums);
+    quantized::<f32, B>(backend, scope, &mut checksums);
+    quantized::<f16, B>(backend, scope, &mut checksums);
+    quantized::<bf16, B>(backend, scope, &mut checksums);
+    quantized::<f64, B>(backend, scope, &mut checksums);
     checksums
 }
 
@@ -104,6 +109,17 @@ fn second_derivatives<T: Element, B: Backend>(
         let inputs = Inputs::<T>::of(shape, Data::Ordinary);
         for (case, checksum) in second_derivatives::checksums(backend, &inputs) {
             let case = format!("{}/second-derivatives/{case}", name::<T>(&shape));
+            checksums.push((case, checksum));
+        }
+    }
+}
+
+/// None on a GPU, which has no kernel for it yet.
+fn quantized<T: Element, B: Backend>(backend: &B, scope: &Scope, checksums: &mut Checksums) {
+    for shape in (scope.in_separate_steps)() {
+        let inputs = Inputs::<T>::of(shape, Data::Ordinary);
+        for (case, checksum) in quantized::checksums(backend, &inputs) {
+            let case = format!("{}/quantized/{case}", name::<T>(&shape));
             checksums.push((case, checksum));
         }
     }
