@@ -19,7 +19,7 @@ use crate::layer::saved::Saved;
 use crate::shape::Shape;
 use crate::statistics::batch::BatchStatistics;
 
-type ComputeOf<X, B> = <<X as Data<B>>::Element as Element>::Compute;
+type StatisticsOf<X, B> = [BatchStatistics<<<X as Data<B>>::Element as Element>::Compute, B>];
 
 /// The gradients of γ and β of each set, in the order of the sets: zeros for a set that had no samples, and where the parameters are shared
 /// all in the first.
@@ -59,9 +59,7 @@ pub(super) struct SplitPart<T: Element, B: Backend> {
 
 impl<X: Data<B>, B: Backend> SplitPass<X, B> {
     /// The set and the statistics that each group was normalized with, in order: one, or with ghost batches one of each.
-    pub fn statistics(
-        &self,
-    ) -> impl Iterator<Item = (usize, &[BatchStatistics<ComputeOf<X, B>, B>])> {
+    pub fn statistics(&self) -> impl Iterator<Item = (usize, &StatisticsOf<X, B>)> {
         let parts = self.parts.iter();
         parts.map(|part| (part.set, part.saved.statistics()))
     }

@@ -29,6 +29,10 @@ quantized!(quantized_f32, f32, ROUNDS_F32);
 quantized!(quantized_f64, f64, ROUNDS_F64);
 
 #[cfg(test)]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "whole numbers in range, and rounding that is asked for"
+)]
 mod tests {
     use super::*;
 

@@ -46,7 +46,8 @@ fn quantizations(channels: usize) -> [Quantization; 3] {
     let scales: Vec<f64> = (0..channels)
         .map(|c| 0.011 + 0.003 * (c % 7) as f64)
         .collect();
-    let zero_points: Vec<i8> = (0..channels).map(|c| (c % 11) as i8 * 9 - 50).collect();
+    let zero_points = (-50i8..50).step_by(9).take(11).cycle();
+    let zero_points: Vec<i8> = zero_points.take(channels).collect();
     [
         Quantization::symmetric(0.03).unwrap(),
         Quantization::affine(0.017, -100).unwrap(),
@@ -54,6 +55,10 @@ fn quantizations(channels: usize) -> [Quantization; 3] {
     ]
 }
 
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "it is a whole number in range"
+)]
 fn nearest(value: f64, zero_point: i8) -> i8 {
     (value.round_ties_even() + f64::from(zero_point)).clamp(-128.0, 127.0) as i8
 }

@@ -2,8 +2,8 @@
 
 use batchnorm::backend::Backend;
 use batchnorm::{
-    Activation, Averaging, BatchNorm, BatchNormConfig, Compute, Data, Element, Renormalization,
-    SampleGroup, Shape, SplitBatchNorm, Tensor,
+    Activation, Averaging, BatchNorm, BatchNormConfig, Compute, Data, DataMut, Element,
+    ParameterGradients, Renormalization, SampleGroup, Shape, SplitBatchNorm, Tensor,
 };
 use half::{bf16, f16};
 
@@ -63,11 +63,109 @@ fn tensor<T: Element, B: Backend>(backend: &B, shape: Shape, values: &[f64]) -> 
     Tensor::new(backend, shape, &typed::<T>(values)).unwrap()
 }
 
-fn bits<T: Element>(values: Vec<T>) -> Vec<u64> {
-    values
-        .iter()
-        .map(|value| value.to_f64().to_bits())
-        .collect()
+fn bits<T: Element>(values: &[T]) -> Vec<u64> {
+    let bits = values.iter().map(|value| value.to_f64().to_bits());
+    bits.collect()
+}
+
+/// dγ and dβ, those that there are.
+fn of_parameters<B: Backend, C: Compute>(gradients: &ParameterGradients<C, B>) -> Vec<Vec<C>> {
+    let arrays = gradients.parameters();
+    arrays.map(|(_, array)| array.to_vec().unwrap()).collect()
+}
+
+/// The bits of y, dx and the residual's gradient.
+type Arrays = [Vec<u64>; 3];
+
+/// What a pass is given, on the backend.
+struct Given<T: Element, B: Backend> {
+    x: Tensor<T, B>,
+    dy: Tensor<T, B>,
+    residual: Option<Tensor<T, B>>,
+    /// To be written.
+    y: Tensor<T, B>,
+    dx: Tensor<T, B>,
+    dresidual: Option<Tensor<T, B>>,
+}
+
+impl<T: Element, B: Backend> Given<T, B> {
+    fn of(backend: &B, problem: &Problem) -> Self {
+        let tensor = |values: &[f64]| tensor::<T, B>(backend, problem.shape, values);
+        let unwritten = vec![f64::NAN; problem.shape.len()];
+        let residual = problem.residual.as_deref();
+        Self {
+            x: tensor(&problem.x),
+            dy: tensor(&problem.dy),
+            residual: residual.map(tensor),
+            y: tensor(&unwritten),
+            dx: tensor(&unwritten),
+            dresidual: residual.map(|_| tensor(&unwritten)),
+        }
+    }
+
+    fn written(&self) -> Arrays {
+        let of = |tensor: &Tensor<T, B>| bits(&tensor.to_vec().unwrap());
+        let dresidual = self.dresidual.as_ref().map_or_else(Vec::new, of);
+        [of(&self.y), of(&self.dx), dresidual]
+    }
+}
+
+fn lent<T: Element, B: Backend>(
+    tensor: Option<&Tensor<T, B>>,
+) -> Option<&dyn Data<B, Element = T>> {
+    tensor.map(|tensor| tensor as &dyn Data<B, Element = T>)
+}
+
+fn lent_mut<T: Element, B: Backend>(
+    tensor: Option<&mut Tensor<T, B>>,
+) -> Option<&mut dyn DataMut<B, Element = T>> {
+    tensor.map(|tensor| tensor as &mut dyn DataMut<B, Element = T>)
+}
+
+/// A pass of all groups, and back. (Inference goes back as a frozen pass.)
+fn together<T: Element, B: Backend>(
+    backend: &B,
+    layer: &mut SplitBatchNorm<B, T::Compute>,
+    problem: &Problem,
+    pass: Pass,
+) -> (Arrays, Vec<ParameterGradients<T::Compute, B>>) {
+    let mut given = Given::<T, B>::of(backend, problem);
+    let (x, y, residual) = (&given.x, &mut given.y, lent(given.residual.as_ref()));
+    let made = match pass {
+        Pass::Training => layer.forward_training_into(x, residual, y, &GROUPS),
+        _ => layer.forward_frozen_into(x, residual, y, &GROUPS),
+    };
+    let dresidual = lent_mut(given.dresidual.as_mut());
+    let made = made.unwrap();
+    let sets = made.backward_into(&given.dy, &mut given.dx, dresidual);
+    if pass == Pass::Inference {
+        let result = layer.forward_inference_into(x, residual, y, &GROUPS);
+        result.unwrap();
+    }
+    (given.written(), sets.unwrap())
+}
+
+/// The same of one group.
+fn alone<T: Element, B: Backend>(
+    backend: &B,
+    layer: &mut BatchNorm<B, T::Compute>,
+    problem: &Problem,
+    pass: Pass,
+) -> (Arrays, ParameterGradients<T::Compute, B>) {
+    let mut given = Given::<T, B>::of(backend, problem);
+    let (x, y, residual) = (&given.x, &mut given.y, lent(given.residual.as_ref()));
+    let made = match pass {
+        Pass::Training => layer.forward_training_into(x, residual, y),
+        _ => layer.forward_frozen_into(x, residual, y),
+    };
+    let dresidual = lent_mut(given.dresidual.as_mut());
+    let made = made.unwrap();
+    let gradients = made.backward_into(&given.dy, &mut given.dx, dresidual);
+    if pass == Pass::Inference {
+        let result = layer.forward_inference_into(x, residual, y);
+        result.unwrap();
+    }
+    (given.written(), gradients.unwrap())
 }
 
 fn check<T: Element, B: Backend>(
@@ -76,127 +174,40 @@ fn check<T: Element, B: Backend>(
     config: BatchNormConfig,
     pass: Pass,
 ) {
-    let shape = whole.shape;
     let mut split = SplitBatchNorm::<B, T::Compute>::with_compute(backend, config, SETS).unwrap();
-    let mut alone = vec![];
-    let mut start = 0;
+    let (mut layers, mut start) = (vec![], 0);
     for group in GROUPS {
         let problem = of_group::<T>(whole, start, group);
         set_numbers(split.set_mut(group.set).unwrap(), &problem);
         let mut layer = BatchNorm::<B, T::Compute>::with_compute(backend, config).unwrap();
         set_numbers(&mut layer, &problem);
-        alone.push((problem, layer));
+        layers.push((problem, layer));
         start += group.samples;
     }
-    let (x, dy) = (
-        tensor::<T, B>(backend, shape, &whole.x),
-        tensor::<T, B>(backend, shape, &whole.dy),
-    );
-    let residual = whole.residual.as_deref();
-    let residual = residual.map(|residual| tensor::<T, B>(backend, shape, residual));
-    let residual = residual
-        .as_ref()
-        .map(|residual| residual as &dyn Data<B, Element = T>);
-    let mut y = tensor::<T, B>(backend, shape, &vec![f64::NAN; shape.len()]);
-    let gradients = match pass {
-        Pass::Training => split.forward_training_into(&x, residual, &mut y, &GROUPS),
-        Pass::Frozen => split.forward_frozen_into(&x, residual, &mut y, &GROUPS),
-        Pass::Inference => {
-            let result = split.forward_inference_into(&x, residual, &mut y, &GROUPS);
-            result.unwrap();
-            split.forward_frozen_into(&x, residual, &mut tensor(backend, shape, &whole.x), &GROUPS)
+    let (found, sets) = together::<T, B>(backend, &mut split, whole, pass);
+    let mut expected: Arrays = Default::default();
+    for (group, (problem, layer)) in GROUPS.iter().zip(&mut layers) {
+        let (of_group, gradients) = alone::<T, B>(backend, layer, problem, pass);
+        for (all, of_group) in expected.iter_mut().zip(of_group) {
+            all.extend(of_group);
         }
-    };
-    let gradients = gradients.unwrap().backward(&dy).unwrap();
-    let (y, dx) = (
-        bits(y.to_vec().unwrap()),
-        bits(gradients.input.to_vec().unwrap()),
-    );
-    let dresidual = gradients
-        .residual
-        .map(|dresidual| bits(dresidual.to_vec().unwrap()));
-
-    let mut at = 0;
-    for (group, (problem, layer)) in GROUPS.iter().zip(&mut alone) {
-        let part = problem.shape;
-        let (x, dy) = (
-            tensor::<T, B>(backend, part, &problem.x),
-            tensor::<T, B>(backend, part, &problem.dy),
-        );
-        let residual = problem.residual.as_deref();
-        let residual = residual.map(|residual| tensor::<T, B>(backend, part, residual));
-        let residual = residual
-            .as_ref()
-            .map(|residual| residual as &dyn Data<B, Element = T>);
-        let mut expected = tensor::<T, B>(backend, part, &vec![f64::NAN; part.len()]);
-        let of_group = match pass {
-            Pass::Training => layer.forward_training_into(&x, residual, &mut expected),
-            _ => layer.forward_frozen_into(&x, residual, &mut expected),
-        };
-        let of_group = of_group.unwrap().backward(&dy).unwrap();
-        if pass == Pass::Inference {
-            let result = layer.forward_inference_into(&x, residual, &mut expected);
-            result.unwrap();
-        }
-        let here = at..at + part.len();
-        let message = format!("{shape}, {pass:?}, set {}", group.set);
-        assert_eq!(
-            y[here.clone()],
-            bits(expected.to_vec().unwrap()),
-            "{message}"
-        );
-        let expected = bits(of_group.input.to_vec().unwrap());
-        assert_eq!(dx[here.clone()], expected, "{message}");
-        if let (Some(dresidual), Some(expected)) = (&dresidual, of_group.residual) {
-            let expected = bits(expected.to_vec().unwrap());
-            assert_eq!(dresidual[here], expected, "{message}");
-        }
-        let of_set = &gradients.sets[group.set];
-        for (found, expected) in of_set
-            .parameters()
-            .zip(of_group_parameters(&of_group.gamma, &of_group.beta))
-        {
-            assert_eq!(
-                found.1.to_vec().unwrap(),
-                expected,
-                "{message}, {}",
-                found.0
-            );
-        }
+        let message = format!("{}, {pass:?}, set {}", whole.shape, group.set);
+        let of_set = of_parameters(&sets[group.set]);
+        assert_eq!(of_set, of_parameters(&gradients), "{message}");
         if layer.running().is_some() {
-            assert_eq!(
-                running(&split.sets()[group.set]),
-                running(layer),
-                "{message}"
-            );
+            let followed = running(&split.sets()[group.set]);
+            assert_eq!(followed, running(layer), "{message}");
         }
-        at += part.len();
     }
+    assert_eq!(found, expected, "{}, {pass:?}", whole.shape);
     // The set that had no samples.
-    let untouched = &gradients.sets[1];
-    for (_, gradient) in untouched.parameters() {
-        assert!(
-            gradient
-                .to_vec()
-                .unwrap()
-                .iter()
-                .all(|value| value.to_f64() == 0.0)
-        );
+    let nothing = vec![T::Compute::from_f64(0.0); whole.shape.channels()];
+    for gradient in of_parameters(&sets[1]) {
+        assert_eq!(gradient, nothing);
     }
     if split.sets()[1].running().is_some() {
         assert_eq!(running(&split.sets()[1]).2, 0);
     }
-}
-
-fn of_group_parameters<B: Backend, C: Compute>(
-    gamma: &Option<batchnorm::ChannelArray<C, B>>,
-    beta: &Option<batchnorm::ChannelArray<C, B>>,
-) -> Vec<Vec<C>> {
-    [gamma, beta]
-        .into_iter()
-        .flatten()
-        .map(|array| array.to_vec().unwrap())
-        .collect()
 }
 
 /// Batches of as many samples as the groups have.
@@ -287,20 +298,18 @@ pub fn shared_parameters_have_the_sum_of_all_gradients<B: Backend>(backend: &B) 
                 expected_y.extend(y.to_vec().unwrap());
                 let dy = tensor::<T, B>(backend, part.shape, &part.dy);
                 let gradients = pass.backward(&dy).unwrap();
-                for (i, array) in of_group_parameters(&gradients.gamma, &gradients.beta)
-                    .iter()
-                    .enumerate()
-                {
-                    for (sum, value) in sums[i].iter_mut().zip(array) {
+                for (i, (_, array)) in gradients.parameters().enumerate() {
+                    let array = array.to_vec().unwrap();
+                    for (sum, value) in sums[i].iter_mut().zip(&array) {
                         *sum += value.to_f64();
                         sizes[i] = f64::max(sizes[i], value.to_f64().abs());
                     }
                 }
                 start += group.samples;
             }
-            assert_eq!(bits(y.to_vec().unwrap()), bits(expected_y), "{shape}");
+            assert_eq!(bits(&y.to_vec().unwrap()), bits(&expected_y), "{shape}");
             assert!(found.sets[1].gamma.is_none() && found.sets[1].beta.is_none());
-            let of_first = of_group_parameters(&found.sets[0].gamma, &found.sets[0].beta);
+            let of_first = of_parameters(&found.sets[0]);
             for i in 0..2 {
                 for (found, sum) in of_first[i].iter().zip(&sums[i]) {
                     let bound = 6.0 * compute_roundoff::<T>() * sizes[i];

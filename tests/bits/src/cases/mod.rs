@@ -4,6 +4,7 @@ mod checksum;
 mod from_output;
 mod inputs;
 mod layer;
+mod quantized;
 mod random;
 mod second_derivatives;
 mod steps;
@@ -25,7 +26,7 @@ pub struct Scope {
     pub in_some_passes: fn(usize) -> Vec<Shape>,
     /// With data that is rare.
     pub with_unusual_data: fn() -> Vec<Shape>,
-    /// In the steps of the contract, one by one, in second derivatives, and in passes that keep y.
+    /// In the steps of the contract, one by one, in second derivatives, in passes that keep y, and to bytes.
     pub in_separate_steps: fn() -> Vec<Shape>,
 }
 
@@ -48,6 +49,10 @@ pub fn checksums<B: Backend>(backend: &B, scope: &Scope) -> Checksums {
     from_output::<f16, B>(backend, scope, &mut checksums);
     from_output::<bf16, B>(backend, scope, &mut checksums);
     from_output::<f64, B>(backend, scope, &mut checksums);
+    quantized::<f32, B>(backend, scope, &mut checksums);
+    quantized::<f16, B>(backend, scope, &mut checksums);
+    quantized::<bf16, B>(backend, scope, &mut checksums);
+    quantized::<f64, B>(backend, scope, &mut checksums);
     checksums
 }
 
@@ -120,6 +125,17 @@ fn from_output<T: Element, B: Backend>(backend: &B, scope: &Scope, checksums: &m
         let inputs = Inputs::<T>::of(shape, Data::Ordinary);
         for (case, checksum) in from_output::checksums(backend, &inputs) {
             checksums.push((format!("{}/from-y/{case}", name::<T>(&shape)), checksum));
+        }
+    }
+}
+
+/// None on a GPU, which has no kernel for it yet.
+fn quantized<T: Element, B: Backend>(backend: &B, scope: &Scope, checksums: &mut Checksums) {
+    for shape in (scope.in_separate_steps)() {
+        let inputs = Inputs::<T>::of(shape, Data::Ordinary);
+        for (case, checksum) in quantized::checksums(backend, &inputs) {
+            let case = format!("{}/quantized/{case}", name::<T>(&shape));
+            checksums.push((case, checksum));
         }
     }
 }
