@@ -1,4 +1,4 @@
-//! How often a synchronized pass asks for memory: as often for many channels as for few.
+//! How often a synchronized pass asks for memory: no more often for many channels than for few.
 #![expect(unsafe_code, reason = "an allocator is asked")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -91,13 +91,18 @@ fn asked_by_ranks(channels: usize) -> Vec<[usize; 2]> {
     })
 }
 
+/// Fewer for more, where the pool of freed memory has what is large.
 #[test]
-fn passes_of_ranks_ask_for_memory_as_often_for_many_channels_as_for_few() {
-    let few = asked_by_ranks(8);
-    println!("forward and backward of each rank: {few:?}");
-    assert!(few.iter().flatten().all(|&asked| asked > 0 && asked < 100));
-    for channels in [64, 1024, 8192] {
-        assert_eq!(asked_by_ranks(channels), few, "of {channels} channels");
+fn passes_of_ranks_ask_for_memory_a_few_times_whatever_the_channels() {
+    for channels in [8, 64, 1024, 8192] {
+        let asked = asked_by_ranks(channels);
+        println!("{channels} channels, forward and backward of each rank: {asked:?}");
+        assert!(
+            asked
+                .iter()
+                .flatten()
+                .all(|&asked| asked > 0 && asked <= 32)
+        );
     }
 }
 

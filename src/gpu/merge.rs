@@ -76,16 +76,17 @@ fn launch_merge<'a, 'longer: 'a, C: Compute, D: Driver>(
     gathered: Gathered<'longer, C, D>,
     [arrays, channels]: [usize; 2],
 ) -> Result<()> {
-    let ranks = D::len::<f64>(&gathered.counts);
+    let Gathered {
+        arrays: values,
+        counts,
+        total,
+    } = gathered;
+    let ranks = D::len::<f64>(&counts);
     let needed = ranks.saturating_mul(arrays).saturating_mul(channels);
-    check_len(
-        "what the ranks have gathered",
-        D::len::<C>(&gathered.arrays),
-        needed,
-    )?;
-    launcher.arguments.arrays.x = launcher.read::<C>(gathered.arrays)?;
-    launcher.arguments.arrays.dy = launcher.read::<f64>(gathered.counts)?;
-    launcher.arguments.numbers.count = gathered.total as f64;
+    check_len("what the ranks have gathered", D::len::<C>(&values), needed)?;
+    launcher.arguments.arrays.x = launcher.read::<C>(values)?;
+    launcher.arguments.arrays.dy = launcher.read::<f64>(counts)?;
+    launcher.arguments.numbers.count = total as f64;
     launcher.arguments.shape.batch = signed(ranks);
     launcher.arguments.shape.channels = signed(channels);
     let kernel = Kernel::per_channel(operation, C::DTYPE);

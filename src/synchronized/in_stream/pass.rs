@@ -16,8 +16,8 @@ use crate::layer::gradients::{Gradients, ParameterGradients, asked_for};
 use crate::layer::part_pass::PartPass;
 use crate::layer::pass::Pass;
 use crate::statistics::batch::BatchStatistics;
+use crate::synchronized::in_stream::side_by_side::side_by_side;
 use crate::synchronized::in_stream::split::Split;
-use crate::synchronized::in_stream::training::side_by_side;
 use crate::synchronized::in_stream::transport::StreamTransport;
 use crate::synchronized::transport::Transport;
 

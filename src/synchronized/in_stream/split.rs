@@ -8,6 +8,7 @@ use crate::element::Compute;
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::gpu::driver::Driver;
+use crate::layer::forward::check_input_channels;
 use crate::shape::Shape;
 use crate::statistics::merge::total_count;
 use crate::synchronized::SyncBatchNorm;
@@ -55,14 +56,14 @@ impl<D: Driver, R: Transport + Clone, C: Compute> SyncBatchNorm<Gpu<D>, R, C> {
     /// A collective, for which the host waits.
     ///
     /// # Errors
-    /// [`Error::RankFailed`] on all ranks where this rank's part is refused ([`Error::Channels`]); [`Error::TooFewValues`] for one
+    /// [`Error::RankFailed`] on all ranks where one of them is refused its part ([`Error::Channels`]); [`Error::TooFewValues`] for one
     /// value per channel in all; [`Error::Transport`]; when the device has no room.
     pub fn agree_on_split(&self, part: &Shape) -> Result<Split<D>> {
         let channels = [self.agreed.channels()];
         let own = part.values_per_channel();
         let ((), messages) = exchange(&self.ranks, Call::Split, &channels, |message| {
             self.check_agreed()?;
-            crate::layer::forward::check_input_channels(self.layer.config(), part)?;
+            check_input_channels(self.layer.config(), part)?;
             message.layer(0).set_count(own);
             Ok::<_, Error>(())
         })?;

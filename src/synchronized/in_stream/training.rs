@@ -16,6 +16,7 @@ use crate::shape::Shape;
 use crate::statistics::batch::BatchStatistics;
 use crate::synchronized::SyncBatchNorm;
 use crate::synchronized::in_stream::pass::{StreamOutput, StreamPass};
+use crate::synchronized::in_stream::side_by_side::side_by_side;
 use crate::synchronized::in_stream::split::Split;
 use crate::synchronized::in_stream::transport::StreamTransport;
 
@@ -143,22 +144,4 @@ where
         gpu.merge_statistics::<C>(gathered, epsilon, whole.view_mut(None))?;
         Ok(whole)
     }
-}
-
-/// Arrays of one value per channel, one after the other.
-pub(super) fn side_by_side<C: Compute, D: Driver>(
-    gpu: &Gpu<D>,
-    arrays: &[D::Slice<'_, C>],
-) -> Result<D::Buffer<C>> {
-    let lens = arrays.iter().map(D::len::<C>);
-    let mut all = gpu.unspecified::<C>(lens.sum())?;
-    let mut start = 0;
-    for array in arrays {
-        let end = start + D::len::<C>(array);
-        let mut to = D::as_slice_mut(&mut all);
-        let to = D::subslice_mut::<C>(&mut to, start..end)?;
-        gpu.copy::<C>(D::shorten::<C>(*array), to)?;
-        start = end;
-    }
-    Ok(all)
 }

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use crate::allocate::filled;
 use crate::backend::memory::Memory;
 use crate::element::Element;
 use crate::error::Result;
@@ -41,7 +42,7 @@ impl<M: Memory> StreamTransport<M> for ThreadRank {
             M::len::<T>(&M::reborrow::<T>(&received)),
             needed,
         )?;
-        let mut gathered = crate::allocate::filled(needed, T::default())?;
+        let mut gathered = filled(needed, T::default())?;
         self.all_gather(
             bytemuck::cast_slice(&sent),
             bytemuck::cast_slice_mut(&mut gathered),

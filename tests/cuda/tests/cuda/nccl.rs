@@ -1,6 +1,5 @@
 //! Ranks that NCCL connects: one, and two on this GPU where the library allows it (2.30 and newer, with `NCCL_MULTI_RANK_GPU_ENABLE=1`).
 
-use std::sync::Barrier;
 use std::thread;
 use std::time::Duration;
 
@@ -64,7 +63,6 @@ fn one_rank_gathers_what_it_has() {
 fn train<R: StreamTransport<Cuda>>(
     connect: impl FnOnce(&Cuda) -> Result<R>,
     captures: bool,
-    both_ready: &Barrier,
 ) -> Result<Vec<Vec<u32>>> {
     let machine = Machine::open()?;
     let ranks = connect(&machine.gpu)?;
@@ -73,7 +71,6 @@ fn train<R: StreamTransport<Cuda>>(
     if captures {
         machine.stream().synchronize().expect("the stream");
         let graph = machine.capture(|| training.step())?;
-        both_ready.wait();
         for _ in 0..2 {
             graph.launch().expect("a graph that was captured");
         }
@@ -95,11 +92,10 @@ fn two_ranks_on_one_gpu_have_the_bits_of_two_threads() {
         crate::skipped(check, &format!("{ALLOWS_TWO} is not set"));
         return;
     }
-    let both_ready = &Barrier::new(2);
     let (by_threads, by_nccl) = thread::scope(|scope| {
         let ranks = ThreadRank::connect(2, LIMIT).into_iter();
         let threads: Vec<_> = ranks
-            .map(|rank| scope.spawn(move || train(|_| Ok(rank), false, both_ready)))
+            .map(|rank| scope.spawn(move || train(|_| Ok(rank), false)))
             .collect();
         let by_threads: Vec<_> = threads
             .into_iter()
@@ -108,7 +104,7 @@ fn two_ranks_on_one_gpu_have_the_bits_of_two_threads() {
         let connected: Vec<_> = [0, 1]
             .map(|rank| {
                 let connect = move |gpu: &Cuda| NcclRank::connect(gpu, id, rank, 2, LIMIT);
-                scope.spawn(move || train(connect, true, both_ready))
+                scope.spawn(move || train(connect, true))
             })
             .into_iter()
             .collect();
