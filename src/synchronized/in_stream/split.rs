@@ -13,7 +13,7 @@ use crate::shape::Shape;
 use crate::statistics::merge::total_count;
 use crate::synchronized::SyncBatchNorm;
 use crate::synchronized::exchange::exchange;
-use crate::synchronized::message::Call;
+use crate::synchronized::message::{Call, ReceivedLayer};
 use crate::synchronized::transport::Transport;
 
 /// How many values per channel each rank has of a batch, as the ranks have told each other
@@ -67,7 +67,7 @@ impl<D: Driver, R: Transport + Clone, C: Compute> SyncBatchNorm<Gpu<D>, R, C> {
             message.layer(0).set_count(own);
             Ok::<_, Error>(())
         })?;
-        let told = messages.of_layer(0).map(|layer| layer.count());
+        let told = messages.of_layer(0).map(ReceivedLayer::count);
         let mut counts = reserved(told.len())?;
         counts.extend(told);
         let total = total_count(counts.iter().copied())?;

@@ -10,7 +10,7 @@ use batchnorm::{
     StreamTransport, SyncBatchNorm, Tensor, ThreadRank, Transport,
 };
 
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(50);
 
 /// A rank among two that have the same: what it sends, it gets of both. Whatever is told beforehand, is told.
 struct Mirror(ThreadRank);
