@@ -73,14 +73,13 @@ impl<D: Driver> Gpu<D> {
 fn launch_merge<'a, 'longer: 'a, C: Compute, D: Driver>(
     mut launcher: Launcher<'a, D>,
     operation: Operation,
-    gathered: Gathered<'longer, C, D>,
-    [arrays, channels]: [usize; 2],
-) -> Result<()> {
-    let Gathered {
+    Gathered {
         arrays: values,
         counts,
         total,
-    } = gathered;
+    }: Gathered<'longer, C, D>,
+    [arrays, channels]: [usize; 2],
+) -> Result<()> {
     let ranks = D::len::<f64>(&counts);
     let needed = ranks.saturating_mul(arrays).saturating_mul(channels);
     check_len("what the ranks have gathered", D::len::<C>(&values), needed)?;
