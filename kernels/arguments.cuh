@@ -62,6 +62,7 @@ struct Partition {
     u32 tiles;          // tiles of a channel, or of a group of columns
     u32 group_channels; // channels that a block (by columns) or a group of tickets (by planes) has
     u32 kept_rows;      // rows that a block keeps in shared memory
+    u32 places;         // tiles of which a block has the packets in shared memory, or on their way there
 };
 
 // What becomes of v = (x − mean)·inv_std·γ + β + residual: epilogue.cuh and computed.cuh.

@@ -149,14 +149,20 @@ struct CopiesInFlight {
                      : "memory");
     }
     DEVICE void end_group() { asm volatile("cp.async.commit_group;" ::: "memory"); }
-    DEVICE void wait_for_all_groups_but_the_last() { asm volatile("cp.async.wait_group 1;" ::: "memory"); }
+    // One or two of them.
+    DEVICE void wait_for_all_groups_but_the_last(u32 groups) {
+        if (groups == 1)
+            asm volatile("cp.async.wait_group 1;" ::: "memory");
+        else
+            asm volatile("cp.async.wait_group 2;" ::: "memory");
+    }
     DEVICE static u32 shared_address(const uint4* shared) { return static_cast<u32>(__cvta_generic_to_shared(shared)); }
 #else
     // Turing has no such copies: they are made at once.
     DEVICE void begin(uint4* to, const uint4* from) { *to = load_16(from); }
     DEVICE void begin_once(uint4* to, const uint4* from) { *to = load_16_once(from); }
     DEVICE void end_group() {}
-    DEVICE void wait_for_all_groups_but_the_last() {}
+    DEVICE void wait_for_all_groups_but_the_last(u32) {}
 #endif
 };
 

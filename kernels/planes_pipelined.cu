@@ -4,15 +4,18 @@
 //     forward     reads x, writes y          2 T from memory, 1 T more from the cache
 //     backward    reads x and dy, writes dx  3 T from memory, 2 T more from the cache
 //
-// A block has two items ahead: the next, whose packets are on their way, and the number of the one after it. What is written over
-// x or dy is written by the item that has copied it, so a copy can begin before its channel is finalized. A thread uses only
+// A block has two or three places for tiles, as the plan says: one for the item that is worked on, the others for the next, whose
+// packets are on their way; and the number of one more. What is written over x or dy is written by the item that has copied it, so a copy can begin before its channel is finalized. A thread uses only
 // packets that it has copied itself: no barrier stands between a copy and its use. Sums are added up as planes_ticketed.cu adds
 // up those of tiles of the same length, and have the same bits.
 #include "planes_items.cuh"
 
 namespace {
 
-// Where the packets of a tile are copied to: two places by turns, each with room for `ARRAYS` arrays.
+// Places of a block at the most: MOST_PLACES of src/gpu/plan/candidates/planes.rs.
+static constexpr u32 MOST_PLACES = 3;
+
+// Where the packets of a tile are copied to: one of the places, each with room for `ARRAYS` arrays.
 template <int ARRAYS>
 DEVICE uint4* place_of_array(const Arguments& a, uint4* dynamic, u32 turn, u32 array) {
     return dynamic + (turn * ARRAYS + array) * a.partition.tile;
@@ -53,14 +56,16 @@ DEVICE void begin_copies(
     }
 }
 
-// Does every item this block can get, as planes_ticketed.cu does: reduce and write are given which of the two places a tile has
-// been copied to.
+// Does every item this block can get, as planes_ticketed.cu does: reduce and write are given which of the places a tile has been
+// copied to.
 template <class T, class Walk, int ARRAYS, class Reduce, class Finalize, class Write>
 DEVICE void each_copied_item(const Arguments& a, uint4* dynamic, Reduce reduce, Finalize finalize, Write write) {
-    SHARED(u32, taken, 2);
-    const u32 items = number_of_items(a);
+    // The item of each place.
+    SHARED(u32, taken, MOST_PLACES);
+    const u32 items = number_of_items(a), places = a.partition.places;
     CopiesInFlight copies;
-    const auto begin = [&](u32 number, u32 turn) {
+    const auto begin = [&](u32 turn) {
+        const u32 number = taken[turn];
         if (number < items) {
             const Item item = item_at(a, number);
             if (item.sums)
@@ -70,19 +75,18 @@ DEVICE void each_copied_item(const Arguments& a, uint4* dynamic, Reduce reduce, 
         }
         copies.end_group();
     };
-    if (threadIdx.x == 0) {
-        taken[0] = take_item(a);
-        taken[1] = take_item(a);
-    }
+    if (threadIdx.x == 0)
+        for (u32 turn = 0; turn < places; turn++) taken[turn] = take_item(a);
     __syncthreads();
-    u32 number = taken[0], next = taken[1], turn = 0;
-    begin(number, turn);
-    while (number < items) {
-        begin(next, turn ^ 1);
+    for (u32 turn = 0; turn < places - 1; turn++) begin(turn);
+    u32 turn = 0;
+    while (taken[turn] < items) {
+        // The place of the item that was worked on last.
+        begin(turn == 0 ? places - 1 : turn - 1);
         u32 ahead = 0;
         if (threadIdx.x == 0) ahead = take_item(a);
-        const Item item = item_at(a, number);
-        INJECT_FAULT(11, copies.wait_for_all_groups_but_the_last(), (void)0);
+        const Item item = item_at(a, taken[turn]);
+        INJECT_FAULT(11, copies.wait_for_all_groups_but_the_last(places - 1), (void)0);
         if (item.sums) {
             publish_sums(a, item, reduce(item.tile, turn), finalize);
         } else {
@@ -90,11 +94,9 @@ DEVICE void each_copied_item(const Arguments& a, uint4* dynamic, Reduce reduce, 
             write(item.tile, turn);
         }
         // All have read what was taken before: there is a barrier in either kind of item.
-        if (threadIdx.x == 0) taken[0] = ahead;
+        if (threadIdx.x == 0) taken[turn] = ahead;
         __syncthreads();
-        number = next;
-        next = taken[0];
-        turn ^= 1;
+        turn = turn + 1 == places ? 0 : turn + 1;
     }
     leave_items(a);
 }

@@ -33,7 +33,7 @@ else
     twelve=twelve table=table calls=200 patience=8
     contract=contract:: bits=bits:: golden=()
     sanitized=contract::backward_of_large_arrays_matches_the_textbook
-    plans=(way=split way=on-chip,cluster={1,2,4,8,16} way=ticketed,group={1,4,16} way=pipelined,group={1,4,16}
+    plans=(way=split way=on-chip,cluster={1,2,4,8,16} way=ticketed,group={1,4,16} way=pipelined,group={1,4,16} way=pipelined,places={2,3}
         way=persistent way=on-chip,cluster={8,16},threads=128 way=on-chip,columns={8,16,32} way=persistent,columns={8,16,32})
     # A forward and a backward pass each.
     profiled=(dims=32x64x112x112 dims=32x256x56x56 'dims=32x1024x14x14;layout=channels first')

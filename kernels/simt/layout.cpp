@@ -18,6 +18,7 @@ std::size_t simt_layout(std::size_t* numbers, std::size_t capacity) {
         FIELD(shape.batch), FIELD(shape.channels), FIELD(shape.spatial), FIELD(shape.packets),
         FIELD(shape.neighbours),
         FIELD(partition.tile), FIELD(partition.tiles), FIELD(partition.group_channels), FIELD(partition.kept_rows),
+        FIELD(partition.places),
         FIELD(choices.activation), FIELD(choices.saved), FIELD(choices.batch_statistics), FIELD(choices.reverse),
         FIELD(choices.aligned), FIELD(choices.only_finite),
     };

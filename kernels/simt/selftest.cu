@@ -108,10 +108,10 @@ KERNEL(selftest_copies, f32, 64, 2) {
         copies.begin(memory + half * blockDim.x + threadIdx.x, from + half * blockDim.x);
         copies.end_group();
     }
-    INJECT_FAULT(9006, copies.wait_for_all_groups_but_the_last(), (void)0);
+    INJECT_FAULT(9006, copies.wait_for_all_groups_but_the_last(1), (void)0);
     to[0] = memory[threadIdx.x];
     copies.end_group();
-    copies.wait_for_all_groups_but_the_last();
+    copies.wait_for_all_groups_but_the_last(1);
     to[blockDim.x] = memory[blockDim.x + threadIdx.x];
 }
 

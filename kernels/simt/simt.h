@@ -122,16 +122,15 @@ class CopiesInFlight {
         begin(to, from, line, file);
     }
     void end_group() {
-        before_last_group_ = ended_;
-        ended_ = count_;
+        for (u32 i = MOST_GROUPS - 1; i > 0; i--) ended_[i] = ended_[i - 1];
+        ended_[0] = count_;
     }
-    void wait_for_all_groups_but_the_last() {
-        const u32 made = before_last_group_;
+    void wait_for_all_groups_but_the_last(u32 groups) {
+        const u32 made = ended_[groups];
         for (u32 i = 0; i < made; i++) *copies_[i].to = *copies_[i].from;
         for (u32 i = made; i < count_; i++) copies_[i - made] = copies_[i];
         count_ -= made;
-        ended_ -= made;
-        before_last_group_ = 0;
+        for (u32& ended : ended_) ended = ended > made ? ended - made : 0;
     }
 
    private:
@@ -139,13 +138,13 @@ class CopiesInFlight {
         uint4* to;
         const uint4* from;
     };
-    // Of two tiles of the longest that the plan has, and of two arrays.
-    static constexpr u32 MOST = 64;
+    // Of three tiles of the longest that the plan has, and of two arrays.
+    static constexpr u32 MOST = 96;
+    static constexpr u32 MOST_GROUPS = 3;
     Copy copies_[MOST];
     u32 count_ = 0;
-    // Copies in groups that have ended, and in all of those but the last.
-    u32 ended_ = 0;
-    u32 before_last_group_ = 0;
+    // Copies in all groups that have ended, in all of those but the last, and so on.
+    u32 ended_[MOST_GROUPS] = {};
 };
 
 DEVICE float __uint_as_float(u32 bits) { return simt::same_bits<float>(bits); }

@@ -66,6 +66,7 @@ pub struct Partition {
     pub tiles: u32,
     pub group_channels: u32,
     pub kept_rows: u32,
+    pub places: u32,
 }
 
 /// What becomes of v on its way to y. Whether a residual is added before, [`Arrays::residual`] says.

@@ -214,6 +214,9 @@ impl Display for LaunchPlan {
         if self.group_channels > 0 {
             write!(f, ", channels by {}", self.group_channels)?;
         }
+        if self.places > 0 {
+            write!(f, ", {} places", self.places)?;
+        }
         Ok(())
     }
 }

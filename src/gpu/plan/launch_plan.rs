@@ -49,6 +49,8 @@ pub struct LaunchPlan {
     pub group_channels: usize,
     /// Rows that a block keeps in shared memory.
     pub kept_rows: usize,
+    /// Tiles that a block has in shared memory or on their way there, where it takes one after the other.
+    pub places: usize,
 }
 
 /// A whole pass.
@@ -123,6 +125,7 @@ impl LaunchPlan {
             tiles: unsigned(self.tiles),
             group_channels: unsigned(self.group_channels),
             kept_rows: unsigned(self.kept_rows),
+            places: unsigned(self.places),
         };
     }
 }

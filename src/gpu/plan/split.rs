@@ -96,6 +96,7 @@ pub fn step(step: Step, descriptor: &TensorDescriptor, dtype: DType) -> LaunchPl
                 tiles,
                 group_channels: 0,
                 kept_rows: 0,
+                places: 0,
             }
         }
         Arrangement::Columns => {
@@ -121,6 +122,7 @@ pub fn step(step: Step, descriptor: &TensorDescriptor, dtype: DType) -> LaunchPl
                 tiles,
                 group_channels: group.channels,
                 kept_rows: 0,
+                places: 0,
             }
         }
     }

@@ -9,6 +9,7 @@
 //! | `threads=` 32, 128, 256, 512 | the only number of threads of a block that an on-chip kernel may take |
 //! | `columns=` packets, 1 to 256 | how wide a group of columns is, about: whole channels that end where a packet does |
 //! | `group=` channels, 1 to 131064 | how many channels the ticketed and pipelined kernels have in flight |
+//! | `places=` 2, 3 | the only number of tiles that a block of the pipelined kernels has in shared memory; split where it has no room for them |
 //! | `tile=` packets, 256 to 4096 | the only length that a tile of the ticketed and pipelined kernels may have, more where there is no room for the sums of so many tiles; split where shared memory has no room for it |
 
 use std::sync::OnceLock;
@@ -29,6 +30,7 @@ const CLUSTER: &str = "1, 2, 4, 8 or 16";
 const BLOCK: &str = "32, 128, 256 or 512";
 const COLUMNS: &str = "1 to 256 packets (a thread for each)";
 const GROUP: &str = "1 to 131064 channels (those that have counters)";
+const PLACES: &str = "2 or 3";
 const TILE: &str = "256 to 4096 packets";
 /// The same as numbers: a packet for each thread of a block, and sixteen.
 const TILES: std::ops::RangeInclusive<usize> = THREADS..=16 * THREADS;
@@ -43,6 +45,8 @@ pub struct Tuning {
     pub(super) columns: Option<usize>,
     /// Channels in flight.
     pub(super) group: Option<usize>,
+    /// Tiles of a block in shared memory.
+    pub(super) places: Option<usize>,
     /// Packets of a tile that is taken in an order of tickets.
     pub(super) tile: Option<usize>,
 }
@@ -82,11 +86,12 @@ impl Tuning {
             "threads" => self.threads(number("threads", value, BLOCK)?),
             "columns" => self.columns(number("columns", value, COLUMNS)?),
             "group" => self.group(number("group", value, GROUP)?),
+            "places" => self.places(number("places", value, PLACES)?),
             "tile" => self.tile(number("tile", value, TILE)?),
             _ => Err(refused(
                 "a setting of the plan",
                 name,
-                "strategy (or way), cluster, threads, columns, group or tile",
+                "strategy (or way), cluster, threads, columns, group, places or tile",
             )),
         }
     }
@@ -140,6 +145,15 @@ impl Tuning {
         let fits = (1..=MOST_TICKETED_CHANNELS).contains(&channels);
         let group = Some(allowed("group", channels, fits, GROUP)?);
         Ok(Self { group, ..self })
+    }
+
+    /// The only number of tiles that a block of the pipelined kernels has in shared memory; split where it has no room for them.
+    ///
+    /// # Errors
+    /// [`Error::Value`] if it is not 2 or 3.
+    pub fn places(self, tiles: usize) -> Result<Self> {
+        let places = Some(allowed("places", tiles, (2..=3).contains(&tiles), PLACES)?);
+        Ok(Self { places, ..self })
     }
 
     /// The only length that a tile of the ticketed and pipelined kernels may have; more where there is no room for the sums of so
@@ -215,6 +229,8 @@ mod tests {
             "columns=256",
             "group=1",
             "group=131064",
+            "places=2",
+            "places=3",
             "tile=256",
             "tile=4096",
         ] {
@@ -228,6 +244,7 @@ mod tests {
                 "threads=64",
                 "threads must be 32, 128, 256 or 512, got \"64\"",
             ),
+            ("places=4", "places must be 2 or 3, got \"4\""),
             (
                 "columns=0",
                 "columns must be 1 to 256 packets (a thread for each), got \"0\"",
@@ -265,7 +282,7 @@ mod tests {
             ),
             (
                 "speed=9",
-                "a setting of the plan must be strategy (or way), cluster, threads, columns, group or tile, got \"speed\"",
+                "a setting of the plan must be strategy (or way), cluster, threads, columns, group, places or tile, got \"speed\"",
             ),
             (
                 "way",

@@ -1,5 +1,7 @@
 //! What rows would gain by forms of the kernels that nobody has written.
 
+use batchnorm::gpu::plan::cost::constants::{Constant, KERNELS, KernelConstants};
+
 use crate::section::{DEVICES, GOALS, PASSES, Predicted, line};
 
 /// Rows below this are waited for, not moved.
@@ -22,6 +24,18 @@ fn seconds(of: Option<f64>) -> f64 {
     of.unwrap_or(f64::INFINITY)
 }
 
+/// The kernels without the instructions that each packet's copy takes.
+pub(crate) fn kernels_with_bulk_copies() -> KernelConstants {
+    let nothing = |copies: Constant| Constant {
+        value: 0.0,
+        ..copies
+    };
+    KernelConstants {
+        copy_issue: KERNELS.copy_issue.map(nothing),
+        ..KERNELS
+    }
+}
+
 pub(crate) fn write(text: &mut String, rows: &[Predicted]) {
     line(
         text,
@@ -33,15 +47,16 @@ pub(crate) fn write(text: &mut String, rows: &[Predicted]) {
          which takes instructions, and a block adds up one tile after the other. The fastest of all such plans.\n\
          - Places refilled: on the chip each packet's place takes one of the next channel as soon as it is written. That costs no shared memory, and nothing is on \
          its way while a block reduces. The fastest of all such plans.\n\
+         - Bulk copies: whole pieces of planes copied by one instruction (`cp.async.bulk` with an mbarrier, 9.0), and none for each packet.\n\
          - Pushed sums: those of a cluster are pushed one way instead of asked for, which saves half of the exchange.\n\
          - In turn: blocks take groups of columns one after the other, fewer at once than there are, so that what they keep on the chip is more of each. Where \
          they all work on one group, all wait for it at once. The fastest of all such plans.\n",
     );
     line(
         text,
-        "| strategy | device | pass | rows | at the most | a place more | places refilled | pushed sums | in turn |",
+        "| strategy | device | pass | rows | at the most | a place more | places refilled | bulk copies | pushed sums | in turn |",
     );
-    line(text, "|---|---|---|---|---|---|---|---|---|");
+    line(text, "|---|---|---|---|---|---|---|---|---|---|");
     for strategy in [
         "planes_on_chip",
         "columns_on_chip",
@@ -63,6 +78,7 @@ pub(crate) fn write(text: &mut String, rows: &[Predicted]) {
                     summary(&planned, |one| one.now.prediction.unwritten.next_in_flight),
                     summary(&planned, |one| seconds(one.a_place_more)),
                     summary(&planned, |one| seconds(one.places_refilled)),
+                    summary(&planned, |one| one.bulk_copies),
                     summary(&planned, |one| one.now.prediction.unwritten.pushed_sums),
                     summary(&planned, |one| seconds(one.columns_in_turn)),
                 ];

@@ -58,6 +58,7 @@ fn passes() -> [Pass; 2] {
                 tiles: 4,
                 group_channels: 8,
                 kept_rows: 16,
+                places: 0,
             },
         },
     ]

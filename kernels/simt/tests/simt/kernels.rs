@@ -21,7 +21,7 @@ fn arguments_are_laid_out_alike() {
         workspace: counters partials;
         numbers: epsilon running_weight variance_correction count parameter;
         shape: batch channels spatial packets neighbours;
-        partition: tile tiles group_channels kept_rows;
+        partition: tile tiles group_channels kept_rows places;
         choices: activation saved batch_statistics reverse aligned only_finite;
     };
     let layout = argument_layout();

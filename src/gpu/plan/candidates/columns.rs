@@ -38,6 +38,7 @@ impl PlanQuery<'_> {
                     tiles: cluster,
                     group_channels: group.channels,
                     kept_rows: rows(cluster),
+                    places: 0,
                 });
             }
         }
@@ -109,6 +110,7 @@ impl PlanQuery<'_> {
             tiles,
             group_channels: group.channels,
             kept_rows,
+            places: 0,
         })
     }
 

@@ -11,8 +11,11 @@ use crate::gpu::plan::tuning::BLOCKS_OF_THREADS;
 
 /// Packets of a tile of the ticketed kernels: 32 KB and 64 KB.
 const TICKET_TILES: [usize; 2] = [2048, 4096];
-/// Packets of a tile of the pipelined kernels: 8 KB to 32 KB of each array, of which a block has two.
+/// Packets of a tile of the pipelined kernels: 8 KB to 32 KB of each array.
 const PIPELINED_TILES: [usize; 3] = [512, 1024, 2048];
+/// Tiles of a block of theirs: one that is worked on, and one or two on their way. `MOST_PLACES` of `kernels/planes_pipelined.cu` is
+/// the last.
+const PLACES: [usize; 2] = [2, 3];
 /// The first devices that copy to shared memory while threads do something else.
 const ASYNCHRONOUS_COPIES_FROM: u32 = 80;
 /// A thread has at least so many packets, or there are fewer threads.
@@ -56,33 +59,28 @@ impl PlanQuery<'_> {
                     tiles: cluster,
                     group_channels: 0,
                     kept_rows: 0,
+                    places: 0,
                 });
             }
         }
     }
 
     pub(super) fn planes_ticketed(&self, kernel: Kernel, found: &mut Found) {
-        self.in_items(kernel, &TICKET_TILES, |_| 0, found);
+        self.in_items(kernel, &TICKET_TILES, 0, found);
     }
 
     pub(super) fn planes_pipelined(&self, kernel: Kernel, found: &mut Found) {
         if self.device.architecture < ASYNCHRONOUS_COPIES_FROM {
             return;
         }
-        // A tile that is worked on, and one that is on its way.
-        let shared = |tile: usize| 2 * self.direction.arrays() * tile * PACKET_BYTES;
-        self.in_items(kernel, &PIPELINED_TILES, shared, found);
+        let is_allowed = |places: &usize| self.tuning.places.is_none_or(|only| only == *places);
+        for places in PLACES.into_iter().filter(is_allowed) {
+            self.in_items(kernel, &PIPELINED_TILES, places, found);
+        }
     }
 
-    /// Launches whose blocks take tiles in one order, for each length of them in packets; `shared` says what shared memory a block
-    /// takes for such tiles.
-    fn in_items(
-        &self,
-        kernel: Kernel,
-        lengths: &[usize],
-        shared: impl Fn(usize) -> usize,
-        found: &mut Found,
-    ) {
+    /// Launches whose blocks take tiles in one order, for each length of them in packets, with so many places for them in shared memory.
+    fn in_items(&self, kernel: Kernel, lengths: &[usize], places: usize, found: &mut Found) {
         let packets = self.descriptor.channel_packets();
         let most = most_tiles(self.descriptor.channels, 2 * self.descriptor.channels);
         if most == 0 {
@@ -93,17 +91,19 @@ impl PlanQuery<'_> {
             let tile = length.max(packets.div_ceil(most).next_multiple_of(THREADS));
             let tiles = packets.div_ceil(tile);
             let numbers = 2 * self.descriptor.channels * tiles;
-            let fits = shared(tile) <= self.budgets().half;
+            let shared = places * self.direction.arrays() * tile * PACKET_BYTES;
+            let fits = shared <= self.budgets().half;
             if tiles > most || numbers > u32::MAX as usize / 2 || !fits {
                 continue;
             }
             for group_channels in self.groups(packets) {
                 found.push(LaunchPlan {
-                    launch: launch(kernel, self.full().min(numbers), shared(tile)),
+                    launch: launch(kernel, self.full().min(numbers), shared),
                     tile,
                     tiles,
                     group_channels,
                     kept_rows: 0,
+                    places,
                 });
             }
         }

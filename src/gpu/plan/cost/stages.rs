@@ -149,7 +149,7 @@ impl Query<'_> {
         let reduction =
             2.0 * self.kernels.ticket.value + self.rates.constants.plane_reduction.value;
         Stage {
-            tiles_of_block: 2,
+            tiles_of_block: plan.places,
             clocks,
             alone: reduction * NANOSECOND + clocks / self.rates.clock,
             latencies: 0.0,

@@ -10,7 +10,7 @@ use crate::gpu::plan::launch_plan::{LaunchPlan, unsigned};
 use crate::gpu::plan::occupancy::{SharedBudgets, THREADS, THREADS_ALONE};
 
 impl Query<'_> {
-    /// With one place more: on the chip for the next channel beside the one that is kept, and for a third tile where kernels have two.
+    /// With one place more: on the chip for the next channel beside the one that is kept, and for one tile more where kernels have several.
     /// Blocks run until there is nothing left. None where shared memory has no room for it.
     pub(super) fn with_a_place_more(&self, plan: &LaunchPlan) -> Option<Stage> {
         let shared_bytes = plan.launch.shared_bytes as usize + self.place_bytes(plan)?;
@@ -28,7 +28,7 @@ impl Query<'_> {
             // Only two blocks of a multiprocessor have been given registers.
             let fits = threads as usize == THREADS;
             return fits.then_some(Stage {
-                tiles_of_block: 3,
+                tiles_of_block: plan.places + 1,
                 ..stage
             });
         }

@@ -92,6 +92,7 @@ pub(super) fn tunings() -> Vec<Tuning> {
             }
         }
         tunings.extend(groups.map(|group| strategy.clone().group(group).unwrap()));
+        tunings.extend([2, 3].map(|some| strategy.clone().places(some).unwrap()));
         tunings.extend([256, 300, 4096].map(|tile| strategy.clone().tile(tile).unwrap()));
         tunings.extend(BLOCKS_OF_THREADS.map(|some| strategy.clone().threads(some).unwrap()));
     }

@@ -128,10 +128,16 @@ fn kept_arrays(plan: &LaunchPlan) -> usize {
 fn check_planes(plan: &LaunchPlan, descriptor: &TensorDescriptor) {
     let kept = match plan.launch.kernel.strategy {
         Strategy::OnChip => kept_arrays(plan) * plan.tile * 16,
-        Strategy::Pipelined => 2 * kept_arrays(plan) * plan.tile * 16,
+        Strategy::Pipelined => plan.places * kept_arrays(plan) * plan.tile * 16,
         _ => 0,
     };
-    hold!(plan, descriptor, plan.launch.shared_bytes as usize >= kept);
+    let is_pipelined = plan.launch.kernel.strategy == Strategy::Pipelined;
+    hold!(
+        plan,
+        descriptor,
+        plan.launch.shared_bytes as usize >= kept,
+        is_pipelined == (2..=3).contains(&plan.places),
+    );
     if matches!(
         plan.launch.kernel.strategy,
         Strategy::Ticketed | Strategy::Pipelined

@@ -11,6 +11,24 @@ use crate::outputs::{FUSED, Outputs, shapes, start};
 const REPEATS: usize = 50;
 
 #[test]
+fn kernels_are_loaded_once_for_all_streams_and_threads_of_a_context() {
+    let check = "kernels_are_loaded_once_for_all_streams_and_threads_of_a_context";
+    let Some(machine) = crate::machine(check) else {
+        return;
+    };
+    // Which has loaded all of them; a backend that had its own would have the smallest.
+    let loaded = machine.gpu.loaded_modules();
+    assert!(loaded.machine_code + loaded.ptx > 1, "{loaded:?}");
+    let beside = || {
+        let stream = machine.context.new_stream().expect("a stream");
+        Cuda::on_stream(stream).unwrap().loaded_modules()
+    };
+    assert_eq!(beside(), loaded);
+    let of_thread = thread::scope(|scope| scope.spawn(beside).join().unwrap());
+    assert_eq!(of_thread, loaded);
+}
+
+#[test]
 fn two_streams_at_once_change_no_bit() {
     let check = "two_streams_at_once_change_no_bit";
     let Some(machine) = crate::machine(check) else {
