@@ -127,14 +127,17 @@ pub(super) fn layer<T: Element, B: Backend>(
     layer
 }
 
-fn add_running<B: Backend, C: Compute>(checksum: &mut Checksum, layer: &BatchNorm<B, C>) {
+pub(super) fn add_running<B: Backend, C: Compute>(
+    checksum: &mut Checksum,
+    layer: &BatchNorm<B, C>,
+) {
     let running = layer.running().unwrap();
     checksum.add(&running.mean().to_vec().unwrap());
     checksum.add(&running.variance().to_vec().unwrap());
     checksum.add_word(running.num_batches_tracked());
 }
 
-fn add_statistics<B: Backend, C: Compute>(
+pub(super) fn add_statistics<B: Backend, C: Compute>(
     checksum: &mut Checksum,
     statistics: &BatchStatistics<C, B>,
 ) {
@@ -149,7 +152,10 @@ fn add_statistics<B: Backend, C: Compute>(
     checksum.add_word(statistics.count() as u64);
 }
 
-fn add_gradients<T: Element, B: Backend>(checksum: &mut Checksum, gradients: &Gradients<T, B>) {
+pub(super) fn add_gradients<T: Element, B: Backend>(
+    checksum: &mut Checksum,
+    gradients: &Gradients<T, B>,
+) {
     checksum.add(&gradients.input.to_vec().unwrap());
     if let Some(residual) = &gradients.residual {
         checksum.add(&residual.to_vec().unwrap());

@@ -2,6 +2,7 @@
 
 mod checksum;
 mod inputs;
+mod kept;
 mod layer;
 mod random;
 mod second_derivatives;
@@ -43,6 +44,10 @@ pub fn checksums<B: Backend>(backend: &B, scope: &Scope) -> Checksums {
     second_derivatives::<f16, B>(backend, scope, &mut checksums);
     second_derivatives::<bf16, B>(backend, scope, &mut checksums);
     second_derivatives::<f64, B>(backend, scope, &mut checksums);
+    kept_in_part::<f32, B>(backend, scope, &mut checksums);
+    kept_in_part::<f16, B>(backend, scope, &mut checksums);
+    kept_in_part::<bf16, B>(backend, scope, &mut checksums);
+    kept_in_part::<f64, B>(backend, scope, &mut checksums);
     checksums
 }
 
@@ -104,6 +109,17 @@ fn second_derivatives<T: Element, B: Backend>(
         let inputs = Inputs::<T>::of(shape, Data::Ordinary);
         for (case, checksum) in second_derivatives::checksums(backend, &inputs) {
             let case = format!("{}/second-derivatives/{case}", name::<T>(&shape));
+            checksums.push((case, checksum));
+        }
+    }
+}
+
+/// None on a GPU, which has no kernels for them yet.
+fn kept_in_part<T: Element, B: Backend>(backend: &B, scope: &Scope, checksums: &mut Checksums) {
+    for shape in (scope.in_separate_steps)() {
+        let inputs = Inputs::<T>::of(shape, Data::Ordinary);
+        for (case, checksum) in kept::checksums(backend, &inputs) {
+            let case = format!("{}/kept/{case}", name::<T>(&shape));
             checksums.push((case, checksum));
         }
     }
