@@ -137,7 +137,7 @@ pub(super) fn add_running<B: Backend, C: Compute>(
     checksum.add_word(running.num_batches_tracked());
 }
 
-fn add_statistics<B: Backend, C: Compute>(
+pub(super) fn add_statistics<B: Backend, C: Compute>(
     checksum: &mut Checksum,
     statistics: &BatchStatistics<C, B>,
 ) {

@@ -3,6 +3,7 @@
 mod checksum;
 mod from_output;
 mod inputs;
+mod kept;
 mod layer;
 mod quantized;
 mod random;
@@ -53,6 +54,10 @@ pub fn checksums<B: Backend>(backend: &B, scope: &Scope) -> Checksums {
     quantized::<f16, B>(backend, scope, &mut checksums);
     quantized::<bf16, B>(backend, scope, &mut checksums);
     quantized::<f64, B>(backend, scope, &mut checksums);
+    kept_in_part::<f32, B>(backend, scope, &mut checksums);
+    kept_in_part::<f16, B>(backend, scope, &mut checksums);
+    kept_in_part::<bf16, B>(backend, scope, &mut checksums);
+    kept_in_part::<f64, B>(backend, scope, &mut checksums);
     checksums
 }
 
@@ -135,6 +140,17 @@ fn quantized<T: Element, B: Backend>(backend: &B, scope: &Scope, checksums: &mut
         let inputs = Inputs::<T>::of(shape, Data::Ordinary);
         for (case, checksum) in quantized::checksums(backend, &inputs) {
             let case = format!("{}/quantized/{case}", name::<T>(&shape));
+            checksums.push((case, checksum));
+        }
+    }
+}
+
+/// None on a GPU, which has no kernels for them yet.
+fn kept_in_part<T: Element, B: Backend>(backend: &B, scope: &Scope, checksums: &mut Checksums) {
+    for shape in (scope.in_separate_steps)() {
+        let inputs = Inputs::<T>::of(shape, Data::Ordinary);
+        for (case, checksum) in kept::checksums(backend, &inputs) {
+            let case = format!("{}/kept/{case}", name::<T>(&shape));
             checksums.push((case, checksum));
         }
     }
