@@ -14,6 +14,8 @@ use crate::cpu::tiling::view::MatrixView;
 
 /// What is done to every value of a tile, with `N` coefficients per channel.
 pub(crate) trait Elementwise<S: Simd, T: SimdElement, const N: usize> {
+    /// Whether they are gone through four at a time, where a level does so: faster, and code for it.
+    const FOUR_STREAMS: bool = S::FOUR_STREAMS;
     /// What `A` spans need while they are gone through.
     type Streams<'s, const A: usize>
     where
@@ -57,7 +59,7 @@ pub(crate) fn drive<
     pass: &mut P,
     order: Traversal,
 ) {
-    let bundles = Bundles::of(view, tile, S::FOUR_STREAMS, order);
+    let bundles = Bundles::of(view, tile, P::FOUR_STREAMS, order);
     drive_bundles(simd, view, tile, coefficients, pass, bundles);
 }
 
@@ -89,7 +91,7 @@ pub(crate) fn drive_bundles<
             of_tile.of_plane(bundle.plane - tile.planes.start)
         };
         match bundle.spans {
-            Streams::Four(spans) if S::FOUR_STREAMS => {
+            Streams::Four(spans) if P::FOUR_STREAMS => {
                 head_body_tail::<S, T, P, N, _>(simd, pass, spans, coefficients);
             }
             Streams::Four(_) => unreachable!("no bundles of four were asked for"),

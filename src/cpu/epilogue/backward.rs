@@ -1,4 +1,4 @@
-//! dv from dy, with what the forward pass saved, with v recomputed from x, or with v found from y.
+//! dv from dy, with what the forward pass saved or with v recomputed from x.
 
 use crate::backend::activation::Activation;
 use crate::backend::epilogue::ActivationBackward;
@@ -9,7 +9,7 @@ use crate::cpu::memory::strided::StridedSpans;
 use crate::cpu::simd::Simd;
 use crate::cpu::simd::elements::SimdElement;
 use crate::cpu::simd::opaque::opaque;
-use crate::cpu::simd::vector::{LANES, Vector};
+use crate::cpu::simd::vector::LANES;
 use crate::cpu::tiling::span::Span;
 use crate::cpu::tiling::view::MatrixView;
 
@@ -19,16 +19,6 @@ impl<'a, T: SimdElement> ActivationBackward<&'a [u8], &'a [T]> {
     pub(crate) fn recomputes_v(&self) -> bool {
         VectorActivation::new(self.activation).depends_on_v()
             && matches!(self.saved, SavedActivation::Nothing)
-    }
-
-    /// Whether v is found of y, which was kept in x's place. (Of no activation and no residual, y is v.)
-    pub(crate) fn finds_v(&self) -> bool {
-        match self.saved {
-            SavedActivation::Output(residual) => {
-                residual.is_some() || VectorActivation::new(self.activation).depends_on_v()
-            }
-            _ => false,
-        }
     }
 
     /// At some spans of the array.
@@ -41,7 +31,6 @@ impl<'a, T: SimdElement> ActivationBackward<&'a [u8], &'a [T]> {
         let mut streams = BackwardStreams::none();
         streams.activation = VectorActivation::new(self.activation);
         match self.saved {
-            SavedActivation::Nothing => {}
             SavedActivation::Mask(mask) => {
                 (streams.is_saved, streams.is_mask) = (true, true);
                 streams.mask = mask;
@@ -51,25 +40,16 @@ impl<'a, T: SimdElement> ActivationBackward<&'a [u8], &'a [T]> {
             }
             SavedActivation::PreActivation(v) => {
                 streams.is_saved = true;
-                streams.kept = RawSlice::new(v).strided(spans);
+                streams.pre_activation = RawSlice::new(v).strided(spans);
             }
-            SavedActivation::Output(residual) => {
-                if let Some(residual) = residual {
-                    streams.subtracts = true;
-                    streams.kept = RawSlice::new(residual).strided(spans);
-                }
-                streams.is_of_output = self.finds_v();
-            }
+            // What is found of y has streams of its own.
+            SavedActivation::Nothing | SavedActivation::Output(_) => {}
         }
         streams
     }
 }
 
 /// What dv needs at some spans.
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is asked for by itself, in the loop"
-)]
 #[derive(Clone, Copy)]
 pub(crate) struct BackwardStreams<'a, T, const A: usize> {
     activation: VectorActivation,
@@ -77,10 +57,7 @@ pub(crate) struct BackwardStreams<'a, T, const A: usize> {
     is_mask: bool,
     mask: &'a [u8],
     first_bit: [usize; A],
-    /// v; or the residual, where y was kept.
-    kept: StridedSpans<'a, T, A>,
-    is_of_output: bool,
-    subtracts: bool,
+    pre_activation: StridedSpans<'a, T, A>,
 }
 
 impl<T: SimdElement, const A: usize> BackwardStreams<'_, T, A> {
@@ -92,9 +69,7 @@ impl<T: SimdElement, const A: usize> BackwardStreams<'_, T, A> {
             is_mask: false,
             mask: &[],
             first_bit: [0; A],
-            kept: StridedSpans::none(),
-            is_of_output: false,
-            subtracts: false,
+            pre_activation: StridedSpans::none(),
         }
     }
 
@@ -121,35 +96,9 @@ impl<T: SimdElement, const A: usize> BackwardStreams<'_, T, A> {
                 }
             } else {
                 for l in 0..L {
-                    let v = self.kept.read(simd, at + l * LANES, count);
+                    let v = self.pre_activation.read(simd, at + l * LANES, count);
                     self.activation.backward::<S, T, A>(simd, &mut dy[l], v);
                 }
-            }
-        }
-    }
-
-    /// Whether y was kept in x's place, and is not v.
-    #[inline(always)]
-    pub(crate) fn is_of_output(&self) -> bool {
-        opaque(self.is_of_output)
-    }
-
-    /// dv from dy, in place, and from y the v that x̂ is found of, that before the residual: where y was kept in x's place, of the
-    /// `count` values, at most sixteen, from `at` on in each span.
-    #[inline(always)]
-    pub(crate) fn apply_to_output<S: Simd>(
-        &self,
-        simd: S,
-        at: usize,
-        count: usize,
-        dy: &mut [T::Vector<S>; A],
-        y: &mut [T::Vector<S>; A],
-    ) {
-        self.activation.inverse::<S, T, A>(simd, dy, y);
-        if opaque(self.subtracts) {
-            let residual = self.kept.read(simd, at, count);
-            for i in 0..A {
-                y[i] = y[i].sub(residual[i]);
             }
         }
     }

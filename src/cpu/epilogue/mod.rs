@@ -8,3 +8,4 @@ pub(crate) mod backward;
 pub(crate) mod computed;
 pub(crate) mod forward;
 pub(crate) mod mask_writer;
+pub(crate) mod output;

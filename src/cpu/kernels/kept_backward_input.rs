@@ -10,6 +10,7 @@ use crate::backend::epilogue::ActivationBackward;
 use crate::cpu::elementwise::coefficients::Coefficients;
 use crate::cpu::elementwise::driver::{Elementwise, drive_bundles};
 use crate::cpu::epilogue::backward::BackwardStreams;
+use crate::cpu::epilogue::output::OutputStreams;
 use crate::cpu::kept::lanes::KeptLanes;
 use crate::cpu::kept::of_view::KeptOfView;
 use crate::cpu::kernels::backward_input::ALL_COEFFICIENTS;
@@ -54,7 +55,7 @@ impl<T: SimdElement> KeptInputTile<'_, '_, T> {
     #[inline(always)]
     fn write<S: Simd, const RECOMPUTE_V: bool>(self, simd: S) {
         let (view, tile, coefficients) = (self.view, self.memory.tile, self.coefficients);
-        let bundles = bundles_of_kept::<S>(view, tile);
+        let bundles = bundles_of_kept(view, tile);
         let mut pass = KeptInputPass::<T, RECOMPUTE_V>(self);
         drive_bundles::<S, T, _, ALL_COEFFICIENTS, ALL_COEFFICIENTS>(
             simd,
@@ -82,11 +83,13 @@ struct KeptInputStreams<'a, 'm, 's, T: SimdElement, const A: usize> {
     dresidual: StridedSpansMut<'s, T, A>,
     x: StridedSpans<'s, T, A>,
     activation: BackwardStreams<'s, T, A>,
+    output: OutputStreams<'s, T, A>,
 }
 
 impl<'a, 'm, S: Simd, T: SimdElement, const RECOMPUTE_V: bool> Elementwise<S, T, ALL_COEFFICIENTS>
     for KeptInputPass<'a, 'm, T, RECOMPUTE_V>
 {
+    const FOUR_STREAMS: bool = false;
     type Streams<'s, const A: usize>
         = KeptInputStreams<'a, 'm, 's, T, A>
     where
@@ -98,7 +101,8 @@ impl<'a, 'm, S: Simd, T: SimdElement, const RECOMPUTE_V: bool> Elementwise<S, T,
         let dy = tile.memory.inputs(spans);
         let dresidual = tile.memory.seconds(spans);
         let activation = tile.activation.streams(tile.view, spans);
-        let needs_x = tile.of_batch || RECOMPUTE_V || activation.is_of_output();
+        let output = tile.activation.output_streams(spans);
+        let needs_x = tile.of_batch || RECOMPUTE_V || output.finds_v();
         let streams = KeptInputStreams {
             pass: PhantomData,
             kept: tile.kept.lanes(spans),
@@ -110,6 +114,7 @@ impl<'a, 'm, S: Simd, T: SimdElement, const RECOMPUTE_V: bool> Elementwise<S, T,
             // Where x is not needed, it may be empty.
             x: if needs_x { tile.x.strided(spans) } else { dy },
             activation,
+            output,
         };
         streams.dx.prefetch_ends(simd);
         streams
@@ -154,11 +159,11 @@ impl<'a, 'm, S: Simd, T: SimdElement, const RECOMPUTE_V: bool> Elementwise<S, T,
                 ] = with[l];
                 let at = at + l * LANES;
                 let mut centred = [zero; A];
-                let is_of_output = !RECOMPUTE_V && activation.is_of_output();
-                if RECOMPUTE_V || opaque(streams.of_batch) || is_of_output {
+                let finds_v = !RECOMPUTE_V && streams.output.finds_v();
+                if RECOMPUTE_V || opaque(streams.of_batch) || finds_v {
                     centred = streams.x.read_any(simd, at, count, lanes[l]);
-                    if is_of_output {
-                        activation.apply_to_output(simd, at, count, &mut dv[l], &mut centred);
+                    if finds_v {
+                        (streams.output).apply(simd, at, count, &mut dv[l], &mut centred);
                     }
                     for i in 0..A {
                         centred[i] = centred[i].sub(center).mul(lift);

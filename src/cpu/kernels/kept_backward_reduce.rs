@@ -3,6 +3,7 @@
 use crate::backend::epilogue::ActivationBackward;
 use crate::cpu::elementwise::coefficients::Coefficients;
 use crate::cpu::epilogue::backward::BackwardStreams;
+use crate::cpu::epilogue::output::OutputStreams;
 use crate::cpu::kept::lanes::KeptLanes;
 use crate::cpu::kept::of_view::KeptOfView;
 use crate::cpu::kernels::backward_reduce::{
@@ -81,10 +82,12 @@ struct KeptGradientTerms<'a, 'm, T: SimdElement, const RECOMPUTE_V: bool>(
 impl<'a, S: Simd, T: SimdElement, const RECOMPUTE_V: bool, const N: usize> Terms<S, T, N>
     for KeptGradientTerms<'a, '_, T, RECOMPUTE_V>
 {
+    const FOUR_STREAMS: bool = false;
     type Streams<const A: usize> = (
         StridedSpans<'a, T, A>,
         StridedSpans<'a, T, A>,
         BackwardStreams<'a, T, A>,
+        OutputStreams<'a, T, A>,
         KeptLanes<'a, T::Scalar, A>,
     );
     /// With the first span.
@@ -96,13 +99,20 @@ impl<'a, S: Simd, T: SimdElement, const RECOMPUTE_V: bool, const N: usize> Terms
             self.0.dy.streams(spans),
             self.0.x.strided(spans),
             self.0.activation.streams(self.0.view, spans),
+            self.0.activation.output_streams(spans),
             self.0.kept.lanes(spans),
         )
     }
     #[inline(always)]
     fn no_streams<const A: usize>(&self) -> Self::Streams<A> {
         let none = StridedSpans::none();
-        (none, none, BackwardStreams::none(), KeptLanes::none())
+        (
+            none,
+            none,
+            BackwardStreams::none(),
+            OutputStreams::none(),
+            KeptLanes::none(),
+        )
     }
     #[inline(always)]
     fn rows(&self, first: Span, count: usize, row_len: usize) -> Self::Rows {
@@ -124,6 +134,7 @@ impl<'a, S: Simd, T: SimdElement, const RECOMPUTE_V: bool, const N: usize> Terms
             dy.streams(row, step),
             x.streams(row, step),
             self.0.activation.streams(self.0.view, spans),
+            self.0.activation.output_streams(spans),
             self.0.kept.lanes(spans),
         )
     }
@@ -131,7 +142,7 @@ impl<'a, S: Simd, T: SimdElement, const RECOMPUTE_V: bool, const N: usize> Terms
     fn prefetch<const A: usize>(
         &self,
         simd: S,
-        (dy, x, _, kept): Self::Streams<A>,
+        (dy, x, .., kept): Self::Streams<A>,
         at: usize,
         distance: usize,
     ) {
@@ -144,7 +155,7 @@ impl<'a, S: Simd, T: SimdElement, const RECOMPUTE_V: bool, const N: usize> Terms
     fn terms<const A: usize>(
         &self,
         simd: S,
-        (dy, x, activation, kept): Self::Streams<A>,
+        (dy, x, activation, output, kept): Self::Streams<A>,
         with: [T::Vector<S>; N],
         at: usize,
         count: usize,
@@ -156,8 +167,8 @@ impl<'a, S: Simd, T: SimdElement, const RECOMPUTE_V: bool, const N: usize> Terms
         let mut x = x.read_any(simd, at, count, lanes);
         activation.apply_saved(simd, at, count, &mut dv);
         let [mut dv] = dv;
-        if !RECOMPUTE_V && activation.is_of_output() {
-            activation.apply_to_output(simd, at, count, &mut dv, &mut x);
+        if !RECOMPUTE_V && output.finds_v() {
+            output.apply(simd, at, count, &mut dv, &mut x);
         }
         for i in 0..A {
             x[i] = x[i].sub(center);

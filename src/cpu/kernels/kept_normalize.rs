@@ -39,15 +39,15 @@ impl<T: SimdElement> Kernel for KeptNormalizeTile<'_, '_, T> {
             memory: self.memory,
             epilogue: self.epilogue,
         };
-        let bundles = bundles_of_kept::<S>(view, tile);
+        let bundles = bundles_of_kept(view, tile);
         drive_bundles::<S, T, _, 4, 4>(simd, view, tile, self.coefficients, &mut pass, bundles);
     }
 }
 
 /// The way through a tile of which not all is kept: where planes have positions, row by row, for each begins with the first.
 #[inline(always)]
-pub(crate) fn bundles_of_kept<'a, S: Simd>(view: &'a MatrixView, tile: &'a Tile) -> Bundles<'a> {
-    let (four, order) = (S::FOUR_STREAMS, Traversal::Descending);
+pub(crate) fn bundles_of_kept<'a>(view: &'a MatrixView, tile: &'a Tile) -> Bundles<'a> {
+    let (four, order) = (false, Traversal::Descending);
     if view.neighbours_share_a_channel() {
         Bundles::row_by_row(view, tile, four, order)
     } else {
@@ -73,6 +73,7 @@ struct KeptNormalizeStreams<'a, 'm, 's, T: SimdElement, const A: usize> {
 }
 
 impl<'a, 'm, S: Simd, T: SimdElement> Elementwise<S, T, 4> for KeptNormalizePass<'a, 'm, T> {
+    const FOUR_STREAMS: bool = false;
     type Streams<'s, const A: usize>
         = KeptNormalizeStreams<'a, 'm, 's, T, A>
     where

@@ -66,6 +66,7 @@ struct QuantizeStreams<'a: 's, 's, T, const A: usize> {
 }
 
 impl<'a, S: Simd, T: SimdElement> Elementwise<S, T, COEFFICIENTS> for QuantizePass<'a, T> {
+    const FOUR_STREAMS: bool = false;
     type Streams<'s, const A: usize>
         = QuantizeStreams<'a, 's, T, A>
     where

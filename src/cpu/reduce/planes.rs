@@ -69,14 +69,17 @@ impl<'a, T: SimdElement, R, const N: usize> PlaneSums<'a, T, R, N> {
         tile: &'a Tile,
         coefficients: &'a Coefficients<T::Scalar, M>,
         terms: R,
-    ) -> Self {
+    ) -> Self
+    where
+        R: Terms<S, T, N>,
+    {
         let order = order_of_sums(tile);
         Self {
             terms,
             coefficients: coefficients.of_planes(tile),
             by_planes: !view.along_rows(),
             first_plane: tile.planes.start,
-            bundles: Some(Bundles::row_by_row(view, tile, S::FOUR_STREAMS, order)),
+            bundles: Some(Bundles::row_by_row(view, tile, R::FOUR_STREAMS, order)),
             totals: Scratch::zeros(tile.planes.len() * PLANE_LANES),
         }
     }
@@ -158,7 +161,7 @@ impl<'a, T: SimdElement, R, const N: usize> PlaneSums<'a, T, R, N> {
     {
         while let Some(bundle) = self.bundles.as_mut().and_then(Bundles::next) {
             match bundle.spans {
-                Streams::Four(spans) if S::FOUR_STREAMS => {
+                Streams::Four(spans) if R::FOUR_STREAMS => {
                     self.begin(simd, bundle.plane, spans).end(simd);
                 }
                 Streams::Four(_) => unreachable!("no bundles of four were asked for"),

@@ -19,6 +19,8 @@ pub(crate) type TermsOf<S, T, const A: usize> = (
 
 /// The two terms of every value of a tile, which take `N` coefficients per channel.
 pub(crate) trait Terms<S: Simd, T: SimdElement, const N: usize> {
+    /// Whether spans are gone through four at a time, where a level does so: faster, and code for it.
+    const FOUR_STREAMS: bool = S::FOUR_STREAMS;
     /// What is read of `A` spans side by side.
     type Streams<const A: usize>: Copy;
     /// What is needed of neighbouring rows.
