@@ -211,6 +211,7 @@ impl<'a, T: SimdElement, const RECOMPUTE_V: bool> GradientTerms<'a, '_, T, RECOM
 impl<'a, S: Simd, T: SimdElement, const RECOMPUTE_V: bool, const N: usize> Terms<S, T, N>
     for GradientTerms<'a, '_, T, RECOMPUTE_V>
 {
+    const ARE_SQUARES: bool = false;
     type Streams<const A: usize> = (
         StridedSpans<'a, T, A>,
         StridedSpans<'a, T, A>,

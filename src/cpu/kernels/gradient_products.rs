@@ -71,6 +71,7 @@ impl<T: SimdElement> Kernel for ProductsTile<'_, T> {
 
 /// a = u and b = g, less their references.
 impl<'a, S: Simd, T: SimdElement> Terms<S, T, COEFFICIENTS> for ProductsTile<'a, T> {
+    const ARE_SQUARES: bool = false;
     /// Of u, dy, x, and what was saved.
     type Streams<const A: usize> = (
         StridedSpans<'a, T, A>,

@@ -83,6 +83,7 @@ impl<'a, S: Simd, T: SimdElement, const RECOMPUTE_V: bool, const N: usize> Terms
     for KeptGradientTerms<'a, '_, T, RECOMPUTE_V>
 {
     const FOUR_STREAMS: bool = false;
+    const ARE_SQUARES: bool = false;
     type Streams<const A: usize> = (
         StridedSpans<'a, T, A>,
         StridedSpans<'a, T, A>,

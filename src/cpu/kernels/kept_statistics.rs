@@ -207,6 +207,7 @@ struct KeptDeviations<'a, T: SimdElement> {
 
 impl<'a, S: Simd, T: SimdElement, const N: usize> Terms<S, T, N> for KeptDeviations<'a, T> {
     const FOUR_STREAMS: bool = false;
+    const ARE_SQUARES: bool = true;
     type Streams<const A: usize> = (StridedSpans<'a, T, A>, KeptLanes<'a, T::Scalar, A>);
     /// With the first span.
     type Rows = (Rows<'a, T>, Span);

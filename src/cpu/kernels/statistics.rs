@@ -156,6 +156,7 @@ pub(crate) fn pivots_as_coefficients<T: SimdElement>(
 pub(crate) struct Deviations<'a, T>(pub RawSlice<'a, T>);
 
 impl<'a, S: Simd, T: SimdElement, const N: usize> Terms<S, T, N> for Deviations<'a, T> {
+    const ARE_SQUARES: bool = true;
     type Streams<const A: usize> = StridedSpans<'a, T, A>;
     type Rows = Rows<'a, T>;
 

@@ -5,7 +5,7 @@
 
 use crate::cpu::elementwise::broadcast::CoefficientSlices;
 use crate::cpu::memory::scratch::Scratch;
-use crate::cpu::reduce::terms::{CHAIN, Terms, add_terms};
+use crate::cpu::reduce::terms::{CHAIN, Terms, add_terms, end_of_chain, no_sums};
 use crate::cpu::simd::Simd;
 use crate::cpu::simd::elements::SimdElement;
 use crate::cpu::simd::vector::{LANES, Vector};
@@ -147,7 +147,11 @@ impl<S: Simd, T: SimdElement, R: Terms<S, T, N>, const N: usize> SumOfRows<'_, S
         while panel < len {
             let end = len.min(panel + PANEL);
             let (carried, _) = carried[..2 * (end - panel)].as_chunks_mut::<LANES>();
-            carried.fill([T::Scalar::default(); LANES]);
+            let [none, none_of_products] = no_sums::<S, T, R, N>(simd);
+            for sums in carried.chunks_exact_mut(2) {
+                none.write(&mut sums[0]);
+                none_of_products.write(&mut sums[1]);
+            }
             for i in 0..chain.of_each_fourth {
                 let streams =
                     terms.row_streams::<STREAMS>(self.rows, chain.first + i, chain.fourth);
@@ -160,7 +164,7 @@ impl<S: Simd, T: SimdElement, R: Terms<S, T, N>, const N: usize> SumOfRows<'_, S
                         T::load_compute(simd, &carried[v]),
                         T::load_compute(simd, &carried[v + 1]),
                     ];
-                    let after = add_terms::<S, T, STREAMS>(new, before);
+                    let after = add_terms::<S, T, R, N, STREAMS>(simd, new, before);
                     after[0].write(&mut carried[v]);
                     after[1].write(&mut carried[v + 1]);
                     (at, v) = (at + LANES, v + 2);
@@ -168,13 +172,21 @@ impl<S: Simd, T: SimdElement, R: Terms<S, T, N>, const N: usize> SumOfRows<'_, S
             }
             let (mut at, mut v) = (panel, 0);
             while at < end {
-                let sum = T::load_compute(simd, &carried[v]).widen();
-                let sum_of_products = T::load_compute(simd, &carried[v + 1]).widen();
-                sums.add(simd, at, [sum, sum_of_products]);
+                let ended = [
+                    T::load_compute(simd, &carried[v]),
+                    T::load_compute(simd, &carried[v + 1]),
+                ];
+                sums.add(simd, at, self.end(ended));
                 (at, v) = (at + LANES, v + 2);
             }
             panel = end;
         }
+    }
+
+    /// The sums at the end of the chain.
+    #[inline(always)]
+    fn end(&self, sums: [T::Vector<S>; 2]) -> [S::F64; 2] {
+        end_of_chain::<S, T, R, N>(self.simd, self.chain.of_each_fourth, sums)
     }
 
     /// Adds what is in the columns from one on to the last, going down a few of them at a time.
@@ -195,7 +207,7 @@ impl<S: Simd, T: SimdElement, R: Terms<S, T, N>, const N: usize> SumOfRows<'_, S
     fn down_vectors<const V: usize>(&self, at: usize, count: usize, sums: &mut ColumnSums) {
         let (simd, terms, chain) = (self.simd, self.terms, self.chain);
         let zero = T::splat(simd, T::Scalar::default());
-        let (mut added, mut with) = ([[zero; 2]; V], [[zero; N]; V]);
+        let (mut added, mut with) = ([no_sums::<S, T, R, N>(simd); V], [[zero; N]; V]);
         for v in 0..V {
             with[v] = self.coefficients.of_columns::<S, T>(simd, at + v * LANES);
         }
@@ -207,19 +219,18 @@ impl<S: Simd, T: SimdElement, R: Terms<S, T, N>, const N: usize> SumOfRows<'_, S
                     terms.prefetch(simd, streams, at + v * LANES, V * LANES);
                 }
                 let new = terms.terms(simd, streams, with[v], at + v * LANES, count);
-                added[v] = add_terms::<S, T, STREAMS>(new, added[v]);
+                added[v] = add_terms::<S, T, R, N, STREAMS>(simd, new, added[v]);
             }
         }
         for i in 0..chain.alone {
             let streams = terms.row_streams::<1>(self.rows, chain.first + i, 0);
             for v in 0..V {
                 let new = terms.terms(simd, streams, with[v], at + v * LANES, count);
-                added[v] = add_terms::<S, T, 1>(new, added[v]);
+                added[v] = add_terms::<S, T, R, N, 1>(simd, new, added[v]);
             }
         }
         for v in 0..V {
-            let [sum, sum_of_products] = added[v];
-            sums.add(simd, at + v * LANES, [sum.widen(), sum_of_products.widen()]);
+            sums.add(simd, at + v * LANES, self.end(added[v]));
         }
     }
 }

@@ -7,12 +7,14 @@
 use crate::cpu::elementwise::broadcast::{Broadcast, CoefficientSlices};
 use crate::cpu::elementwise::coefficients::Coefficients;
 use crate::cpu::memory::scratch::Scratch;
-use crate::cpu::reduce::terms::{Terms, add_terms, sum_lanes};
+use crate::cpu::reduce::terms::{
+    Terms, add_terms, end_of_chain, lanes_of_sums, no_sums, sum_lanes,
+};
 use crate::cpu::simd::Simd;
 use crate::cpu::simd::elements::SimdElement;
 use crate::cpu::simd::tail_mask::lane_mask;
 use crate::cpu::simd::vector::{LANES, Vector};
-use crate::cpu::tiling::span::Span;
+use crate::cpu::tiling::span::{STREAMS, Span};
 use crate::cpu::tiling::streams::{Bundles, Streams};
 use crate::cpu::tiling::tile::Tile;
 use crate::cpu::tiling::traversal::Traversal;
@@ -117,7 +119,7 @@ impl<'a, T: SimdElement, R, const N: usize> PlaneSums<'a, T, R, N> {
             broadcast: Broadcast::at_start(simd, CoefficientSlices::none()),
             at: 0,
             len: 0,
-            sums: [T::splat(simd, T::Scalar::default()); 2],
+            sums: no_sums::<S, T, R, N>(simd),
             chain_length: 0,
             plane: 0,
             totals: &mut [],
@@ -146,7 +148,7 @@ impl<'a, T: SimdElement, R, const N: usize> PlaneSums<'a, T, R, N> {
             broadcast: Broadcast::at_start(simd, coefficients),
             at: 0,
             len: spans[0].len(),
-            sums: [T::splat(simd, T::Scalar::default()); 2],
+            sums: no_sums::<S, T, R, N>(simd),
             chain_length: 0,
             plane,
             totals: &mut self.totals,
@@ -183,6 +185,11 @@ impl<'a, T: SimdElement, R, const N: usize> PlaneSums<'a, T, R, N> {
         }
         sums
     }
+}
+
+/// How many of so many additions to a bundle's sums were of the terms of four vectors.
+fn fours<const A: usize>(additions: usize) -> usize {
+    if A == STREAMS { additions } else { 0 }
 }
 
 /// What the values of a bundle are added to, vector by vector.
@@ -238,20 +245,22 @@ impl<S: Simd, T: SimdElement, R: Terms<S, T, N>, const N: usize, const A: usize>
         let new = self.terms.terms(simd, self.streams, with, self.at, count);
         self.at += count;
         if left >= count {
-            self.sums = add_terms::<S, T, A>(new, self.sums);
+            self.sums = add_terms::<S, T, R, N, A>(simd, new, self.sums);
             self.chain_length += 1;
             return;
         }
         // One plane ends in this vector, or several.
         let zero = [T::splat(simd, T::Scalar::default()); 2];
-        let new = add_terms::<S, T, A>(new, zero);
+        let new = add_terms::<S, T, R, N, A>(simd, new, zero);
         let (mut from, mut to) = (0, left);
         loop {
+            let bits = lane_mask(from, to);
+            let of_plane = lanes_of_sums::<S, T, R, N>(simd, bits, fours::<A>(1), new);
             for i in 0..2 {
-                self.sums[i] = self.sums[i].add(new[i].mask_and(lane_mask(from, to)));
+                self.sums[i] = self.sums[i].add(of_plane[i]);
             }
+            self.chain_length += 1;
             if to == count {
-                self.chain_length = 1;
                 return;
             }
             self.flush(simd);
@@ -263,13 +272,14 @@ impl<S: Simd, T: SimdElement, R: Terms<S, T, N>, const N: usize, const A: usize>
     /// Adds the sums to the totals of their plane, and begins new ones.
     #[cfg_attr(not(unoptimized), inline(always))]
     fn flush(&mut self, simd: S) {
+        let sums = end_of_chain::<S, T, R, N>(simd, fours::<A>(self.chain_length), self.sums);
         let totals = &mut self.totals[self.plane * PLANE_LANES..][..PLANE_LANES];
         for i in 0..2 {
             if let Some(total) = totals[i * LANES..].first_chunk_mut::<LANES>() {
-                simd.store_f64(simd.load_f64(total).add(self.sums[i].widen()), total);
+                simd.store_f64(simd.load_f64(total).add(sums[i]), total);
             }
         }
-        self.sums = [T::splat(simd, T::Scalar::default()); 2];
+        self.sums = no_sums::<S, T, R, N>(simd);
         self.chain_length = 0;
     }
 
