@@ -136,7 +136,23 @@ impl Kept {
 
     /// All positions of so many samples.
     pub(crate) fn all(samples: usize, positions: usize) -> Result<Self> {
-        Self::new(samples, positions, |_| true, None)
+        let places = samples * positions;
+        let mut bits = zeroed(places.div_ceil(8) + PADDING)?;
+        set_first(&mut bits, places);
+        let bytes = bytes_of_sample(positions);
+        let mut sample_bits = zeroed(samples.saturating_mul(bytes) + PADDING)?;
+        for of_sample in sample_bits.chunks_exact_mut(bytes).take(samples) {
+            set_first(of_sample, positions + BEYOND);
+        }
+        Ok(Self(Arc::new(Places {
+            samples,
+            positions,
+            bits,
+            sample_bits,
+            weights: None,
+            count: places,
+            weight: places as f64,
+        })))
     }
 
     fn new(
@@ -270,18 +286,29 @@ impl Kept {
         weights.map(|weights| (&weights.values[..], weights.scale))
     }
 
+    /// Whether all places are kept.
+    pub(crate) fn is_all(&self) -> bool {
+        self.0.count == self.0.samples * self.0.positions
+    }
+
     /// How many of these places are kept.
     pub(crate) fn count_of(&self, places: Range<usize>) -> usize {
-        let (mut at, mut count) = (places.start, 0);
-        while at < places.end {
-            let bits = (places.end - at).min(32 - at % 8);
-            let [a, b, c, d] = [0, 1, 2, 3].map(|i| self.0.bits[at / 8 + i]);
-            let word = u32::from_le_bytes([a, b, c, d]) >> (at % 8);
-            let word = u64::from(word) & ((1 << bits) - 1);
-            count += word.count_ones() as usize;
-            at += bits;
+        let bits = &self.0.bits;
+        if places == (0..self.0.samples * self.0.positions) {
+            return self.0.count;
         }
-        count
+        let (first, last) = (places.start / 8, places.end / 8);
+        let in_byte =
+            |place: usize| (bits[place / 8] & ((1 << (place % 8)) - 1)).count_ones() as usize;
+        let (words, bytes) = bits[first..last].as_chunks();
+        let mut count = in_byte(places.end);
+        for word in words {
+            count += u64::from_le_bytes(*word).count_ones() as usize;
+        }
+        for byte in bytes {
+            count += byte.count_ones() as usize;
+        }
+        count - in_byte(places.start)
     }
 
     /// What these places weigh, as the scale of the weights has it.
@@ -306,6 +333,20 @@ impl Kept {
         }
         None
     }
+
+    /// Where the places that are kept from the first of these on end: a place that is not kept, or the end of these.
+    pub(crate) fn end_of_run(&self, places: Range<usize>) -> usize {
+        let mut at = places.start;
+        while at < places.end {
+            let left_out = !self.0.bits[at / 8] >> (at % 8);
+            if left_out != 0 {
+                at += left_out.trailing_zeros() as usize;
+                break;
+            }
+            at = (at / 8 + 1) * 8;
+        }
+        at.min(places.end)
+    }
 }
 
 impl Weights {
@@ -322,6 +363,14 @@ impl Weights {
             scale,
             sums,
         })
+    }
+}
+
+/// Sets the first so many bits.
+fn set_first(bits: &mut [u8], count: usize) {
+    bits[..count / 8].fill(u8::MAX);
+    if !count.is_multiple_of(8) {
+        bits[count / 8] |= (1 << (count % 8)) - 1;
     }
 }
 
@@ -374,6 +423,8 @@ mod tests {
                     assert_eq!(kept.count_of(start..end), count);
                     let first = of_range.iter().position(|&is| is).map(|at| start + at);
                     assert_eq!(kept.first_of(start..end), first);
+                    let run = of_range.iter().take_while(|&&is| is).count();
+                    assert_eq!(kept.end_of_run(start..end), start + run);
                 }
             }
             assert_eq!(kept.weight(), kept.count() as f64);
@@ -383,6 +434,15 @@ mod tests {
                 part,
                 Kept::places(&shape(samples - samples / 2, positions), of_part).unwrap()
             );
+        }
+    }
+
+    #[test]
+    fn all_is_what_every_place_makes() {
+        for (samples, positions) in [(1, 1), (3, 5), (2, 16), (7, 37), (0, 4)] {
+            let all = Kept::all(samples, positions).unwrap();
+            let of_each = Kept::new(samples, positions, |_| true, None).unwrap();
+            assert!(all == of_each && all.is_all());
         }
     }
 

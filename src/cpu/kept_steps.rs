@@ -51,8 +51,8 @@ impl Cpu {
         events::begins::<T>(self, "normalize_kept", shape, || view.by_rows());
         let (epilogue, saved) = epilogue_of(epilogue);
         let bytes = size_of_val(x_to_y.input());
-        let kept = KeptOfView::unweighted(&view, kept);
         self.attempt(bytes, || {
+            let kept = KeptOfView::unweighted(&view, kept);
             let tiling = view.by_rows();
             T::normalize_kept_all(self, &tiling, &kept, x_to_y, &with, epilogue, saved);
         })
@@ -79,8 +79,8 @@ impl Cpu {
         // Of either source: only dx asks.
         let source = StatisticsSource::Batch;
         let params = BackwardParams::new(x, with, source, activation_of(activation))?;
-        let kept = KeptOfView::unweighted(&view, kept);
         let sums = self.attempt(size_of_val(x), || {
+            let kept = KeptOfView::unweighted(&view, kept);
             T::reduce_kept_all(self, &tiling, &kept, dy, &params)
         })?;
         <T::Compute as ChannelElement>::write_gradients(&sums, &mut out);

@@ -1,5 +1,6 @@
 //! Which lanes of a vector are kept, and what they weigh.
 
+use crate::cpu::kept::period::Period;
 use crate::cpu::simd::Simd;
 use crate::cpu::simd::elements::SimdElement;
 use crate::cpu::simd::tail_mask::lane_mask;
@@ -9,64 +10,83 @@ use crate::numeric::Real;
 /// Of the vectors along `A` spans.
 #[derive(Clone, Copy)]
 pub(crate) struct KeptLanes<'a, C, const A: usize> {
-    bits: &'a [u8],
-    weights: &'a [C],
-    /// Whether neighbouring values are of neighbouring places.
-    are_of_planes: bool,
-    /// Of each span: with planes the bit of position 0, as seen from where the first span is; with columns the place, as seen from it.
+    bits: PeriodicBits<'a>,
+    /// The bit of each span's first value, if it were at the beginning of a period.
     first: [usize; A],
-    /// With planes, as seen so, the weight of position 0.
+    weights: &'a [C],
+    /// Of each span: with planes, as the bits have it, the weight; with columns where it begins.
     first_weight: [usize; A],
-    /// Where the first span begins: with planes in its row, with columns in the array.
+    /// With columns, the channels of a place.
+    channels: Option<Period>,
+}
+
+/// One bit for each value, which begin anew.
+#[derive(Clone, Copy)]
+pub(crate) struct PeriodicBits<'a> {
+    bits: &'a [u8],
+    period: Period,
+    /// How far within a period the first value of a span is.
     start: usize,
-    /// Positions of a plane, or channels of a place.
-    period: usize,
+}
+
+impl<'a> PeriodicBits<'a> {
+    /// That begin anew after so many values, of a span that begins so many after where they do.
+    #[inline(always)]
+    pub(crate) fn new(bits: &'a [u8], period: Period, start: usize) -> Self {
+        let start = period.within(start);
+        Self {
+            bits,
+            period,
+            start,
+        }
+    }
+
+    /// That are all set.
+    #[inline(always)]
+    pub(crate) fn set() -> Self {
+        Self::new(&[u8::MAX; 4], Period::of(1), 0)
+    }
 }
 
 impl<'a, C: Real, const A: usize> KeptLanes<'a, C, A> {
     /// Where neighbouring values are of neighbouring places.
     #[inline(always)]
     pub(crate) fn of_planes(
-        bits: &'a [u8],
+        bits: PeriodicBits<'a>,
+        first: [usize; A],
         weights: &'a [C],
-        [first, first_weight]: [[usize; A]; 2],
-        start: usize,
-        positions: usize,
+        first_weight: [usize; A],
     ) -> Self {
         Self {
             bits,
-            weights,
-            are_of_planes: true,
             first,
+            weights,
             first_weight,
-            start,
-            period: positions,
+            channels: None,
         }
     }
 
-    /// Where neighbouring values are of the channels of a place.
+    /// Where neighbouring values are of the channels of a place. The spans begin at these values.
     #[inline(always)]
     pub(crate) fn of_columns(
-        bits: &'a [u8],
-        weights: &'a [C],
+        bits: PeriodicBits<'a>,
         first: [usize; A],
-        start: usize,
-        channels: usize,
+        weights: &'a [C],
+        starts: [usize; A],
+        channels: Period,
     ) -> Self {
         Self {
             bits,
-            weights,
-            are_of_planes: false,
             first,
-            first_weight: first,
-            start,
-            period: channels,
+            weights,
+            first_weight: starts,
+            channels: Some(channels),
         }
     }
 
     /// Of spans of no values.
     pub(crate) fn none() -> Self {
-        Self::of_columns(&[], &[], [0; A], 0, 1)
+        Self::of_planes(PeriodicBits::set(), [0; A], &[], [0; A])
     }
 
     /// Whether what is kept does not all weigh the same.
@@ -78,16 +98,10 @@ impl<'a, C: Real, const A: usize> KeptLanes<'a, C, A> {
     /// One bit for each of the `count` values, at most sixteen, from `at` on in each span.
     #[inline(always)]
     pub(crate) fn at(&self, at: usize, count: usize) -> [u16; A] {
-        let counted = lane_mask(0, count);
-        let (place, within) = divided(self.start + at, self.period);
-        let mut lanes = [0; A];
+        let within = self.bits.period.within(self.bits.start + at);
+        let mut lanes = [lane_mask(0, count); A];
         for i in 0..A {
-            lanes[i] = counted
-                & if self.are_of_planes {
-                    sixteen_bits(self.bits, self.first[i] + within)
-                } else {
-                    self.of_places(self.first[i] + place, within)
-                };
+            lanes[i] &= sixteen_bits(self.bits.bits, self.first[i] + within);
         }
         lanes
     }
@@ -102,24 +116,6 @@ impl<'a, C: Real, const A: usize> KeptLanes<'a, C, A> {
         any != 0
     }
 
-    /// Of lanes that begin so far within the channels of a place.
-    #[inline(always)]
-    fn of_places(&self, mut place: usize, within: usize) -> u16 {
-        let (mut lanes, mut from) = (0, 0);
-        let mut to = LANES.min(self.period - within);
-        loop {
-            let is_kept = self.bits[place / 8] >> (place % 8) & 1 == 1;
-            if is_kept {
-                lanes |= lane_mask(from, to);
-            }
-            if to == LANES {
-                return lanes;
-            }
-            place += 1;
-            (from, to) = (to, LANES.min(to + self.period));
-        }
-    }
-
     /// The weights of the sixteen values from `at` on in each span, of which some may not be kept, or not be there.
     #[inline(always)]
     pub(crate) fn weights<S: Simd, T: SimdElement<Scalar = C>>(
@@ -127,16 +123,16 @@ impl<'a, C: Real, const A: usize> KeptLanes<'a, C, A> {
         simd: S,
         at: usize,
     ) -> [T::Vector<S>; A] {
-        let (place, within) = divided(self.start + at, self.period);
         let mut weights = [T::splat(simd, C::default()); A];
+        let within = self.bits.period.within(self.bits.start + at);
         for i in 0..A {
-            weights[i] = if self.are_of_planes {
+            weights[i] = if let Some(channels) = self.channels {
+                self.weights_of_places::<S, T>(simd, channels, self.first_weight[i] + at)
+            } else {
                 match self.weights[self.first_weight[i] + within..].first_chunk::<LANES>() {
                     Some(weights) => T::load_compute(simd, weights),
                     None => unreachable!("weights are padded to whole vectors"),
                 }
-            } else {
-                self.weights_of_places::<S, T>(simd, self.first[i] + place, within)
             };
         }
         weights
@@ -146,31 +142,19 @@ impl<'a, C: Real, const A: usize> KeptLanes<'a, C, A> {
     fn weights_of_places<S: Simd, T: SimdElement<Scalar = C>>(
         &self,
         simd: S,
-        mut place: usize,
-        within: usize,
+        channels: Period,
+        first: usize,
     ) -> T::Vector<S> {
+        let (mut place, within) = channels.divide(first);
         let mut weights = T::splat(simd, self.weights[place]);
-        let mut filled = self.period - within;
+        let mut filled = channels.len() - within;
         while filled < LANES {
             place += 1;
             let next = T::splat(simd, self.weights[place]);
             weights = weights.blend(lane_mask(0, filled), next);
-            filled += self.period;
+            filled += channels.len();
         }
         weights
-    }
-}
-
-/// How many times a period is in what is before a place, and how far within one the place is. (Of few numbers are so large that it takes
-/// the long division.)
-#[inline(always)]
-fn divided(place: usize, period: usize) -> (usize, usize) {
-    if place < period {
-        return (0, place);
-    }
-    match (u32::try_from(place), u32::try_from(period)) {
-        (Ok(place), Ok(period)) => ((place / period) as usize, (place % period) as usize),
-        _ => (place / period, place % period),
     }
 }
 

@@ -2,4 +2,6 @@
 
 pub(crate) mod lanes;
 pub(crate) mod of_view;
+pub(crate) mod period;
 pub(crate) mod sampled;
+pub(crate) mod value_bits;

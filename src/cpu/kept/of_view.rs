@@ -3,7 +3,9 @@
 use std::ops::Range;
 
 use crate::backend::kept::{Kept, bytes_of_sample};
-use crate::cpu::kept::lanes::KeptLanes;
+use crate::cpu::kept::lanes::{KeptLanes, PeriodicBits};
+use crate::cpu::kept::period::Period;
+use crate::cpu::kept::value_bits::value_bits;
 use crate::cpu::memory::scratch::Scratch;
 use crate::cpu::simd::vector::LANES;
 use crate::cpu::tiling::span::Span;
@@ -18,8 +20,12 @@ use crate::numeric::Real;
 pub struct KeptOfView<'a, C: Real> {
     view: MatrixView,
     kept: &'a Kept,
+    /// One for each value, where neighbours are of different channels and not all are kept.
+    value_bits: Option<Scratch<u8>>,
     /// Where a vector finds those of its lanes; none where all that are kept weigh one.
     weights: Option<Scratch<C>>,
+    /// Positions of a plane, or channels of a place.
+    period: Period,
 }
 
 impl<'a, C: Real> KeptOfView<'a, C> {
@@ -45,10 +51,13 @@ impl<'a, C: Real> KeptOfView<'a, C> {
 
     /// For passes that ask only what is kept.
     pub(crate) fn unweighted(view: &MatrixView, kept: &'a Kept) -> Self {
+        let (of_planes, is_all) = (view.neighbours_share_a_channel(), kept.is_all());
         Self {
             view: *view,
             kept,
+            value_bits: (!of_planes && !is_all).then(|| value_bits(kept, view.channels)),
             weights: None,
+            period: Period::of(if of_planes { view.width } else { view.channels }),
         }
     }
 
@@ -74,6 +83,9 @@ impl<'a, C: Real> KeptOfView<'a, C> {
 
     /// How many places of a tile are kept.
     pub(crate) fn count_of(&self, tile: &Tile) -> usize {
+        if tile.rows.len() == self.view.rows && tile.within.len() == self.view.width {
+            return self.kept.count();
+        }
         let mut count = 0;
         self.each_run(tile, |places, _| count += self.kept.count_of(places));
         count
@@ -81,6 +93,9 @@ impl<'a, C: Real> KeptOfView<'a, C> {
 
     /// What the places of a tile weigh.
     pub(crate) fn weight_of(&self, tile: &Tile) -> f64 {
+        if self.kept.weights_and_scale().is_none() {
+            return self.count_of(tile) as f64;
+        }
         let mut weight = 0.0;
         self.each_run(tile, |places, _| {
             weight += self.kept.scaled_weight_of(places);
@@ -176,18 +191,21 @@ impl<'a, C: Real> KeptOfView<'a, C> {
                 first[i] = row * bits + moved;
                 first_weight[i] = row * (view.width + LANES) + moved;
             }
-            return KeptLanes::of_planes(
-                self.kept.sample_bits(),
-                weights,
-                [first, first_weight],
-                in_row,
-                view.width,
-            );
+            if self.kept.is_all() && weights.is_empty() {
+                return KeptLanes::of_planes(PeriodicBits::set(), [0; A], weights, first_weight);
+            }
+            let bits = PeriodicBits::new(self.kept.sample_bits(), self.period, in_row);
+            return KeptLanes::of_planes(bits, first, weights, first_weight);
         }
+        let mut starts = [0; A];
         for i in 0..A {
-            first[i] = (spans[i].start - start) / view.channels;
+            starts[i] = spans[i].start;
         }
-        KeptLanes::of_columns(self.kept.bits(), weights, first, start, view.channels)
+        let (bits, first) = match &self.value_bits {
+            Some(bits) => (PeriodicBits::new(bits, Period::of(usize::MAX), 0), starts),
+            None => (PeriodicBits::set(), [0; A]),
+        };
+        KeptLanes::of_columns(bits, first, weights, starts, self.period)
     }
 }
 
@@ -196,8 +214,11 @@ fn of_samples<C: Real>(values: &[f64], positions: usize, scaled: impl Fn(&f64) -
     let (samples, padded) = (values.len() / positions, positions + LANES);
     let mut weights = Scratch::of_len(samples * padded);
     for (weights, values) in weights.chunks_mut(padded).zip(values.chunks(positions)) {
-        for (weight, value) in weights.iter_mut().zip(values.iter().cycle()) {
+        for (weight, value) in weights.iter_mut().zip(values) {
             *weight = scaled(value);
+        }
+        for i in positions..padded {
+            weights[i] = weights[i - positions];
         }
     }
     weights

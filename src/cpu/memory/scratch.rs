@@ -37,7 +37,7 @@ macro_rules! scratch_elements {
 
 pub(crate) use scratch_elements;
 
-scratch_elements!(f32, f64);
+scratch_elements!(u8, f32, f64);
 
 /// Values that a pass needs for a while.
 #[derive(Debug)]

@@ -71,6 +71,13 @@ impl<T: SimdElement + Copy + Default, const A: usize> StridedSpans<'_, T, A> {
         count: usize,
         lanes: [u16; A],
     ) -> [T::Vector<S>; A] {
+        let mut all = u16::MAX;
+        for i in 0..A {
+            all &= lanes[i];
+        }
+        if all == u16::MAX {
+            return self.read(simd, at, LANES);
+        }
         let mut values = [T::splat(simd, T::Scalar::default()); A];
         assert!(count <= LANES && at <= self.len && self.len - at >= count);
         for i in 0..A {
