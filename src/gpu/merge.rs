@@ -13,8 +13,9 @@ use crate::gpu::plan::launch_plan::{per_channel, signed};
 use crate::gpu::workspace::PARTIAL_BYTES;
 use crate::shape::check_len;
 
-/// Numbers that a thread may have to hold: `MOST_PARTIALS` of `kernels/exact_sum.cuh`.
-const MOST_PARTIALS: usize = 48;
+/// Numbers that a thread may have to hold, as `src/statistics/exact_sum.rs` has it.
+const MOST_PARTIALS: usize = 1049;
+
 /// Threads that the workspace has room for.
 const MOST_THREADS: usize = PARTIAL_BYTES / size_of::<f64>() / MOST_PARTIALS;
 

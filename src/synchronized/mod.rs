@@ -120,7 +120,9 @@ impl<B: Backend, R: Transport + Clone, C: Compute> SyncBatchNorm<B, R, C> {
 
     /// That the layer has the settings that the ranks have agreed on: another one can be put in its place.
     fn check_agreed(&self) -> Result<()> {
-        if *self.layer.config() == self.agreed {
+        // Limits of renormalization change from step to step, on all ranks alike.
+        let limits = self.layer.config().renormalization_limits();
+        if *self.layer.config() == self.agreed.renormalization(limits) {
             return Ok(());
         }
         Err(Error::Value {

@@ -149,6 +149,17 @@ impl NcclRank {
     }
 }
 
+/// Waits for what is in the stream, at most as long as the time limit: NCCL gives up what it has begun when its connection ends.
+impl Drop for NcclRank {
+    fn drop(&mut self) {
+        // Others wait for a rank that has panicked.
+        if !std::thread::panicking() {
+            // There is nobody to tell; and where an exchange has failed before there is nothing to wait for.
+            let _ = self.wait();
+        }
+    }
+}
+
 impl Connection {
     /// Gathers, and waits until it is done.
     fn gather(

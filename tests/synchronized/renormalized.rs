@@ -40,6 +40,35 @@ fn close(found: &[f32], expected: &[f32]) {
 }
 
 #[test]
+fn limits_change_between_steps() {
+    let schedule = [
+        Some(Renormalization::new(1.3, 0.4)),
+        None,
+        Some(Renormalization::new(2.0, 1.0)),
+    ];
+    let mut whole = renormalized();
+    let mut expected = vec![];
+    for limits in schedule {
+        whole.set_renormalization(limits).unwrap();
+        let (y, _) = whole.forward_training(table(2, &VALUES)).unwrap();
+        expected.push(y.to_vec().unwrap());
+    }
+    let answers = all_ranks(2, |rank| {
+        let index = batchnorm::Transport::rank(&rank);
+        let mut layer = SyncBatchNorm::new(renormalized(), &rank).unwrap();
+        schedule.map(|limits| {
+            layer.layer_mut().set_renormalization(limits).unwrap();
+            let (y, _) = layer.forward_training(part(index, &VALUES)).unwrap();
+            y.to_vec().unwrap()
+        })
+    });
+    for (step, expected) in expected.iter().enumerate() {
+        close(&answers[0][step], &expected[..8]);
+        close(&answers[1][step], &expected[8..]);
+    }
+}
+
+#[test]
 fn ranks_are_renormalized_as_one_batch() {
     let mut whole = renormalized();
     let (y, pass) = whole.forward_training(table(2, &VALUES)).unwrap();
