@@ -49,7 +49,7 @@ impl Period {
         reason = "a quotient is no larger than what is divided"
     )]
     fn whole(self, place: usize) -> usize {
-        ((place as u128 + 1) * u128::from(self.reciprocal) >> 64) as usize
+        (((place as u128 + 1) * u128::from(self.reciprocal)) >> 64) as usize
     }
 }
 
