@@ -22,9 +22,10 @@ use crate::cpu::reduce::moments::Moments;
 use crate::cpu::reduce::planes::can_overlap;
 use crate::cpu::renormalization::BatchAffine;
 use crate::cpu::steps::backward_params::BackwardParams;
+use crate::cpu::steps::separate;
 use crate::cpu::steps::tile_gradients::Reduction;
+use crate::cpu::steps::tile_kernels::TileKernels;
 use crate::cpu::steps::tile_moments;
-use crate::cpu::steps::{separate, tile_kernels};
 use crate::cpu::tiling::pass_arrays;
 use crate::cpu::tiling::view::MatrixView;
 
@@ -54,6 +55,7 @@ pub(crate) fn forward_training<T: KernelElement>(
         second,
         mask,
     };
+    let kernels = TileKernels::default();
     let mut parts = for_each_tile(
         &cpu.threads,
         &tiling,
@@ -69,7 +71,7 @@ pub(crate) fn forward_training<T: KernelElement>(
             let first = channels.start;
             let coefficients =
                 Coefficients::new(channels, |channel| coefficients_of(&with, channel - first));
-            *taken = tile_kernels::normalize(
+            *taken = kernels.normalize(
                 cpu,
                 NormalizeTile {
                     view,
@@ -126,7 +128,10 @@ pub(crate) fn backward<T: KernelElement>(
         second: dresidual,
         mask: None,
     };
-    let reduction = Reduction::new(view, x, with, activation);
+    let (reduction, kernels) = (
+        Reduction::new(view, x, with, activation),
+        TileKernels::default(),
+    );
     let mut parts = for_each_tile(
         &cpu.threads,
         &tiling,
@@ -147,7 +152,7 @@ pub(crate) fn backward<T: KernelElement>(
             };
             let scales = params.scales();
             let coefficients = backward_input::coefficients(&with, scales, channels, means);
-            *taken = tile_kernels::input(
+            *taken = kernels.input(
                 cpu,
                 InputTile {
                     view,

@@ -17,7 +17,7 @@ use crate::cpu::memory::tile_memory::{Outputs, for_each_tile};
 use crate::cpu::reduce::moments::Moments;
 use crate::cpu::steps::backward_params::BackwardParams;
 use crate::cpu::steps::tile_gradients::Reduction;
-use crate::cpu::steps::tile_kernels;
+use crate::cpu::steps::tile_kernels::TileKernels;
 use crate::cpu::steps::tile_moments;
 use crate::cpu::tiling::tile::Tiling;
 
@@ -62,8 +62,9 @@ pub(crate) fn normalize<T: KernelElement>(
         second,
         mask,
     };
+    let kernels = TileKernels::default();
     for_each_tile(&cpu.threads, tiling, outputs, |memory, _, (): &mut ()| {
-        tile_kernels::normalize(
+        kernels.normalize(
             cpu,
             NormalizeTile {
                 view,
@@ -125,9 +126,10 @@ pub(crate) fn input<T: KernelElement>(
         second: dresidual,
         mask: None,
     };
+    let kernels = TileKernels::default();
     for_each_tile(&cpu.threads, tiling, outputs, |memory, _, (): &mut ()| {
         let x = RawSlice::new(params.x);
-        tile_kernels::input(
+        kernels.input(
             cpu,
             InputTile {
                 view,

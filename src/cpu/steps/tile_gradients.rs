@@ -15,7 +15,7 @@ use crate::cpu::kernels::backward_reduce::{
 };
 use crate::cpu::kernels::kept_backward_reduce::KeptReduceTile;
 use crate::cpu::memory::slice::RawSlice;
-use crate::cpu::steps::tile_kernels;
+use crate::cpu::steps::tile_kernels::TileKernels;
 use crate::cpu::tiling::tile::Tile;
 use crate::cpu::tiling::view::MatrixView;
 use crate::numeric::Real;
@@ -28,6 +28,7 @@ pub(crate) struct Reduction<'a, T: KernelElement> {
     activation: ActivationBackward<&'a [u8], &'a [T]>,
     /// With products enlarged.
     coefficients: Coefficients<T::Scalar, ALL_SUM_COEFFICIENTS>,
+    kernels: TileKernels,
 }
 
 impl<'a, T: KernelElement> Reduction<'a, T> {
@@ -45,6 +46,7 @@ impl<'a, T: KernelElement> Reduction<'a, T> {
             with,
             activation,
             coefficients,
+            kernels: TileKernels::default(),
         }
     }
 
@@ -92,11 +94,12 @@ impl<'a, T: KernelElement> Reduction<'a, T> {
             if self.is_plain() {
                 T::reduce(cpu, kernel)
             } else {
-                tile_kernels::reduce(cpu, &kernel, false)
+                self.kernels.reduce(cpu, &kernel, false)
             }
         });
         self.settled(tile, sums, |coefficients| {
-            tile_kernels::reduce(cpu, &self.kernel(tile, dy, coefficients), true)
+            self.kernels
+                .reduce(cpu, &self.kernel(tile, dy, coefficients), true)
         })
     }
 

@@ -2,6 +2,8 @@
 //! though what it gives need not be, or v is found of y, to those over what is kept, which are told that all is. They multiply by such a
 //! factor in two, and have room for what the others would lose registers to.
 
+use std::sync::OnceLock;
+
 use crate::backend::kept::Kept;
 use crate::cpu::Cpu;
 use crate::cpu::kept::of_view::KeptOfView;
@@ -16,77 +18,88 @@ use crate::cpu::kernels::normalize::NormalizeTile;
 use crate::cpu::memory::scratch::no_room;
 use crate::cpu::reduce::moments::Moments;
 use crate::cpu::tiling::view::MatrixView;
+use crate::numeric::Real;
 
-/// Normalizes a tile.
-pub(crate) fn normalize<T: KernelElement>(
-    cpu: &Cpu,
-    of: NormalizeTile<'_, '_, T>,
-) -> Option<Moments> {
-    if of.coefficients.are_one(LIFT) {
-        return T::normalize(cpu, of);
+/// Those of a pass.
+#[derive(Debug, Default)]
+pub(crate) struct TileKernels {
+    /// All of the view, made for the first tile that needs it: it is as long as the batch has places.
+    all: OnceLock<Kept>,
+}
+
+impl TileKernels {
+    /// Normalizes a tile.
+    pub(crate) fn normalize<T: KernelElement>(
+        &self,
+        cpu: &Cpu,
+        of: NormalizeTile<'_, '_, T>,
+    ) -> Option<Moments> {
+        if of.coefficients.are_one(LIFT) {
+            return T::normalize(cpu, of);
+        }
+        T::normalize_kept(
+            cpu,
+            KeptNormalizeTile {
+                view: of.view,
+                kept: &self.all_of(of.view),
+                coefficients: of.coefficients,
+                epilogue: of.epilogue,
+                memory: of.memory,
+            },
+        );
+        None
     }
-    let all = all_of::<T>(of.view);
-    T::normalize_kept(
-        cpu,
-        KeptNormalizeTile {
-            view: of.view,
-            kept: &KeptOfView::unweighted(of.view, &all),
-            coefficients: of.coefficients,
-            epilogue: of.epilogue,
-            memory: of.memory,
-        },
-    );
-    None
-}
 
-/// The sums of a tile that the kernel for nearly all cannot take, with dv reduced by [`crate::numeric::Real::REDUCES`] if that is asked
-/// for.
-pub(crate) fn reduce<T: KernelElement>(
-    cpu: &Cpu,
-    of: &ReduceTile<'_, '_, T>,
-    reduces: bool,
-) -> AffineGradients {
-    let all = all_of::<T>(of.view);
-    T::reduce_kept(
-        cpu,
-        KeptReduceTile {
-            view: of.view,
-            tile: of.tile,
-            kept: &KeptOfView::unweighted(of.view, &all),
-            dy: of.dy,
-            x: of.x,
-            coefficients: of.coefficients,
-            activation: of.activation,
-            reduces,
-        },
-    )
-}
-
-/// Writes dx of a tile.
-pub(crate) fn input<T: KernelElement>(
-    cpu: &Cpu,
-    of: InputTile<'_, '_, T>,
-) -> Option<AffineGradients> {
-    let has_second = |&i: &usize| !of.coefficients.are_one(i);
-    if !of.activation.finds_v() && !SECOND_FACTORS.iter().any(has_second) {
-        return T::input(cpu, of);
+    /// The sums of a tile that the kernel for nearly all cannot take, with dv reduced by [`crate::numeric::Real::REDUCES`] if that is asked
+    /// for.
+    pub(crate) fn reduce<T: KernelElement>(
+        &self,
+        cpu: &Cpu,
+        of: &ReduceTile<'_, '_, T>,
+        reduces: bool,
+    ) -> AffineGradients {
+        T::reduce_kept(
+            cpu,
+            KeptReduceTile {
+                view: of.view,
+                tile: of.tile,
+                kept: &self.all_of(of.view),
+                dy: of.dy,
+                x: of.x,
+                coefficients: of.coefficients,
+                activation: of.activation,
+                reduces,
+            },
+        )
     }
-    let all = all_of::<T>(of.view);
-    T::input_kept(
-        cpu,
-        KeptInputTile {
-            view: of.view,
-            kept: &KeptOfView::unweighted(of.view, &all),
-            x: of.x,
-            coefficients: of.coefficients,
-            of_batch: of.of_batch,
-            activation: of.activation,
-            memory: of.memory,
-        },
-    );
-    None
-}
 
-fn all_of<T: KernelElement>(view: &MatrixView) -> Kept {
-    KeptOfView::<T::Scalar>::all_of(view).unwrap_or_else(|error| no_room(error))
+    /// Writes dx of a tile.
+    pub(crate) fn input<T: KernelElement>(
+        &self,
+        cpu: &Cpu,
+        of: InputTile<'_, '_, T>,
+    ) -> Option<AffineGradients> {
+        let has_second = |&i: &usize| !of.coefficients.are_one(i);
+        if !of.activation.finds_v() && !SECOND_FACTORS.iter().any(has_second) {
+            return T::input(cpu, of);
+        }
+        T::input_kept(
+            cpu,
+            KeptInputTile {
+                view: of.view,
+                kept: &self.all_of(of.view),
+                x: of.x,
+                coefficients: of.coefficients,
+                of_batch: of.of_batch,
+                activation: of.activation,
+                memory: of.memory,
+            },
+        );
+        None
+    }
+
+    fn all_of<C: Real>(&self, view: &MatrixView) -> KeptOfView<'_, C> {
+        let all = || KeptOfView::<C>::all_of(view).unwrap_or_else(|error| no_room(error));
+        KeptOfView::unweighted(view, self.all.get_or_init(all))
+    }
 }
