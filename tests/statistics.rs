@@ -327,6 +327,17 @@ fn a_variance_beyond_the_type_is_pooled_and_followed() {
     assert!(is_near(f64::from(followed[0]), 0.75 + 0.25 * variance));
 }
 
+#[test]
+fn a_mean_beyond_the_type_is_of_no_batch() {
+    let pooled = PooledStatistics::from_parts(8, &[0.0, -1e39], &[1.0, 1.0]).unwrap();
+    let refused = pooled.to_batch::<f32, _>(&cpu(), 1e-5).unwrap_err();
+    assert!(
+        refused.to_string().contains("-1e39 in channel 1"),
+        "{refused}"
+    );
+    assert!(pooled.to_batch::<f64, _>(&cpu(), 1e-5).is_ok());
+}
+
 #[cfg(feature = "candle")]
 #[test]
 fn a_variance_that_is_none_makes_no_layer_of_candle() -> candle_core::Result<()> {

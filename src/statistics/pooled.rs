@@ -11,6 +11,7 @@ use crate::element::Compute;
 use crate::error::{Error, Result};
 use crate::finalized_channel::{FinalizedChannel, wide_variance};
 use crate::floating_point_mode::DefaultMode;
+use crate::narrowed::narrowed;
 use crate::shape::check_len;
 use crate::statistics::batch::{BatchStatistics, check_same_channels};
 use crate::statistics::merge::{Part, merge, total_count};
@@ -241,7 +242,8 @@ impl PooledStatistics {
     /// added they are those of an empty batch.
     ///
     /// # Errors
-    /// [`Error::Epsilon`] unless ε is finite and above zero, as for any batch; when the device has no room.
+    /// [`Error::Epsilon`] unless ε is finite and above zero, as for any batch; [`Error::Value`] for a mean beyond the range of `C`; when
+    /// the device has no room.
     pub fn to_batch<C: Compute, B: Backend>(
         &self,
         backend: &B,
@@ -252,6 +254,12 @@ impl PooledStatistics {
         if self.count == 0 {
             return BatchStatistics::empty(backend, self.channels);
         }
+        // A variance beyond the type is known by inv_std, a mean by nothing.
+        narrowed::<C>(self.mean.iter().copied(), |channel, mean| Error::Value {
+            what: "a pooled mean",
+            found: format!("{mean:e} in channel {channel}"),
+            needed: "within the range of the layer's type",
+        })?;
         let channel = |c: usize| {
             let variance = self.m2[c] / self.count as f64;
             FinalizedChannel::of([self.mean[c], self.mean_low[c]], variance, epsilon)
