@@ -261,8 +261,8 @@ pub const KERNELS: KernelConstants = KernelConstants {
         predicted(154.0, SLOTS, COUNTED),
     ],
     copy_issue: [
-        predicted(47.0, SLOTS, COUNTED),
-        predicted(57.0, SLOTS, COUNTED),
+        predicted(51.0, SLOTS, COUNTED),
+        predicted(65.0, SLOTS, COUNTED),
     ],
     column_issue: [
         predicted(134.0, SLOTS, COUNTED),
