@@ -347,7 +347,7 @@ fn a_variance_that_is_none_makes_no_layer_of_candle() -> candle_core::Result<()>
         let variance = Tensor::new(&[1.0, wrong], &Device::Cpu)?;
         let made = batchnorm::candle::BatchNorm::new_no_bias(2, mean, variance, 1e-5);
         let message = made.unwrap_err().to_string();
-        let said = format!("{:?} in channel 1", f64::from(wrong));
+        let said = format!("{wrong:?} in channel 1");
         assert!(message.contains(&said), "{message}");
     }
     Ok(())
