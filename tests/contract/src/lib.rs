@@ -141,6 +141,7 @@ macro_rules! for_each_check_of_slices {
             renormalization::threads_change_no_bit_of_a_renormalized_batch,
             determinism::levels_that_round_alike_agree,
             gradient_sums::sums_beyond_the_type_cost_no_dx,
+            factors::a_factor_beyond_the_type_is_no_loss_in_bf16,
             factors::a_slope_beyond_the_type_is_no_loss,
             double_backward::double_backward_training_matches_the_textbook_in_f32,
             double_backward::double_backward_training_matches_the_textbook_in_f16,
