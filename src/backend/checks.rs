@@ -292,7 +292,8 @@ pub(super) fn check_running<B: Steps, C: Compute>(
     check_len("running_variance", running_variance, channels)?;
     check_len("mean", B::len::<C>(&batch.mean), channels)?;
     check_len("mean_low", B::len::<C>(&batch.mean_low), channels)?;
-    check_len("variance", B::len::<C>(&batch.variance), channels)
+    check_len("variance", B::len::<C>(&batch.variance), channels)?;
+    check_len("inv_std", B::len::<C>(&batch.inv_std), channels)
 }
 
 pub(super) fn check_reference<B: Steps, C: Compute>(
