@@ -149,7 +149,7 @@ impl<B: Backend, R: Transport + Clone, C: Compute> SyncBatchNorm<B, R, C> {
     }
 
     /// This rank's layer, to be changed: its γ and β, and the running statistics, which all ranks change alike. With a layer of other
-    /// settings in its place a pass is an error, on all ranks if it is a collective.
+    /// settings in its place a pass is an error, on all ranks if it is a collective. (A rank that is alone has nobody to differ from.)
     pub fn layer_mut(&mut self) -> &mut BatchNorm<B, C> {
         &mut self.layer
     }

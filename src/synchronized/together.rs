@@ -52,7 +52,7 @@ impl<B: Backend, R: Transport + Clone, C: Compute> SyncBatchNorm<B, R, C> {
     ///
     /// # Errors
     /// As [`forward_training`](Self::forward_training), of any of the layers: then no layer's running statistics have changed.
-    /// [`Error::Value`] for layers that are connected otherwise than the first.
+    /// [`Error::RankFailed`] for layers that are connected otherwise than the first.
     pub fn forward_training_together<T, X>(
         inputs: Vec<LayerInput<'_, T, X, B, R>>,
     ) -> Result<Vec<Output<T, X, B, R>>>
@@ -149,7 +149,8 @@ impl<X: Data<B>, B: Backend, R: Transport + Clone> SyncPass<X, B, R> {
     /// the same layers in the same order. The bits are those of each pass by itself.
     ///
     /// # Errors
-    /// As [`backward`](Self::backward), of any of the passes. [`Error::Value`] for passes that are connected otherwise than the first.
+    /// As [`backward`](Self::backward), of any of the passes. [`Error::RankFailed`] for passes that are connected otherwise than
+    /// the first.
     pub fn backward_together<T, D>(passes: &[(&Self, &D)]) -> Result<Vec<Gradients<T, B>>>
     where
         T: Element,

@@ -103,7 +103,8 @@ impl<X: Data<Gpu<D>>, D: Driver, R: StreamTransport<Gpu<D>> + Clone> StreamPass<
     /// The gradients of this rank's part, as [`SyncPass::backward`](crate::SyncPass::backward) has them. A collective of the devices.
     ///
     /// # Errors
-    /// As [`Pass::backward`], this rank's own, before anything is in its stream.
+    /// As [`Pass::backward`], this rank's own, before anything is in its stream; and where the connection has ended, after the sums of its
+    /// part are.
     pub fn backward<T: Element>(
         &self,
         dy: &impl Data<Gpu<D>, Element = T>,

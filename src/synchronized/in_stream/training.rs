@@ -30,7 +30,7 @@ where
     /// gathered in the stream, and merged by a kernel. A collective of the devices: all ranks put it into their streams, each with its
     /// part of a split that they have [agreed on](Self::agree_on_split).
     ///
-    /// What a rank is refused here is its own error, and comes before anything is in its stream: the others are not told, and wait on the
+    /// What a rank is refused here is its own error, of an operand before anything is in its stream: the others are not told, and wait on the
     /// device. A part of another size than agreed is such an error, so that with the same program on all ranks little is left that can
     /// be one. (Batches that are [renormalized](crate::Renormalization) are so on the host, which waits.)
     ///
