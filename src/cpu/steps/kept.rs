@@ -142,7 +142,8 @@ pub(crate) fn input<T: KernelElement>(
     dresidual: Option<&mut [T]>,
 ) {
     let (of_batch, view) = (params.source == StatisticsSource::Batch, &tiling.view);
-    let coefficients = backward_input::coefficients(&params.with(), None, 0..view.channels, means);
+    let coefficients =
+        backward_input::coefficients(&params.with(), params.scales(), 0..view.channels, means);
     let outputs = Outputs {
         map: dy_to_dx,
         second: dresidual,
@@ -255,7 +256,7 @@ pub(crate) fn backward<T: KernelElement>(
         let mut sums = reduction.of_kept(cpu, memory.tile, kept, dy);
         correct_for_center(&mut sums, &with, first);
         let means = |c: usize| means_of(&sums, c - first);
-        let coefficients = backward_input::coefficients(&with, None, channels, means);
+        let coefficients = backward_input::coefficients(&with, params.scales(), channels, means);
         T::input_kept(
             cpu,
             KeptInputTile {
